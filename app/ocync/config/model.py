@@ -1,0 +1,199 @@
+"""
+The configuration as the rest of the program sees it: resolved, merged, frozen.
+
+Defaults are merged into every mapping, names are replaced by what they name, durations are seconds and sizes
+are bytes. The shape that users write is in `schema.json`; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocync.oci.platform import Platform
+    from ocync.oci.reference import Registry
+
+
+class AuthType(StrEnum):
+    """How a registry wants to be convinced; `auth_type` in the file (`token` is read as `static_token`)."""
+
+    ECR = "ecr"
+    GAR = "gar"
+    GCR = "gcr"
+    ACR = "acr"
+    GHCR = "ghcr"
+    BASIC = "basic"
+    STATIC_TOKEN = "static_token"
+    DOCKER_CONFIG = "docker_config"
+    ANONYMOUS = "anonymous"
+
+
+class SortOrder(StrEnum):
+    """How tags are ordered before `latest` keeps the first of them; both put the highest first."""
+
+    SEMVER = "semver"
+    ALPHA = "alpha"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """
+    A secret that came from the file, from the environment or from another file.
+
+    Either `value` holds it or `file` names where it is read at use (and again after a 401). `origin` says where
+    it came from, for messages: `registries.src.token (${GITHUB_TOKEN})`. Its repr and str never show the value.
+    """
+
+    value: str | None = field(default=None, repr=False)
+    file: Path | None = None
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    """TLS of one registry or of the Pushgateway."""
+
+    ca_file: Path | None = None
+    """PEM file of authorities to trust besides the system's."""
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    insecure_skip_verify: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds; both are positive."""
+
+    connect: float = 10.0
+    idle: float = 60.0
+    """No stream stands still for longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrySettings:
+    """Per request and per blob; what a registry asks for in Retry-After wins over `max_delay`."""
+
+    attempts: int = 5
+    max_delay: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalSettings:
+    """Settings of the whole pass."""
+
+    max_concurrent_transfers: int = 50
+    """Images in flight at once."""
+    cache_dir: Path
+    cache_ttl: float = 12 * 3600.0
+    """Seconds that a blob is believed to be at a target; 0 means until proved wrong."""
+    staging_size_limit: int | None = None
+    """Bytes; None means no limit, 0 that nothing is staged on disk."""
+    deadline: float | None = None
+    """Seconds after which no new work is started."""
+    timeouts: Timeouts = Timeouts()
+    retry: RetrySettings = RetrySettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryConfig:
+    """One entry of `registries`: exactly one of `registry` and `layout` is set."""
+
+    name: str
+    registry: Registry | None = None
+    layout: Path | None = None
+    """The folder of OCI layouts, for `url: oci:DIR`; relative to the working directory."""
+    auth_type: AuthType | None = None
+    """None: by host name, then docker config, then anonymous."""
+    username: Secret | None = None
+    password: Secret | None = None
+    token: Secret | None = None
+    max_concurrent: int = 50
+    head_first: bool = False
+    aws_profile: str | None = None
+    tls: TlsSettings = TlsSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagRules:
+    """The tag rules of one mapping with the defaults merged in; see filters.pipeline for what they mean."""
+
+    glob: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    semver: str | None = None
+    exclude: tuple[str, ...] = ()
+    """The mapping's own list: hard, an include can't override it."""
+    default_exclude: tuple[str, ...] = ()
+    """`defaults.tags.exclude`: soft, as the built-in list is."""
+    sort: SortOrder | None = None
+    latest: int | None = None
+    min_tags: int | None = None
+    immutable_tags: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRules:
+    """What is copied of the artifacts attached to an image."""
+
+    enabled: bool = True
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    require_artifacts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappingConfig:
+    """One mapping: a source repository and where its tags go."""
+
+    name: str
+    """`from` as the user wrote it: how reports name the mapping."""
+    source: RegistryConfig
+    source_repository: str
+    """With the registry's prefix and Docker Hub's library/."""
+    targets: tuple[tuple[RegistryConfig, str], ...]
+    """Each target with its repository, prefix included; at least one, no pair twice."""
+    platforms: tuple[Platform, ...] = ()
+    tags: TagRules = TagRules()
+    artifacts: ArtifactRules = ArtifactRules()
+    line: int = 0
+    """Where the mapping begins in the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushgatewayConfig:
+    """Where metrics are pushed after each pass."""
+
+    url: str
+    job: str = "ocync"
+    grouping: Mapping[str, str] = field(default_factory=dict)
+    username: Secret | None = None
+    password: Secret | None = None
+    tls: TlsSettings = TlsSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """Where metrics go, besides /metrics in watch mode."""
+
+    pushgateway: PushgatewayConfig | None = None
+    textfile: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole configuration, valid and with every reference resolved."""
+
+    path: Path
+    settings: GlobalSettings
+    registries: Mapping[str, RegistryConfig]
+    mappings: tuple[MappingConfig, ...]
+    metrics: MetricsConfig = MetricsConfig()
+    warnings: tuple[str, ...] = ()
+    """What is legal and probably not meant; said once at the start of a pass."""

@@ -1,0 +1,116 @@
+"""Digests (image-spec descriptor.md, "Digests") and checking bytes against them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ocync.errors import VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Only registered algorithms can be verified; the others are refused rather than trusted.
+_HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
+_HASHES: dict[str, Callable[[], Hasher]] = {
+    "sha256": hashlib.sha256,
+    "sha384": hashlib.sha384,
+    "sha512": hashlib.sha512,
+}
+_HEX = re.compile(r"[0-9a-f]+", re.ASCII)
+
+
+class Hasher(Protocol):
+    """What hashlib's objects offer of use here."""
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        """Add bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the digest of all bytes so far."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """`algorithm:hex`, of an algorithm that can be verified here (sha256, sha384, sha512)."""
+
+    algorithm: str
+    encoded: str
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Read `sha256:…`; raises ValueError for an unknown algorithm, a wrong length or upper case."""
+        algorithm, separator, encoded = text.partition(":")
+        length = _HEX_LENGTH.get(algorithm)
+        if not separator or length is None:
+            raise ValueError(f"{text[:80]!r} is not a digest of a known algorithm (sha256, sha384, sha512)")
+        if len(encoded) != length or not _HEX.fullmatch(encoded):
+            raise ValueError(f"{text[:160]!r} is not a digest: {algorithm} has {length} lower-case hex digits")
+        return cls(algorithm, encoded)
+
+    @classmethod
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Digest:
+        """Return the digest of the bytes."""
+        hasher = _HASHES[algorithm]()
+        hasher.update(data)
+        return cls(algorithm, hasher.hexdigest())
+
+    @property
+    def short(self) -> str:
+        """The first twelve hex digits: enough for a person to compare."""
+        return self.encoded[:12]
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.encoded}"
+
+
+class Verifier:
+    """
+    Checks a stream of bytes against a digest and a size, piece by piece.
+
+    `size` None means that the size is not known (a manifest fetched by tag). Too many bytes are refused at
+    the piece that exceeds the size, so that a liar can't make us read for ever.
+    """
+
+    def __init__(self, digest: Digest, size: int | None, *, what: str, host: str = "") -> None:
+        self._expected = digest
+        self._size = size
+        self._what = what
+        self._host = host
+        self._hasher = _HASHES[digest.algorithm]()
+        self.received = 0
+
+    def update(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next piece; raises VerificationError when there are more bytes than the size says."""
+        self.received += len(data)
+        if self._size is not None and self.received > self._size:
+            raise VerificationError(
+                f"{self._what} from {self._host or 'the source'} is longer than the {self._size} bytes its "
+                f"descriptor gives",
+                host=self._host,
+            )
+        self._hasher.update(data)
+
+    def finish(self) -> None:
+        """Hold that all bytes came and hash to the digest; raises VerificationError otherwise."""
+        if self._size is not None and self.received != self._size:
+            raise VerificationError(
+                f"{self._what} from {self._host or 'the source'} ended after {self.received} of {self._size} bytes",
+                host=self._host,
+            )
+        actual = self._hasher.hexdigest()
+        if actual != self._expected.encoded:
+            raise VerificationError(
+                f"{self._what} from {self._host or 'the source'} hashes to "
+                f"{self._expected.algorithm}:{actual}, not to {self._expected}",
+                host=self._host,
+            )
+
+
+def verify(data: bytes, digest: Digest, size: int | None, *, what: str, host: str = "") -> None:
+    """Hold that the bytes have the digest and size; raises VerificationError otherwise."""
+    verifier = Verifier(digest, size, what=what, host=host)
+    verifier.update(data)
+    verifier.finish()

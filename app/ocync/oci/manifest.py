@@ -1,0 +1,225 @@
+"""
+Manifests: bytes in, frozen values out, the exact bytes kept.
+
+A mirror never writes a manifest anew (but for `platforms`, which says that it changes the digest): what is
+pushed is what was fetched.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from ocync.errors import ProtocolError
+from ocync.oci import media
+from ocync.oci.digest import Digest
+from ocync.oci.platform import Platform
+
+MAX_SIZE = 8 * 1024 * 1024
+"""Bytes of a manifest that are read at most; registries take 4 MiB (registries.md 1.3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descriptor:
+    """A content descriptor (image-spec descriptor.md); unknown fields are left to the bytes they stand in."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    artifact_type: str = ""
+    platform: Platform | None = None
+    urls: tuple[str, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether registries are not expected to hold the content: it is fetched from its `urls`."""
+        return media.is_foreign(self.media_type)
+
+    def annotation(self, key: str) -> str | None:
+        """Return the value of an annotation, None where there is none."""
+        return dict(self.annotations).get(key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """
+    A manifest or an index, with the bytes it was read from.
+
+    For a manifest `blobs` are its config and layers, each digest once and in order; for an index `children` are
+    its manifests. `subject` is what it is attached to, if anything.
+    """
+
+    raw: bytes = field(repr=False)
+    media_type: str
+    digest: Digest
+    blobs: tuple[Descriptor, ...] = ()
+    children: tuple[Descriptor, ...] = ()
+    artifact_type: str = ""
+    subject: Descriptor | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the manifest itself."""
+        return len(self.raw)
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it lists manifests and not blobs."""
+        return self.media_type in media.INDEXES
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """The descriptor that points at this manifest."""
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
+
+
+def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, host: str = "") -> Manifest:
+    """
+    Read a manifest whose digest has been verified.
+
+    The body's `mediaType` wins over the Content-Type (text/plain and application/json are seen in the wild); where
+    it has none the header counts, then the shape. Raises ProtocolError for what can't be mirrored.
+    """
+
+    def refuse(why: str) -> ProtocolError:
+        return ProtocolError(f"the manifest of {where} can't be read: {why}", host=host)
+
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise refuse(f"not JSON ({type(error).__name__})") from error
+    if not isinstance(body, dict):
+        raise refuse("not a JSON object")
+    media_type = _media_type(body, media.essence(content_type))
+    if media_type in media.SCHEMA1 or (body.get("schemaVersion") == 1 and "fsLayers" in body):
+        raise ProtocolError(
+            f"{where} is a Docker schema 1 manifest",
+            host=host,
+            hint="schema 1 can't be mirrored by digest: have the image pushed anew by a current client",
+        )
+    if media_type not in media.MANIFESTS and media_type not in media.INDEXES:
+        raise refuse(f"unknown media type {media_type[:120]!r}")
+    try:
+        subject = _descriptor(body["subject"]) if body.get("subject") is not None else None
+        if media_type in media.INDEXES:
+            children = tuple(_descriptor(entry) for entry in _list(body, "manifests"))
+            blobs: tuple[Descriptor, ...] = ()
+        else:
+            children = ()
+            blobs = _once([_descriptor(body["config"]), *(_descriptor(entry) for entry in _list(body, "layers"))])
+    except KeyError as error:
+        raise refuse(f"field {error} is missing") from error
+    except (ValueError, TypeError) as error:
+        raise refuse(str(error)) from error
+    return Manifest(
+        raw=raw,
+        media_type=media_type,
+        digest=digest,
+        blobs=blobs,
+        children=children,
+        artifact_type=_text(body, "artifactType"),
+        subject=subject,
+    )
+
+
+def select_platforms(index: Manifest, wanted: tuple[Platform, ...]) -> Manifest:
+    """
+    Return the index with only the entries of the wanted platforms, and what is attached to those.
+
+    The same index comes back when nothing is left out. Raises ValueError when no entry matches.
+    """
+    body = json.loads(index.raw)
+    entries: list[dict[str, Any]] = body["manifests"]
+    kept = {
+        child.digest
+        for child in index.children
+        if child.platform is not None and any(platform.selects(child.platform) for platform in wanted)
+    }
+    if not kept:
+        present = sorted({str(child.platform) for child in index.children if child.platform})
+        raise ValueError(
+            f"no entry for {', '.join(map(str, wanted))}; the index has {', '.join(present) or 'no platforms'}"
+        )
+    # BuildKit keeps attestations as entries unknown/unknown which name the entry that they speak of.
+    kept |= {
+        child.digest
+        for child in index.children
+        if child.annotation("vnd.docker.reference.digest") in {str(digest) for digest in kept}
+    }
+    if len(kept) == len({child.digest for child in index.children}):
+        return index
+    pairs = [(entry, child) for entry, child in zip(entries, index.children, strict=True) if child.digest in kept]
+    body["manifests"] = [entry for entry, _ in pairs]
+    raw = json.dumps(body, indent=2, ensure_ascii=False).encode()
+    return Manifest(
+        raw=raw,
+        media_type=index.media_type,
+        digest=Digest.of(raw),
+        children=tuple(child for _, child in pairs),
+        artifact_type=index.artifact_type,
+        subject=index.subject,
+    )
+
+
+def _media_type(body: dict[str, Any], header: str) -> str:
+    declared = body.get("mediaType")
+    if isinstance(declared, str) and declared:
+        return declared
+    if header in media.MANIFESTS or header in media.INDEXES or header in media.SCHEMA1:
+        return header
+    if isinstance(body.get("manifests"), list):
+        return media.OCI_INDEX
+    if "layers" in body and "config" in body:
+        return media.OCI_MANIFEST
+    return header
+
+
+def _descriptor(entry: Any) -> Descriptor:
+    if not isinstance(entry, dict):
+        raise TypeError("a descriptor is not an object")
+    size = entry["size"]
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError(f"a descriptor has the size {size!r:.40}")
+    digest = entry["digest"]
+    if not isinstance(digest, str):
+        raise TypeError("a descriptor's digest is not a string")
+    urls = entry.get("urls") or ()
+    annotations = entry.get("annotations") or {}
+    if not isinstance(urls, (list, tuple)) or not isinstance(annotations, dict):
+        raise TypeError("a descriptor's urls or annotations have the wrong type")
+    return Descriptor(
+        media_type=_text(entry, "mediaType"),
+        digest=Digest.parse(digest),
+        size=size,
+        artifact_type=_text(entry, "artifactType"),
+        platform=_platform(entry.get("platform")),
+        urls=tuple(url for url in urls if isinstance(url, str)),
+        annotations=tuple((str(key), value) for key, value in annotations.items() if isinstance(value, str)),
+    )
+
+
+def _platform(entry: Any) -> Platform | None:
+    if not isinstance(entry, dict):
+        return None
+    return Platform(_text(entry, "os"), _text(entry, "architecture"), _text(entry, "variant"))
+
+
+def _text(body: dict[str, Any], key: str) -> str:
+    value = body.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _list(body: dict[str, Any], key: str) -> list[Any]:
+    value = body.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TypeError(f"{key} is not a list")
+    return value
+
+
+def _once(descriptors: list[Descriptor]) -> tuple[Descriptor, ...]:
+    """Keep the first of descriptors with the same digest (layers repeat, a config may equal a layer)."""
+    return tuple({descriptor.digest: descriptor for descriptor in reversed(descriptors)}.values())[::-1]

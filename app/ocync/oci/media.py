@@ -1,0 +1,52 @@
+"""Media types, and what each of them is to a mirror."""
+
+from __future__ import annotations
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
+OCTET_STREAM = "application/octet-stream"
+
+MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
+
+# Schema 1 has signatures inside of the body and no config: it can't be mirrored byte for byte by digest.
+SCHEMA1 = frozenset(
+    {
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    }
+)
+
+# One header line: some servers read only the first of several (registries.md 1.3).
+ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST))
+
+_FOREIGN = frozenset(
+    {
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
+    }
+)
+
+
+def is_foreign(media_type: str) -> bool:
+    """Tell whether a layer of this type is fetched from its `urls` and not kept by registries."""
+    return media_type in _FOREIGN
+
+
+def is_manifest_like(media_type: str) -> bool:
+    """Tell whether a descriptor of this type, inside an index, is stored under manifests/ and not blobs/."""
+    if media_type in MANIFESTS or media_type in INDEXES:
+        return True
+    bare = media_type.removesuffix("+json").removesuffix(".v1").removesuffix(".v2")
+    return bare.endswith((".manifest", ".index", ".list"))
+
+
+def essence(content_type: str | None) -> str:
+    """Return a Content-Type without its parameters, in lower case; empty for none."""
+    return (content_type or "").partition(";")[0].strip().lower()

@@ -1,0 +1,41 @@
+"""Platforms (image-spec image-index.md): `os/architecture[/variant]`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_PART = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Platform:
+    """A platform of an index entry, or one that a user asks for."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Read `linux/amd64` or `linux/arm/v7`; raises ValueError otherwise."""
+        parts = text.split("/")
+        if len(parts) not in (2, 3) or not all(_PART.fullmatch(part) for part in parts):
+            raise ValueError(f"{text!r} is not a platform: write os/arch or os/arch/variant, as linux/arm/v7")
+        return cls(*parts)
+
+    def selects(self, other: Platform) -> bool:
+        """
+        Tell whether an entry of platform `other` is wanted where this one is asked for.
+
+        A platform without a variant selects every variant, but for arm64, whose only variant v8 is often left
+        out on either side.
+        """
+        if (self.os, self.architecture) != (other.os, other.architecture):
+            return False
+        if not self.variant or self.variant == other.variant:
+            return True
+        return self.architecture == "arm64" and {self.variant, other.variant} <= {"", "v8"}
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

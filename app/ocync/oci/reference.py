@@ -1,0 +1,155 @@
+"""
+Names of registries, repositories and images, parsed once.
+
+    cgr.dev/chainguard/static:latest
+    http://127.0.0.1:5000/team/app@sha256:…
+    nginx:1                                   Docker Hub: docker.io/library/nginx:1
+    oci:./mirror/static:latest                an OCI image layout on disk
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ocync.oci.digest import Digest
+
+# distribution-spec 1.1, "Pulling manifests": <name> and <reference> as a tag.
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+
+DOCKER_HUB = "docker.io"
+_HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+_HUB_API = "registry-1.docker.io"
+
+
+def is_repository(text: str) -> bool:
+    """Tell whether the text is a repository name of the distribution specification (255 characters at most)."""
+    return len(text) <= 255 and _REPOSITORY.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Tell whether the text is a tag of the distribution specification."""
+    return _TAG.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Registry:
+    """
+    A registry's address: the name users know it by, and the scheme it is spoken to in.
+
+    `host` is `host[:port]` in lower case; Docker Hub's several names are all `docker.io`. `prefix` is put before
+    every repository (`url: ghcr.io/acme/mirror`), empty mostly.
+    """
+
+    host: str
+    scheme: str = "https"
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Registry:
+        """Read `[https://|http://]host[:port][/prefix]`; raises ValueError otherwise."""
+        scheme, rest = "https", text.strip()
+        lowered = rest.lower()
+        for candidate in ("https", "http"):
+            if lowered.startswith(f"{candidate}://"):
+                scheme, rest = candidate, rest[len(candidate) + 3 :]
+                break
+        if "@" in rest.partition("/")[0]:
+            raise ValueError("a registry's URL holds no user name or password: use credentials")
+        host, _, prefix = rest.rstrip("/").partition("/")
+        if prefix == "v2" or prefix.startswith("v2/"):
+            raise ValueError(f"{text!r}: leave /v2 out of a registry's URL")
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"{text!r} is not a registry: write host, host:port or http://host:port")
+        if prefix and not is_repository(prefix):
+            raise ValueError(f"{text!r}: {prefix!r} can't begin a repository name")
+        host = host.lower()
+        return cls(DOCKER_HUB if host in _HUB_ALIASES else host, scheme, prefix)
+
+    @property
+    def api(self) -> str:
+        """The base of the registry's API, `https://host[:port]`, without a slash at the end."""
+        return f"{self.scheme}://{_HUB_API if self.host == DOCKER_HUB else self.host}"
+
+    def repository(self, name: str) -> str:
+        """Return the repository's name as this registry knows it: with the prefix, and Docker Hub's library/."""
+        full = f"{self.prefix}/{name}" if self.prefix else name
+        return f"library/{full}" if self.host == DOCKER_HUB and "/" not in full else full
+
+    def __str__(self) -> str:
+        return self.host
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """An image: a registry (or, for `oci:`, a folder), a repository, and a tag, a digest or both."""
+
+    registry: Registry | None
+    """None for an OCI layout."""
+    folder: str = ""
+    """The folder of OCI layouts, for `oci:`; empty otherwise."""
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read a reference as the module describes; raises ValueError that says what is wrong."""
+        if text.startswith("oci:"):
+            return cls._parse_layout(text)
+        scheme = ""
+        rest = text
+        for candidate in ("https://", "http://"):
+            if rest.lower().startswith(candidate):
+                scheme, rest = candidate, rest[len(candidate) :]
+        rest, tag, digest = _split(rest, text)
+        first, slash, remainder = rest.partition("/")
+        # As Docker decides it: a first part without dot, colon or the name localhost belongs to Docker Hub.
+        if slash and (scheme or "." in first or ":" in first or first == "localhost"):
+            registry, repository = Registry.parse(scheme + first), remainder
+        else:
+            registry, repository = Registry(DOCKER_HUB), rest
+        repository = registry.repository(repository)
+        if not is_repository(repository):
+            raise ValueError(f"{text!r}: {repository!r} is not a repository name (lower case, digits, . _ - /)")
+        return cls(registry=registry, repository=repository, tag=tag, digest=digest)
+
+    @classmethod
+    def _parse_layout(cls, text: str) -> Reference:
+        rest, tag, digest = _split(text.removeprefix("oci:"), text)
+        folder, _, name = rest.rstrip("/").rpartition("/")
+        if rest.startswith("/") and not folder:
+            folder = "/"
+        if name in ("", ".", ".."):
+            raise ValueError(f"{text!r}: write oci:FOLDER/repository[:tag]")
+        return cls(registry=None, folder=folder or ".", repository=name, tag=tag, digest=digest)
+
+    @property
+    def reference(self) -> str:
+        """What stands behind manifests/: the digest if there is one, else the tag, else `latest`."""
+        return str(self.digest) if self.digest else (self.tag or "latest")
+
+    def with_tag(self, tag: str) -> Reference:
+        """Return the reference with another tag and no digest."""
+        return replace(self, tag=tag, digest=None)
+
+    def __str__(self) -> str:
+        place = str(self.registry) if self.registry else f"oci:{self.folder.rstrip('/')}"
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{place}/{self.repository}{tag}{digest}"
+
+
+def _split(rest: str, text: str) -> tuple[str, str | None, Digest | None]:
+    """Cut `:tag` and `@digest` off the end of a reference."""
+    rest, at, digest_text = rest.partition("@")
+    digest = Digest.parse(digest_text) if at else None
+    head, colon, tag = rest.rpartition(":")
+    if not colon or "/" in tag:
+        return rest, None, digest
+    if not is_tag(tag):
+        raise ValueError(f"{text!r}: {tag!r} is not a tag (128 letters, digits, _ . - at most)")
+    return head, tag, digest
