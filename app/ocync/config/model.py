@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ocync.oci.platform import Platform
     from ocync.oci.reference import Registry
@@ -28,7 +28,7 @@ class AuthType(StrEnum):
     ACR = "acr"
     GHCR = "ghcr"
     BASIC = "basic"
-    STATIC_TOKEN = "static_token"
+    STATIC_TOKEN = "static_token"  # noqa: S105 -- the name of a method
     DOCKER_CONFIG = "docker_config"
     ANONYMOUS = "anonymous"
 

@@ -1,0 +1,99 @@
+"""
+What a pass may ask of a place where images live.
+
+Two things answer to these protocols: a registry (`ocync.registry`) and an OCI image layout on disk
+(`ocync.layout`). The plan reads through `Repository`; only the transfer calls the methods of `TargetRepository`
+that write.
+
+Every method raises errors of `ocync.errors` and nothing else, but for cancellation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
+
+    from ocync.oci.manifest import Descriptor, Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TagPage:
+    """Tags of a repository; `complete` says that there are no others."""
+
+    tags: tuple[str, ...]
+    complete: bool
+
+
+class Repository(Protocol):
+    """One repository that can be read."""
+
+    @property
+    def name(self) -> str:
+        """How reports name it: `cgr.dev/chainguard/static`, `oci:./mirror/static`."""
+
+    @property
+    def place(self) -> str:
+        """The registry's host, or `oci:FOLDER`: blobs can be mounted between repositories of the same place."""
+
+    @property
+    def path(self) -> str:
+        """The repository's name within its place, as mounts name it."""
+
+    async def tags(self) -> tuple[str, ...]:
+        """Return all tags, each once; raises NotFoundError when the repository does not exist."""
+
+    async def first_tags(self) -> TagPage:
+        """Return what one request tells of the tags; a repository that does not exist has none."""
+
+    async def head(self, reference: str) -> Descriptor | None:
+        """Return what a tag or digest points to without fetching it; None when it is not there."""
+
+    async def manifest(self, reference: str, *, size: int | None = None) -> Manifest:
+        """
+        Fetch and verify a manifest by tag or digest; raises NotFoundError, VerificationError, ProtocolError.
+
+        `size` is what a descriptor promised, where there is one.
+        """
+
+    def blob(self, descriptor: Descriptor) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """
+        Open a blob for one read from its start: `async with repository.blob(d) as pieces: async for …`.
+
+        Pieces are not yet verified: who consumes them holds a Verifier. They are not larger than 1 MiB.
+        """
+
+
+class Upload(Protocol):
+    """An upload session that a target has opened; it is used once."""
+
+    async def send(self, pieces: AsyncIterator[bytes]) -> None:
+        """
+        Send all bytes and commit: afterwards the repository holds the blob under its digest.
+
+        When `pieces` raises, or the target refuses, nothing is committed and the error goes on to the caller.
+        """
+
+    async def abandon(self) -> None:
+        """Give the session up as far as the target lets us; never raises for what the target answers."""
+
+
+class TargetRepository(Repository, Protocol):
+    """One repository that can also be written to."""
+
+    async def has_blob(self, descriptor: Descriptor) -> bool:
+        """Tell whether the repository holds the blob."""
+
+    async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> Upload | None:
+        """
+        Open an upload, asking first for a mount from another repository (its `path`) of the same place.
+
+        None means that the mount was granted: the repository holds the blob. A place that does not mount answers
+        with an upload.
+        """
+
+    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
+        """Store the manifest under its digest, or under a tag; what it lists has to be there before."""

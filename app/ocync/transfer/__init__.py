@@ -1,0 +1,1 @@
+"""The only package that writes to a target. Takes the plan's images one by one and gives results back."""

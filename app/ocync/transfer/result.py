@@ -1,0 +1,90 @@
+"""What became of each image at each target: frozen values, from which the report is folded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ocync.errors import ErrorKind
+
+
+class Status(StrEnum):
+    """The `status` of an image in the report."""
+
+    SYNCED = "synced"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """The `reason` of an image in the report; for dry runs, what a real pass would do."""
+
+    UP_TO_DATE = "up-to-date"
+    IMMUTABLE_TAG = "immutable-tag"
+    NEW = "new"
+    MOVED = "moved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobStats:
+    """Blobs of one image at one target: sent, found there already, mounted from another repository."""
+
+    transferred: int = 0
+    skipped: int = 0
+    mounted: int = 0
+
+    def __add__(self, other: BlobStats) -> BlobStats:
+        return BlobStats(
+            transferred=self.transferred + other.transferred,
+            skipped=self.skipped + other.skipped,
+            mounted=self.mounted + other.mounted,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactCounts:
+    """Artifacts attached to one image: found at the source, present at the target, moved in this pass."""
+
+    source: int = 0
+    target: int = 0
+    transferred: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an image failed; the message holds no secret."""
+
+    kind: ErrorKind
+    message: str
+    hint: str | None = None
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageResult:
+    """
+    One image at one target.
+
+    A mapping that could not be resolved at all is one failed result per target, with repositories instead of
+    image names in `source` and `target`.
+    """
+
+    mapping: str
+    source: str
+    """`cgr.dev/chainguard/static:latest`"""
+    target: str
+    """`ghcr.io/myorg/static:latest`"""
+    source_place: str
+    """`cgr.dev`, or `oci:FOLDER`"""
+    target_place: str
+    status: Status
+    reason: Reason | None = None
+    digest: str | None = None
+    previous_digest: str | None = None
+    bytes_transferred: int = 0
+    blobs: BlobStats = BlobStats()
+    artifacts: ArtifactCounts | None = None
+    duration: float = 0.0
+    error: Failure | None = None
