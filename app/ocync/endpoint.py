@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.slots import Slots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,10 @@ class Repository(Protocol):
     @property
     def path(self) -> str:
         """The repository's name within its place, as mounts name it."""
+
+    @property
+    def slots(self) -> Slots:
+        """What limits the requests at this place; a caller of `blob` or `Upload.send` holds one of them."""
 
     async def tags(self) -> tuple[str, ...]:
         """Return all tags, each once; raises NotFoundError when the repository does not exist."""

@@ -1,0 +1,83 @@
+"""Where an answer points to: Link (RFC 8288), Location of uploads, redirects. Pure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urljoin, urlsplit
+
+from ocync.errors import ProtocolError
+
+_PARAMETER = re.compile(r"""\s*;\s*([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?""")
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port: what credentials belong to. Raises ValueError for what is no http URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("not an http or https URL")
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def next_page(headers: list[str], url: str) -> str | None:
+    """
+    Return the URL of the next page (`rel="next"`), or None for the last one.
+
+    Takes several links in one header, several headers, relative targets, quotes or none, commas within `<>`.
+    Raises ProtocolError when the next page lies at another origin: a list must not lead elsewhere.
+    """
+    for header in headers:
+        for target, relations in _links(header):
+            if "next" in relations:
+                absolute = urljoin(url, target)
+                if _origin_of(absolute) != _origin_of(url):
+                    raise ProtocolError("the registry's list goes on at another host; it is not followed")
+                return absolute
+    return None
+
+
+def _links(header: str) -> list[tuple[str, set[str]]]:
+    found: list[tuple[str, set[str]]] = []
+    position = 0
+    while (start := header.find("<", position)) >= 0 and (end := header.find(">", start)) >= 0:
+        relations: set[str] = set()
+        position = end + 1
+        while match := _PARAMETER.match(header, position):
+            if match.group(1).lower() == "rel":
+                relations |= {word.lower() for word in (match.group(2) or match.group(3) or "").split()}
+            position = match.end()
+        found.append((header[start + 1 : end].strip(), relations))
+    return found
+
+
+def _origin_of(url: str) -> tuple[str, str, int] | None:
+    try:
+        return origin(url)
+    except ValueError:
+        return None
+
+
+def resolve(location: str | None, url: str, *, what: str, host: str) -> str:
+    """
+    Return the absolute URL that a Location of an answer from `url` names.
+
+    It may be absolute, relative, or without a scheme. Raises ProtocolError where there is none, where it is no
+    http URL, and where it leads from https down to http.
+    """
+    if not location:
+        raise ProtocolError(f"{host} answered {what} without a Location", host=host)
+    try:
+        absolute = urljoin(url, location)
+        scheme, _, _ = origin(absolute)
+    except ValueError as error:
+        raise ProtocolError(f"{host} answered {what} with a Location that is no http URL", host=host) from error
+    if scheme == "http" and urlsplit(url).scheme == "https":
+        raise ProtocolError(
+            f"{host} answered {what} with a way from https down to http; it is not taken", host=host
+        )
+    return absolute
+
+
+def with_digest(location: str, digest: str) -> str:
+    """Add `digest=` to an upload's Location and leave its own query as it is, byte for byte."""
+    bare, hash_, fragment = location.partition("#")
+    return f"{bare}{'&' if '?' in bare else '?'}digest={digest}{hash_}{fragment}"

@@ -1,0 +1,149 @@
+"""
+From a registry's answer to an error of ours.
+
+The status decides first, the registry's error code second, and its message only where registries say the same
+thing in no other way (each such text has its source beside it).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ocync.errors import (
+    AuthError,
+    ImmutableTagError,
+    NetworkError,
+    NotFoundError,
+    ProtocolError,
+    QuotaError,
+    RateLimitedError,
+    RegistryError,
+    ServerError,
+)
+from ocync.registry.waiting import retry_after
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import httpx
+
+MAX_BODY = 64 * 1024
+"""Bytes of an error's body that are read at most."""
+_SHOWN = 300
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+# Docker Hub's quota: "You have reached your pull rate limit. ... https://www.docker.com/increase-rate-limit"
+# (docs.docker.com, usage/pulls). Its abuse limit is a plain 429 "Too Many Requests" and worth waiting for.
+_PULL_QUOTA = re.compile(r"reached your (?:unauthenticated )?pull rate limit|increase-rate-limit", re.IGNORECASE)
+# GitHub: "You have exceeded a secondary rate limit" as 403 (werf/werf#3665).
+_SECONDARY_LIMIT = re.compile(r"secondary rate limit", re.IGNORECASE)
+# Harbor: "adding 29.0 MiB of storage resource ... will exceed the configured upper limit" (goharbor/harbor#17390).
+_STORAGE_QUOTA = re.compile(r"exceed the configured upper limit|quota.{0,40}exceeded", re.IGNORECASE)
+# ECR 400 TAG_INVALID "... cannot be overwritten because the tag is immutable" (aws/containers-roadmap#862);
+# Harbor 412 "configured as immutable" (ErrImmutable).
+_IMMUTABLE = re.compile(r"immutable", re.IGNORECASE)
+# GHCR: "TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute" (dependabot/cli#380).
+_MESSAGE_RETRY = re.compile(r"retry-after:\s*([0-9.]+)\s*(ns|us|µs|ms|s|m)", re.IGNORECASE)
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What an error's body says: the first code, and all messages in one line; both may be empty."""
+
+    code: str = ""
+    message: str = ""
+
+
+def read_detail(body: bytes) -> Detail:
+    """Read `{"errors": [{"code", "message"}]}` (distribution-spec, "Error Codes"), or whatever else is there."""
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        text = body[: _SHOWN * 4].decode("utf-8", "replace")
+        return Detail(message="" if "<html" in text.lower() else clean(text))
+    entries = parsed.get("errors") if isinstance(parsed, dict) else None
+    if not isinstance(entries, list):
+        # Token services and proxies answer with one flat object.
+        entries = [parsed] if isinstance(parsed, dict) else []
+    codes, messages = [], []
+    for entry in entries[:5]:
+        if not isinstance(entry, dict):
+            continue
+        codes.append(entry.get("code") or "")
+        message = (
+            entry.get("message") or entry.get("error_description") or entry.get("details") or entry.get("error")
+        )
+        messages.append(message if isinstance(message, str) else "")
+    code = next((code for code in codes if isinstance(code, str) and code), "")
+    return Detail(clean(code)[:60], clean("; ".join(dict.fromkeys(text for text in messages if text))))
+
+
+def clean(text: str) -> str:
+    """Make foreign text fit for a terminal and a log: one line, no control characters, not endless."""
+    flat = _CONTROL.sub(" ", text).strip()
+    return flat if len(flat) <= _SHOWN else flat[: _SHOWN - 1] + "…"
+
+
+def from_response(response: httpx.Response, body: bytes, *, what: str, host: str, now: datetime) -> RegistryError:
+    """
+    Return the error that an unwelcome answer is; `what` says what was tried, as "push the manifest of x".
+
+    `body` is what was read of the answer; a HEAD has none.
+    """
+    status = response.status_code
+    detail = read_detail(body)
+    said = ": ".join(part for part in (detail.code, detail.message) if part) or response.reason_phrase
+    message = f"can't {what}: {host} answered {status} {clean(said)}".rstrip()
+    wait = retry_after(response.headers.get("retry-after"), now)
+    return _classify(status, detail, message=message, host=host, wait=wait)
+
+
+def _classify(status: int, detail: Detail, *, message: str, host: str, wait: float | None) -> RegistryError:
+    code, text = detail.code, detail.message
+
+    def make(kind: type[RegistryError], *, hint: str | None = None, after: float | None = None) -> RegistryError:
+        return kind(message, host=host, status=status, code=code or None, retry_after=after, hint=hint)
+
+    if status == 429 or code == "TOOMANYREQUESTS" or (status == 403 and _SECONDARY_LIMIT.search(text)):
+        if _PULL_QUOTA.search(text):
+            return make(QuotaError, hint="the pull quota is used up: log in, or wait until it is renewed")
+        return make(RateLimitedError, after=wait if wait is not None else _wait_in_message(text))
+    if _STORAGE_QUOTA.search(text) and 400 <= status < 600:
+        return make(QuotaError, hint="raise the quota at the target, or free space there")
+    if status in (400, 403, 409, 412) and _IMMUTABLE.search(text):
+        return make(
+            ImmutableTagError, hint="the target keeps this tag from moving; delete it there, or mirror by digest"
+        )
+    if status == 401:
+        return make(AuthError, hint="check the credentials of this registry: ocync auth check")
+    if status == 403:
+        return make(AuthError, hint="the credentials are not allowed to do this, or the repository does not exist")
+    if status == 404:
+        return make(NotFoundError, hint=_missing_repository(code))
+    if status == 408 or status >= 500:
+        return make(ServerError, after=wait)
+    return make(ProtocolError)
+
+
+def _wait_in_message(text: str) -> float | None:
+    match = _MESSAGE_RETRY.search(text)
+    if match is None:
+        return None
+    try:
+        return float(match.group(1)) * _UNITS[match.group(2).lower()]
+    except ValueError:
+        return None
+
+
+def _missing_repository(code: str) -> str | None:
+    return "the repository does not exist there; create it first" if code == "NAME_UNKNOWN" else None
+
+
+def from_transport(error: httpx.TransportError, *, what: str, host: str) -> NetworkError:
+    """Return the error that a broken exchange is; the URL, which may be signed, is not in the message."""
+    why = clean(str(error)) or type(error).__name__
+    return NetworkError(f"can't {what}: {host}: {why}", host=host)

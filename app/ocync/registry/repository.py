@@ -1,0 +1,209 @@
+"""One repository of a registry, as `ocync.endpoint` asks for it."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from ocync.auth.scope import Scope
+from ocync.errors import NotFoundError, ProtocolError, VerificationError
+from ocync.oci import manifest as manifests
+from ocync.oci import media
+from ocync.oci.digest import Digest, verify
+from ocync.oci.manifest import Descriptor, Manifest
+from ocync.registry import uploads
+from ocync.registry.client import stream_time
+from ocync.registry.encoding import decoded
+from ocync.registry.tags import TagList
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ocync.endpoint import TagPage
+    from ocync.registry.client import Answer, RegistryClient
+    from ocync.registry.uploads import RegistryUpload
+    from ocync.slots import Slots
+
+_ACCEPT = {"Accept": media.ACCEPT}
+_DIGEST_HEADER = "docker-content-digest"
+# No digest, or no HEAD at all: a GET is asked instead. A HEAD that is refused has no body to tell why, and Artifactory says 403 to a HEAD of what is not there (RTFACT-13797).
+_ASK_BY_GET = frozenset({400, 403, 405, 501})
+
+
+class RegistryRepository:
+    """Reads and, when `writable`, writes one repository; credentials are asked for no more than that."""
+
+    def __init__(self, client: RegistryClient, repository: str, *, writable: bool = False) -> None:
+        self._client = client
+        self._repository = repository
+        actions = ("pull", "push") if writable else ("pull",)
+        self._scopes = frozenset({Scope(repository, actions)})
+        self._tags = TagList(client, repository, self._scopes)
+
+    def __repr__(self) -> str:
+        return f"<RegistryRepository {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """`host/repository`."""
+        return f"{self._client.host}/{self._repository}"
+
+    @property
+    def place(self) -> str:
+        """The registry's host."""
+        return self._client.host
+
+    @property
+    def path(self) -> str:
+        """The repository's name at the registry."""
+        return self._repository
+
+    @property
+    def slots(self) -> Slots:
+        """What limits requests to the registry."""
+        return self._client.slots
+
+    async def tags(self) -> tuple[str, ...]:
+        """Return all tags."""
+        return await self._tags.all()
+
+    async def first_tags(self) -> TagPage:
+        """Return what the first page of the tag list tells."""
+        return await self._tags.first()
+
+    async def head(self, reference: str) -> Descriptor | None:
+        """Return what a tag or digest points to; None when it is not there."""
+        what = f"look up {self._image(reference)}"
+
+        def read(answer: Answer) -> Descriptor | bool:
+            if answer.status == 404:
+                return False
+            if answer.status != 200:
+                return True
+            return _described(answer) or True
+
+        found = await self._client.request(
+            "HEAD",
+            self._manifest_path(reference),
+            what=what,
+            scopes=self._scopes,
+            expect=frozenset({200, 404}) | _ASK_BY_GET,
+            read=read,
+            headers=_ACCEPT,
+        )
+        if isinstance(found, Descriptor):
+            return found
+        if not found:
+            return None
+        try:
+            return (await self.manifest(reference)).descriptor
+        except NotFoundError:
+            return None
+
+    async def manifest(self, reference: str, *, size: int | None = None) -> Manifest:
+        """Fetch and verify a manifest."""
+        image = self._image(reference)
+
+        def read(answer: Answer) -> Manifest:
+            digest = Digest.parse(reference) if ":" in reference else Digest.of(answer.body)
+            verify(answer.body, digest, size, what=f"the manifest of {image}", host=self.place)
+            content_type = answer.headers.get("content-type")
+            return manifests.parse(
+                answer.body, content_type=content_type, digest=digest, where=image, host=self.place
+            )
+
+        return await self._client.request(
+            "GET",
+            self._manifest_path(reference),
+            what=f"fetch the manifest of {image}",
+            scopes=self._scopes,
+            expect=frozenset({200}),
+            read=read,
+            headers=_ACCEPT,
+            limit=manifests.MAX_SIZE,
+        )
+
+    @asynccontextmanager
+    async def blob(self, descriptor: Descriptor) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a blob for one read from its start; the caller holds a slot."""
+        what = f"fetch blob {descriptor.digest.algorithm}:{descriptor.digest.short} of {self.name}"
+        exchange = self._client.exchange(
+            "GET",
+            f"/v2/{self._repository}/blobs/{descriptor.digest}",
+            what=what,
+            scopes=self._scopes,
+            seconds=stream_time(descriptor.size),
+        )
+        async with exchange as response:
+            if response.status_code != 200:
+                raise await self._client.refusal_of(response, what=what)
+            length = response.headers.get("content-length")
+            encoded = "content-encoding" in response.headers
+            if length is not None and not encoded and length.isdigit() and int(length) != descriptor.size:
+                raise _wrong_length(what, length, descriptor.size, self.place)
+            yield decoded(response, host=self.place)
+
+    async def has_blob(self, descriptor: Descriptor) -> bool:
+        """Tell whether the repository holds the blob."""
+        return await self._client.request(
+            "HEAD",
+            f"/v2/{self._repository}/blobs/{descriptor.digest}",
+            what=f"look for blob {descriptor.digest.algorithm}:{descriptor.digest.short} at {self.name}",
+            scopes=self._scopes,
+            expect=frozenset({200, 404}),
+            read=lambda answer: answer.status == 200,
+        )
+
+    async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> RegistryUpload | None:
+        """Open an upload, or mount the blob (None)."""
+        return await uploads.open_upload(
+            self._client, self._repository, descriptor, scopes=self._scopes, mount_from=mount_from
+        )
+
+    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
+        """Store the manifest under its digest or a tag."""
+        reference = tag or str(manifest.digest)
+        image = self._image(reference)
+
+        def read(answer: Answer) -> None:
+            stored = answer.headers.get(_DIGEST_HEADER)
+            # Compared within one algorithm only: a registry may name sha512 content by its sha256.
+            if stored and stored.startswith(manifest.digest.algorithm + ":") and stored != str(manifest.digest):
+                raise ProtocolError(
+                    f"{image} was stored as {stored[:80]}, not as {manifest.digest}", host=self.place
+                )
+
+        await self._client.request(
+            "PUT",
+            self._manifest_path(reference),
+            what=f"push the manifest of {image}",
+            scopes=self._scopes,
+            expect=frozenset({200, 201, 202}),
+            read=read,
+            headers={"Content-Type": manifest.media_type},
+            content=manifest.raw,
+        )
+
+    def _manifest_path(self, reference: str) -> str:
+        return f"/v2/{self._repository}/manifests/{reference}"
+
+    def _image(self, reference: str) -> str:
+        return f"{self.name}{'@' if ':' in reference else ':'}{reference}"
+
+
+def _described(answer: Answer) -> Descriptor | None:
+    """Read the descriptor off a HEAD's headers; None when they do not tell the digest."""
+    try:
+        digest = Digest.parse(answer.headers.get(_DIGEST_HEADER, ""))
+    except ValueError:
+        return None
+    length = answer.headers.get("content-length", "")
+    return Descriptor(
+        media_type=media.essence(answer.headers.get("content-type")),
+        digest=digest,
+        size=int(length) if length.isdigit() else 0,
+    )
+
+
+def _wrong_length(what: str, length: str, size: int, host: str) -> VerificationError:
+    return VerificationError(f"can't {what}: {host} announces {length[:20]} bytes where {size} are due", host=host)
