@@ -31,8 +31,14 @@ class ImageStarted:
     """Bytes of this image are about to move; `key` is the target's image name."""
 
     key: str
-    size: int
-    """Bytes of all blobs of the image, of which some may be at the target already."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesExpected:
+    """So many more bytes of this image are about to be sent to its target."""
+
+    key: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class ImageFinished:
     result: ImageResult
 
 
-Event = MappingsCounted | MappingResolved | ImageStarted | BytesMoved | ImageFinished
+Event = MappingsCounted | MappingResolved | ImageStarted | BytesExpected | BytesMoved | ImageFinished
 if TYPE_CHECKING:
     Sink = Callable[[Event], None]
     """Takes events; never blocks and never raises."""

@@ -1,0 +1,40 @@
+"""The decisions, as pure functions of what was read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocync.errors import OcyncError
+from ocync.plan.model import Broken, Copy, Decision, Skip
+from ocync.transfer.result import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Descriptor
+    from ocync.plan.model import TargetState
+
+
+def is_settled(tag: str, *, immutable: bool, targets: Sequence[TargetState]) -> bool:
+    """
+    Tell whether the tag needs no request at all: it never changes, and every target is known to have it.
+
+    A target whose tags are not known can't settle anything.
+    """
+    return immutable and all(target.tags is not None and tag in target.tags for target in targets)
+
+
+def decide(wanted: Digest, found: Sequence[Descriptor | OcyncError | None]) -> tuple[Decision, ...]:
+    """Decide for each target from what its tag points to now: a descriptor, nothing, or an error."""
+    return tuple(_decide(wanted, answer) for answer in found)
+
+
+def _decide(wanted: Digest, answer: Descriptor | OcyncError | None) -> Decision:
+    if isinstance(answer, OcyncError):
+        return Broken(error=answer)
+    if answer is None:
+        return Copy(reason=Reason.NEW)
+    if answer.digest == wanted:
+        return Skip(reason=Reason.UP_TO_DATE, digest=wanted)
+    return Copy(reason=Reason.MOVED, previous=answer.digest)

@@ -1,0 +1,135 @@
+"""
+One blob of an image at all of its targets: there already, mounted, or sent.
+
+For each place one repository leads and the others mount from it; the bytes are read from the source once for all
+targets that lead together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ocync.errors import OcyncError
+from ocync.transfer.ledger import Lead, Mount, Present, Wait
+from ocync.transfer.relay import Delivery, relay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocync.endpoint import Repository, TargetRepository, Upload
+    from ocync.oci.manifest import Descriptor
+    from ocync.registry.waiting import RetryPolicy
+    from ocync.transfer.destination import Destination
+
+
+async def bring_blob(
+    blob: Descriptor, source: Repository, destinations: Sequence[Destination], policy: RetryPolicy
+) -> None:
+    """Hold afterwards, for each destination, that its repository has the blob or that it has failed."""
+    leading: list[Destination] = []
+    async with asyncio.TaskGroup() as group:
+        for destination in destinations:
+            if not destination.alive:
+                continue
+            match destination.ledger.claim_blob(destination.repository, blob.digest):
+                case Present():
+                    destination.count(skipped=1)
+                case Wait(until):
+                    group.create_task(_again(blob, source, destination, policy, until))
+                case Mount(holder):
+                    group.create_task(_mount(blob, source, destination, policy, holder))
+                case Lead():
+                    leading.append(destination)
+        if leading:
+            # The claims of all leaders were taken in one go; they wait for nobody until they are released.
+            await _lead(blob, source, leading, policy)
+
+
+async def _again(
+    blob: Descriptor,
+    source: Repository,
+    destination: Destination,
+    policy: RetryPolicy,
+    until: asyncio.Future[None],
+) -> None:
+    # Shielded: many wait for the same flight, and one that is cancelled must not take it from the others.
+    await asyncio.shield(until)
+    await bring_blob(blob, source, [destination], policy)
+
+
+async def _mount(
+    blob: Descriptor, source: Repository, destination: Destination, policy: RetryPolicy, holder: TargetRepository
+) -> None:
+    try:
+        upload = await destination.repository.open_upload(blob, mount_from=holder.path)
+        if upload is None:
+            destination.ledger.blob_arrived(destination.repository, blob.digest)
+            destination.count(mounted=1)
+            return
+        # The place has the bytes and does not mount: they are read there, and from the source if that fails.
+        await _send(blob, [holder, source], {id(destination.repository): destination}, [upload], policy)
+    except OcyncError as error:
+        destination.fail(error)
+    finally:
+        destination.ledger.release_blob(destination.repository, blob.digest)
+
+
+async def _lead(
+    blob: Descriptor, source: Repository, destinations: Sequence[Destination], policy: RetryPolicy
+) -> None:
+    try:
+        async with asyncio.TaskGroup() as group:
+            prepared = [group.create_task(_prepare(blob, destination)) for destination in destinations]
+        pairs = [
+            (destination, upload)
+            for destination, task in zip(destinations, prepared, strict=True)
+            if (upload := task.result()) is not None
+        ]
+        if pairs:
+            by_repository = {id(destination.repository): destination for destination, _ in pairs}
+            await _send(blob, [source], by_repository, [upload for _, upload in pairs], policy)
+    finally:
+        for destination in destinations:
+            destination.ledger.release_blob(destination.repository, blob.digest)
+
+
+async def _prepare(blob: Descriptor, destination: Destination) -> Upload | None:
+    """Return an open session where the blob has to be sent; None where it is there, or nothing can be done."""
+    repository = destination.repository
+    try:
+        # In a repository that was empty only this pass can have put anything, and the ledger knows that.
+        if not destination.is_empty and await repository.has_blob(blob):
+            destination.ledger.blob_arrived(repository, blob.digest)
+            destination.count(skipped=1)
+            return None
+        return await repository.open_upload(blob)
+    except OcyncError as error:
+        destination.fail(error)
+        return None
+
+
+async def _send(
+    blob: Descriptor,
+    readers: Sequence[Repository],
+    destinations: dict[int, Destination],
+    uploads: Sequence[Upload],
+    policy: RetryPolicy,
+) -> None:
+    def arrived(delivery: Delivery) -> None:
+        destination = destinations[id(delivery.repository)]
+        destination.count(transferred=1, size=blob.size)
+        destination.ledger.blob_arrived(delivery.repository, blob.digest)
+        # At once: who waits for this target need not wait for a slower one of the same read.
+        destination.ledger.release_blob(delivery.repository, blob.digest)
+
+    deliveries = [
+        Delivery(destination.repository, upload, destination.moved)
+        for destination, upload in zip(destinations.values(), uploads, strict=True)
+    ]
+    for destination in destinations.values():
+        destination.expected(blob.size)
+    await relay(blob, readers, deliveries, policy=policy, arrived=arrived)
+    for delivery in deliveries:
+        if not delivery.done and delivery.error is not None:
+            destinations[id(delivery.repository)].fail(delivery.error)

@@ -1,0 +1,51 @@
+"""One image on its way to one target: what is counted, and the first thing that went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ocync.transfer.result import BlobStats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocync.endpoint import TargetRepository
+    from ocync.errors import OcyncError
+    from ocync.transfer.ledger import Ledger
+
+
+@dataclass(slots=True, kw_only=True)
+class Destination:
+    """
+    The mutable part of a copy: owned by the task of its image.
+
+    After an error nothing more is brought to it; the other targets of the image go on.
+    """
+
+    repository: TargetRepository
+    ledger: Ledger
+    is_empty: bool
+    """Whether the repository held nothing before the pass: nothing is looked for there."""
+    expected: Callable[[int], None]
+    """Told of every blob that is about to be sent, in bytes."""
+    moved: Callable[[int], None]
+    """Told of every piece that is handed to the target, in bytes."""
+    error: OcyncError | None = None
+    bytes_transferred: int = 0
+    blobs: BlobStats = field(default_factory=BlobStats)
+
+    @property
+    def alive(self) -> bool:
+        """Whether nothing has gone wrong."""
+        return self.error is None
+
+    def fail(self, error: OcyncError) -> None:
+        """Record what went wrong; only the first error counts."""
+        if self.error is None:
+            self.error = error
+
+    def count(self, *, transferred: int = 0, skipped: int = 0, mounted: int = 0, size: int = 0) -> None:
+        """Count blobs, and the bytes that were sent for them."""
+        self.blobs += BlobStats(transferred=transferred, skipped=skipped, mounted=mounted)
+        self.bytes_transferred += size

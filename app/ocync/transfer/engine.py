@@ -1,0 +1,258 @@
+"""
+The pass: mappings in, results out, everything at once and nothing without bound.
+
+Mappings are resolved some at a time, each handing its images to a short queue; workers take them from there,
+compare and copy. No stage waits for the one before it to end. What fails for a passing reason is tried once more
+at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ocync.errors import ErrorKind, InterruptedPassError, OcyncError
+from ocync.plan.compare import compare
+from ocync.plan.discover import discover
+from ocync.plan.model import Broken, Candidate, Copy, ImagePlan, Skip
+from ocync.transfer import outcome
+from ocync.transfer.destination import Destination
+from ocync.transfer.events import (
+    BytesExpected,
+    BytesMoved,
+    ImageFinished,
+    ImageStarted,
+    MappingResolved,
+    MappingsCounted,
+)
+from ocync.transfer.image import ImageCopy
+from ocync.transfer.ledger import Ledger
+from ocync.transfer.result import BlobStats, ImageResult, Reason, Status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from ocync.config.model import MappingConfig
+    from ocync.interrupt import Stop
+    from ocync.plan.discover import Places, Resolved
+    from ocync.registry.waiting import RetryPolicy
+    from ocync.transfer.events import Sink
+
+log = logging.getLogger(__name__)
+
+# Mappings whose tags are listed at once: enough to hide the round trips, few enough for tag lists in memory.
+_MAPPINGS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassSettings:
+    """What bounds a pass."""
+
+    images_at_once: int = 50
+    dry_run: bool = False
+
+
+class Pass:
+    """One pass over mappings or images; made for one run."""
+
+    def __init__(
+        self,
+        *,
+        places: Places,
+        settings: PassSettings,
+        policy: RetryPolicy,
+        stop: Stop,
+        sink: Sink,
+        resolved: Callable[[Resolved], None] = lambda _resolved: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._places = places
+        self._settings = settings
+        self._policy = policy
+        self._stop = stop
+        self._sink = sink
+        self._on_resolved = resolved
+        self._clock = clock
+        self._ledgers: dict[str, Ledger] = defaultdict(Ledger)
+        self._limits: set[asyncio.Timeout] = set()
+        self._results: list[ImageResult] = []
+        self._again: list[Candidate | MappingConfig] = []
+        self._second_round = False
+        # What was sent in vain in the first round, so that the report does not forget it.
+        self._earlier: dict[str, Destination] = {}
+
+    async def run(self, work: Sequence[MappingConfig | Candidate]) -> tuple[ImageResult, ...]:
+        """
+        Bring all targets up to date; one result for each image at each target, in the order they ended.
+
+        Never raises for what happens to an image or a mapping. After a stop was requested nothing is begun, what
+        is in flight gets the stop's grace, and all that is left ends as failed, interrupted.
+        """
+        self._sink(MappingsCounted(len(work)))
+        with self._stop.listening(self._limit_all):
+            await self._round(work)
+            if self._again and not self._stop.requested():
+                again, self._again = self._again, []
+                self._second_round = True
+                log.info("trying %d failed images or mappings once more", len(again))
+                await self._round(again)
+        return tuple(self._results)
+
+    async def _round(self, work: Iterable[MappingConfig | Candidate]) -> None:
+        queue: asyncio.Queue[Candidate | None] = asyncio.Queue(maxsize=2 * self._settings.images_at_once)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._settings.images_at_once):
+                group.create_task(self._work(queue))
+            remaining = iter(work)
+            async with asyncio.TaskGroup() as resolvers:
+                for _ in range(_MAPPINGS_AT_ONCE):
+                    resolvers.create_task(self._resolve(remaining, queue))
+            for _ in range(self._settings.images_at_once):
+                await queue.put(None)
+
+    async def _resolve(
+        self, work: Iterable[MappingConfig | Candidate], queue: asyncio.Queue[Candidate | None]
+    ) -> None:
+        for item in work:
+            if isinstance(item, Candidate):
+                await queue.put(item)
+                continue
+            started = self._clock()
+            try:
+                async with self._limited():
+                    resolved = await discover(item, self._places)
+            except Exception as error:
+                self._mapping_failed(item, outcome.as_ocync_error(error, item.name), started)
+                continue
+            self._on_resolved(resolved)
+            images = len(resolved.candidates) + len(resolved.settled)
+            self._sink(MappingResolved(item.name, images * len(item.targets)))
+            for candidate in resolved.settled:
+                for index in range(len(candidate.targets)):
+                    self._finish(outcome.skipped(candidate, index, Skip(reason=Reason.IMMUTABLE_TAG), 0.0))
+            for candidate in resolved.candidates:
+                await queue.put(candidate)
+
+    async def _work(self, queue: asyncio.Queue[Candidate | None]) -> None:
+        while (candidate := await queue.get()) is not None:
+            started = self._clock()
+            destinations: dict[int, Destination] = {}
+            try:
+                async with self._limited():
+                    plan = await compare(candidate)
+                    await self._carry_out(plan, destinations, started)
+            except Exception as error:
+                failure = outcome.as_ocync_error(error, f"{candidate.source.name}:{candidate.tag}")
+                self._image_failed(candidate, destinations, failure, started)
+
+    async def _carry_out(self, plan: ImagePlan, destinations: dict[int, Destination], started: float) -> None:
+        candidate = plan.candidate
+        for index, decision in enumerate(plan.decisions):
+            match decision:
+                case Skip():
+                    self._finish(outcome.skipped(candidate, index, decision, self._clock() - started))
+                case Broken(error=error):
+                    self._target_failed(candidate, index, None, error, started)
+                case Copy():
+                    destinations[index] = self._destination(candidate, index)
+        if plan.root is None:
+            return
+        if not self._settings.dry_run:
+            for index in destinations:
+                self._sink(ImageStarted(outcome.target_name(candidate, index)))
+            copy = ImageCopy(candidate.source, self._policy)
+            await copy.to(list(destinations.values()), plan.root, outcome.tag_of(candidate))
+        for index in list(destinations):
+            destination = destinations.pop(index)
+            if destination.error is not None:
+                self._target_failed(candidate, index, destination, destination.error, started)
+            else:
+                elapsed = self._clock() - started
+                self._finish(outcome.synced(plan, index, destination, elapsed))
+
+    def _destination(self, candidate: Candidate, index: int) -> Destination:
+        target = candidate.targets[index]
+        key = outcome.target_name(candidate, index)
+        earlier = self._earlier.pop(key, None)
+        return Destination(
+            bytes_transferred=earlier.bytes_transferred if earlier else 0,
+            blobs=earlier.blobs if earlier else BlobStats(),
+            repository=target.repository,
+            ledger=self._ledgers[target.repository.place],
+            is_empty=target.is_empty,
+            expected=lambda count: self._sink(BytesExpected(key, count)),
+            moved=lambda count: self._sink(BytesMoved(key, count)),
+        )
+
+    def _mapping_failed(self, mapping: MappingConfig, error: OcyncError, started: float) -> None:
+        if self._worth_another_try(error):
+            self._again.append(mapping)
+            return
+        elapsed = self._clock() - started
+        self._sink(MappingResolved(mapping.name, len(mapping.targets)))
+        for result in outcome.unresolved(mapping, self._places, error, elapsed):
+            self._finish(result)
+
+    def _image_failed(
+        self, candidate: Candidate, destinations: dict[int, Destination], error: OcyncError, started: float
+    ) -> None:
+        """Record that the image failed at all targets for which nothing has been recorded yet."""
+        indices = list(destinations) or range(len(candidate.targets))
+        for index in indices:
+            self._target_failed(candidate, index, destinations.get(index), error, started)
+
+    def _target_failed(
+        self, candidate: Candidate, index: int, destination: Destination | None, error: OcyncError, started: float
+    ) -> None:
+        if self._worth_another_try(error):
+            # Only this target: the others have their results.
+            if destination is not None:
+                self._earlier[outcome.target_name(candidate, index)] = destination
+            self._again.append(replace(candidate, targets=(candidate.targets[index],)))
+            return
+        self._finish(outcome.failed(candidate, index, destination, error, self._clock() - started))
+
+    def _worth_another_try(self, error: OcyncError) -> bool:
+        return error.retryable and not self._second_round and not self._stop.requested()
+
+    def _finish(self, result: ImageResult) -> None:
+        if result.status is Status.FAILED and result.error is not None:
+            log.log(
+                logging.INFO if result.error.kind is ErrorKind.INTERRUPTED else logging.WARNING,
+                "%s -> %s failed: %s",
+                result.source,
+                result.target,
+                result.error.message,
+            )
+        else:
+            log.debug("%s -> %s: %s", result.source, result.target, result.reason or result.status)
+        self._results.append(result)
+        self._sink(ImageFinished(result))
+
+    @asynccontextmanager
+    async def _limited(self) -> AsyncIterator[None]:
+        """Raise InterruptedPassError when the stop comes before the body has begun, or its grace is over."""
+        if self._stop.requested():
+            raise InterruptedPassError(f"not begun: {self._stop.reason}")
+        limit = asyncio.timeout(None)
+        self._limits.add(limit)
+        try:
+            async with limit:
+                yield
+        except TimeoutError as error:
+            if limit.expired():
+                raise InterruptedPassError(f"cut off: {self._stop.reason}") from error
+            raise
+        finally:
+            self._limits.discard(limit)
+
+    def _limit_all(self, seconds: float) -> None:
+        now = asyncio.get_running_loop().time()
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(now + seconds)

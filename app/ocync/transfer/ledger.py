@@ -1,0 +1,115 @@
+"""
+What this pass knows to be at a place, and who is bringing what there.
+
+One ledger per place. A claim is decided at once, with no waiting in between, so two tasks never bring the same
+thing to the same repository. Nobody who waits for a claim holds a slot or a claim that another waits for: a
+claim's owner only ever waits for requests, and for the parts of what it brings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ocync.endpoint import TargetRepository
+    from ocync.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The repository has it: found there, or brought by this pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody else is bringing it, here or to another repository of the place; then claim again."""
+
+    until: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Owned: bring it, best by a mount from the repository that holds it."""
+
+    holder: TargetRepository
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Owned: bring it; others of the place wait for it."""
+
+
+BlobClaim = Present | Wait | Mount | Lead
+ManifestClaim = Present | Wait | Lead
+
+
+class Ledger:
+    """The state of one place; used from one event loop, never across an await."""
+
+    def __init__(self) -> None:
+        self._holders: dict[Digest, dict[str, TargetRepository]] = {}
+        self._manifests: set[tuple[str, Digest]] = set()
+        self._blob_flights: dict[tuple[str, Digest], asyncio.Future[None]] = {}
+        self._leads: dict[Digest, tuple[str, asyncio.Future[None]]] = {}
+        self._manifest_flights: dict[tuple[str, Digest], asyncio.Future[None]] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"<Ledger: {len(self._holders)} blobs and {len(self._manifests)} manifests present, "
+            f"{len(self._blob_flights)} blobs and {len(self._manifest_flights)} manifests on their way>"
+        )
+
+    def claim_blob(self, repository: TargetRepository, digest: Digest) -> BlobClaim:
+        """Decide who brings the blob; an owner (Mount, Lead) has to call `release_blob`, whatever happens."""
+        holders = self._holders.get(digest, {})
+        if repository.path in holders:
+            return Present()
+        key = (repository.path, digest)
+        if key in self._blob_flights:
+            return Wait(self._blob_flights[key])
+        holder = next(iter(holders.values()), None)
+        if holder is None and digest in self._leads:
+            return Wait(self._leads[digest][1])
+        flight: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._blob_flights[key] = flight
+        if holder is not None:
+            return Mount(holder)
+        self._leads[digest] = (repository.path, flight)
+        return Lead()
+
+    def blob_arrived(self, repository: TargetRepository, digest: Digest) -> None:
+        """Record that the repository holds the blob."""
+        self._holders.setdefault(digest, {})[repository.path] = repository
+
+    def release_blob(self, repository: TargetRepository, digest: Digest) -> None:
+        """Give a claim back, brought or not; who waits claims again. Does nothing the second time."""
+        flight = self._blob_flights.pop((repository.path, digest), None)
+        lead = self._leads.get(digest)
+        if lead is not None and lead[0] == repository.path:
+            del self._leads[digest]
+        _wake(flight)
+
+    def claim_manifest(self, repository: TargetRepository, digest: Digest) -> ManifestClaim:
+        """Decide who brings the manifest; an owner (Lead) has to call `release_manifest`, whatever happens."""
+        key = (repository.path, digest)
+        if key in self._manifests:
+            return Present()
+        if key in self._manifest_flights:
+            return Wait(self._manifest_flights[key])
+        self._manifest_flights[key] = asyncio.get_running_loop().create_future()
+        return Lead()
+
+    def manifest_arrived(self, repository: TargetRepository, digest: Digest) -> None:
+        """Record that the repository holds the manifest, and with it all that it lists."""
+        self._manifests.add((repository.path, digest))
+
+    def release_manifest(self, repository: TargetRepository, digest: Digest) -> None:
+        """Give a claim back, brought or not; who waits claims again. Does nothing the second time."""
+        _wake(self._manifest_flights.pop((repository.path, digest), None))
+
+
+def _wake(flight: asyncio.Future[None] | None) -> None:
+    if flight is not None and not flight.done():
+        flight.set_result(None)

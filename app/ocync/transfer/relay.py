@@ -1,0 +1,214 @@
+"""
+One blob from one source to several targets in one read, verified on its way.
+
+The last piece is held back until the digest is known to be right, so a target never gets the whole of a body that
+lies. A target that fails drops out; the others go on. Memory: two pieces per target, and what sockets hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ocync.errors import OcyncError
+from ocync.oci.digest import Verifier
+from ocync.slots import reserve
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from ocync.endpoint import Repository, TargetRepository, Upload
+    from ocync.oci.manifest import Descriptor
+    from ocync.registry.waiting import RetryPolicy
+
+
+class Delivery:
+    """One blob to one repository; `upload` is a session that is open and not used yet."""
+
+    def __init__(self, repository: TargetRepository, upload: Upload, moved: Callable[[int], None]) -> None:
+        self.repository = repository
+        self.upload: Upload | None = upload
+        self.spent: Upload | None = None
+        """A session that was begun and not committed."""
+        self.moved = moved
+        self.done = False
+        self.error: OcyncError | None = None
+
+    def take_spent(self) -> Upload | None:
+        """Return the session that was begun in vain, once."""
+        spent, self.spent = self.spent, None
+        return spent
+
+    @property
+    def pending(self) -> bool:
+        """Whether another attempt is worth making."""
+        return not self.done and (self.error is None or self.error.retryable)
+
+
+async def relay(
+    blob: Descriptor,
+    readers: Sequence[Repository],
+    deliveries: Sequence[Delivery],
+    *,
+    policy: RetryPolicy,
+    arrived: Callable[[Delivery], None],
+) -> None:
+    """
+    Bring the blob to all deliveries; afterwards each is done or has an error.
+
+    Each attempt reads from the next of `readers`, the last one again and again. `arrived` is called for a
+    delivery as soon as its repository holds the blob.
+    """
+    attempts = 0
+    try:
+        async for attempt in policy.retrying():
+            with attempt:
+                reader = readers[min(attempts, len(readers) - 1)]
+                attempts += 1
+                if attempts > 1:
+                    await _reopen(blob, deliveries, arrived)
+                try:
+                    await _pour(blob, reader, [d for d in deliveries if d.pending], arrived)
+                finally:
+                    await _abandon([d.take_spent() for d in deliveries])
+                failed = next((d.error for d in deliveries if d.pending and d.error is not None), None)
+                if failed is not None:
+                    raise failed
+    except OcyncError as error:
+        for delivery in deliveries:
+            if not delivery.done and delivery.error is None:
+                delivery.error = error
+    await _abandon([delivery.upload for delivery in deliveries])
+
+
+async def _abandon(uploads: Sequence[Upload | None]) -> None:
+    """Give sessions up that will not be used; not when the pass is being cancelled, which must not wait for it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        return
+    for upload in uploads:
+        if upload is not None:
+            await upload.abandon()
+
+
+async def _reopen(blob: Descriptor, deliveries: Sequence[Delivery], arrived: Callable[[Delivery], None]) -> None:
+    """Open new sessions where the old ones were used up; an answer that was lost may have been a success."""
+    for delivery in deliveries:
+        if not delivery.pending or delivery.upload is not None:
+            continue
+        try:
+            if await delivery.repository.has_blob(blob):
+                _done(delivery, arrived)
+            else:
+                delivery.upload = await delivery.repository.open_upload(blob)
+                if delivery.upload is None:
+                    _done(delivery, arrived)
+        except OcyncError as error:
+            # These requests have been retried already.
+            error.retryable = False
+            delivery.error = error
+
+
+def _done(delivery: Delivery, arrived: Callable[[Delivery], None]) -> None:
+    delivery.done = True
+    delivery.error = None
+    arrived(delivery)
+
+
+async def _pour(
+    blob: Descriptor, reader: Repository, deliveries: Sequence[Delivery], arrived: Callable[[Delivery], None]
+) -> None:
+    """Make one read of the blob and send it to all deliveries; raises what went wrong at the reader."""
+    if not deliveries:
+        return
+    verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reader.place)
+    broken: OcyncError | None = None
+    slots = reserve([reader.slots, *(delivery.repository.slots for delivery in deliveries)])
+    async with slots, reader.blob(blob) as pieces:
+        channels = [Channel() for _ in deliveries]
+        async with asyncio.TaskGroup() as group:
+            for delivery, channel in zip(deliveries, channels, strict=True):
+                group.create_task(_deliver(delivery, channel, arrived))
+            try:
+                await _pump(pieces, verifier, channels)
+            except OcyncError as error:
+                broken = error
+                for channel in channels:
+                    await channel.fail(error)
+    if broken is not None:
+        raise broken
+
+
+async def _deliver(delivery: Delivery, channel: Channel, arrived: Callable[[Delivery], None]) -> None:
+    upload, delivery.upload, delivery.spent = delivery.upload, None, delivery.upload
+    assert upload is not None
+    try:
+        await upload.send(channel.pieces(delivery.moved))
+    except OcyncError as error:
+        if error is not channel.failure:
+            delivery.error = error
+    else:
+        delivery.spent = None
+        _done(delivery, arrived)
+    finally:
+        channel.close()
+
+
+async def _pump(pieces: AsyncIterator[bytes], verifier: Verifier, channels: Sequence[Channel]) -> None:
+    """Hand each piece to all channels, one piece behind the reader; the last one when all is verified."""
+    held = b""
+    async for piece in pieces:
+        verifier.update(piece)
+        if held:
+            await _hand_out(held, channels)
+        if all(channel.closed for channel in channels):
+            return
+        held = piece
+    verifier.finish()
+    if held:
+        await _hand_out(held, channels)
+    for channel in channels:
+        await channel.finish()
+
+
+async def _hand_out(piece: bytes, channels: Sequence[Channel]) -> None:
+    for channel in channels:
+        await channel.put(piece)
+
+
+class Channel:
+    """A queue of one piece between the reader and one upload."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.failure: OcyncError | None = None
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
+
+    async def put(self, piece: bytes) -> None:
+        """Hand a piece over, waiting for room; nothing happens once the upload has ended."""
+        if not self.closed:
+            await self._queue.put(piece)
+
+    async def finish(self) -> None:
+        """Say that all pieces have been handed over."""
+        if not self.closed:
+            await self._queue.put(None)
+
+    async def fail(self, error: OcyncError) -> None:
+        """End the upload's body with an error, so that it is not committed."""
+        self.failure = error
+        await self.finish()
+
+    def close(self) -> None:
+        """Take no more: the upload has ended, one way or another. Wakes a reader that waits for room."""
+        self.closed = True
+        while not self._queue.empty():
+            self._queue.get_nowait()
+
+    async def pieces(self, moved: Callable[[int], None]) -> AsyncIterator[bytes]:
+        """Give the pieces to an upload as its body; raises the failure, where there is one."""
+        while (piece := await self._queue.get()) is not None:
+            moved(len(piece))
+            yield piece
+        if self.failure is not None:
+            raise self.failure
