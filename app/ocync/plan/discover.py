@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 from ocync.errors import NotFoundError, OcyncError
 from ocync.filters.exact import literal_tags
 from ocync.filters.pattern import Pattern
-from ocync.filters.pipeline import require_minimum, select
+from ocync.filters.pipeline import select
+from ocync.filters.selection import require_minimum
 from ocync.plan.decide import is_settled
 from ocync.plan.model import Candidate, TargetState
 
 if TYPE_CHECKING:
     from ocync.config.model import MappingConfig, RegistryConfig
     from ocync.endpoint import Repository, TargetRepository
-    from ocync.filters.pipeline import Selection
+    from ocync.filters.selection import Selection
 
 
 class Places(Protocol):

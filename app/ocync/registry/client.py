@@ -41,6 +41,8 @@ T = TypeVar("T")
 MAX_REDIRECTS = 5
 REQUEST_TIME = 300.0
 """Seconds that one attempt at a request with a small answer may take in all."""
+MAX_TOKEN_BODY = 1024 * 1024
+"""Bytes of a token service's answer that are read at most."""
 # A stream that drips a byte a minute would never stand still; this is slower than any use is worth waiting for.
 _SLOWEST = 32 * 1024
 _HEADERS = {"User-Agent": f"ocync/{__version__}", "Accept-Encoding": "identity"}
@@ -92,7 +94,6 @@ class RegistryClient:
         self,
         *,
         registry: Registry,
-        authorizer: Authorizer,
         transport: httpx.AsyncBaseTransport,
         slots: Slots,
         policy: RetryPolicy,
@@ -103,7 +104,7 @@ class RegistryClient:
         self.host = registry.host
         self.slots = slots
         self.policy = policy
-        self._authorizer = authorizer
+        self._authorizer: Authorizer | None = None
         self._transport = transport
         self._tally = tally
         self._home = links.origin(registry.api)
@@ -114,6 +115,32 @@ class RegistryClient:
             "write": timeouts.idle,
             "pool": timeouts.idle,
         }
+
+    def authorize(self, authorizer: Authorizer) -> None:
+        """Set who makes the credentials; without one, requests go out without any."""
+        self._authorizer = authorizer
+
+    async def send_to_token_service(self, request: httpx.Request) -> httpx.Response:
+        """
+        Send a request of the authorizer, with the retries of any other; the answer has been read.
+
+        No credentials are added and no redirects followed. Raises NetworkError, and the errors of statuses that
+        are worth another try until there is none.
+        """
+        what = f"ask {request.url.host} for a token"
+        request.extensions = {"timeout": self._timeout}
+        async for attempt in self.policy.retrying():
+            with attempt, _network_errors(what, self.host):
+                async with asyncio.timeout(REQUEST_TIME):
+                    response = await self._tallied(request)
+                    try:
+                        body = await self._read(response, MAX_TOKEN_BODY, strict=False, what=what)
+                    finally:
+                        await response.aclose()
+                if response.status_code == 429 or response.status_code >= 500:
+                    raise problem.from_response(response, body, what=what, host=self.host, now=datetime.now(UTC))
+                return httpx.Response(response.status_code, headers=response.headers, content=body, request=request)
+        raise AssertionError("a retry loop ends by returning or raising")
 
     async def request(
         self,
@@ -211,7 +238,9 @@ class RegistryClient:
         renewals, redirects = set[int](), 0
         while True:
             at_home = links.origin(url) == self._home
-            used = (renewed or await self._authorizer.header(call.scopes)) if at_home else None
+            used = renewed if at_home else None
+            if at_home and used is None and self._authorizer is not None:
+                used = await self._authorizer.header(call.scopes)
             response = await self._send(call, url, used)
             status = response.status_code
             if status in (401, 403) and at_home and status not in renewals:
@@ -239,6 +268,8 @@ class RegistryClient:
     async def _renew(
         self, response: httpx.Response, url: str, scopes: frozenset[Scope], used: str | None
     ) -> str | None:
+        if self._authorizer is None:
+            return None
         if response.status_code == 401:
             return await self._authorizer.rejected(response.headers, url, scopes, used)
         return await self._authorizer.forbidden(scopes, used)
@@ -262,6 +293,12 @@ class RegistryClient:
             # The target goes out as it came in: signed queries do not survive being encoded anew.
             extensions={"timeout": self._timeout, "target": _target(url)},
         )
+        response = await self._tallied(request)
+        shown = request.url.copy_with(query=None)
+        log.log(5, "%s %s -> %s", call.method, shown, response.status_code)
+        return response
+
+    async def _tallied(self, request: httpx.Request) -> httpx.Response:
         try:
             response = await self._transport.handle_async_request(request)
         except BaseException:
@@ -269,8 +306,6 @@ class RegistryClient:
             raise
         self._tally.answered(self.host, response.status_code)
         response.request = request
-        shown = request.url.copy_with(query=None)
-        log.log(5, "%s %s -> %s", call.method, shown, response.status_code)
         return response
 
     def _absolute(self, path: str) -> str:
@@ -287,6 +322,12 @@ class RegistryClient:
                     )
                 break
         return bytes(pieces[:limit])
+
+    async def body(self, response: httpx.Response, *, what: str) -> AsyncIterator[bytes]:
+        """Give the pieces of a response's body as they are stored at the registry; raises NetworkError."""
+        with _network_errors(what, self.host):
+            async for piece in decoded(response, host=self.host):
+                yield piece
 
     async def refusal_of(self, response: httpx.Response, *, what: str) -> OcyncError:
         """Read the body of an unexpected response and return the error that it is."""

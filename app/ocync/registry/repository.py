@@ -13,7 +13,6 @@ from ocync.oci.digest import Digest, verify
 from ocync.oci.manifest import Descriptor, Manifest
 from ocync.registry import uploads
 from ocync.registry.client import stream_time
-from ocync.registry.encoding import decoded
 from ocync.registry.tags import TagList
 
 if TYPE_CHECKING:
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 
 _ACCEPT = {"Accept": media.ACCEPT}
 _DIGEST_HEADER = "docker-content-digest"
-# No digest, or no HEAD at all: a GET is asked instead. A HEAD that is refused has no body to tell why, and Artifactory says 403 to a HEAD of what is not there (RTFACT-13797).
+# No digest, or no HEAD at all: a GET is asked instead. A refused HEAD has no body that tells why, and Artifactory
+# says 403 to a HEAD of what is not there (RTFACT-13797).
 _ASK_BY_GET = frozenset({400, 403, 405, 501})
 
 
@@ -141,7 +141,7 @@ class RegistryRepository:
             encoded = "content-encoding" in response.headers
             if length is not None and not encoded and length.isdigit() and int(length) != descriptor.size:
                 raise _wrong_length(what, length, descriptor.size, self.place)
-            yield decoded(response, host=self.place)
+            yield self._client.body(response, what=what)
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """Tell whether the repository holds the blob."""

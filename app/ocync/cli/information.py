@@ -1,0 +1,29 @@
+"""`ocync version` and `ocync completion`."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import TYPE_CHECKING
+
+from ocync import __version__
+from ocync.errors import ExitCode
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def version() -> int:
+    """Print the version of the program and of Python."""
+    sys.stdout.write(f"ocync {__version__} (Python {platform.python_version()})\n")
+    return ExitCode.OK
+
+
+def completion(options: argparse.Namespace) -> int:
+    """Print a completion script for a shell."""
+    import shtab
+
+    from ocync.cli import parser
+
+    sys.stdout.write(shtab.complete(parser.build(), shell=options.shell) + "\n")
+    return ExitCode.OK

@@ -1,0 +1,114 @@
+"""
+Where images live, as the config names it: a repository object for each registry and name.
+
+The one place that decides between a registry and an OCI layout, and that puts transport, credentials, limits and
+retries together.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import cache
+from typing import TYPE_CHECKING, Self
+
+import httpx
+
+from ocync.auth.authorizer import Authorizer
+from ocync.auth.select import source_for
+from ocync.errors import ConfigError
+from ocync.http.proxy import ProxyRules
+from ocync.http.transport import Transport
+from ocync.http.trust import context
+from ocync.layout.repository import LayoutRepository
+from ocync.registry.client import RegistryClient
+from ocync.registry.repository import RegistryRepository
+from ocync.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocync.config.model import RegistryConfig, Timeouts, TlsSettings
+    from ocync.endpoint import Repository, TargetRepository
+    from ocync.registry.client import RequestTally
+    from ocync.registry.waiting import RetryPolicy
+
+
+class ConfiguredPlaces:
+    """
+    Gives repositories; owns all connections and closes them at its end.
+
+    The same object is given for the same registry and name: what is known of a repository is known once.
+    """
+
+    def __init__(
+        self, *, timeouts: Timeouts, policy: RetryPolicy, tally: RequestTally, environ: Mapping[str, str]
+    ) -> None:
+        self._timeouts = timeouts
+        self._policy = policy
+        self._tally = tally
+        self._environ = environ
+        self._proxies = ProxyRules.from_environment(environ)
+        self._transports: dict[TlsSettings, Transport] = {}
+        self._clients: dict[str, RegistryClient] = {}
+        self._repositories: dict[tuple[str, str, bool], TargetRepository] = {}
+        self._closing = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self._closing.aclose()
+
+    def source(self, registry: RegistryConfig, repository: str) -> Repository:
+        """Return a repository to read from; credentials are asked to allow no more than that."""
+        return self._repository(registry, repository, writable=False)
+
+    def target(self, registry: RegistryConfig, repository: str) -> TargetRepository:
+        """Return a repository to write to."""
+        return self._repository(registry, repository, writable=True)
+
+    def client(self, registry: RegistryConfig) -> RegistryClient:
+        """Return the client of a registry; raises ConfigError for settings that can't be used."""
+        if registry.name not in self._clients:
+            self._clients[registry.name] = self._make_client(registry)
+        return self._clients[registry.name]
+
+    def _repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
+        key = (registry.name, repository, writable)
+        if key not in self._repositories:
+            self._repositories[key] = (
+                LayoutRepository(registry.layout, repository)
+                if registry.layout is not None
+                else RegistryRepository(self.client(registry), repository, writable=writable)
+            )
+        return self._repositories[key]
+
+    def _make_client(self, config: RegistryConfig) -> RegistryClient:
+        if config.registry is None:
+            raise ConfigError(f"registry {config.name} is a folder and has no API")
+        transport = self._transport(config.tls)
+        http = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
+        self._closing.push_async_callback(http.aclose)
+        client = RegistryClient(
+            registry=config.registry,
+            transport=transport,
+            slots=Slots(config.registry.host, config.max_concurrent),
+            policy=self._policy,
+            timeouts=self._timeouts,
+            tally=self._tally,
+        )
+        client.authorize(
+            Authorizer(
+                registry=config.registry,
+                source=source_for(config, self._environ),
+                http=http,
+                send=client.send_to_token_service,
+            )
+        )
+        return client
+
+    def _transport(self, tls: TlsSettings) -> Transport:
+        if tls not in self._transports:
+            self._transports[tls] = Transport(trust=cache(lambda: context(tls)), proxy=self._proxies.proxy_for)
+            self._closing.push_async_callback(self._transports[tls].aclose)
+        return self._transports[tls]

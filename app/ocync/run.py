@@ -1,0 +1,106 @@
+"""
+One pass from a configuration to a report: puts everything together, keeps the deadline, answers signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ocync.places import ConfiguredPlaces
+from ocync.registry.client import RequestTally
+from ocync.registry.waiting import RetryPolicy
+from ocync.report.summary import RunReport
+from ocync.transfer.engine import Pass, PassSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from ocync.config.model import GlobalSettings, MappingConfig
+    from ocync.interrupt import Stop
+    from ocync.plan.discover import Places, Resolved
+    from ocync.plan.model import Candidate
+    from ocync.transfer.events import Sink
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassOptions:
+    """What a caller decides about a pass, besides its configuration."""
+
+    dry_run: bool = False
+    resolved: Callable[[Resolved], None] = lambda _resolved: None
+    """Told of each mapping's tags as soon as they are known."""
+
+
+async def run_pass(
+    settings: GlobalSettings,
+    work: Callable[[Places], Sequence[MappingConfig | Candidate]],
+    *,
+    environ: Mapping[str, str],
+    stop: Stop,
+    sink: Sink,
+    options: PassOptions,
+) -> RunReport:
+    """
+    Make one pass and return its report; raises ConfigError for settings that can't be used, nothing else.
+
+    `work` gives the mappings or images, made with the pass's own repositories.
+    """
+    tally = RequestTally()
+
+    def count_retry(error: BaseException) -> None:
+        tally.retries += 1
+        log.debug("trying again: %s", error)
+
+    policy = RetryPolicy(
+        attempts=settings.retry.attempts,
+        max_delay=settings.retry.max_delay,
+        stopping=stop.requested,
+        on_retry=count_retry,
+    )
+    started_at, started = datetime.now(UTC), time.monotonic()
+    places = ConfiguredPlaces(timeouts=settings.timeouts, policy=policy, tally=tally, environ=environ)
+    async with places:
+        with _deadline(stop, settings.deadline):
+            items = work(places)
+            results = await Pass(
+                places=places,
+                settings=PassSettings(images_at_once=settings.max_concurrent_transfers, dry_run=options.dry_run),
+                policy=policy,
+                stop=stop,
+                sink=sink,
+                resolved=options.resolved,
+            ).run(items)
+    # A stop that came when all was done has interrupted nothing.
+    cut = any(result.error is not None and result.error.kind == "interrupted" for result in results)
+    return RunReport(
+        run_id=str(uuid.uuid4()),
+        started_at=started_at,
+        duration=time.monotonic() - started,
+        images=results,
+        dry_run=options.dry_run,
+        interrupted=stop.reason if cut else None,
+        requests={host: dict(classes) for host, classes in tally.requests.items()},
+        retries=tally.retries,
+        mappings=len(items),
+    )
+
+
+@contextmanager
+def _deadline(stop: Stop, seconds: float | None) -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    timer = asyncio.get_running_loop().call_later(seconds, stop.expire, f"deadline of {seconds:g} s")
+    try:
+        yield
+    finally:
+        timer.cancel()

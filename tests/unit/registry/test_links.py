@@ -1,0 +1,97 @@
+"""Link, Location and redirects."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocync.errors import ProtocolError
+from ocync.registry import links
+
+BASE = "https://registry.example:5000/v2/team/app/tags/list?n=2"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        pytest.param([], None, id="none"),
+        pytest.param(
+            ['</v2/team/app/tags/list?last=b&n=2>; rel="next"'],
+            "https://registry.example:5000/v2/team/app/tags/list?last=b&n=2",
+            id="path-absolute",
+        ),
+        pytest.param(
+            ["<list?last=b>; rel=next"], "https://registry.example:5000/v2/team/app/tags/list?last=b", id="relative"
+        ),
+        pytest.param(
+            ["<https://registry.example:5000/x?a=1,2;3>; rel=next"],
+            "https://registry.example:5000/x?a=1,2;3",
+            id="comma and semicolon inside",
+        ),
+        pytest.param(
+            ['</first>; rel="first", </next>; title="a, b"; rel="prev next"'],
+            "https://registry.example:5000/next",
+            id="several links, several relations",
+        ),
+        pytest.param(
+            ['</a>; rel="first"', '</b>; REL="NEXT"'], "https://registry.example:5000/b", id="two headers"
+        ),
+        pytest.param(["</a>; rel=first"], None, id="no next"),
+        pytest.param(["rel=next"], None, id="no target"),
+        pytest.param(["</a; rel=next"], None, id="unclosed"),
+    ],
+)
+def test_the_next_page_is_found_in_all_forms_of_link(headers: list[str], expected: str | None) -> None:
+    assert links.next_page(headers, BASE) == expected
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/x", "http://registry.example:5000/x", "https://registry.example/x", "//evil/x"]
+)
+def test_a_next_page_at_another_origin_is_refused(target: str) -> None:
+    with pytest.raises(ProtocolError):
+        links.next_page([f"<{target}>; rel=next"], BASE)
+
+
+@given(st.text(max_size=200))
+def test_any_link_header_is_read_or_refused(header: str) -> None:
+    try:
+        found = links.next_page([header], BASE)
+    except ProtocolError:
+        return
+    assert found is None or urlsplit(found).hostname == "registry.example"
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        pytest.param("/v2/a/blobs/uploads/1", "https://h/v2/a/blobs/uploads/1", id="path"),
+        pytest.param(
+            "1?_state=x%2By", "https://h/v2/a/blobs/uploads/1?_state=x%2By", id="relative keeps its query"
+        ),
+        pytest.param("https://other:444/up?sig=a/b+c%3D", "https://other:444/up?sig=a/b+c%3D", id="other host"),
+        pytest.param("//other/up", "https://other/up", id="no scheme"),
+    ],
+)
+def test_a_location_is_resolved_against_the_url_that_answered(location: str, expected: str) -> None:
+    assert links.resolve(location, "https://h/v2/a/blobs/uploads/", what="x", host="h") == expected
+
+
+@pytest.mark.parametrize("location", [None, "", "ftp://h/x", "http://h/x", "https://[bad/x"])
+def test_a_location_that_leads_nowhere_good_is_refused(location: str | None) -> None:
+    with pytest.raises(ProtocolError):
+        links.resolve(location, "https://h/v2/", what="x", host="h")
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("https://h/up", "https://h/up?digest=sha256:ab"),
+        ("https://h/up?_state=a%2Bb&x=", "https://h/up?_state=a%2Bb&x=&digest=sha256:ab"),
+    ],
+)
+def test_the_digest_is_added_and_the_query_kept(location: str, expected: str) -> None:
+    assert links.with_digest(location, "sha256:ab") == expected

@@ -1,0 +1,124 @@
+"""From an answer to an error."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocync.errors import (
+    AuthError,
+    ImmutableTagError,
+    NotFoundError,
+    ProtocolError,
+    QuotaError,
+    RateLimitedError,
+    RegistryError,
+    ServerError,
+)
+from ocync.registry import problem
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def error_of(status: int, body: bytes | str = b"", **headers: str) -> RegistryError:
+    response = httpx.Response(status, headers={key.replace("_", "-"): value for key, value in headers.items()})
+    raw = body.encode() if isinstance(body, str) else body
+    return problem.from_response(response, raw, what="push x", host="r.example", now=NOW)
+
+
+def errors(code: str, message: str) -> str:
+    return json.dumps({"errors": [{"code": code, "message": message}]})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        pytest.param(401, errors("UNAUTHORIZED", "no"), AuthError, id="401"),
+        pytest.param(403, errors("DENIED", "no"), AuthError, id="403"),
+        pytest.param(404, errors("MANIFEST_UNKNOWN", "no"), NotFoundError, id="404"),
+        pytest.param(404, "<html>nothing here</html>", NotFoundError, id="404 in HTML"),
+        pytest.param(408, "", ServerError, id="408"),
+        pytest.param(500, "", ServerError, id="500"),
+        pytest.param(503, "upstream", ServerError, id="503"),
+        pytest.param(522, "", ServerError, id="522"),
+        pytest.param(400, errors("MANIFEST_INVALID", "bad"), ProtocolError, id="400"),
+        pytest.param(405, "", ProtocolError, id="405"),
+        pytest.param(413, "", ProtocolError, id="413"),
+        pytest.param(429, "Too Many Requests (HAP429).", RateLimitedError, id="abuse limit"),
+        pytest.param(
+            429,
+            errors(
+                "TOOMANYREQUESTS",
+                "You have reached your pull rate limit. https://www.docker.com/increase-rate-limit",
+            ),
+            QuotaError,
+            id="Docker Hub's quota",
+        ),
+        pytest.param(
+            403,
+            '{"message": "You have exceeded a secondary rate limit."}',
+            RateLimitedError,
+            id="GitHub's second limit",
+        ),
+        pytest.param(
+            400,
+            errors("TAG_INVALID", "The tag x cannot be overwritten because the tag is immutable."),
+            ImmutableTagError,
+            id="ECR's immutable tag",
+        ),
+        pytest.param(
+            412,
+            errors("PRECONDITION", "Failed to process request due to 'a:b' configured as immutable."),
+            ImmutableTagError,
+            id="Harbor's immutable tag",
+        ),
+        pytest.param(
+            403,
+            errors("DENIED", "adding 29.0 MiB of storage resource, which will exceed the configured upper limit"),
+            QuotaError,
+            id="Harbor's quota",
+        ),
+    ],
+)
+def test_an_answer_becomes_the_error_that_it_is(status: int, body: str, kind: type[RegistryError]) -> None:
+    error = error_of(status, body)
+
+    assert type(error) is kind
+    assert error.status == status
+    assert "push x" in error.message
+
+
+def test_retry_after_is_kept() -> None:
+    assert error_of(429, Retry_After="12").retry_after == 12.0
+    assert error_of(503, Retry_After="3").retry_after == 3.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("retry-after: 10.305464ms", 0.010305464), ("retry-after: 2s", 2.0), ("retry-after: 75µs", 75e-6)],
+)
+def test_ghcr_s_wait_in_the_message_is_read(text: str, seconds: float) -> None:
+    error = error_of(429, errors("TOOMANYREQUESTS", f"{text}, allowed: 2000/minute"))
+
+    assert error.retry_after == pytest.approx(seconds)
+
+
+def test_a_message_is_one_line_without_control_characters() -> None:
+    error = error_of(400, errors("X", "evil \x1b[2J\r\nsecond\u202eline"))
+
+    assert "\x1b" not in str(error)
+    assert "\n" not in str(error)
+    assert "\u202e" not in str(error)
+
+
+@given(status=st.integers(300, 599), body=st.binary(max_size=500))
+def test_any_body_makes_a_short_printable_error(status: int, body: bytes) -> None:
+    error = error_of(status, body)
+
+    assert len(error.message) < 500
+    assert error.message.isprintable()
