@@ -1,0 +1,82 @@
+"""One writer at a time, among the tasks of all processes."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from ocync.errors import StorageError
+from ocync.layout.problem import told
+from ocync.layout.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+WAIT = 60.0
+"""Seconds that a lock is waited for; it is held for the time that a small file takes to be written."""
+_FIRST_PAUSE = 0.005
+_LONGEST_PAUSE = 0.1
+
+
+@asynccontextmanager
+async def locked(path: Path, *, wait: float = WAIT) -> AsyncIterator[None]:
+    """
+    Hold the lock of this file, which is made if there is none; its folder has to exist.
+
+    The lock is flock(2)'s: it ends with the process that holds it, and the file stays. Raises StorageError when it
+    could not be had within `wait` seconds, or where the filesystem has no locks.
+    """
+    lock = _Lock(path)
+    try:
+        await in_thread(lock.open)
+        await _acquire(lock, path, wait)
+        yield
+    finally:
+        lock.close()
+
+
+async def _acquire(lock: _Lock, path: Path, wait: float) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + wait
+    pause = _FIRST_PAUSE
+    # Asking again and again, since a thread that waits in flock(2) could not be cancelled.
+    while not await in_thread(lock.try_acquire):
+        left = end - loop.time()
+        if left <= 0:
+            raise StorageError(
+                f"another process has held the lock {path} for {wait:.0f} s",
+                hint=f"find it with `fuser {path}` and end it if it hangs",
+            )
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+class _Lock:
+    """An open lock file; closing it sets the lock free."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def open(self) -> None:
+        # NFS maps flock to byte ranges, whose exclusive locks need a file that is open for writing (flock(2)).
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with told("open the lock", self._path):
+            self._fd = os.open(self._path, flags, 0o666)
+
+    def try_acquire(self) -> bool:
+        with told("lock", self._path):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

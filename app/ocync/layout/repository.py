@@ -1,0 +1,233 @@
+"""One layout as a repository that is read and written."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ocync.endpoint import TagPage
+from ocync.errors import NotFoundError, ProtocolError, StorageError, VerificationError
+from ocync.layout.lock import locked
+from ocync.layout.reader import Reader
+from ocync.layout.store import Store, damaged
+from ocync.layout.threads import in_thread
+from ocync.layout.upload import LayoutUpload
+from ocync.oci import manifest as manifests
+from ocync.oci.digest import Digest, verify
+from ocync.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from pathlib import Path
+
+    from ocync.layout.index import Index
+    from ocync.oci.manifest import Descriptor, Manifest
+
+PIECE = 256 * 1024
+"""Bytes of a blob that are read at once."""
+_SLOTS = 8
+_SHOWN = 20
+_logger = logging.getLogger(__name__)
+
+
+class LayoutRepository:
+    """
+    An `ocync.endpoint.TargetRepository`: the layout in the folder FOLDER/NAME, whose tags are its ref.names.
+
+    Nothing is made on disk before the first write. Other processes may write the same layout at the same time.
+    `slots` is to be shared by all repositories of a folder. Raises StorageError for a name that leaves the folder.
+    """
+
+    def __init__(self, folder: Path, name: str, *, slots: Slots | None = None) -> None:
+        if any(part in ("", ".", "..") or "\0" in part for part in name.split("/")):
+            raise StorageError(f"{name!r} can't be a repository in the folder {folder}")
+        self._folder = folder
+        self._path = name
+        self._store = Store(folder / name)
+        self._slots = slots or Slots(self.place, _SLOTS)
+        self._preparing = asyncio.Lock()
+        self._prepared = False
+
+    def __repr__(self) -> str:
+        return f"<LayoutRepository {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """`oci:FOLDER/NAME`."""
+        return f"{self.place.rstrip('/')}/{self._path}"
+
+    @property
+    def place(self) -> str:
+        """`oci:FOLDER`."""
+        return f"oci:{self._folder}"
+
+    @property
+    def path(self) -> str:
+        """The repository's name within the folder; it may hold slashes."""
+        return self._path
+
+    @property
+    def slots(self) -> Slots:
+        """What limits the blobs that are read and written at once."""
+        return self._slots
+
+    async def tags(self) -> tuple[str, ...]:
+        """Return all tags in the order of index.json; raises NotFoundError where there is no layout."""
+        return (await self._index()).tags()
+
+    async def first_tags(self) -> TagPage:
+        """Return all tags; none where there is no layout."""
+        index = await in_thread(self._store.index)
+        return TagPage(tags=index.tags() if index else (), complete=True)
+
+    async def head(self, reference: str) -> Descriptor | None:
+        """
+        Return what a tag or digest points to, if its manifest is there and sound.
+
+        One that can't be used (it is damaged, or the tag names several images) is told in the log and counts as
+        not there: pushing the image anew mends it. `manifest` raises what is wrong with it.
+        """
+        try:
+            return (await self.manifest(reference)).descriptor
+        except NotFoundError:
+            return None
+        except (VerificationError, ProtocolError) as error:
+            _logger.warning("unusable image: %s", error, extra={"repository": self.name, "reference": reference})
+            return None
+
+    async def manifest(self, reference: str, *, size: int | None = None) -> Manifest:
+        """Read and verify a manifest by tag or digest."""
+        digest, entry = self._resolve(await self._index(), reference)
+        expected = entry.size if entry and size is None else size
+        raw = await in_thread(self._store.read_manifest, digest, expected)
+        if raw is None:
+            raise self._lacks(digest)
+        content_type = entry.media_type if entry else None
+        return manifests.parse(raw, content_type=content_type, digest=digest, where=f"{self.name} {reference}")
+
+    @asynccontextmanager
+    async def blob(self, descriptor: Descriptor) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a blob; one of the wrong size raises VerificationError before its first piece."""
+        path = await in_thread(self._store.find_blob, descriptor.digest)
+        if path is None:
+            raise self._lacks(descriptor.digest)
+        reader = Reader(path)
+        try:
+            await in_thread(reader.open)
+            if reader.size != descriptor.size:
+                raise damaged(path, f"it has {reader.size} bytes, not {descriptor.size}")
+            async with aclosing(_pieces(reader)) as pieces:
+                yield pieces
+        finally:
+            reader.close()
+
+    async def has_blob(self, descriptor: Descriptor) -> bool:
+        """Tell whether the layout holds the blob, with the right size."""
+        return await in_thread(self._store.blob_size, descriptor.digest) == descriptor.size
+
+    async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> LayoutUpload | None:
+        """
+        Open an upload, or take the blob over from another layout of the folder and return None.
+
+        A mount is a hard link, or a copy (then verified) where the filesystem has no links.
+        """
+        await self._prepare()
+        if mount_from is not None and await self._mount(descriptor, mount_from):
+            return None
+        return LayoutUpload(self._store, descriptor)
+
+    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
+        """
+        Store the manifest, and list it in index.json if there is a tag.
+
+        Raises ProtocolError when something that it lists is not there, as a registry would.
+        """
+        verify(manifest.raw, manifest.digest, None, what=f"manifest {manifest.digest}")
+        await self._prepare()
+        missing = await in_thread(self._store.missing, manifest)
+        if missing:
+            raise ProtocolError(
+                f"{self.name} does not hold what {manifest.digest} lists: {_some(map(str, missing))}",
+                code="MANIFEST_BLOB_UNKNOWN",
+            )
+        await in_thread(self._store.write_manifest, manifest)
+        if tag is not None:
+            descriptor = replace(manifest.descriptor, artifact_type=manifest.artifact_type)
+            async with locked(self._store.lock):
+                await in_thread(self._store.point, tag, descriptor)
+
+    async def _prepare(self) -> None:
+        async with self._preparing:
+            if not self._prepared:
+                await in_thread(self._store.make_scratch)
+                async with locked(self._store.lock):
+                    await in_thread(self._store.establish)
+                self._prepared = True
+
+    async def _mount(self, descriptor: Descriptor, mount_from: str) -> bool:
+        source = LayoutRepository(self._folder, mount_from, slots=self._slots)
+        if await in_thread(self._store.link, descriptor, source._store):
+            return True
+        if not await source.has_blob(descriptor):
+            return False
+        try:
+            async with source.blob(descriptor) as pieces:
+                await LayoutUpload(self._store, descriptor).send(pieces)
+        except (NotFoundError, VerificationError, StorageError) as error:
+            # The bytes can still come from elsewhere; a target that can't be written to refuses those, too.
+            _logger.debug("can't mount a blob: %s", error, extra={"repository": self.name, "from": mount_from})
+            return False
+        return True
+
+    async def _index(self) -> Index:
+        index = await in_thread(self._store.index)
+        if index is None:
+            raise NotFoundError(
+                f"there is no OCI layout {self._store.root}",
+                hint="name a folder that holds an index.json, as oci:FOLDER/repository",
+            )
+        return index
+
+    def _resolve(self, index: Index, reference: str) -> tuple[Digest, Descriptor | None]:
+        """Return the digest that is meant, and its descriptor in index.json if it is listed there."""
+        try:
+            if ":" in reference:
+                digest = Digest.parse(reference)
+                return digest, index.describe(digest)
+            found = index.find(reference)
+        except ValueError as error:
+            raise ProtocolError(f"{self.name}: {error}", hint="name an image by its digest: @sha256:…") from error
+        if found is None:
+            raise NotFoundError(f"{self.name} has no tag {reference}", hint=_offer(index))
+        return found.digest, found
+
+    def _lacks(self, digest: Digest) -> NotFoundError:
+        return NotFoundError(
+            f"{self.name} has no blob {digest}",
+            hint="the layout is not complete: copy the image into it anew",
+        )
+
+
+async def _pieces(reader: Reader) -> AsyncGenerator[bytes, None]:
+    while piece := await in_thread(reader.read, PIECE):
+        yield piece
+
+
+def _offer(index: Index) -> str:
+    """Say what there is instead of a tag."""
+    tags = index.tags()
+    if tags:
+        return f"it has {_some(tags)}"
+    if index.entries:
+        return f"its images have no tag: name one by its digest, as @{index.entries[0].descriptor.digest}"
+    return "it holds no images"
+
+
+def _some(names: Iterable[str]) -> str:
+    """Return the first names, and how many others there are."""
+    every = list(names)
+    others = len(every) - _SHOWN
+    return ", ".join(every[:_SHOWN]) + (f" and {others} others" if others > 0 else "")

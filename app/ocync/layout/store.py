@@ -1,0 +1,249 @@
+"""
+The files of one layout.
+
+    oci-layout              the version of the layout's form
+    index.json              its images (ocync.layout.index)
+    blobs/ALGORITHM/HEX     everything else
+    .ocync/                 the lock of index.json, and files in the making
+
+Everything here blocks, and raises errors of `ocync.errors`. Symbolic links are followed within the layout and
+refused where they lead out of it: a layout may come from people who are not trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ocync.errors import ProtocolError, StorageError, VerificationError
+from ocync.layout import index as indexes
+from ocync.layout.draft import Draft, sweep, sync
+from ocync.layout.problem import storage_error, told
+from ocync.layout.reader import Reader
+from ocync.oci import manifest as manifests
+from ocync.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ocync.layout.index import Index
+    from ocync.layout.reader import Stamp
+    from ocync.oci.manifest import Descriptor, Manifest
+
+_SCRATCH = ".ocync"
+_VERSION = "1.0.0"
+_MAX_MARKER = 64 * 1024
+_SETTLED = 1_000_000_000
+
+
+class Store:
+    """One layout: the folder `root`, which need not exist before `establish`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._read: tuple[Stamp, Index] | None = None
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock a writer of index.json holds; its folder is made by `make_scratch`."""
+        return self.root / _SCRATCH / "lock"
+
+    def make_scratch(self) -> None:
+        """Make the layout's folder and the one for its lock and drafts."""
+        self._make_folder(_SCRATCH)
+
+    def establish(self) -> None:
+        """Make what a layout has to have and remove what crashed writers left; the caller holds the lock."""
+        # Whatever can't be a layout is found out before anything is written.
+        self.index(fresh=True)
+        self._make_folder("blobs")
+        if not self._has_marker():
+            self._write(json.dumps({"imageLayoutVersion": _VERSION}).encode(), self.root / "oci-layout")
+        if self._find("index.json") is None:
+            self._write(indexes.EMPTY, self.root / "index.json")
+        sweep(self.root / _SCRATCH, now=time.time())
+
+    def index(self, *, fresh: bool = False) -> Index | None:
+        """Read index.json, but for an unchanged one unless `fresh`; None where there is no layout."""
+        path = self._find("index.json")
+        if path is None:
+            return indexes.parse(indexes.EMPTY) if self._has_marker() else None
+        self._has_marker()
+        with Reader(path) as reader:
+            if not fresh and self._read is not None and self._read[0] == reader.stamp:
+                return self._read[1]
+            raw = reader.read_all(indexes.MAX_SIZE)
+            try:
+                parsed = indexes.parse(raw)
+            except ValueError as error:
+                raise self._unreadable("index.json", str(error)) from error
+        # One that was written just now may be written again without its times showing it.
+        settled = time.time_ns() - reader.stamp.modified > _SETTLED
+        self._read = (reader.stamp, parsed) if settled else None
+        return parsed
+
+    def point(self, tag: str, descriptor: Descriptor) -> None:
+        """Let the tag point to an image; the caller holds the lock."""
+        found = self.index(fresh=True) or indexes.parse(indexes.EMPTY)
+        try:
+            changed = found.pointing(tag, descriptor)
+        except ValueError as error:
+            raise self._unreadable("index.json", str(error)) from error
+        if changed is not None:
+            self._write(changed, self.root / "index.json")
+
+    def blob_size(self, digest: Digest) -> int | None:
+        """Return the size of a blob, None where there is none."""
+        path = self.find_blob(digest)
+        if path is None:
+            return None
+        with told("read", path):
+            status = path.stat()
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def find_blob(self, digest: Digest) -> Path | None:
+        """Return where a blob is, None where there is none."""
+        return self._find("blobs", digest.algorithm, digest.encoded)
+
+    def blob_home(self, digest: Digest) -> Path:
+        """Return where a blob belongs, in a folder that exists from now on."""
+        return self._make_folder("blobs", digest.algorithm) / digest.encoded
+
+    def draft(self) -> Draft:
+        """Return a draft of a file of this layout."""
+        return Draft(self.root / _SCRATCH)
+
+    def read_manifest(self, digest: Digest, size: int | None) -> bytes | None:
+        """Return the bytes of a manifest, None where there is none; raises VerificationError for others."""
+        path = self.find_blob(digest)
+        if path is None:
+            return None
+        with Reader(path) as reader:
+            if size is not None and reader.size != size:
+                raise damaged(path, f"it has {reader.size} bytes, not {size}")
+            if reader.size > manifests.MAX_SIZE:
+                raise ProtocolError(f"{path} is too large for a manifest: {reader.size} bytes")
+            raw = reader.read_all(manifests.MAX_SIZE)
+        actual = Digest.of(raw, digest.algorithm)
+        if actual != digest:
+            raise damaged(path, f"it hashes to {actual}")
+        return raw
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Store a manifest under its digest."""
+        # A damaged one is written anew.
+        with suppress(VerificationError):
+            if self.read_manifest(manifest.digest, manifest.size) is not None:
+                return
+        self._write(manifest.raw, self.blob_home(manifest.digest))
+
+    def missing(self, manifest: Manifest) -> tuple[Digest, ...]:
+        """Return what a manifest lists and the layout does not hold, but for foreign layers."""
+        return tuple(
+            listed.digest
+            for listed in (*manifest.blobs, *manifest.children)
+            if not listed.is_foreign and self.blob_size(listed.digest) != listed.size
+        )
+
+    def link(self, descriptor: Descriptor, source: Store) -> bool:
+        """Take a blob over from another layout as a hard link; False where that can't be done."""
+        path = source.find_blob(descriptor.digest)
+        if path is None or source.blob_size(descriptor.digest) != descriptor.size:
+            return False
+        home = self.blob_home(descriptor.digest)
+        try:
+            home.hardlink_to(path)
+        except OSError:
+            # Another device, a filesystem without links, a kernel that guards them, a damaged blob in the place:
+            # the caller has other ways to get the bytes, and those tell what is wrong.
+            return self.blob_size(descriptor.digest) == descriptor.size
+        with told("write", home):
+            # Another program may have written it a moment ago, without a sync.
+            sync(home)
+            sync(home.parent)
+        return True
+
+    def _has_marker(self) -> bool:
+        """Tell whether there is a file oci-layout; raises StorageError for one of another version."""
+        path = self._find("oci-layout")
+        if path is None:
+            return False
+        with Reader(path) as reader:
+            raw = reader.read_all(_MAX_MARKER)
+        try:
+            version = json.loads(raw)["imageLayoutVersion"]
+        except (ValueError, RecursionError, TypeError, KeyError) as error:
+            raise self._unreadable("oci-layout", "it is no JSON object with an imageLayoutVersion") from error
+        if not isinstance(version, str) or not version.startswith("1."):
+            raise self._unreadable("oci-layout", f"its version is {version!r:.40}, not {_VERSION}")
+        return True
+
+    def _find(self, *parts: str) -> Path | None:
+        """Return where a file of the layout really is, None where there is none."""
+        path = self.root.joinpath(*parts)
+        try:
+            real = path.resolve(strict=True)
+            root = self.root.resolve(strict=True)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise storage_error("read", path, error) from error
+        except RuntimeError as error:
+            # Python before 3.13, for links that lead in a circle.
+            raise self._unreadable("/".join(parts), "its symbolic links lead in a circle") from error
+        if not real.is_relative_to(root):
+            raise StorageError(
+                f"{path} leads out of the layout by a symbolic link",
+                hint="put a copy of the file, or of the folder, in the place of the link",
+            )
+        return real
+
+    def _make_folder(self, *parts: str) -> Path:
+        path = self.root.joinpath(*parts)
+        with told("make the folder", path):
+            _make(path)
+        self._find(*parts)
+        return path
+
+    def _write(self, content: bytes, destination: Path) -> None:
+        """Write a small file, in the place of the one that is there; that one's permissions stay."""
+        draft = self.draft()
+        try:
+            draft.open()
+            draft.write([content])
+            draft.commit(destination, mode=_mode(destination))
+        finally:
+            draft.discard()
+
+    def _unreadable(self, file: str, why: str) -> StorageError:
+        return StorageError(
+            f"{self.root / file} can't be used: {why}",
+            hint="mend it, or use another folder; an OCI layout is made where there is nothing yet",
+        )
+
+
+def damaged(path: Path, how: str) -> VerificationError:
+    """Make the error of a blob that is not what its name promises."""
+    return VerificationError(f"{path} is damaged: {how}", hint="copy the image into this layout anew")
+
+
+def _make(path: Path) -> None:
+    if path.is_dir():
+        return
+    _make(path.parent)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        sync(path.parent)
+
+
+def _mode(path: Path) -> int | None:
+    with told("read", path), suppress(FileNotFoundError):
+        return stat.S_IMODE(path.stat().st_mode)
+    return None
