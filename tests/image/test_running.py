@@ -26,7 +26,8 @@ def write(path):
 status = dict(line.split(":", 1) for line in pathlib.Path("/proc/self/status").read_text().splitlines())
 print(json.dumps({
     "pid": os.getpid(), "ids": [os.getuid(), os.geteuid(), os.getgid(), os.getegid()],
-    "home": str(pathlib.Path.home()), "cwd": os.getcwd(), "capabilities": int(status["CapEff"], 16), "tmp": write("/tmp"),
+    "home": str(pathlib.Path.home()), "cwd": os.getcwd(),
+    "capabilities": int(status["CapEff"], 16), "tmp": write("/tmp"),
     "refused": {path: write(path) for path in ["/", "/home/nonroot", "/opt/ocync/app/ocync", "/etc"]},
 }))
 """
