@@ -1,0 +1,269 @@
+"""Images to targets: what is asked, what is sent, and what happens when parts of it fail."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memory import MemoryRepository, Place, put_image, put_index
+from ocync.errors import AuthError, NetworkError, OcyncError
+from ocync.registry.waiting import RetryPolicy
+from ocync.transfer.destination import Destination
+from ocync.transfer.image import ImageCopy
+from ocync.transfer.ledger import Ledger
+
+if TYPE_CHECKING:
+    from ocync.oci.manifest import Manifest
+
+
+async def no_sleep(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+POLICY = RetryPolicy(attempts=4, sleep=no_sleep)
+
+
+class Job:
+    """One image of a source repository to some target repositories."""
+
+    def __init__(self, source: MemoryRepository, root: Manifest, targets: list[Destination]) -> None:
+        self.source, self.root, self.targets = source, root, targets
+
+    async def run(self, tag: str = "t") -> None:
+        await ImageCopy(self.source, POLICY).to(self.targets, self.root, tag)
+
+
+class World:
+    """A source and some targets, with the ledger of each target."""
+
+    def __init__(self, *targets: Place, source: Place | None = None) -> None:
+        self.source = source or Place("source")
+        self.targets = {place.name: place for place in targets}
+        self.ledgers = {place.name: Ledger() for place in targets}
+
+    def to(self, place: str, path: str, *, empty: bool = False) -> Destination:
+        return Destination(
+            repository=self.targets[place].repository(path),
+            ledger=self.ledgers[place],
+            is_empty=empty,
+            expected=lambda _bytes: None,
+            moved=lambda _bytes: None,
+        )
+
+    def assert_sound(self, jobs: list[Job]) -> None:
+        """No tag was ever incomplete, and each job has at each target its tag or an error."""
+        for place in self.targets.values():
+            assert place.incomplete == []
+        for job in jobs:
+            for target in job.targets:
+                tagged = self.targets[target.repository.place].tagged[target.repository.path].get("t")
+                assert target.error is not None or tagged is not None
+
+
+async def test_an_index_arrives_whole_with_its_shared_layer_sent_once() -> None:
+    world = World(Place("a"))
+    source = world.source.repository("app")
+    root = put_index(source, "t", (b"base", b"one"), (b"base", b"two"))
+    target = world.to("a", "app", empty=True)
+
+    await Job(source, root, [target]).run()
+
+    assert target.error is None
+    assert world.targets["a"].tagged["app"]["t"] == root.digest
+    assert world.source.count("read") == 4  # one config, three layers
+    assert target.blobs.transferred == 4
+    assert world.targets["a"].count("has") == world.targets["a"].count("head") == 0  # it was empty
+
+
+async def test_several_targets_are_fed_from_one_read() -> None:
+    world = World(Place("a"), Place("b"), Place("c"))
+    source = world.source.repository("app")
+    root = put_image(source, "t", b"one", b"two")
+    targets = [world.to(place, "app") for place in "abc"]
+
+    await Job(source, root, targets).run()
+
+    assert all(target.error is None for target in targets)
+    assert world.source.count("read") == 3
+
+
+async def test_a_repository_mounts_what_another_of_the_place_got() -> None:
+    world = World(Place("a"))
+    sources = [world.source.repository(f"app{n}") for n in range(10)]
+    jobs = [
+        Job(source, put_image(source, "t", b"base", b"own %d" % n), [world.to("a", f"app{n}", empty=True)])
+        for n, source in enumerate(sources)
+    ]
+
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job.run())
+
+    world.assert_sound(jobs)
+    assert all(job.targets[0].error is None for job in jobs)
+    assert world.source.count("read") == 1 + 1 + 10  # config and base once, and each image's own
+    assert sum(job.targets[0].blobs.mounted for job in jobs) == 9 + 9
+
+
+async def test_where_mounts_are_refused_the_bytes_come_from_the_target_itself() -> None:
+    world = World(Place("a", mounts=False))
+    sources = [world.source.repository(f"app{n}") for n in range(3)]
+    jobs = [Job(s, put_image(s, "t", b"base"), [world.to("a", f"app{n}")]) for n, s in enumerate(sources)]
+
+    for job in jobs:
+        await job.run()
+
+    world.assert_sound(jobs)
+    assert world.source.count("read") == 2
+    assert world.targets["a"].count("read") == 4
+
+
+async def test_a_target_that_fails_does_not_hold_the_others_up() -> None:
+    def refuse(operation: str, *_: str) -> tuple[int, OcyncError | None]:
+        return 1, AuthError("no push") if operation == "open" else None
+
+    world = World(Place("a"), Place("b", step=refuse))
+    source = world.source.repository("app")
+    good, bad = world.to("a", "app"), world.to("b", "app")
+    job = Job(source, put_image(source, "t", b"one"), [good, bad])
+
+    await job.run()
+
+    assert good.error is None
+    assert isinstance(bad.error, AuthError)
+    assert world.targets["b"].tagged["app"] == {}
+    world.assert_sound([job])
+
+
+async def test_a_broken_read_is_made_again_and_then_arrives() -> None:
+    remaining = [2]
+
+    def break_twice(operation: str, *_: str) -> tuple[int, OcyncError | None]:
+        if operation == "piece" and remaining[0]:
+            remaining[0] -= 1
+            return 1, NetworkError("reset")
+        return 1, None
+
+    world = World(Place("a"), source=Place("source", step=break_twice))
+    source = world.source.repository("app")
+    target = world.to("a", "app")
+    job = Job(source, put_image(source, "t", b"one"), [target])
+
+    await job.run()
+
+    assert target.error is None
+    world.assert_sound([job])
+
+
+async def test_bytes_that_lie_never_reach_a_target_whole() -> None:
+    world = World(Place("a"))
+    source = world.source.repository("app")
+    root = put_image(source, "t", b"honest bytes")
+    layer = root.blobs[1].digest
+    world.source.blobs["app"][layer] = b"honest bytez"
+    target = world.to("a", "app")
+    job = Job(source, root, [target])
+
+    await job.run()  # the memory place asserts that what it commits is right
+
+    assert target.error is not None
+    assert target.error.kind == "verification"
+    assert layer not in world.targets["a"].blobs["app"]
+    world.assert_sound([job])
+
+
+async def test_a_leader_that_fails_hands_over() -> None:
+    def refuse_first(operation: str, path: str, _digest: str) -> tuple[int, OcyncError | None]:
+        return 5, AuthError("no") if path == "app0" and operation in ("send", "open") else None
+
+    world = World(Place("a", step=refuse_first))
+    sources = [world.source.repository(f"app{n}") for n in range(3)]
+    jobs = [Job(s, put_image(s, "t", b"base"), [world.to("a", f"app{n}")]) for n, s in enumerate(sources)]
+
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job.run())
+
+    assert jobs[0].targets[0].error is not None
+    assert jobs[1].targets[0].error is jobs[2].targets[0].error is None
+    world.assert_sound(jobs)
+
+
+@pytest.mark.parametrize("turns", range(0, 40, 3))
+async def test_a_copy_that_is_cancelled_anywhere_leaves_others_able_to_finish(turns: int) -> None:
+    world = World(Place("a", slots=1), source=Place("source", slots=1))
+    source = world.source.repository("app")
+    root = put_index(source, "t", (b"base", b"one"), (b"base", b"two"))
+    first, second = (Job(source, root, [world.to("a", name)]) for name in ("app", "app"))
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        task = group.create_task(first.run())
+        group.create_task(second.run())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+
+    assert second.targets[0].error is None
+    assert world.targets["a"].slots.statistics.held == 0
+    world.assert_sound([second])
+
+
+LAYERS = [b"base", b"lib", b"tool", b"data"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    images=st.lists(
+        st.tuples(
+            st.integers(0, 2),  # source repository
+            st.lists(st.sampled_from(LAYERS), min_size=1, max_size=3, unique=True),
+            st.booleans(),  # an index of two, or one image
+            st.sets(st.sampled_from(["a", "b"]), min_size=1),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    seed=st.integers(0, 2**32),
+    failing=st.sampled_from([0.0, 0.05, 0.3]),
+    slots=st.integers(1, 3),
+    mounts=st.booleans(),
+)
+async def test_any_mix_of_images_orders_and_failures_ends_with_sound_targets(
+    images: list[tuple[int, list[bytes], bool, set[str]]], seed: int, failing: float, slots: int, mounts: bool
+) -> None:
+    chance = random.Random(seed)
+
+    def step(operation: str, *_: str) -> tuple[int, OcyncError | None]:
+        fails = chance.random() < failing
+        error: OcyncError = NetworkError("reset") if chance.random() < 0.7 else AuthError("no")
+        return chance.randrange(4), error if fails else None
+
+    world = World(
+        *(Place(name, slots=slots, mounts=mounts, step=step) for name in ("a", "b")),
+        source=Place("source", slots=slots, step=step),
+    )
+    jobs = []
+    for number, (repository, layers, is_index, places) in enumerate(images):
+        source = world.source.repository(f"app{repository}")
+        root = (
+            put_index(source, f"v{number}", tuple(layers), tuple(layers[:1]))
+            if is_index
+            else put_image(source, f"v{number}", *layers)
+        )
+        targets = [world.to(place, f"app{repository}") for place in sorted(places)]
+        jobs.append(Job(source, root, targets))
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job.run())
+
+    world.assert_sound(jobs)
+    for place in (world.source, *world.targets.values()):
+        assert place.slots.statistics.held == place.slots.statistics.waiting == 0
+    if failing == 0.0:
+        assert all(target.error is None for job in jobs for target in job.targets)
