@@ -126,13 +126,21 @@ def as_ocync_error(error: Exception, what: str) -> OcyncError:
     Anything else is a defect of this program: it is logged with its traceback (at -vv) and becomes an internal
     error that names its type.
     """
-    if isinstance(error, OcyncError):
-        return error
-    if isinstance(error, ExceptionGroup):
-        ours = error.subgroup(OcyncError)
-        if ours is not None and error.split(OcyncError)[1] is None:
-            return as_ocync_error(ours.exceptions[0], what)
+    leaves = tuple(_leaves(error))
+    foreign = next((leaf for leaf in leaves if not isinstance(leaf, OcyncError)), None)
+    if foreign is None:
+        return next(leaf for leaf in leaves if isinstance(leaf, OcyncError))
     log.log(5, "%s: unexpected error", what, exc_info=error)
     return OcyncError(
-        f"{what}: unexpected {type(error).__name__}", hint="this is a defect of ocync: please report it with -vv"
+        f"{what}: unexpected {type(foreign).__name__}",
+        hint="this is a defect of ocync: please report it with the output of -vv",
     )
+
+
+def _leaves(error: Exception) -> Iterator[Exception]:
+    """Give the errors within a group, or the error itself."""
+    if isinstance(error, ExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -1,0 +1,356 @@
+"""The pass as a whole: isolation, the second try, dry runs, and ending early."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from memory import MemoryRepository, Place, put_image
+from ocync.config.model import MappingConfig, RegistryConfig, TagRules
+from ocync.errors import AuthError, ErrorKind, NetworkError, NotFoundError, OcyncError
+from ocync.interrupt import Stop
+from ocync.oci.reference import Registry
+from ocync.registry.waiting import RetryPolicy
+from ocync.transfer.engine import Pass, PassSettings
+from ocync.transfer.events import BytesExpected, BytesMoved, Event, ImageFinished, MappingResolved
+from ocync.transfer.result import ImageResult, Reason, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+async def no_sleep(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+class MemoryPlaces:
+    """Gives repositories of places in memory, by the registry's name."""
+
+    def __init__(self, *places: Place) -> None:
+        self._places = {place.name: place for place in places}
+
+    def source(self, registry: RegistryConfig, repository: str) -> MemoryRepository:
+        return self._places[registry.name].repository(repository)
+
+    def target(self, registry: RegistryConfig, repository: str) -> MemoryRepository:
+        return self._places[registry.name].repository(repository)
+
+
+def mapping(path: str, *targets: str, tags: TagRules | None = None) -> MappingConfig:
+    return MappingConfig(
+        name=path,
+        source=registry("source"),
+        source_repository=path,
+        targets=tuple((registry(name), path) for name in targets or ("a",)),
+        tags=tags or TagRules(),
+    )
+
+
+def registry(name: str) -> RegistryConfig:
+    return RegistryConfig(name=name, registry=Registry(f"{name}.example"))
+
+
+async def run(
+    places: MemoryPlaces,
+    *mappings: MappingConfig,
+    stop: Stop | None = None,
+    sink: Callable[[Event], None] = lambda _event: None,
+    at_once: int = 4,
+    dry_run: bool = False,
+) -> dict[str, ImageResult]:
+    stop = stop or Stop(grace=1)
+    engine = Pass(
+        places=places,
+        settings=PassSettings(images_at_once=at_once, dry_run=dry_run),
+        policy=RetryPolicy(attempts=2, sleep=no_sleep, stopping=stop.requested),
+        stop=stop,
+        sink=sink,
+    )
+    async with asyncio.timeout(10):
+        results = await engine.run(mappings)
+    assert len({(r.source, r.target) for r in results}) == len(results)
+    return {result.target: result for result in results}
+
+
+def failing(operation: str, error: OcyncError, *, times: int = 10**9, path: str = "") -> Callable[..., object]:
+    remaining = [times]
+
+    def step(called: str, where: str, _subject: str) -> tuple[int, OcyncError | None]:
+        if called == operation and path in where and remaining[0] > 0:
+            remaining[0] -= 1
+            return 1, error
+        return 1, None
+
+    return step
+
+
+async def test_all_tags_of_all_mappings_arrive_and_the_second_pass_moves_nothing() -> None:
+    source, a, b = Place("source"), Place("a"), Place("b")
+    for path in ("app", "db"):
+        for tag in ("1", "2"):
+            put_image(source.repository(path), tag, b"base", f"{path}{tag}".encode())
+    places = MemoryPlaces(source, a, b)
+    mappings = [mapping("app", "a", "b"), mapping("db", "a")]
+
+    first = await run(places, *mappings)
+    reads, manifests = source.count("read"), source.count("manifest")
+    second = await run(places, *mappings)
+
+    assert Counter((r.status, r.reason) for r in first.values()) == {(Status.SYNCED, Reason.NEW): 6}
+    assert Counter((r.status, r.reason) for r in second.values()) == {(Status.SKIPPED, Reason.UP_TO_DATE): 6}
+    assert (source.count("read"), source.count("manifest")) == (reads, manifests)
+    assert a.tagged == {"app": source.tagged["app"], "db": source.tagged["db"]}
+
+
+async def test_a_moved_tag_is_copied_and_tells_from_where_to_where() -> None:
+    source, a = Place("source"), Place("a")
+    old = put_image(source.repository("app"), "1", b"old")
+    places = MemoryPlaces(source, a)
+    await run(places, mapping("app"))
+    new = put_image(source.repository("app"), "1", b"new")
+
+    result = (await run(places, mapping("app")))["a/app:1"]
+
+    assert (result.status, result.reason) == (Status.SYNCED, Reason.MOVED)
+    assert (result.previous_digest, result.digest) == (str(old.digest), str(new.digest))
+    assert result.bytes_transferred == len(b"new")
+
+
+async def test_a_mapping_that_fails_does_not_stop_the_others() -> None:
+    source, a = Place("source", step=failing("tags", AuthError("no pull"), path="bad")), Place("a")
+    put_image(source.repository("good"), "1", b"x")
+
+    results = await run(MemoryPlaces(source, a), mapping("bad"), mapping("good"))
+
+    assert results["a/good:1"].status is Status.SYNCED
+    failed = results["a/bad"]
+    assert (failed.status, failed.error and failed.error.kind) == (Status.FAILED, ErrorKind.AUTH)
+
+
+async def test_a_defect_in_one_image_is_one_failed_image() -> None:
+    def step(operation: str, _path: str, subject: str) -> tuple[int, OcyncError | None]:
+        if operation == "head" and subject == "2":
+            raise ZeroDivisionError
+        return 0, None
+
+    source, a = Place("source", step=step), Place("a")
+    for tag in ("1", "2"):
+        put_image(source.repository("app"), tag, tag.encode())
+    a.repository("app")
+    a.tagged["app"] = dict(source.tagged["app"])
+
+    results = await run(MemoryPlaces(source, a), mapping("app"))
+
+    assert results["a/app:2"].status is Status.FAILED
+    assert results["a/app:2"].error is not None
+    assert results["a/app:2"].error.kind is ErrorKind.INTERNAL
+    assert "ZeroDivisionError" in results["a/app:2"].error.message
+
+
+async def test_what_failed_for_a_passing_reason_is_tried_once_more_at_the_end() -> None:
+    source, a = Place("source"), Place("a", step=failing("put", NetworkError("reset"), times=1))
+    put_image(source.repository("app"), "1", b"x")
+
+    result = (await run(MemoryPlaces(source, a), mapping("app")))["a/app:1"]
+
+    assert result.status is Status.SYNCED
+    assert result.blobs.transferred == 2  # both rounds are counted
+
+
+async def test_the_second_try_is_the_last() -> None:
+    source, a, b = Place("source"), Place("a", step=failing("put", NetworkError("reset"))), Place("b")
+    put_image(source.repository("app"), "1", b"x")
+
+    results = await run(MemoryPlaces(source, a, b), mapping("app", "a", "b"))
+
+    assert results["a/app:1"].status is Status.FAILED
+    assert results["b/app:1"].status is Status.SYNCED
+    assert a.count("put") == 2
+
+
+async def test_a_mapping_that_could_not_be_listed_is_tried_once_more() -> None:
+    source, a = Place("source", step=failing("tags", NetworkError("reset"), times=1)), Place("a")
+    put_image(source.repository("app"), "1", b"x")
+
+    results = await run(MemoryPlaces(source, a), mapping("app"))
+
+    assert results["a/app:1"].status is Status.SYNCED
+
+
+async def test_a_dry_run_asks_both_sides_and_writes_nothing() -> None:
+    source, a = Place("source"), Place("a")
+    put_image(source.repository("app"), "1", b"x")
+    put_image(source.repository("app"), "2", b"y")
+    put_image(a.repository("app"), "1", b"old")
+
+    results = await run(MemoryPlaces(source, a), mapping("app"), dry_run=True)
+
+    assert (results["a/app:1"].reason, results["a/app:2"].reason) == (Reason.MOVED, Reason.NEW)
+    assert a.count("open") == a.count("put") == source.count("read") == 0
+
+
+async def test_immutable_tags_that_are_there_cost_no_request() -> None:
+    source, a = Place("source"), Place("a")
+    put_image(source.repository("app"), "1.0", b"x")
+    put_image(source.repository("app"), "latest", b"x")
+    put_image(a.repository("app"), "1.0", b"something else")
+    put_image(a.repository("app"), "latest", b"x")
+
+    results = await run(MemoryPlaces(source, a), mapping("app", tags=TagRules(immutable_tags="[0-9]*")))
+
+    assert results["a/app:1.0"].reason is Reason.IMMUTABLE_TAG
+    assert results["a/app:latest"].reason is Reason.UP_TO_DATE
+    assert [subject for (call, _, subject) in a.calls if call == "head"] == ["latest"]
+
+
+async def test_tags_that_are_named_need_no_list_and_a_missing_one_fails() -> None:
+    source, a = Place("source"), Place("a")
+    put_image(source.repository("app"), "1", b"x")
+
+    results = await run(MemoryPlaces(source, a), mapping("app", tags=TagRules(glob=("1", "2"))))
+
+    assert results["a/app:1"].status is Status.SYNCED
+    assert results["a/app:2"].error is not None
+    assert results["a/app:2"].error.kind is ErrorKind.NOT_FOUND
+    assert source.count("tags") == 0
+
+
+async def test_a_target_that_can_t_be_asked_fails_for_itself_alone() -> None:
+    source, a, b = Place("source"), Place("a", step=failing("head", AuthError("no"))), Place("b")
+    put_image(source.repository("app"), "1", b"x")
+    for place in (a, b):
+        put_image(place.repository("app"), "1", b"old")
+
+    results = await run(MemoryPlaces(source, a, b), mapping("app", "a", "b"))
+
+    assert results["a/app:1"].status is Status.FAILED
+    assert results["b/app:1"].status is Status.SYNCED
+
+
+async def test_events_tell_what_comes_and_what_moved() -> None:
+    source, a = Place("source"), Place("a")
+    put_image(source.repository("app"), "1", b"four", b"eleven bytes")
+    events: list[Event] = []
+
+    await run(MemoryPlaces(source, a), mapping("app"), sink=events.append)
+
+    moved = sum(event.count for event in events if isinstance(event, BytesMoved))
+    assert (
+        moved
+        == sum(event.count for event in events if isinstance(event, BytesExpected))
+        == 16 + len('{"layers": 2}')
+    )
+    assert [event.images for event in events if isinstance(event, MappingResolved)] == [1]
+    assert isinstance(events[-1], ImageFinished)
+
+
+class Slow:
+    """Holds reads of a repository until it is told, and notes what was begun."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Event()
+
+    def place(self) -> Place:
+        slow = self
+
+        class Gated(Place):
+            async def call(self, operation: str, path: str, subject: object) -> None:
+                await super().call(operation, path, subject)
+                if operation == "piece":
+                    slow.begun.set()
+                    await slow.gate.wait()
+
+        return Gated("source")
+
+
+@pytest.mark.parametrize("finishes", [True, False], ids=["in time", "too slow"])
+async def test_after_a_stop_nothing_begins_and_what_is_in_flight_gets_the_grace(finishes: bool) -> None:
+    slow, a = Slow(), Place("a")
+    source = slow.place()
+    for tag in ("1", "2", "3"):
+        put_image(source.repository("app"), tag, tag.encode())
+    stop = Stop(grace=0.3)
+
+    async def interrupt() -> None:
+        await slow.begun.wait()
+        stop.request("signal SIGTERM")
+        if finishes:
+            slow.gate.set()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(interrupt())
+        task = group.create_task(run(MemoryPlaces(source, a), mapping("app"), stop=stop, at_once=1))
+    results = task.result()
+
+    kinds = Counter(result.error.kind if result.error else None for result in results.values())
+    assert kinds == ({None: 1, ErrorKind.INTERRUPTED: 2} if finishes else {ErrorKind.INTERRUPTED: 3})
+    assert len(a.tagged["app"]) == (1 if finishes else 0)
+    assert a.incomplete == []
+
+
+async def test_a_second_request_ends_the_grace() -> None:
+    slow, a = Slow(), Place("a")
+    source = slow.place()
+    put_image(source.repository("app"), "1", b"x")
+    stop = Stop(grace=3600)
+
+    async def interrupt() -> None:
+        await slow.begun.wait()
+        stop.request("signal SIGTERM")
+        await asyncio.sleep(0)
+        stop.request("signal SIGTERM")
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(interrupt())
+        task = group.create_task(run(MemoryPlaces(source, a), mapping("app"), stop=stop))
+
+    assert task.result()["a/app:1"].error is not None
+
+
+async def test_a_stop_before_the_start_leaves_everything_to_do() -> None:
+    source, a = Place("source"), Place("a")
+    put_image(source.repository("app"), "1", b"x")
+    stop = Stop(grace=1)
+    stop.request("deadline")
+
+    results = await run(MemoryPlaces(source, a), mapping("app"), stop=stop)
+
+    assert results["a/app"].error is not None
+    assert results["a/app"].error.kind is ErrorKind.INTERRUPTED
+    assert not source.calls
+
+
+async def test_thousands_of_tags_are_in_flight_only_a_few_at_a_time() -> None:
+    source, a = Place("source", slots=1000), Place("a", slots=1000)
+    repository = source.repository("app")
+    for number in range(2000):
+        put_image(repository, f"t{number}", b"x")
+    flying = peak = 0
+
+    class Counting(Place):
+        async def call(self, operation: str, path: str, subject: object) -> None:
+            nonlocal flying, peak
+            flying += operation == "manifest"
+            peak = max(peak, flying)
+            await super().call(operation, path, subject)
+            flying -= operation == "manifest"
+
+    source.__class__ = Counting
+
+    results = await run(MemoryPlaces(source, a), mapping("app"), at_once=7)
+
+    assert len(results) == 2000
+    assert peak <= 7
+
+
+async def test_a_missing_repository_is_told_by_name() -> None:
+    source, a = Place("source", step=failing("tags", NotFoundError("source/app is not there"))), Place("a")
+
+    result = (await run(MemoryPlaces(source, a), mapping("app")))["a/app"]
+
+    assert result.error is not None
+    assert result.error.kind is ErrorKind.NOT_FOUND
