@@ -109,11 +109,11 @@ def write_layout(layout: Path, entries: list[Any], contents: dict[Descriptor, by
         file.write_bytes(data)
 
 
-def listed(made: Manifest, **annotations: str) -> dict[str, Any]:
+def listed(made: Image, **annotations: str) -> dict[str, Any]:
     """Return an entry of index.json; `ref_name` stands for the annotation that holds the tag."""
     if "ref_name" in annotations:
         annotations["org.opencontainers.image.ref.name"] = annotations.pop("ref_name")
-    return {**fields(made.descriptor), **({"annotations": annotations} if annotations else {})}
+    return {**fields(made.manifest.descriptor), **({"annotations": annotations} if annotations else {})}
 
 
 def all_files(made: Image) -> dict[Descriptor, bytes]:

@@ -22,40 +22,54 @@ _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1
 
 
-@asynccontextmanager
-async def locked(path: Path, *, wait: float = WAIT) -> AsyncIterator[None]:
+class FileLock:
     """
-    Hold the lock of this file, which is made if there is none; its folder has to exist.
+    The lock of this file, which is made if there is none; its folder has to exist.
 
-    The lock is flock(2)'s: it ends with the process that holds it, and the file stays. Raises StorageError when it
-    could not be had within `wait` seconds, or where the filesystem has no locks.
+    The lock is flock(2)'s: it ends with the process that holds it, and the file stays. Tasks that share this object
+    take turns in the order they came; others ask again and again.
     """
-    lock = _Lock(path)
-    try:
-        await in_thread(lock.open)
-        await _acquire(lock, path, wait)
-        yield
-    finally:
-        lock.close()
+
+    def __init__(self, path: Path, *, wait: float = WAIT) -> None:
+        self._path = path
+        self._wait = wait
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """
+        Hold the lock for the time of the block.
+
+        Raises StorageError when another process keeps it for longer than `wait` seconds, counted from the moment
+        of asking, so that many tasks fail together and not one after the other; also where there are no locks.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._wait
+        async with self._turn:
+            handle = _Handle(self._path)
+            try:
+                await in_thread(handle.open)
+                await self._acquire(handle, end)
+                yield
+            finally:
+                handle.close()
+
+    async def _acquire(self, handle: _Handle, end: float) -> None:
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_PAUSE
+        # Asking again and again, since a thread that waits in flock(2) could not be cancelled.
+        while not await in_thread(handle.try_acquire):
+            left = end - loop.time()
+            if left <= 0:
+                raise StorageError(
+                    f"another process holds the lock {self._path}, for {self._wait:g} s at least",
+                    hint=f"find it with `fuser {self._path}` and end it if it hangs",
+                )
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-async def _acquire(lock: _Lock, path: Path, wait: float) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + wait
-    pause = _FIRST_PAUSE
-    # Asking again and again, since a thread that waits in flock(2) could not be cancelled.
-    while not await in_thread(lock.try_acquire):
-        left = end - loop.time()
-        if left <= 0:
-            raise StorageError(
-                f"another process has held the lock {path} for {wait:.0f} s",
-                hint=f"find it with `fuser {path}` and end it if it hangs",
-            )
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-class _Lock:
+class _Handle:
     """An open lock file; closing it sets the lock free."""
 
     def __init__(self, path: Path) -> None:

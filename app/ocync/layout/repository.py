@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ocync.endpoint import TagPage
 from ocync.errors import NotFoundError, ProtocolError, StorageError, VerificationError
-from ocync.layout.lock import locked
+from ocync.layout.lock import FileLock
 from ocync.layout.reader import Reader
 from ocync.layout.store import Store, damaged
 from ocync.layout.threads import in_thread
@@ -48,6 +48,7 @@ class LayoutRepository:
         self._path = name
         self._store = Store(folder / name)
         self._slots = slots or Slots(self.place, _SLOTS)
+        self._lock = FileLock(self._store.lock)
         self._preparing = asyncio.Lock()
         self._prepared = False
 
@@ -156,14 +157,14 @@ class LayoutRepository:
         await in_thread(self._store.write_manifest, manifest)
         if tag is not None:
             descriptor = replace(manifest.descriptor, artifact_type=manifest.artifact_type)
-            async with locked(self._store.lock):
+            async with self._lock.hold():
                 await in_thread(self._store.point, tag, descriptor)
 
     async def _prepare(self) -> None:
         async with self._preparing:
             if not self._prepared:
                 await in_thread(self._store.make_scratch)
-                async with locked(self._store.lock):
+                async with self._lock.hold():
                     await in_thread(self._store.establish)
                 self._prepared = True
 

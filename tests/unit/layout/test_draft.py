@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from ocync.errors import StorageError
 from ocync.layout.draft import MAX_AGE, Draft, sweep
 
@@ -76,7 +77,7 @@ def test_a_draft_not_written_to_for_a_day_is_swept_and_its_writer_told(folder: P
     draft = begun(folder)
 
     assert sweep(folder, now=time.time() + MAX_AGE + 1) == 1
-    with pytest.raises(StorageError, match="can't write .*/there"):
+    with pytest.raises(StorageError, match=r"can't write .*/there"):
         draft.commit(folder.parent / "there")
     draft.discard()
     assert not (folder.parent / "there").exists()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ocync.layout import index as indexes
 from ocync.layout.index import REF_NAME, Entry
 from ocync.oci import media

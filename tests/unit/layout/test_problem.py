@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from ocync.errors import ErrorKind, StorageError
 from ocync.layout.problem import told
 

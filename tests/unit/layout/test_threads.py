@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+
 from ocync.layout.threads import in_thread
 
 
