@@ -58,9 +58,6 @@ class Pattern:
         """Tell whether the whole tag fits."""
         return self._matcher.matches(tag)
 
-    def __repr__(self) -> str:
-        return f"Pattern({self.text!r})"
-
 
 class Patterns:
     """Several globs, any of which may match; none at all match nothing. Raises ValueError for a bad one."""
@@ -78,9 +75,6 @@ class Patterns:
 
     def __bool__(self) -> bool:
         return bool(self.texts)
-
-    def __repr__(self) -> str:
-        return f"Patterns({self.texts!r})"
 
 
 def check(text: str) -> None:

@@ -8,6 +8,7 @@ pushed is what was fetched.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,9 +88,9 @@ def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, h
         return ProtocolError(f"the manifest of {where} can't be read: {why}", host=host)
 
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise refuse(f"not JSON ({type(error).__name__})") from error
+        body = _load(raw)
+    except ValueError as error:
+        raise refuse(str(error)) from error
     if not isinstance(body, dict):
         raise refuse("not a JSON object")
     media_type = _media_type(body, media.essence(content_type))
@@ -101,6 +102,8 @@ def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, h
         )
     if media_type not in media.MANIFESTS and media_type not in media.INDEXES:
         raise refuse(f"unknown media type {media_type[:120]!r}")
+    if _is_ambiguous(body, media_type):
+        raise refuse("it is a manifest and an index at once")
     try:
         subject = _descriptor(body["subject"]) if body.get("subject") is not None else None
         if media_type in media.INDEXES:
@@ -130,37 +133,83 @@ def select_platforms(index: Manifest, wanted: tuple[Platform, ...]) -> Manifest:
 
     The same index comes back when nothing is left out. Raises ValueError when no entry matches.
     """
-    body = json.loads(index.raw)
-    entries: list[dict[str, Any]] = body["manifests"]
-    kept = {
-        child.digest
+    selected = [
+        child
         for child in index.children
         if child.platform is not None and any(platform.selects(child.platform) for platform in wanted)
-    }
-    if not kept:
-        present = sorted({str(child.platform) for child in index.children if child.platform})
+    ]
+    if not selected:
+        present = sorted({ascii(str(child.platform))[1:-1] for child in index.children if child.platform})
         raise ValueError(
             f"no entry for {', '.join(map(str, wanted))}; the index has {', '.join(present) or 'no platforms'}"
         )
-    # BuildKit keeps attestations as entries unknown/unknown which name the entry that they speak of.
-    kept |= {
-        child.digest
-        for child in index.children
-        if child.annotation("vnd.docker.reference.digest") in {str(digest) for digest in kept}
-    }
-    if len(kept) == len({child.digest for child in index.children}):
+    named = {str(child.digest) for child in selected}
+    kept = [
+        position
+        for position, child in enumerate(index.children)
+        # BuildKit keeps attestations as entries unknown/unknown which name the entry that they speak of.
+        if child in selected or child.annotation("vnd.docker.reference.digest") in named
+    ]
+    if len(kept) == len(index.children):
         return index
-    pairs = [(entry, child) for entry, child in zip(entries, index.children, strict=True) if child.digest in kept]
-    body["manifests"] = [entry for entry, _ in pairs]
-    raw = json.dumps(body, indent=2, ensure_ascii=False).encode()
+    body = _load(index.raw)
+    body["manifests"] = [body["manifests"][position] for position in kept]
+    # ASCII, because a lone surrogate in an annotation has no UTF-8.
+    raw = json.dumps(body, indent=2).encode()
     return Manifest(
         raw=raw,
         media_type=index.media_type,
         digest=Digest.of(raw),
-        children=tuple(child for _, child in pairs),
+        children=tuple(index.children[position] for position in kept),
         artifact_type=index.artifact_type,
         subject=index.subject,
     )
+
+
+def _load(raw: bytes) -> Any:
+    """
+    Read JSON that all readers understand alike; raises ValueError for anything else.
+
+    Stricter than `json.loads`: UTF-8 only, no key twice, no NaN, no number beyond what others can hold.
+    """
+    try:
+        return json.loads(
+            raw.decode(),
+            object_pairs_hook=_object,
+            parse_int=_integer,
+            parse_float=_float,
+            parse_constant=_constant,
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError("not UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON (line {error.lineno} column {error.colno})") from error
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    body = dict(pairs)
+    if len(body) != len(pairs):
+        raise ValueError("a key stands twice in an object, and readers differ in which one they take")
+    return body
+
+
+def _integer(text: str) -> int:
+    if len(text) > 20:
+        raise ValueError("a number is too large")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
+
+
+def _constant(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _media_type(body: dict[str, Any], header: str) -> str:
@@ -176,11 +225,18 @@ def _media_type(body: dict[str, Any], header: str) -> str:
     return header
 
 
+def _is_ambiguous(body: dict[str, Any], media_type: str) -> bool:
+    """Tell whether readers may differ in what the document is (CVE-2021-41190; containerd refuses the same)."""
+    if media_type in media.INDEXES:
+        return bool(body.get("config") or body.get("layers"))
+    return bool(body.get("manifests"))
+
+
 def _descriptor(entry: Any) -> Descriptor:
     if not isinstance(entry, dict):
         raise TypeError("a descriptor is not an object")
     size = entry["size"]
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 63:
         raise ValueError(f"a descriptor has the size {size!r:.40}")
     digest = entry["digest"]
     if not isinstance(digest, str):
@@ -222,4 +278,7 @@ def _list(body: dict[str, Any], key: str) -> list[Any]:
 
 def _once(descriptors: list[Descriptor]) -> tuple[Descriptor, ...]:
     """Keep the first of descriptors with the same digest (layers repeat, a config may equal a layer)."""
-    return tuple({descriptor.digest: descriptor for descriptor in reversed(descriptors)}.values())[::-1]
+    unique: dict[Digest, Descriptor] = {}
+    for descriptor in descriptors:
+        unique.setdefault(descriptor.digest, descriptor)
+    return tuple(unique.values())

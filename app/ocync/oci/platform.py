@@ -18,24 +18,25 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Read `linux/amd64` or `linux/arm/v7`; raises ValueError otherwise."""
-        parts = text.split("/")
+        """Read `linux/amd64` or `linux/arm/v7` in any case; raises ValueError otherwise."""
+        parts = text.lower().split("/")
         if len(parts) not in (2, 3) or not all(_PART.fullmatch(part) for part in parts):
             raise ValueError(f"{text!r} is not a platform: write os/arch or os/arch/variant, as linux/arm/v7")
         return cls(*parts)
 
     def selects(self, other: Platform) -> bool:
         """
-        Tell whether an entry of platform `other` is wanted where this one is asked for.
+        Tell whether an entry of platform `other` is wanted where this one is asked for; case has no say.
 
         A platform without a variant selects every variant, but for arm64, whose only variant v8 is often left
         out on either side.
         """
-        if (self.os, self.architecture) != (other.os, other.architecture):
+        system, architecture, variant = self.os.lower(), self.architecture.lower(), self.variant.lower()
+        if (system, architecture) != (other.os.lower(), other.architecture.lower()):
             return False
-        if not self.variant or self.variant == other.variant:
+        if not variant or variant == other.variant.lower():
             return True
-        return self.architecture == "arm64" and {self.variant, other.variant} <= {"", "v8"}
+        return architecture == "arm64" and {variant, other.variant.lower()} <= {"", "v8"}
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)

@@ -9,6 +9,7 @@ Names of registries, repositories and images, parsed once.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass, replace
 
@@ -18,7 +19,8 @@ from ocync.oci.digest import Digest
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
-_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
 
 DOCKER_HUB = "docker.io"
 _HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
@@ -33,6 +35,20 @@ def is_repository(text: str) -> bool:
 def is_tag(text: str) -> bool:
     """Tell whether the text is a tag of the distribution specification."""
     return _TAG.fullmatch(text) is not None
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether the text is a host with or without a port (RFC 1123 2.1, RFC 3986 3.2.2)."""
+    found = _HOST.fullmatch(text)
+    if found is None or len(found["name"]) > 253 or not 0 < int(found["port"] or "443") < 65536:
+        return False
+    if not text.startswith("["):
+        return True
+    try:
+        ipaddress.IPv6Address(found["name"][1:-1])
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,12 +73,13 @@ class Registry:
             if lowered.startswith(f"{candidate}://"):
                 scheme, rest = candidate, rest[len(candidate) + 3 :]
                 break
-        if "@" in rest.partition("/")[0]:
+        # The text is not shown: a password may hold a slash, so that no part of it is sure to be free of one.
+        if "@" in rest:
             raise ValueError("a registry's URL holds no user name or password: use credentials")
         host, _, prefix = rest.rstrip("/").partition("/")
         if prefix == "v2" or prefix.startswith("v2/"):
             raise ValueError(f"{text!r}: leave /v2 out of a registry's URL")
-        if not _HOST.fullmatch(host):
+        if not _is_host(host):
             raise ValueError(f"{text!r} is not a registry: write host, host:port or http://host:port")
         if prefix and not is_repository(prefix):
             raise ValueError(f"{text!r}: {prefix!r} can't begin a repository name")
@@ -100,15 +117,14 @@ class Reference:
         """Read a reference as the module describes; raises ValueError that says what is wrong."""
         if text.startswith("oci:"):
             return cls._parse_layout(text)
-        scheme = ""
-        rest = text
-        for candidate in ("https://", "http://"):
-            if rest.lower().startswith(candidate):
-                scheme, rest = candidate, rest[len(candidate) :]
-        rest, tag, digest = _split(rest, text)
+        scheme = next((each for each in ("https://", "http://") if text.lower().startswith(each)), "")
+        rest, tag, digest = _split(text[len(scheme) :])
+        if "@" in rest:
+            # The text is not shown: what stands in front of a host's @ is a password.
+            raise ValueError("a reference holds no user name or password: use the docker config or credentials")
         first, slash, remainder = rest.partition("/")
         # As Docker decides it: a first part without dot, colon or the name localhost belongs to Docker Hub.
-        if slash and (scheme or "." in first or ":" in first or first == "localhost"):
+        if scheme or (slash and ("." in first or ":" in first or first == "localhost")):
             registry, repository = Registry.parse(scheme + first), remainder
         else:
             registry, repository = Registry(DOCKER_HUB), rest
@@ -119,11 +135,11 @@ class Reference:
 
     @classmethod
     def _parse_layout(cls, text: str) -> Reference:
-        rest, tag, digest = _split(text.removeprefix("oci:"), text)
-        folder, _, name = rest.rstrip("/").rpartition("/")
+        rest, tag, digest = _split(text.removeprefix("oci:").rstrip("/"))
+        folder, _, name = rest.rpartition("/")
         if rest.startswith("/") and not folder:
             folder = "/"
-        if name in ("", ".", ".."):
+        if name in ("", ".", "..") or "\0" in rest:
             raise ValueError(f"{text!r}: write oci:FOLDER/repository[:tag]")
         return cls(registry=None, folder=folder or ".", repository=name, tag=tag, digest=digest)
 
@@ -143,13 +159,17 @@ class Reference:
         return f"{place}/{self.repository}{tag}{digest}"
 
 
-def _split(rest: str, text: str) -> tuple[str, str | None, Digest | None]:
-    """Cut `:tag` and `@digest` off the end of a reference."""
-    rest, at, digest_text = rest.partition("@")
-    digest = Digest.parse(digest_text) if at else None
-    head, colon, tag = rest.rpartition(":")
-    if not colon or "/" in tag:
-        return rest, None, digest
+def _split(rest: str) -> tuple[str, str | None, Digest | None]:
+    """Cut `:tag` and `@digest` off the last part of a reference."""
+    front, slash, last = rest.rpartition("/")
+    last, at, digest_text = last.partition("@")
+    try:
+        digest = Digest.parse(digest_text) if at else None
+    except ValueError:
+        raise ValueError("what follows the @ of a reference has to be a digest, as sha256:…") from None
+    name, colon, tag = last.rpartition(":")
+    if not colon:
+        return front + slash + last, None, digest
     if not is_tag(tag):
-        raise ValueError(f"{text!r}: {tag!r} is not a tag (128 letters, digits, _ . - at most)")
-    return head, tag, digest
+        raise ValueError(f"{tag!r} is not a tag (letters, digits, _ . -, at most 128)")
+    return front + slash + name, tag, digest

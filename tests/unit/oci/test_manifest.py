@@ -1,0 +1,240 @@
+"""Manifests and indexes: what is read of them, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocync.errors import ProtocolError
+from ocync.oci import media
+from ocync.oci.digest import Digest
+from ocync.oci.manifest import Descriptor, Manifest, parse
+from ocync.oci.platform import Platform
+
+
+def digest_of(name: str) -> Digest:
+    return Digest.of(name.encode())
+
+
+def descriptor(name: str, **fields: Any) -> dict[str, Any]:
+    return {"mediaType": media.OCTET_STREAM, "digest": str(digest_of(name)), "size": len(name), **fields}
+
+
+def image(**fields: Any) -> dict[str, Any]:
+    body = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": descriptor("config"), "layers": []}
+    return {**body, **fields}
+
+
+def read(body: Any, content_type: str | None = None) -> Manifest:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return parse(raw, content_type=content_type, digest=Digest.of(raw), where="cgr.dev/a:1", host="cgr.dev")
+
+
+def refusal(body: Any, content_type: str | None = None) -> str:
+    with pytest.raises(ProtocolError) as caught:
+        read(body, content_type)
+    assert caught.value.host == "cgr.dev"
+    assert caught.value.message.encode()
+    return caught.value.message
+
+
+def test_a_manifest_lists_config_and_layers_once_and_in_order() -> None:
+    layers = [descriptor(name) for name in ("b", "a", "b", "config", "c")]
+
+    manifest = read(image(layers=layers))
+
+    assert not manifest.is_index
+    assert manifest.children == ()
+    assert [blob.digest for blob in manifest.blobs] == [digest_of(name) for name in ("config", "b", "a", "c")]
+
+
+def test_the_exact_bytes_are_kept() -> None:
+    raw = b" " + json.dumps(image(), indent=7).encode() + b"\n"
+
+    manifest = read(raw)
+
+    assert manifest.raw == raw
+    assert manifest.size == len(raw)
+    assert manifest.descriptor == Descriptor(media_type=media.OCI_MANIFEST, digest=Digest.of(raw), size=len(raw))
+    assert "schemaVersion" not in repr(manifest)
+
+
+def test_an_index_lists_its_children() -> None:
+    index = read(
+        {
+            "mediaType": media.OCI_INDEX,
+            "artifactType": "application/x",
+            "subject": descriptor("subject"),
+            "manifests": [
+                descriptor("amd64", platform={"os": "linux", "architecture": "amd64", "os.version": "10"}),
+                descriptor("signature", artifactType="application/sig", annotations={"k": "v", "n": 1}),
+                descriptor("amd64"),
+            ],
+        }
+    )
+
+    assert index.is_index
+    assert index.blobs == ()
+    assert [child.digest for child in index.children] == [digest_of(n) for n in ("amd64", "signature", "amd64")]
+    assert index.children[0].platform == Platform("linux", "amd64")
+    assert index.children[1].artifact_type == "application/sig"
+    assert index.children[1].annotation("k") == "v"
+    assert index.children[1].annotation("n") is None
+    assert index.artifact_type == "application/x"
+    assert index.subject is not None
+    assert index.subject.digest == digest_of("subject")
+
+
+def test_foreign_layers_are_marked_and_keep_their_urls() -> None:
+    foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+    manifest = read(image(layers=[descriptor("layer", mediaType=foreign, urls=["https://x/y", 1])]))
+
+    assert [blob.is_foreign for blob in manifest.blobs] == [False, True]
+    assert manifest.blobs[1].urls == ("https://x/y",)
+
+
+@pytest.mark.parametrize(
+    ("declared", "header", "body", "read_as"),
+    [
+        (media.DOCKER_MANIFEST, media.OCI_MANIFEST, image(), media.DOCKER_MANIFEST),
+        (None, f"{media.DOCKER_MANIFEST}; charset=utf-8", image(), media.DOCKER_MANIFEST),
+        (None, "text/plain", image(), media.OCI_MANIFEST),
+        (None, None, {"manifests": []}, media.OCI_INDEX),
+        (None, "application/json", {"manifests": []}, media.OCI_INDEX),
+        (None, media.DOCKER_LIST, {"manifests": []}, media.DOCKER_LIST),
+        (17, None, image(), media.OCI_MANIFEST),
+        ("", None, image(), media.OCI_MANIFEST),
+    ],
+)
+def test_the_body_names_its_type_then_the_header_then_its_shape(
+    declared: Any, header: str | None, body: dict[str, Any], read_as: str
+) -> None:
+    body = {key: value for key, value in body.items() if key != "mediaType"}
+
+    manifest = read(body if declared is None else {**body, "mediaType": declared}, header)
+
+    assert manifest.media_type == read_as
+
+
+@pytest.mark.parametrize("layers", [{}, {"layers": None}, {"layers": []}])
+def test_a_manifest_may_have_no_layers(layers: dict[str, Any]) -> None:
+    body = {key: value for key, value in image().items() if key != "layers"}
+
+    assert [blob.digest for blob in read({**body, **layers}).blobs] == [digest_of("config")]
+
+
+NO_SIZE = {"digest": str(digest_of("x"))}
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        pytest.param(b"", "not JSON (line 1 column 1)", id="no bytes"),
+        pytest.param(b"<html>", "not JSON (line 1 column 1)", id="HTML"),
+        pytest.param(json.dumps(image()).encode()[:-1], "not JSON", id="cut short"),
+        pytest.param(b"\xff\xfe", "not UTF-8", id="not UTF-8"),
+        pytest.param(json.dumps(image()).encode("utf-16"), "not UTF-8", id="UTF-16"),
+        pytest.param(b"\xef\xbb\xbf{}", "not JSON", id="a byte order mark"),
+        pytest.param(b"[" * 1_000_000, "nested too deeply", id="a million brackets"),
+        pytest.param(b'{"a":' * 200_000 + b"1" + b"}" * 200_000, "nested too deeply", id="deep objects"),
+        pytest.param(b'{"a": 1' + b"0" * 100_000 + b"}", "a number is too large", id="a huge number"),
+        pytest.param(b'{"a": 1e999}', "a number is too large", id="an infinite number"),
+        pytest.param(b'{"a": NaN}', "NaN is not JSON", id="NaN"),
+        pytest.param(b'{"a": -Infinity}', "-Infinity is not JSON", id="infinity"),
+        pytest.param(b'{"layers": [], "layers": []}', "a key stands twice", id="a key twice"),
+        pytest.param(b"null", "not a JSON object", id="null"),
+        pytest.param(b"[]", "not a JSON object", id="a list"),
+        pytest.param({}, "unknown media type ''", id="an empty object"),
+        pytest.param({"mediaType": "\ud800" * 500}, "unknown media type", id="a lone surrogate"),
+        pytest.param({"mediaType": "application/x"}, "unknown media type 'application/x'", id="another type"),
+        pytest.param({"mediaType": media.OCI_MANIFEST}, "field 'config' is missing", id="no config"),
+        pytest.param(image(config=None), "a descriptor is not an object", id="null for config"),
+        pytest.param(image(layers={}), "layers is not a list", id="an object for layers"),
+        pytest.param(image(layers=[7]), "a descriptor is not an object", id="a number for a layer"),
+        pytest.param(image(layers=[NO_SIZE]), "field 'size' is missing", id="no size"),
+        pytest.param(image(layers=[{"size": 1}]), "field 'digest' is missing", id="no digest"),
+        pytest.param(image(layers=[descriptor("x", size=-1)]), "has the size -1", id="a negative size"),
+        pytest.param(image(layers=[descriptor("x", size=1 << 63)]), "has the size 9", id="a size beyond 63 bits"),
+        pytest.param(image(layers=[descriptor("x", size=1.0)]), "has the size 1.0", id="a broken size"),
+        pytest.param(image(layers=[descriptor("x", size=True)]), "has the size True", id="true for a size"),
+        pytest.param(image(layers=[descriptor("x", size="1")]), "has the size '1'", id="a text for a size"),
+        pytest.param(image(layers=[descriptor("x", digest=1)]), "digest is not a string", id="a number"),
+        pytest.param(image(layers=[descriptor("x", digest="md5:a")]), "is not a digest", id="another digest"),
+        pytest.param(image(layers=[descriptor("x", urls="u")]), "have the wrong type", id="a text for urls"),
+        pytest.param(image(layers=[descriptor("x", annotations=[1])]), "have the wrong type", id="annotations"),
+        pytest.param(image(subject=[]), "a descriptor is not an object", id="a list for subject"),
+        pytest.param(image(manifests=[descriptor("x")]), "a manifest and an index at once", id="both"),
+        pytest.param(
+            image(mediaType=media.OCI_INDEX), "a manifest and an index at once", id="an index with a config"
+        ),
+        pytest.param({"mediaType": media.OCI_INDEX, "manifests": "x"}, "manifests is not a list", id="index"),
+    ],
+)
+def test_what_cant_be_mirrored_is_refused_with_the_reason(body: Any, why: str) -> None:
+    message = refusal(body)
+
+    assert message.startswith("the manifest of cgr.dev/a:1 can't be read: ")
+    assert why in message
+    assert len(message) < 800
+
+
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        ({"schemaVersion": 1, "fsLayers": []}, None),
+        ({"schemaVersion": 1, "fsLayers": []}, "application/vnd.docker.distribution.manifest.v1+prettyjws"),
+        ({"schemaVersion": 1}, "application/vnd.docker.distribution.manifest.v1+json"),
+    ],
+)
+def test_schema_1_is_refused_with_what_to_do(body: dict[str, Any], header: str | None) -> None:
+    assert refusal(body, header) == "cgr.dev/a:1 is a Docker schema 1 manifest"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("\udc00"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(
+    ["mediaType", "schemaVersion", "fsLayers", "config", "layers", "manifests", "subject", "artifactType"]
+)
+DESCRIPTORS = st.fixed_dictionaries(
+    {"digest": st.just(str(digest_of("x"))) | JSON, "size": st.integers(-1, 9) | JSON},
+    optional={"platform": JSON, "urls": JSON, "annotations": JSON, "mediaType": JSON},
+)
+TYPES = st.sampled_from([*sorted(media.MANIFESTS | media.INDEXES | media.SCHEMA1), "application/x"])
+BODIES = st.dictionaries(FIELDS, st.one_of(JSON, DESCRIPTORS, st.lists(DESCRIPTORS, max_size=3), TYPES))
+
+
+@given(raw=st.binary(max_size=200), header=st.none() | TYPES)
+def test_no_bytes_make_reading_fail_otherwise(raw: bytes, header: str | None) -> None:
+    with pytest.raises(ProtocolError):
+        read(raw, header)
+
+
+@given(body=BODIES | JSON, header=st.none() | TYPES)
+def test_no_json_makes_reading_fail_otherwise(body: Any, header: str | None) -> None:
+    try:
+        manifest = read(body, header)
+    except ProtocolError as error:
+        assert error.message.startswith(("the manifest of cgr.dev/a:1", "cgr.dev/a:1 is"))
+    else:
+        assert manifest.media_type in media.MANIFESTS | media.INDEXES
+        assert bool(manifest.blobs) != manifest.is_index
+        assert all(0 <= each.size < 1 << 63 for each in manifest.blobs + manifest.children)
+
+
+@given(cut=st.integers(0, 400), data=st.binary(max_size=3))
+def test_a_damaged_manifest_is_read_or_refused(cut: int, data: bytes) -> None:
+    raw = json.dumps(image(layers=[descriptor("a", annotations={"k": "v"})])).encode()
+    damaged = raw[:cut] + data + raw[cut + len(data) :]
+
+    try:
+        assert read(damaged).raw == damaged
+    except ProtocolError as error:
+        assert "can't be read" in error.message
