@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import tarfile
@@ -54,6 +55,7 @@ def unpack(archive: Path, root: Path) -> Image:
 
 def apply(layer: tarfile.TarFile, root: Path) -> None:
     """Lay one layer over `root`: whiteouts remove, the rest replaces. Owners are kept if root does it."""
+    layer.extraction_filter = lambda entry, _path: entry  # owners, modes and absolute links are what is looked at
     for entry in layer:
         path = root / entry.name
         if path.name.startswith(".wh."):
@@ -61,7 +63,21 @@ def apply(layer: tarfile.TarFile, root: Path) -> None:
             target = path.with_name(path.name.removeprefix(".wh."))
             shutil.rmtree(target) if target.is_dir() and not target.is_symlink() else target.unlink()
         else:
-            layer.extract(entry, root, set_attrs=True, filter="fully_trusted")
+            layer.extract(entry, root)
+
+
+def mapping(own: int, ranges: Path) -> list[dict[str, int]]:
+    """Map the container's root to the caller, all others to the ids that subuid(5) or subgid(5) gives them."""
+    owners = {pwd.getpwuid(os.geteuid()).pw_name, str(os.geteuid())}
+    given = [line.split(":") for line in ranges.read_text(encoding="utf-8").splitlines()]
+    start = next((int(first) for owner, first, size in given if owner in owners and int(size) > 65532), None)
+    assert start is not None, (
+        f"{ranges} gives this user too few ids to run a container: see usermod(8), --add-subuids"
+    )
+    return [
+        {"containerID": 0, "hostID": own, "size": 1},
+        {"containerID": 1, "hostID": start, "size": 65532},
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +133,8 @@ def runtime_config(
     }
     if os.geteuid() != 0:
         config["linux"]["namespaces"].append({"type": "user"})
-        config["linux"]["uidMappings"] = [{"containerID": uid, "hostID": os.geteuid(), "size": 1}]
-        config["linux"]["gidMappings"] = [{"containerID": gid, "hostID": os.getegid(), "size": 1}]
+        config["linux"]["uidMappings"] = mapping(os.geteuid(), Path("/etc/subuid"))
+        config["linux"]["gidMappings"] = mapping(os.getegid(), Path("/etc/subgid"))
     return config
 
 
