@@ -23,7 +23,7 @@ _COMPUTED = "@default -- "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
-    """One documented value; `path` leads to it, and `computed` says what its default comes from if not from the file."""
+    """One documented value; `computed` says where its default comes from if it is not the one in the file."""
 
     path: tuple[str, ...]
     default: object
@@ -64,7 +64,9 @@ def _comments(text: str) -> Iterator[tuple[tuple[str, ...], str, str | None]]:
             open_keys = [(depth, name) for depth, name in open_keys if depth < indent] + [(indent, key[2])]
             if comment and comment[0].startswith(_START):
                 described = [part for part in comment if not part.startswith(_COMPUTED)]
-                computed = next((part.removeprefix(_COMPUTED) for part in comment if part.startswith(_COMPUTED)), None)
+                computed = next(
+                    (part.removeprefix(_COMPUTED) for part in comment if part.startswith(_COMPUTED)), None
+                )
                 yield tuple(name for _, name in open_keys), " ".join(described).removeprefix(_START), computed
         remark = _COMMENT.match(line)
         comment = [*comment, remark[1]] if remark else []

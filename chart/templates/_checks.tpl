@@ -77,7 +77,7 @@ with a sentence about it and not a pod hours later.
 {{/* Nothing but references may stand here, and a reference may not bring a default of its own. */}}
 {{- define "ocync.checkSecret" -}}
 {{- if and (kindIs "string" .value) .value (not (regexMatch "^([$][{][^{}:]+(:-|:[?][^{}]*)?[}])+$" .value)) -}}
-{{- $variable := printf "%s_%s" .owner (last .path) | upper | regexReplaceAll "[^A-Z0-9]+" "_" -}}
+{{- $variable := regexReplaceAll "[^A-Z0-9]+" (printf "%s_%s" .owner (last .path) | upper) "_" -}}
 {{- $shown := printf "%s: ${%s}" (last .path) $variable -}}
 {{- range $depth := untilStep (sub (len .path) 2 | int) -1 -1 -}}
 {{- $shown = printf "%s:\n%s" (index $.path $depth) (indent 2 $shown) -}}

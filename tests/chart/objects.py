@@ -25,7 +25,16 @@ _OPERATORS = {
     ("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
 }
-_VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+_VOLUMES = {
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+}
 
 
 def faults(each: Tree) -> list[str]:

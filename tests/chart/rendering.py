@@ -88,7 +88,7 @@ def chart() -> helm_python.Chart:
 
 def render(values: Tree | str, *, name: str = "mirror", namespace: str = "images") -> Release:
     """
-    The release that `helm install NAME chart --namespace NAMESPACE` would make; values as a tree or as a file's text.
+    The release that `helm install NAME chart --namespace NAMESPACE` would make of values, a tree or a file's text.
 
     Raises HelmValuesError for what the schema refuses and HelmRenderError for what a template refuses.
     """

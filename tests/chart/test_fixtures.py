@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import helm_python
 import pytest
 import yaml
+
 from chart.objects import faults, violations
 from chart.rendering import CHART, FIXTURES, render
 from ocync.cli import parser

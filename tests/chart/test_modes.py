@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from chart.rendering import at, merged, render, values
 
 SYNC = ["sync", "--config", "/etc/ocync/config.yaml", "--log-format", "text", "--grace-period", "50"]

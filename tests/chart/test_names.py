@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from chart.rendering import chart, render, values
 
 LONG = "a-very-long-release-name-as-some-pipelines-make-them"
@@ -49,7 +50,10 @@ def test_long_names_that_begin_alike_stay_apart() -> None:
 def test_common_labels_are_on_everything_and_replace_none_of_the_charts() -> None:
     release = render(values(mode="watch", commonLabels={"team": "x", "app.kubernetes.io/instance": "mine"}))
 
-    for labels in [*(each["metadata"]["labels"] for each in release.objects), release.template["metadata"]["labels"]]:
+    for labels in [
+        *(each["metadata"]["labels"] for each in release.objects),
+        release.template["metadata"]["labels"],
+    ]:
         assert labels["team"] == "x"
         assert labels["app.kubernetes.io/instance"] == "mirror"
 
