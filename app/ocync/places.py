@@ -16,8 +16,9 @@ import httpx
 from ocync.auth.authorizer import Authorizer
 from ocync.auth.select import source_for
 from ocync.errors import ConfigError
+from ocync.http.pool import Pool
 from ocync.http.proxy import ProxyRules
-from ocync.http.transport import Transport
+from ocync.http.transport import PoolTransport
 from ocync.http.trust import context
 from ocync.layout.repository import LayoutRepository
 from ocync.registry.client import RegistryClient
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from ocync.endpoint import Repository, TargetRepository
     from ocync.registry.client import RequestTally
     from ocync.registry.waiting import RetryPolicy
+
+
+# A disk gains nothing by more writers than this, and each holds a buffer.
+_FOLDER_SLOTS = 16
 
 
 class ConfiguredPlaces:
@@ -48,7 +53,8 @@ class ConfiguredPlaces:
         self._tally = tally
         self._environ = environ
         self._proxies = ProxyRules.from_environment(environ)
-        self._transports: dict[TlsSettings, Transport] = {}
+        self._pools: dict[TlsSettings, Pool] = {}
+        self._folders: dict[str, Slots] = {}
         self._clients: dict[str, RegistryClient] = {}
         self._repositories: dict[tuple[str, str, bool], TargetRepository] = {}
         self._closing = AsyncExitStack()
@@ -76,22 +82,24 @@ class ConfiguredPlaces:
     def _repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
         key = (registry.name, repository, writable)
         if key not in self._repositories:
-            self._repositories[key] = (
-                LayoutRepository(registry.layout, repository)
-                if registry.layout is not None
-                else RegistryRepository(self.client(registry), repository, writable=writable)
-            )
+            self._repositories[key] = self._make_repository(registry, repository, writable=writable)
         return self._repositories[key]
+
+    def _make_repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
+        if registry.layout is None:
+            return RegistryRepository(self.client(registry), repository, writable=writable)
+        place = f"oci:{registry.layout}"
+        slots = self._folders.setdefault(place, Slots(place, min(registry.max_concurrent, _FOLDER_SLOTS)))
+        return LayoutRepository(registry.layout, repository, slots=slots)
 
     def _make_client(self, config: RegistryConfig) -> RegistryClient:
         if config.registry is None:
             raise ConfigError(f"registry {config.name} is a folder and has no API")
-        transport = self._transport(config.tls)
-        http = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
-        self._closing.push_async_callback(http.aclose)
+        pool = self._pool(config.tls)
+        http = httpx.AsyncClient(transport=PoolTransport(pool), trust_env=False, follow_redirects=False)
         client = RegistryClient(
             registry=config.registry,
-            transport=transport,
+            pool=pool,
             slots=Slots(config.registry.host, config.max_concurrent),
             policy=self._policy,
             timeouts=self._timeouts,
@@ -107,8 +115,9 @@ class ConfiguredPlaces:
         )
         return client
 
-    def _transport(self, tls: TlsSettings) -> Transport:
-        if tls not in self._transports:
-            self._transports[tls] = Transport(trust=cache(lambda: context(tls)), proxy=self._proxies.proxy_for)
-            self._closing.push_async_callback(self._transports[tls].aclose)
-        return self._transports[tls]
+    def _pool(self, tls: TlsSettings) -> Pool:
+        if tls not in self._pools:
+            pool = Pool(trust=cache(lambda: context(tls)), proxy=self._proxies.proxy_for)
+            self._pools[tls] = pool
+            self._closing.push_async_callback(pool.close)
+        return self._pools[tls]

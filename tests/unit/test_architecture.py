@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "log": {"errors"},
     "http": {"errors", "config"},
     "auth": {"errors", "oci", "config"},
-    "registry": {"errors", "oci", "config", "auth", "endpoint", "slots"},
+    "registry": {"errors", "oci", "config", "http", "auth", "endpoint", "slots"},
     "layout": {"errors", "oci", "endpoint", "slots"},
     "plan": {"errors", "oci", "config", "filters", "endpoint", "transfer.result"},
     "transfer": {"errors", "oci", "config", "endpoint", "slots", "plan", "registry.waiting", "interrupt"},
@@ -33,14 +33,12 @@ MAY_IMPORT = {
 
 HEAVY = {
     "httpx": {"http", "auth", "registry", "report", "places"},
-    "httpcore": {"http"},
     "yaml": {"config"},
     "jsonschema": {"config"},
     "tenacity": {"registry"},
     "prometheus_client": {"report"},
     "rich": {"report"},
     "pythonjsonlogger": {"log"},
-    "wcmatch": {"filters"},
     "shtab": {"cli"},
 }
 

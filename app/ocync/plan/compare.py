@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from ocync.errors import NotFoundError, OcyncError, ProtocolError
+from ocync.errors import OcyncError, ProtocolError
 from ocync.oci.manifest import Manifest, select_platforms
 from ocync.plan.decide import decide
 from ocync.plan.model import Copy, ImagePlan
@@ -49,9 +49,8 @@ async def _resolve(candidate: Candidate, *, by_head: bool) -> Descriptor | Manif
     source, tag = candidate.source, candidate.tag
     if by_head:
         descriptor = await source.head(tag)
-        if descriptor is None:
-            raise NotFoundError(f"{source.name} has no {tag}", host=source.place, status=404)
-        return descriptor
+        # The GET tells why it is not there: which tags there are, or what is wrong with it.
+        return descriptor if descriptor is not None else await source.manifest(tag)
     root = await source.manifest(tag)
     if not candidate.mapping.platforms or not root.is_index:
         return root

@@ -1,7 +1,7 @@
 """
 One registry: requests with credentials, redirects, limits of time and number, and retries.
 
-Nothing here knows what a blob or a manifest is. It speaks to the transport directly, so there are no cookies
+Nothing here knows what a blob or a manifest is. It speaks to the connections directly, so there are no cookies
 (Harbor answers 403 to those who send them back: goharbor/harbor#12676), no netrc and no redirects but those
 followed here.
 """
@@ -15,12 +15,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote, urlsplit
 
 import httpx
 
 from ocync import __version__
 from ocync.errors import AuthError, NetworkError, OcyncError, ProtocolError
+from ocync.http.pool import Limits, Origin
 from ocync.registry import links, problem
 from ocync.registry.encoding import decoded
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ocync.auth.authorizer import Authorizer
     from ocync.auth.scope import Scope
     from ocync.config.model import Timeouts
+    from ocync.http.message import Headers
+    from ocync.http.pool import Pool, Response
     from ocync.oci.reference import Registry
     from ocync.registry.waiting import RetryPolicy
     from ocync.slots import Slots
@@ -45,7 +47,8 @@ MAX_TOKEN_BODY = 1024 * 1024
 """Bytes of a token service's answer that are read at most."""
 # A stream that drips a byte a minute would never stand still; this is slower than any use is worth waiting for.
 _SLOWEST = 32 * 1024
-_HEADERS = {"User-Agent": f"ocync/{__version__}", "Accept-Encoding": "identity"}
+_FIELDS = (("User-Agent", f"ocync/{__version__}"), ("Accept-Encoding", "identity"))
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 def stream_time(size: int) -> float:
@@ -70,7 +73,8 @@ class Answer:
     """A whole answer: its body has been read."""
 
     status: int
-    headers: httpx.Headers
+    headers: Headers
+    reason: str
     body: bytes
     url: str
     """The URL that answered, after redirects."""
@@ -86,6 +90,11 @@ class _Call:
     headers: Mapping[str, str]
     content: bytes | AsyncIterator[bytes] | None
 
+    @property
+    def is_replayable(self) -> bool:
+        """Whether the body can be sent again: a stream can't."""
+        return self.content is None or isinstance(self.content, bytes)
+
 
 class RegistryClient:
     """Requests to one registry."""
@@ -94,7 +103,7 @@ class RegistryClient:
         self,
         *,
         registry: Registry,
-        transport: httpx.AsyncBaseTransport,
+        pool: Pool,
         slots: Slots,
         policy: RetryPolicy,
         timeouts: Timeouts,
@@ -105,16 +114,10 @@ class RegistryClient:
         self.slots = slots
         self.policy = policy
         self._authorizer: Authorizer | None = None
-        self._transport = transport
+        self._pool = pool
         self._tally = tally
-        self._home = links.origin(registry.api)
-        # `read` is the time until the next byte, so it is the limit on standing still in either direction.
-        self._timeout = {
-            "connect": timeouts.connect,
-            "read": timeouts.idle,
-            "write": timeouts.idle,
-            "pool": timeouts.idle,
-        }
+        self._home = Origin(*links.origin(registry.api))
+        self._limits = Limits(connect=timeouts.connect, idle=timeouts.idle)
 
     def authorize(self, authorizer: Authorizer) -> None:
         """Set who makes the credentials; without one, requests go out without any."""
@@ -128,18 +131,21 @@ class RegistryClient:
         are worth another try until there is none.
         """
         what = f"ask {request.url.host} for a token"
-        request.extensions = {"timeout": self._timeout}
+        url = str(request.url)
+        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         async for attempt in self.policy.retrying():
             with attempt, _network_errors(what, self.host):
                 async with asyncio.timeout(REQUEST_TIME):
-                    response = await self._tallied(request)
+                    response = await self._tallied(url, request.method, fields, await request.aread() or None)
                     try:
                         body = await self._read(response, MAX_TOKEN_BODY, strict=False, what=what)
                     finally:
-                        await response.aclose()
-                if response.status_code == 429 or response.status_code >= 500:
-                    raise problem.from_response(response, body, what=what, host=self.host, now=datetime.now(UTC))
-                return httpx.Response(response.status_code, headers=response.headers, content=body, request=request)
+                        response.close()
+                if response.status == 429 or response.status >= 500:
+                    raise self._problem(response, body, what=what)
+                return httpx.Response(
+                    response.status, headers=response.headers.items(), content=body, request=request
+                )
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def request(
@@ -194,13 +200,14 @@ class RegistryClient:
         )
         async with exchange as response:
             # The body of an error is shown, not used: what is cut off it is no loss.
-            strict = response.status_code < 400
+            strict = response.status < 400
             body = await self._read(response, limit if strict else problem.MAX_BODY, strict=strict, what=what)
             return Answer(
-                status=response.status_code,
+                status=response.status,
                 headers=response.headers,
+                reason=response.reason,
                 body=body,
-                url=response.extensions["ocync.url"],
+                url=response.url,
             )
 
     @asynccontextmanager
@@ -214,7 +221,7 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
         seconds: float = REQUEST_TIME,
-    ) -> AsyncIterator[httpx.Response]:
+    ) -> AsyncIterator[Response]:
         """
         Make one attempt and give the response with its body unread.
 
@@ -230,48 +237,44 @@ class RegistryClient:
                 try:
                     yield response
                 finally:
-                    await response.aclose()
+                    response.close()
 
-    async def _converse(self, call: _Call, url: str) -> httpx.Response:
-        replayable = call.content is None or isinstance(call.content, bytes)
+    async def _converse(self, call: _Call, url: str) -> Response:
         renewed: str | None = None
         renewals, redirects = set[int](), 0
         while True:
-            at_home = links.origin(url) == self._home
+            at_home = Origin(*links.origin(url)) == self._home
             used = renewed if at_home else None
             if at_home and used is None and self._authorizer is not None:
                 used = await self._authorizer.header(call.scopes)
             response = await self._send(call, url, used)
-            status = response.status_code
-            if status in (401, 403) and at_home and status not in renewals:
-                renewals.add(status)
-                try:
+            try:
+                if response.status in (401, 403) and at_home and response.status not in renewals:
+                    renewals.add(response.status)
                     renewed = await self._renew(response, url, call.scopes, used)
-                except BaseException:
-                    await response.aclose()
-                    raise
-                if renewed is not None:
-                    await response.aclose()
-                    if not replayable:
-                        raise self._sent_in_vain(call.what)
+                    if renewed is not None:
+                        response.close()
+                        if not call.is_replayable:
+                            raise self._sent_in_vain(call.what)
+                        continue
+                if response.status in _REDIRECTS and call.method in ("GET", "HEAD"):
+                    response.close()
+                    redirects += 1
+                    if redirects > MAX_REDIRECTS:
+                        raise ProtocolError(f"can't {call.what}: {self.host} redirects in a circle", host=self.host)
+                    url = links.resolve(response.headers.get("location"), url, what=call.what, host=self.host)
                     continue
-            if status in (301, 302, 303, 307, 308) and call.method in ("GET", "HEAD"):
-                await response.aclose()
-                redirects += 1
-                if redirects > MAX_REDIRECTS:
-                    raise ProtocolError(f"can't {call.what}: {self.host} redirects in a circle", host=self.host)
-                url = links.resolve(response.headers.get("location"), url, what=call.what, host=self.host)
-                continue
-            response.extensions["ocync.url"] = url
+            except BaseException:
+                response.close()
+                raise
+            response.url = url
             return response
 
-    async def _renew(
-        self, response: httpx.Response, url: str, scopes: frozenset[Scope], used: str | None
-    ) -> str | None:
+    async def _renew(self, response: Response, url: str, scopes: frozenset[Scope], used: str | None) -> str | None:
         if self._authorizer is None:
             return None
-        if response.status_code == 401:
-            return await self._authorizer.rejected(response.headers, url, scopes, used)
+        if response.status == 401:
+            return await self._authorizer.rejected(httpx.Headers(response.headers.items()), url, scopes, used)
         return await self._authorizer.forbidden(scopes, used)
 
     def _sent_in_vain(self, what: str) -> AuthError:
@@ -281,37 +284,34 @@ class RegistryClient:
         error.retryable = True
         return error
 
-    async def _send(self, call: _Call, url: str, authorization: str | None) -> httpx.Response:
-        headers = {**_HEADERS, **call.headers}
+    async def _send(self, call: _Call, url: str, authorization: str | None) -> Response:
+        fields = [*_FIELDS, *call.headers.items()]
+        if isinstance(call.content, bytes):
+            fields.append(("Content-Length", str(len(call.content))))
         if authorization is not None:
-            headers["Authorization"] = authorization
-        request = httpx.Request(
-            call.method,
-            url,
-            headers=headers,
-            content=call.content,
-            # The target goes out as it came in: signed queries do not survive being encoded anew.
-            extensions={"timeout": self._timeout, "target": _target(url)},
-        )
-        response = await self._tallied(request)
-        shown = request.url.copy_with(query=None)
-        log.log(5, "%s %s -> %s", call.method, shown, response.status_code)
+            fields.append(("Authorization", authorization))
+        response = await self._tallied(url, call.method, fields, call.content)
+        log.log(5, "%s %s -> %d", call.method, url.partition("?")[0], response.status)
         return response
 
-    async def _tallied(self, request: httpx.Request) -> httpx.Response:
+    async def _tallied(
+        self, url: str, method: str, fields: list[tuple[str, str]], content: bytes | AsyncIterator[bytes] | None
+    ) -> Response:
+        origin = Origin(*links.origin(url))
+        if not any(name.lower() == "host" for name, _ in fields):
+            fields = [("Host", origin.authority), *fields]
         try:
-            response = await self._transport.handle_async_request(request)
+            response = await self._pool.send(origin, method, links.target(url), fields, content, self._limits)
         except BaseException:
             self._tally.answered(self.host, None)
             raise
-        self._tally.answered(self.host, response.status_code)
-        response.request = request
+        self._tally.answered(self.host, response.status)
         return response
 
     def _absolute(self, path: str) -> str:
         return self.registry.api + path if path.startswith("/") else path
 
-    async def _read(self, response: httpx.Response, limit: int, *, strict: bool, what: str) -> bytes:
+    async def _read(self, response: Response, limit: int, *, strict: bool, what: str) -> bytes:
         pieces = bytearray()
         async for piece in decoded(response, host=self.host):
             pieces += piece
@@ -323,28 +323,25 @@ class RegistryClient:
                 break
         return bytes(pieces[:limit])
 
-    async def body(self, response: httpx.Response, *, what: str) -> AsyncIterator[bytes]:
+    async def body(self, response: Response, *, what: str) -> AsyncIterator[bytes]:
         """Give the pieces of a response's body as they are stored at the registry; raises NetworkError."""
         with _network_errors(what, self.host):
             async for piece in decoded(response, host=self.host):
                 yield piece
 
-    async def refusal_of(self, response: httpx.Response, *, what: str) -> OcyncError:
+    async def refusal_of(self, response: Response, *, what: str) -> OcyncError:
         """Read the body of an unexpected response and return the error that it is."""
-        body = await self._read(response, problem.MAX_BODY, strict=False, what=what)
-        return problem.from_response(response, body, what=what, host=self.host, now=datetime.now(UTC))
+        return self._problem(
+            response, await self._read(response, problem.MAX_BODY, strict=False, what=what), what=what
+        )
 
     def refusal(self, answer: Answer, *, what: str) -> OcyncError:
         """Return the error that an unexpected answer is."""
-        response = httpx.Response(answer.status, headers=answer.headers)
-        return problem.from_response(response, answer.body, what=what, host=self.host, now=datetime.now(UTC))
+        return self._problem(answer, answer.body, what=what)
 
-
-def _target(url: str) -> bytes:
-    parts = urlsplit(url)
-    text = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    # Only what can't stand in a request line at all is encoded.
-    return quote(text, safe="!\"#$%&'()*+,/:;<=>?@[\\]^_`{|}~-.").encode("ascii")
+    def _problem(self, answer: Response | Answer, body: bytes, *, what: str) -> OcyncError:
+        refusal = problem.Refusal(answer.status, answer.reason, answer.headers.get("retry-after"), body)
+        return problem.from_answer(refusal, what=what, host=self.host, now=datetime.now(UTC))
 
 
 class _network_errors:  # noqa: N801 -- used as a with statement, read as a verb

@@ -10,21 +10,21 @@ from ocync.errors import NetworkError, ProtocolError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import httpx
+    from ocync.http.pool import Response
 
 _PIECE = 256 * 1024
 
 
-async def decoded(response: httpx.Response, *, host: str) -> AsyncIterator[bytes]:
+async def decoded(response: Response, *, host: str) -> AsyncIterator[bytes]:
     """
     Give the body's bytes as they are stored at the registry: digests are over these.
 
     A gzip body is unpacked in bounded pieces, so that a bomb is a long stream and not a large one; who reads it
     holds the limit. Raises ProtocolError for another encoding, NetworkError for a broken or short gzip body.
     """
-    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    encoding = (response.headers.get("content-encoding") or "identity").strip().lower()
     if encoding in ("", "identity"):
-        async for piece in response.aiter_raw():
+        async for piece in response.pieces():
             yield piece
         return
     if encoding not in ("gzip", "x-gzip"):
@@ -33,7 +33,7 @@ async def decoded(response: httpx.Response, *, host: str) -> AsyncIterator[bytes
         )
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        async for piece in response.aiter_raw():
+        async for piece in response.pieces():
             rest = piece
             while rest:
                 out = unpacker.decompress(rest, _PIECE)

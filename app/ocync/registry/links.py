@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from ocync.errors import ProtocolError
 
@@ -81,3 +81,14 @@ def with_digest(location: str, digest: str) -> str:
     """Add `digest=` to an upload's Location and leave its own query as it is, byte for byte."""
     bare, hash_, fragment = location.partition("#")
     return f"{bare}{'&' if '?' in bare else '?'}digest={digest}{hash_}{fragment}"
+
+
+def target(url: str) -> bytes:
+    """
+    Return what a request line asks for, exactly as the URL says it: signed queries do not survive another encoding.
+
+    Only bytes that can't stand in a request line at all are encoded.
+    """
+    parts = urlsplit(url)
+    text = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return quote(text, safe="!\"#$%&'()*+,/:;<=>?@[\\]^_`{|}~-.").encode("ascii")

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 MAX_BODY = 64 * 1024
 """Bytes of an error's body that are read at most."""
 _SHOWN = 300
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 # Docker Hub's quota: "You have reached your pull rate limit. ... https://www.docker.com/increase-rate-limit"
 # (docs.docker.com, usage/pulls). Its abuse limit is a plain 429 "Too Many Requests" and worth waiting for.
@@ -84,22 +83,26 @@ def read_detail(body: bytes) -> Detail:
 
 def clean(text: str) -> str:
     """Make foreign text fit for a terminal and a log: one line, no control characters, not endless."""
-    flat = _CONTROL.sub(" ", text).strip()
+    flat = "".join(char if char.isprintable() else " " for char in text).strip()
     return flat if len(flat) <= _SHOWN else flat[: _SHOWN - 1] + "…"
 
 
-def from_response(response: httpx.Response, body: bytes, *, what: str, host: str, now: datetime) -> RegistryError:
-    """
-    Return the error that an unwelcome answer is; `what` says what was tried, as "push the manifest of x".
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An unwelcome answer: its status line, its Retry-After and what was read of its body (a HEAD has none)."""
 
-    `body` is what was read of the answer; a HEAD has none.
-    """
-    status = response.status_code
-    detail = read_detail(body)
-    said = ": ".join(part for part in (detail.code, detail.message) if part) or response.reason_phrase
-    message = f"can't {what}: {host} answered {status} {clean(said)}".rstrip()
-    wait = retry_after(response.headers.get("retry-after"), now)
-    return _classify(status, detail, message=message, host=host, wait=wait)
+    status: int
+    reason: str
+    retry_after: str | None
+    body: bytes
+
+
+def from_answer(refusal: Refusal, *, what: str, host: str, now: datetime) -> RegistryError:
+    """Return the error that an unwelcome answer is; `what` says what was tried, as "push the manifest of x"."""
+    detail = read_detail(refusal.body)
+    said = ": ".join(part for part in (detail.code, detail.message) if part) or refusal.reason
+    message = f"can't {what}: {host} answered {refusal.status} {clean(said)}".rstrip()
+    return _classify(refusal.status, detail, message=message, host=host, wait=retry_after(refusal.retry_after, now))
 
 
 def _classify(status: int, detail: Detail, *, message: str, host: str, wait: float | None) -> RegistryError:

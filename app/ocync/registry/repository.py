@@ -135,7 +135,7 @@ class RegistryRepository:
             seconds=stream_time(descriptor.size),
         )
         async with exchange as response:
-            if response.status_code != 200:
+            if response.status != 200:
                 raise await self._client.refusal_of(response, what=what)
             length = response.headers.get("content-length")
             encoded = "content-encoding" in response.headers
@@ -194,10 +194,10 @@ class RegistryRepository:
 def _described(answer: Answer) -> Descriptor | None:
     """Read the descriptor off a HEAD's headers; None when they do not tell the digest."""
     try:
-        digest = Digest.parse(answer.headers.get(_DIGEST_HEADER, ""))
+        digest = Digest.parse(answer.headers.get(_DIGEST_HEADER) or "")
     except ValueError:
         return None
-    length = answer.headers.get("content-length", "")
+    length = answer.headers.get("content-length") or ""
     return Descriptor(
         media_type=media.essence(answer.headers.get("content-type")),
         digest=digest,

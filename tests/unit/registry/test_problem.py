@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,10 +24,10 @@ from ocync.registry import problem
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def error_of(status: int, body: bytes | str = b"", **headers: str) -> RegistryError:
-    response = httpx.Response(status, headers={key.replace("_", "-"): value for key, value in headers.items()})
+def error_of(status: int, body: bytes | str = b"", retry_after: str | None = None) -> RegistryError:
     raw = body.encode() if isinstance(body, str) else body
-    return problem.from_response(response, raw, what="push x", host="r.example", now=NOW)
+    refusal = problem.Refusal(status, "Reason", retry_after, raw)
+    return problem.from_answer(refusal, what="push x", host="r.example", now=NOW)
 
 
 def errors(code: str, message: str) -> str:
@@ -94,8 +93,8 @@ def test_an_answer_becomes_the_error_that_it_is(status: int, body: str, kind: ty
 
 
 def test_retry_after_is_kept() -> None:
-    assert error_of(429, Retry_After="12").retry_after == 12.0
-    assert error_of(503, Retry_After="3").retry_after == 3.0
+    assert error_of(429, retry_after="12").retry_after == 12.0
+    assert error_of(503, retry_after="3").retry_after == 3.0
 
 
 @pytest.mark.parametrize(
