@@ -143,6 +143,12 @@ def test_the_pages_values_are_among_the_fixtures() -> None:
     assert {"page-envfrom-values.yaml", "page-docker-config-values.yaml"} <= names
 
 
+def test_the_values_in_the_readme_are_those_of_the_page() -> None:
+    block = (CHART / "README.md").read_text().split("```yaml\n# values.yaml\n")[1].partition("```")[0]
+
+    assert yaml.safe_load(block) == yaml.safe_load((CHART / "ci" / "page-envfrom-values.yaml").read_text())
+
+
 @pytest.mark.parametrize(
     ("change", "violation"),
     [
