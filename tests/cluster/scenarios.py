@@ -1,0 +1,297 @@
+"""What must hold in a cluster, one function each: it returns what to tell of it, and raises what was wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from cluster.jobs import Release, terminated
+from cluster.kubernetes import CommandError, Document, Namespace, eventually, output
+from cluster.outside import PULLER
+from scripted import build, faults
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cluster.jobs import Ended
+    from cluster.outside import Outside
+
+SECRET = "ocync-credentials"
+DOCKER_CONFIG = "chainguard-docker-config"
+PRIVILEGED: Document = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "privileged"},
+    "spec": {"containers": [{"name": "x", "image": "x", "securityContext": {"privileged": True}}]},
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """Where the scenarios play, one after the other; each leaves the release as it found it."""
+
+    namespace: Namespace
+    outside: Outside
+    chart: Path
+    image: str
+    folder: Path
+
+    @property
+    def release(self) -> Release:
+        """The release of the page's values."""
+        return Release(name="mirror", namespace=self.namespace)
+
+    def values(self, page: str) -> Document:
+        """Return values that the page shows, with its hosts changed to ours, and what a test cluster asks for."""
+        text = (self.chart / "ci" / f"page-{page}-values.yaml").read_text(encoding="utf-8")
+        values: Document = yaml.safe_load(text)
+        hosts = {"cgr.dev": self.outside.source.url, "ghcr.io": self.outside.target.url}
+        for registry in values["config"]["registries"].values():
+            registry["url"] = hosts[registry["url"]]
+        repository, _, tag = self.image.rpartition(":")
+        return values | {
+            "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
+            "cronjob": {"schedule": "* * * * *"},
+            "metrics": {"pushgateway": {"url": self.outside.pushgateway}},
+            "terminationGracePeriodSeconds": 20,
+        }
+
+    async def put_secret(self, password: str) -> None:
+        """Write the page's Secret, with this password."""
+        pairs = {
+            "CHAINGUARD_USERNAME": PULLER,
+            "CHAINGUARD_PASSWORD": password,
+            "GITHUB_TOKEN": self.outside.github_token,
+        }
+        await self.namespace.put_secret(
+            SECRET, *(f"--from-literal={name}={value}" for name, value in pairs.items())
+        )
+
+    def seed(self, repository: str, tag: str, seed: int, size: int = 4096) -> None:
+        """Put a new image into the source."""
+        shared = build.layer(50_000, seed=1)
+        self.outside.source.seed(repository, tag, build.multi_arch(seed=seed, shared=[shared], size=size))
+
+    def check_copied(self, source: str, target: str) -> int:
+        """Check that all tags are at the target with all that is below them, byte for byte; return their number."""
+        tags = list(self.outside.source.repository(source).tags)
+        for tag in tags:
+            there = self.outside.target.content_of(target, tag)
+            assert there == self.outside.source.content_of(source, tag), (
+                f"{target}:{tag} is not what the source has"
+            )
+        assert tags, f"{source} has no tags"
+        return len(tags)
+
+    def check_sound(self) -> None:
+        """Check that no tag of the target points, or ever pointed, at something incomplete."""
+        target = self.outside.target
+        assert not target.incomplete_tags(), target.incomplete_tags()
+        assert not target.violations, target.violations
+
+    def metric(self, name: str, release: str, **labels: str) -> float:
+        """Return the value of one series of a release at the Pushgateway."""
+        wanted = {"release": release, "namespace": self.namespace.name, **labels}.items()
+        values = [
+            value for (found, pairs), value in self.outside.metrics().items() if found == name and pairs >= wanted
+        ]
+        assert len(values) == 1, f"{len(values)} series {name}{dict(wanted)} at the Pushgateway"
+        return values[0]
+
+
+async def restricted(stage: Stage) -> str:
+    """Pod Security "restricted" is enforced in the namespace."""
+    try:
+        await stage.namespace.run("create", "--dry-run=server", "--filename=-", given=json.dumps(PRIVILEGED))
+    except CommandError as error:
+        assert 'violates PodSecurity "restricted' in str(error), error
+        return "a privileged pod is refused"
+    raise AssertionError("a privileged pod is let in")
+
+
+async def installed(stage: Stage) -> str:
+    """The page's values install, only hosts changed, and its Secret is created as it says."""
+    for tag, seed in {"latest": 3, "latest-dev": 4, "1.1": 3, "1.0": 2}.items():
+        stage.seed("chainguard/static", tag, seed)
+    await stage.put_secret(stage.outside.password)
+    shown = await stage.namespace.install(stage.release.name, stage.chart, stage.values("envfrom"))
+    assert "STATUS: deployed" in shown
+    return f"schedule {stage.values('envfrom')['cronjob']['schedule']}"
+
+
+async def ticked(stage: Stage) -> str:
+    """A real tick of the schedule runs a pass that fills the target; its summary is the termination message."""
+    job = await stage.release.next_tick(set())
+    pass_ = await stage.release.ended(job)
+    assert_complete(pass_)
+    count = stage.check_copied("chainguard/static", "myorg/static")
+    stage.check_sound()
+    assert 0 < len(pass_.message) <= 4096, "there is no termination message"
+    for secret in (stage.outside.password, stage.outside.github_token):
+        assert secret not in pass_.message
+    pod = (await stage.release.pods(job))[0]
+    assert not [v for v in pod["spec"]["volumes"] if "serviceAccountToken" in json.dumps(v)], "a token is mounted"
+    return f"{count} tags in {pass_.seconds:.1f} s after the tick; message: {pass_.message.splitlines()[0]}"
+
+
+async def measured(stage: Stage) -> str:
+    """The pass is at the Pushgateway, grouped by namespace and release."""
+    release = stage.release.name
+    age = time.time() - stage.metric("ocync_last_success_timestamp_seconds", release)
+    assert 0 <= age < 180, f"the last success was {age:.0f} s ago"
+    images = stage.metric("ocync_last_run_images", release, result="failed")
+    assert images == 0
+    assert "pod" not in {label for _, pairs in stage.outside.metrics() for label, _ in pairs}
+    return f"last success {age:.0f} s ago"
+
+
+async def tested(stage: Stage) -> str:
+    """`helm test` asks both registries with the release's own credentials."""
+    shown = await output(
+        stage.namespace.helm, "test", stage.release.name, "--namespace", stage.namespace.name, "--timeout=60s"
+    )
+    assert "Succeeded" in shown, shown
+    return "auth check succeeded"
+
+
+async def rotated(stage: Stage) -> str:
+    """A Secret changed between two ticks is used by the second."""
+    await stage.release.suspend(on=True)
+    known, asked = await stage.release.names(), len(stage.outside.source.requests)
+    await stage.put_secret(stage.outside.rotate())
+    stage.seed("chainguard/static", "2.0", 5)
+    await stage.release.suspend(on=False)
+    pass_ = await stage.release.ended(await stage.release.next_tick(known))
+    assert_complete(pass_)
+    assert stage.outside.asked_with_other_passwords(asked) == 0
+    stage.check_copied("chainguard/static", "myorg/static")
+    return "the second tick came with the new password and copied 2.0"
+
+
+async def refused(stage: Stage) -> str:
+    """Wrong credentials fail the Job at once, and the last success stays known."""
+    release = stage.release
+    await release.suspend(on=True)
+    before = stage.metric("ocync_last_success_timestamp_seconds", release.name)
+    await stage.put_secret("wrong")
+    try:
+        pass_ = await release.ended(await release.start("wrong-credentials"))
+    finally:
+        await stage.put_secret(stage.outside.password)
+    assert_failed_at_once(pass_, 4)
+    assert stage.metric("ocync_last_success_timestamp_seconds", release.name) == before
+    assert stage.metric("ocync_last_run_images", release.name, result="failed") >= 1
+    return f"exit 4 after {pass_.seconds:.1f} s; message: {pass_.message.splitlines()[0]}"
+
+
+async def broken(stage: Stage) -> str:
+    """A broken config that no schema can see fails the Job at once."""
+    values = stage.values("envfrom")
+    values["config"]["mappings"][0]["to"] = "${TEAM:?name the team}/static"
+    values["cronjob"]["suspend"] = True
+    await stage.release.suspend(on=True)
+    await stage.namespace.install(stage.release.name, stage.chart, values)
+    try:
+        pass_ = await stage.release.ended(await stage.release.start("broken-config"))
+    finally:
+        values = stage.values("envfrom")
+        values["cronjob"]["suspend"] = True
+        await stage.namespace.install(stage.release.name, stage.chart, values)
+    assert_failed_at_once(pass_, 3)
+    assert "name the team" in pass_.message, pass_.message
+    return f"exit 3 after {pass_.seconds:.1f} s; message: {pass_.message.splitlines()[0]}"
+
+
+async def carried(stage: Stage) -> str:
+    """The Docker config volume of the page works."""
+    release = Release(name="lifted", namespace=stage.namespace)
+    for tag, seed in {"3.12": 6, "3.13": 7}.items():
+        stage.seed("chainguard/python", tag, seed)
+    file = stage.folder / "config.json"
+    file.write_text(json.dumps({"auths": {stage.outside.source.host: {"auth": stage.outside.basic}}}))
+    await stage.namespace.put_secret(DOCKER_CONFIG, f"--from-file=config.json={file}")
+    values = stage.values("docker-config")
+    page = stage.values("envfrom")
+    config: dict[str, Any] = values["config"]
+    config["registries"]["ghcr"] = page["config"]["registries"]["ghcr"]
+    config["defaults"] = copy.deepcopy(page["config"]["defaults"])
+    config["mappings"] = [{"from": "chainguard/python", "to": "myorg/python"}]
+    values |= {"envFrom": page["envFrom"], "cronjob": {"schedule": "0 0 1 1 *", "suspend": True}}
+    await stage.namespace.install(release.name, stage.chart, values)
+    try:
+        pass_ = await release.ended(await release.start("from-docker-config"))
+        assert_complete(pass_)
+        count = stage.check_copied("chainguard/python", "myorg/python")
+    finally:
+        await stage.namespace.uninstall(release.name)
+    return f"{count} tags that nobody sees without credentials"
+
+
+async def deleted(stage: Stage) -> str:
+    """Deleting the pod in the middle of a pass leaves the target sound, and the next tick finishes."""
+    release, source = stage.release, stage.outside.source
+    known = await release.names()
+    stage.seed("chainguard/static", "3.0", 8, size=2_000_000)
+    slow = source.on("GET", r"/blobs/", respond=faults.drip(size=1000, pause=1.0), authorized=True)
+    await release.suspend(on=False)
+    first = await release.next_tick(known)
+
+    async def moving() -> bool:
+        return any(
+            request.sent for request in source.requests.matching("GET", r"/blobs/") if request.finished is None
+        )
+
+    await eventually("blobs to be on their way", moving, within=30)
+    pod = (await release.pods(first))[-1]["metadata"]["name"]
+    began = time.monotonic()
+    await stage.namespace.run("delete", "pod", pod, "--wait=false")
+
+    async def gone() -> bool:
+        stage.check_sound()
+        return pod not in [item["metadata"]["name"] for item in await release.pods(first) if not terminated(item)]
+
+    await eventually("the deleted pod to end", gone, within=60)
+    ended = time.monotonic() - began
+    slow.end()
+    assert stage.outside.target.resolve("myorg/static", "3.0") is None, (
+        "the pass was over before the pod was deleted"
+    )
+    await release.ended(first)
+    last = await release.ended(await release.next_tick(known | {first}))
+    assert_complete(last)
+    stage.check_copied("chainguard/static", "myorg/static")
+    stage.check_sound()
+    return f"the pod ended in {ended:.1f} s; a later tick completed 3.0"
+
+
+async def removed(stage: Stage) -> str:
+    """Uninstalling leaves nothing of the release."""
+    await stage.namespace.uninstall(stage.release.name)
+
+    async def empty() -> bool:
+        kinds = "cronjobs,jobs,pods,configmaps,serviceaccounts"
+        return not await stage.namespace.items(kinds, stage.release.selector)
+
+    await eventually("all objects to be gone", empty, within=60)
+    return "no object is left"
+
+
+def assert_complete(pass_: Ended) -> None:
+    """Check that a Job completed, at the first go."""
+    told = f"{pass_.name}: {pass_.condition} ({pass_.reason}), exit codes {pass_.exit_codes}: {pass_.message}"
+    assert (pass_.condition, pass_.exit_codes) == ("Complete", [0]), told
+
+
+def assert_failed_at_once(pass_: Ended, exit_code: int) -> None:
+    """Check that a Job failed by its pod failure policy, with one pod."""
+    told = f"{pass_.name}: {pass_.condition} ({pass_.reason}), exit codes {pass_.exit_codes}: {pass_.message}"
+    assert (pass_.condition, pass_.reason) == ("Failed", "PodFailurePolicy"), told
+    assert pass_.exit_codes == [exit_code], told
+
+
+ALL = (restricted, installed, ticked, measured, tested, rotated, refused, broken, carried, deleted, removed)
