@@ -7,7 +7,18 @@ Nothing but Python's standard library is needed. `python -m scripted --help` run
 from scripted.access import Basic, Bearer
 from scripted.accounts import Anonymous, User
 from scripted.behaviour import Behaviour, Immutable
+from scripted.blobstore import BlobStore
 from scripted.content import GeneratedBlob
 from scripted.registry import ScriptedRegistry
 
-__all__ = ["Anonymous", "Basic", "Bearer", "Behaviour", "GeneratedBlob", "Immutable", "ScriptedRegistry", "User"]
+__all__ = [
+    "Anonymous",
+    "Basic",
+    "Bearer",
+    "Behaviour",
+    "BlobStore",
+    "GeneratedBlob",
+    "Immutable",
+    "ScriptedRegistry",
+    "User",
+]

@@ -33,7 +33,7 @@ class Behaviour:
 
     # Uploads
     location: str = "absolute"
-    """Form of an upload's Location: one of LOCATIONS. `other-host` is another port; credentials may not go there."""
+    """Form of an upload's Location: one of LOCATIONS. `other-host` is another port, where no credentials go."""
     location_outside: bool = False
     """Put upload sessions under a long path outside of /v2/."""
     location_query: str = "state"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from scripted.access import Auth
     from scripted.build import Image
     from scripted.content import Content
+    from scripted.rules import Action
     from scripted.wire import Request
 
 _ROUTE = re.compile(r"/v2/(?P<name>.+)/(?P<kind>manifests|blobs|tags|referrers)/(?P<rest>.*)")
@@ -69,6 +70,8 @@ class ScriptedRegistry:
         self._server = Server(self._handle, name="registry", record=self.requests, tls=tls)
         self._other = Server(self._handle_other, name="other", record=self.requests, tls=tls)
         self._tokens = Server(self._handle, name="tokens", record=self.requests, tls=tls)
+        self.control: Action | None = None
+        """What answers requests under /_scripted/."""
         self.on = self.rules.on
         self.count = self.requests.count
 
@@ -169,6 +172,8 @@ class ScriptedRegistry:
         async def proceed() -> Response:
             return await self._answer(request, recorded)
 
+        if self.control is not None and request.target.startswith("/_scripted/"):
+            return await self.control(request, proceed)
         response = await self.rules.apply(request, proceed, authorized=False, met=recorded.rules)
         if self.behaviour.docker_headers and recorded.server == "registry":
             response.headers.set("Docker-Distribution-API-Version", "registry/2.0")

@@ -178,7 +178,7 @@ class Server:
             recorded.status = response.status
         if not bodiless:
             async for piece in _paced(response, writer):
-                writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if response.delivery.chunked else piece)
+                writer.write(b"%x\r\n%b\r\n" % (len(piece), bytes(piece)) if response.delivery.chunked else piece)
                 if recorded is not None:
                     recorded.sent += len(piece)
                 await writer.drain()
