@@ -37,11 +37,12 @@ async def compare(candidate: Candidate) -> ImagePlan:
     if isinstance(resolved, OcyncError):
         raise resolved
     decisions = decide(resolved.digest, [task.result() for task in at_targets])
+    descriptor = resolved.descriptor if isinstance(resolved, Manifest) else resolved
     if not any(isinstance(decision, Copy) for decision in decisions):
-        return ImagePlan(candidate=candidate, decisions=decisions)
+        return ImagePlan(candidate=candidate, decisions=decisions, resolved=descriptor)
     if not isinstance(resolved, Manifest):
         resolved = await candidate.source.manifest(str(resolved.digest))
-    return ImagePlan(candidate=candidate, decisions=decisions, root=resolved)
+    return ImagePlan(candidate=candidate, decisions=decisions, resolved=descriptor, root=resolved)
 
 
 async def _resolve(candidate: Candidate, *, by_head: bool) -> Descriptor | Manifest:

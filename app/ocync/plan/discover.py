@@ -10,8 +10,9 @@ from ocync.errors import NotFoundError, OcyncError
 from ocync.filters.exact import literal_tags
 from ocync.filters.pattern import Pattern
 from ocync.filters.pipeline import select
-from ocync.filters.selection import require_minimum
+from ocync.filters.selection import DropKind, require_minimum
 from ocync.plan.decide import is_settled
+from ocync.plan.followers import Followers
 from ocync.plan.model import Candidate, TargetState
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Resolved:
     candidates: tuple[Candidate, ...]
     settled: tuple[Candidate, ...] = ()
     """Immutable tags that every target has: nothing is asked about them."""
+    followers: int = 0
+    """Digest-named tags of the source, which follow the images they belong to."""
     selection: Selection | None = None
     """None where literal tags made a list unnecessary."""
 
@@ -66,13 +69,35 @@ async def discover(mapping: MappingConfig, places: Places) -> Resolved:
         require_minimum(selection, mapping.tags)
         tags = selection.kept
     pattern = Pattern(mapping.tags.immutable_tags) if mapping.tags.immutable_tags else None
+    followers = _followers(mapping, selection)
     candidates: list[Candidate] = []
     settled: list[Candidate] = []
     for tag in tags:
-        candidate = Candidate(mapping=mapping, tag=tag, source=source, targets=states)
+        candidate = Candidate(
+            mapping=mapping,
+            tag=tag,
+            source=source,
+            targets=states,
+            followers=followers,
+            # From a list it would not have been selected; what glob names has to be there.
+            optional=selection is None and tag not in mapping.tags.glob,
+        )
         immutable = pattern is not None and pattern.matches(tag)
         (settled if is_settled(tag, immutable=immutable, targets=states) else candidates).append(candidate)
-    return Resolved(mapping=mapping, candidates=tuple(candidates), settled=tuple(settled), selection=selection)
+    return Resolved(
+        mapping=mapping,
+        candidates=tuple(candidates),
+        settled=tuple(settled),
+        followers=len(followers) if followers else 0,
+        selection=selection,
+    )
+
+
+def _followers(mapping: MappingConfig, selection: Selection | None) -> Followers | None:
+    if selection is None or not mapping.artifacts.enabled:
+        return None
+    tags = [tag for drop in selection.dropped if drop.kind is DropKind.DIGEST_NAMED for tag in drop.tags]
+    return Followers(tags) if tags else None
 
 
 async def _source_tags(source: Repository) -> tuple[str, ...] | OcyncError:

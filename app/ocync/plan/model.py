@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from ocync.endpoint import Repository, TargetRepository
     from ocync.errors import OcyncError
     from ocync.oci.digest import Digest
-    from ocync.oci.manifest import Manifest
+    from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.plan.followers import Followers
     from ocync.transfer.result import Reason
 
 
@@ -43,6 +44,10 @@ class Candidate:
     targets: tuple[TargetState, ...]
     target_tag: str | None = None
     """The tag at the targets where it is not the source's."""
+    followers: Followers | None = None
+    """Digest-named tags of the source's repository; None where its tags were not listed, or none are to follow."""
+    optional: bool = False
+    """Whether the source need not have the tag: it was asked for without looking at a list."""
 
     @property
     def destination_tag(self) -> str:
@@ -78,8 +83,11 @@ Decision = Copy | Skip | Broken
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePlan:
-    """A candidate with a decision for each of its targets; `root` is there when any of them is to copy."""
+    """A candidate with a decision for each of its targets."""
 
     candidate: Candidate
     decisions: tuple[Decision, ...]
+    resolved: Descriptor
+    """What the source's tag points to (with `platforms`, the index as it will be)."""
     root: Manifest | None = None
+    """The manifest, when any of the decisions is to copy."""

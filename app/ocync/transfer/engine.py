@@ -16,9 +16,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ocync.errors import ErrorKind, InterruptedPassError, OcyncError
+from ocync.errors import ErrorKind, InterruptedPassError, NotFoundError, OcyncError
 from ocync.plan.compare import compare
 from ocync.plan.discover import discover
+from ocync.plan.followers import followers_of
 from ocync.plan.model import Broken, Candidate, Copy, ImagePlan, Skip
 from ocync.transfer import outcome
 from ocync.transfer.destination import Destination
@@ -140,15 +141,41 @@ class Pass:
 
     async def _work(self, queue: asyncio.Queue[Candidate | None]) -> None:
         while (candidate := await queue.get()) is not None:
-            started = self._clock()
-            destinations: dict[int, Destination] = {}
-            try:
-                async with self._limited():
-                    plan = await compare(candidate)
-                    await self._carry_out(plan, destinations, started)
-            except Exception as error:
-                failure = outcome.as_ocync_error(error, f"{candidate.source.name}:{candidate.tag}")
+            for follower in await self._bring(candidate):
+                await self._bring(follower)
+
+    async def _bring(self, candidate: Candidate) -> list[Candidate]:
+        """Compare and copy one image, with one result for each of its targets; returns what follows it."""
+        started = self._clock()
+        destinations: dict[int, Destination] = {}
+        try:
+            async with self._limited():
+                plan = await compare(candidate)
+                await self._carry_out(plan, destinations, started)
+        except Exception as error:
+            failure = outcome.as_ocync_error(error, f"{candidate.source.name}:{candidate.tag}")
+            if isinstance(failure, NotFoundError) and candidate.optional:
+                log.info("%s:%s is not there and was not demanded", candidate.source.name, candidate.tag)
+            else:
                 self._image_failed(candidate, destinations, failure, started)
+            return []
+        return await self._following(plan)
+
+    async def _following(self, plan: ImagePlan) -> list[Candidate]:
+        if not plan.candidate.followers:
+            return []
+        try:
+            async with self._limited():
+                following = await followers_of(plan)
+        except Exception as error:
+            candidate = plan.candidate
+            failure = outcome.as_ocync_error(error, f"what follows {candidate.source.name}:{candidate.tag}")
+            self._image_failed(replace(candidate, tag=str(plan.resolved.digest), target_tag=None), {}, failure, 0.0)
+            return []
+        if following:
+            name = plan.candidate.mapping.name
+            self._sink(MappingResolved(name, sum(len(follower.targets) for follower in following)))
+        return following
 
     async def _carry_out(self, plan: ImagePlan, destinations: dict[int, Destination], started: float) -> None:
         candidate = plan.candidate

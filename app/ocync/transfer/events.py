@@ -20,7 +20,7 @@ class MappingsCounted:
 
 @dataclass(frozen=True, slots=True)
 class MappingResolved:
-    """A mapping's tags are known: this many images (tags times targets) come of it; `mapping` is its name."""
+    """This many images more (tags times targets) come of a mapping; `mapping` is its name."""
 
     mapping: str
     images: int

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from memory import MemoryRepository, Place, put_image
-from ocync.config.model import MappingConfig, RegistryConfig, TagRules
+from memory import MemoryRepository, Place, put_image, put_index
+from ocync.config.model import ArtifactRules, MappingConfig, RegistryConfig, TagRules
 from ocync.errors import AuthError, ErrorKind, NetworkError, NotFoundError, OcyncError
 from ocync.interrupt import Stop
 from ocync.oci.reference import Registry
@@ -354,3 +355,47 @@ async def test_a_missing_repository_is_told_by_name() -> None:
 
     assert result.error is not None
     assert result.error.kind is ErrorKind.NOT_FOUND
+
+
+async def test_signature_tags_follow_the_images_they_belong_to_and_no_others() -> None:
+    source, a = Place("source"), Place("a")
+    repository = source.repository("app")
+    kept, left = put_image(repository, "2.0", b"kept"), put_image(repository, "1.0", b"left out")
+    index = put_index(repository, "3.0", (b"amd64",), (b"arm64",))
+    child = index.children[0].digest
+    for image in (kept.digest, left.digest, index.digest, child):
+        put_image(repository, f"sha256-{image.encoded}.sig", f"signature of {image}".encode())
+    rules = TagRules(semver=">=2.0")
+
+    first = await run(MemoryPlaces(source, a), mapping("app", tags=rules))
+    # The index does not move, and a signature is added to its second child.
+    late = index.children[1].digest
+    put_image(repository, f"sha256-{late.encoded}.sig", b"a late signature")
+    second = await run(MemoryPlaces(source, a), mapping("app", tags=rules))
+
+    wanted = {f"sha256-{digest.encoded}.sig" for digest in (kept.digest, index.digest, child)}
+    assert set(first) == {f"a/app:{tag}" for tag in wanted | {"2.0", "3.0"}}
+    assert set(a.tagged["app"]) == wanted | {"2.0", "3.0", f"sha256-{late.encoded}.sig"}
+    assert second[f"a/app:sha256-{late.encoded}.sig"].status is Status.SYNCED
+
+
+async def test_signature_tags_stay_where_artifacts_are_switched_off() -> None:
+    source, a = Place("source"), Place("a")
+    image = put_image(source.repository("app"), "1", b"x")
+    put_image(source.repository("app"), f"sha256-{image.digest.encoded}.sig", b"signature")
+    rules = replace(mapping("app"), artifacts=ArtifactRules(enabled=False))
+
+    await run(MemoryPlaces(source, a), rules)
+
+    assert set(a.tagged["app"]) == {"1"}
+
+
+async def test_an_include_that_the_source_lacks_is_no_failure() -> None:
+    source, a = Place("source"), Place("a")
+    put_image(source.repository("app"), "1", b"x")
+
+    results = await run(
+        MemoryPlaces(source, a), mapping("app", tags=TagRules(glob=("1",), include=("latest-dev",)))
+    )
+
+    assert set(results) == {"a/app:1"}
