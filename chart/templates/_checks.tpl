@@ -14,8 +14,9 @@ with a sentence about it and not a pod hours later.
 {{- fail (printf "metrics.serviceMonitor.enabled needs mode watch, and mode is %s: a run that ends is not there to be scraped; set metrics.pushgateway.url" .Values.mode) -}}
 {{- end -}}
 {{- $push := include "ocync.pushgateway" . | fromYaml -}}
-{{- if and $push (not $push.url) -}}
-{{- fail "metrics.pushgateway has settings and no url; set metrics.pushgateway.url" -}}
+{{- $byVariable := or .Values.envFrom (has "OCYNC_PUSHGATEWAY_URL" (include "ocync.variables" . | fromYamlArray)) -}}
+{{- if and $push (not (or $push.url $byVariable)) -}}
+{{- fail "metrics.pushgateway has settings and no url; set metrics.pushgateway.url, or OCYNC_PUSHGATEWAY_URL by env or envFrom" -}}
 {{- end -}}
 {{- end -}}
 

@@ -40,15 +40,29 @@ take as long as on SIGTERM.
 {{- sub $grace (min 10 (div $grace 2)) -}}
 {{- end -}}
 
-{{/* config.metrics.pushgateway over metrics.pushgateway; grouped by release, never by pod: groups live for ever. */}}
+{{/*
+config.metrics.pushgateway over metrics.pushgateway; grouped by release, never by pod: groups live for ever. The URL may
+come by OCYNC_PUSHGATEWAY_URL, which ocync reads itself.
+*/}}
 {{- define "ocync.pushgateway" -}}
 {{- $push := deepCopy (.Values.metrics.pushgateway | default dict) -}}
 {{- if not $push.url -}}
 {{- $push = omit $push "url" -}}
 {{- end -}}
 {{- $push = mergeOverwrite $push (deepCopy ((.Values.config.metrics | default dict).pushgateway | default dict)) -}}
-{{- if and $push (not (hasKey $push "grouping")) -}}
+{{- if and (or $push (has "OCYNC_PUSHGATEWAY_URL" (include "ocync.variables" . | fromYamlArray))) (not (hasKey $push "grouping")) -}}
 {{- $_ := set $push "grouping" (dict "namespace" .Release.Namespace "release" .Release.Name) -}}
 {{- end -}}
 {{- toYaml $push -}}
+{{- end -}}
+
+{{/* The names of the variables that `env` sets, as a YAML list. */}}
+{{- define "ocync.variables" -}}
+{{- $names := list -}}
+{{- range .Values.env -}}
+{{- if or .value .valueFrom -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $names -}}
 {{- end -}}

@@ -113,6 +113,22 @@ def test_the_users_grouping_stays(where: str, grouping: dict[str, str]) -> None:
     assert release.config["metrics"]["pushgateway"]["grouping"] == grouping
 
 
+@pytest.mark.parametrize(
+    "variable", [{"value": "http://push:9091"}, {"valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]
+)
+def test_a_pushgateway_named_by_a_variable_is_grouped_too(variable: dict[str, object]) -> None:
+    release = render(values(env=[{"name": "OCYNC_PUSHGATEWAY_URL"} | variable]))
+
+    assert release.config["metrics"] == {"pushgateway": {"grouping": GROUPING}}
+
+
+def test_a_pushgateways_url_may_come_from_a_secret() -> None:
+    secret = [{"secretRef": {"name": "creds"}}]
+    release = render(merged(values(envFrom=secret), at("metrics.pushgateway.job", "mirror")))
+
+    assert release.config["metrics"]["pushgateway"] == {"job": "mirror", "grouping": GROUPING}
+
+
 def test_without_a_pushgateway_there_are_no_metrics_in_the_config() -> None:
     assert render(values()).config.keys() == CONFIG.keys() | {"global"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import helm_python
@@ -11,9 +12,13 @@ import yaml
 from chart.objects import faults, violations
 from chart.rendering import CHART, FIXTURES, render
 from ocync.cli import parser
+from ocync.config.load import load
+from ocync.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+VARIABLE = re.compile(r"[$][{]([^}:]+)")
 
 pytestmark = pytest.mark.parametrize("fixture", FIXTURES, ids=lambda path: path.name.removesuffix("-values.yaml"))
 
@@ -64,6 +69,21 @@ def test_what_the_user_configured_reaches_the_pod_unchanged(fixture: Path) -> No
         key: given[key] for key in given if key not in {"global", "metrics"}
     }
     assert found["global"] | given.get("global", {}) == found["global"]
+
+
+def test_ocync_accepts_the_configuration_that_the_pod_finds(fixture: Path, tmp_path: Path) -> None:
+    release = render(fixture.read_text())
+    file = tmp_path / "config.yaml"
+    file.write_text(release.config_text, encoding="utf-8")
+    environment = dict.fromkeys(VARIABLE.findall(release.config_text), "text")
+    environment |= {name: "registry.example.com" for name in environment if name.endswith("_HOST")}
+
+    if "mappings" in release.config:
+        assert load(file, environment | {"PUSHGATEWAY_URL": "http://push:9091"}).warnings == ()
+    else:
+        with pytest.raises(ConfigError, match="mappings: is missing"):
+            load(file, environment)
+        assert "config has no mappings" in release.notes
 
 
 def test_nothing_secret_is_mounted_that_was_not_asked_for(fixture: Path) -> None:
