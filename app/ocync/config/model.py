@@ -196,4 +196,6 @@ class Config:
     mappings: tuple[MappingConfig, ...]
     metrics: MetricsConfig = MetricsConfig()
     warnings: tuple[str, ...] = ()
-    """What is legal and probably not meant; said once at the start of a pass."""
+    """What is legal and probably not meant, each with its place; said once at the start of a pass."""
+    unused: tuple[str, ...] = ()
+    """Keys that the file sets and that do nothing yet; said once, so that nobody relies on them."""

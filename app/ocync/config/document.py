@@ -1,0 +1,277 @@
+"""
+From the bytes of a config file to a tree: YAML with what is dangerous or ambiguous left out.
+
+libyaml finds the tokens; everything else is decided here. Scalars stay the text that was written, so that nothing
+is a boolean, a date or an octal number by accident. A key stands once. Anchors, aliases and `<<` work within
+bounds. Tags other than YAML's own simple ones are refused; nothing is ever made but text, lists and maps.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import yaml
+
+from ocync.config.node import NOWHERE, Listing, Node, Place, Scalar, Table
+from ocync.config.syntax import NOT_UTF8, QUOTE_STAR, explain, place_of
+from ocync.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_BYTES = 8 << 20
+MAX_DEPTH = 64
+MAX_WEIGHT = 400_000
+"""Values that a file may have once its aliases are written out; a long text counts as many."""
+_WEIGHT_OF_TEXT = 256
+
+Raw: TypeAlias = Node[Scalar]
+
+# What YAML 1.2 calls printable (rule 1), and libyaml accepts.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_VARIABLE = re.compile(r"""\$\{[^}"'\\\r\n]*\}""")
+_VEIL = 0xF0000
+_VEILS = {code: code + _VEIL for code in range(0x80)}
+_UNVEILS = {code + _VEIL: code for code in range(0x80)}
+_VEILED = re.compile(f"[{chr(_VEIL)}-{chr(_VEIL + 0x7F)}]")
+_TYPES = "tag:yaml.org,2002:"
+_TEXT_TAGS = frozenset({f"{_TYPES}str", "!"})
+_PLAIN_TAGS = frozenset({f"{_TYPES}{name}" for name in ("int", "bool", "null", "float")})
+
+
+def parse(data: bytes, file: str) -> Table[Scalar]:
+    """Read a file's bytes; raises ConfigError with all that is wrong with them. `file` is only for messages."""
+    if len(data) > MAX_BYTES:
+        raise ConfigError.of(file, (Problem(message=f"is larger than {MAX_BYTES >> 20} MiB"),))
+    text = _decode(data, file)
+    builder = _Builder()
+    try:
+        for event in yaml.parse(_veil(text), Loader=yaml.CSafeLoader):
+            builder.take(event)
+    except yaml.YAMLError as error:
+        raise ConfigError.of(file, (*builder.problems, explain(error, text))) from error
+    except _Refused as refused:
+        raise ConfigError.of(file, (*builder.problems, refused.problem)) from refused
+    if builder.problems:
+        raise ConfigError.of(file, tuple(builder.problems))
+    match builder.root:
+        case Table() as table:
+            return table
+        case None:
+            problem = Problem(message="is empty: it needs at least registries and mappings", line=1, column=1)
+        case Scalar(text="") as node:
+            problem = _at(node.place, "is empty: it needs at least registries and mappings")
+        case node:
+            kind = "a list" if isinstance(node, Listing) else "text"
+            problem = _at(node.place, f"has {kind} at its top, where keys such as registries and mappings belong")
+    raise ConfigError.of(file, (problem,))
+
+
+def _decode(data: bytes, file: str) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        # Everything before the byte is sound, so its length in characters is known.
+        place = place_of(data[: error.start].decode("utf-8-sig"), len(data[: error.start].decode("utf-8-sig")))
+        byte = f"the byte 0x{data[error.start]:02x} {NOT_UTF8}: save the file as UTF-8"
+        raise ConfigError.of(file, (_at(place, byte),)) from error
+    found = _UNPRINTABLE.search(text)
+    if found:
+        sign = f"the invisible sign U+{ord(found[0]):04X} can't stand in YAML"
+        raise ConfigError.of(file, (_at(place_of(text, found.start()), sign),))
+    return text
+
+
+def _veil(text: str) -> str:
+    """
+    Return the text with each `${VARIABLE}` as signs that mean nothing to YAML, one for one.
+
+    So `{ url: ${HOST} }` and `${V:?set it: now}` are values, and places stay what they are.
+    """
+    if _VEILED.search(text):
+        return text
+    return _VARIABLE.sub(lambda found: found[0].translate(_VEILS), text)
+
+
+def _unveil(text: str) -> str:
+    return text.translate(_UNVEILS) if _VEILED.search(text) else text
+
+
+class _Refused(Exception):  # noqa: N818 -- a way out of the builder, never seen outside of this module
+    def __init__(self, place: Place, message: str) -> None:
+        self.problem = _at(place, message)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A table or list that is not complete."""
+
+    node: Table[Scalar] | Listing[Scalar]
+    anchor: str | None
+    weight: int = 1
+    depth: int = 1
+    key: str | None = None
+    key_place: Place = NOWHERE
+    merge: Place | None = None
+    """Where its << stands."""
+    merges: list[Table[Scalar]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    node: Raw | None
+    """None while it is not complete."""
+    weight: int = 0
+    depth: int = 0
+
+
+class _Builder:
+    """Takes events, one by one, and grows the tree; problems that leave the rest readable are collected."""
+
+    def __init__(self) -> None:
+        self.root: Raw | None = None
+        self.problems: list[Problem] = []
+        self._documents = 0
+        self._open: list[_Open] = []
+        self._anchors: dict[str, _Anchored] = {}
+        self._weight = 0
+
+    def take(self, event: yaml.Event) -> None:
+        match event:
+            case yaml.ScalarEvent():
+                self._scalar(event)
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                self._start(event)
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                self._end()
+            case yaml.AliasEvent():
+                self._alias(event)
+            case yaml.DocumentStartEvent():
+                self._documents += 1
+                if self._documents > 1:
+                    raise _Refused(_place(event), "a second document begins here: a config file has one")
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        place = _place(event)
+        tag = event.tag
+        plain = not event.style
+        if tag is not None:
+            if tag not in _TEXT_TAGS and tag not in _PLAIN_TAGS:
+                self._refuse_tag(place)
+            plain = tag in _PLAIN_TAGS
+        text = _unveil(event.value)
+        here = self._open[-1] if self._open else None
+        if here is not None and here.key is None and isinstance(here.node, Table):
+            self._key(here, text, place)
+            return
+        self._put(Scalar(place, text, plain), event.anchor, 1 + len(text) // _WEIGHT_OF_TEXT, 0)
+
+    def _key(self, here: _Open, text: str, place: Place) -> None:
+        assert isinstance(here.node, Table)
+        if text in here.node.keys:
+            first = here.node.keys[text].line
+            self.problems.append(
+                _at(place, f"the key {_shown(text)} stands twice in this map, first in line {first}")
+            )
+        elif not text:
+            self.problems.append(_at(place, "a key is missing before the colon"))
+        here.key, here.key_place = text, place
+
+    def _start(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
+        place = _place(event)
+        is_table = isinstance(event, yaml.MappingStartEvent)
+        if event.tag not in (None, "!", f"{_TYPES}{'map' if is_table else 'seq'}"):
+            self._refuse_tag(place)
+        here = self._open[-1] if self._open else None
+        if here is not None and here.key is None and isinstance(here.node, Table):
+            raise _Refused(place, "a key has to be text: quote one that begins with [ or {")
+        if len(self._open) >= MAX_DEPTH:
+            raise _Refused(place, f"is nested more than {MAX_DEPTH} levels deep")
+        if event.anchor:
+            self._anchors[event.anchor] = _Anchored(None)
+        self._open.append(_Open(Table(place) if is_table else Listing(place), event.anchor))
+
+    def _end(self) -> None:
+        done = self._open.pop()
+        if isinstance(done.node, Table):
+            for merged in done.merges:
+                for key, value in merged.entries.items():
+                    if key not in done.node.entries:
+                        done.node.entries[key] = value
+                        done.node.keys[key] = merged.keys[key]
+        self._put(done.node, done.anchor, done.weight, done.depth)
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        place = _place(event)
+        here = self._open[-1] if self._open else None
+        if here is not None and here.key is None and isinstance(here.node, Table):
+            raise _Refused(place, f"a key can't be an alias: {QUOTE_STAR}")
+        name = event.anchor or ""
+        anchored = self._anchors.get(name)
+        if anchored is None:
+            # Nobody defines the anchor -slim; somebody forgot the quotes of "*-slim".
+            self.problems.append(_at(place, f"nothing here is anchored as &{_unveil(name)}: {QUOTE_STAR}"))
+            self._put(Scalar(place, "", False), None, 1, 0)
+        elif anchored.node is None:
+            raise _Refused(place, f"the alias *{name} stands inside of what it stands for")
+        else:
+            self._put(anchored.node, None, anchored.weight, anchored.depth, place)
+
+    def _put(self, node: Raw, anchor: str | None, weight: int, depth: int, place: Place | None = None) -> None:
+        """Put a complete node where it belongs; `place` is that of an alias for it."""
+        place = place or node.place
+        if anchor:
+            self._anchors[anchor] = _Anchored(node, weight, depth)
+        if not self._open:
+            self.root = node
+            return
+        here = self._open[-1]
+        here.weight += weight
+        here.depth = max(here.depth, depth + 1)
+        self._weight += 1
+        if here.weight > MAX_WEIGHT or self._weight > MAX_WEIGHT:
+            raise _Refused(place, f"has more than {MAX_WEIGHT} values, aliases written out")
+        if len(self._open) + depth > MAX_DEPTH:
+            raise _Refused(place, f"is nested more than {MAX_DEPTH} levels deep")
+        if isinstance(here.node, Listing):
+            here.node.items.append(node)
+            return
+        key, here.key = here.key, None
+        assert key is not None
+        if key == "<<":
+            if here.merge:
+                self.problems.append(_at(here.key_place, "<< stands twice in this map: give it a list of aliases"))
+            here.merge = here.key_place
+            here.merges += _merged(node, place)
+        elif key not in here.node.keys:
+            here.node.keys[key] = here.key_place
+            here.node.entries[key] = node
+
+    def _refuse_tag(self, place: Place) -> None:
+        message = "tags such as !name are not allowed: remove it, or quote a value that begins with !"
+        self.problems.append(_at(place, message))
+
+
+def _merged(node: Raw, place: Place) -> Iterator[Table[Scalar]]:
+    """Return the tables that `<<` brings in; of several with the same key the first wins."""
+    tables = node.items if isinstance(node, Listing) else [node]
+    for table in tables:
+        if not isinstance(table, Table):
+            raise _Refused(place, "<< takes an alias for a map, or a list of such")
+        yield table
+
+
+def _place(event: yaml.Event) -> Place:
+    mark = event.start_mark
+    assert mark is not None
+    return Place(mark.line + 1, mark.column + 1)
+
+
+def _at(place: Place, message: str) -> Problem:
+    return Problem(message=message, line=place.line, column=place.column)
+
+
+def _shown(key: str) -> str:
+    return repr(key if len(key) <= 60 else f"{key[:57]}...")

@@ -1,0 +1,133 @@
+"""
+The effective config as YAML: variables filled in, defaults merged into each mapping, secrets as `***`.
+
+What is printed is a config file again. Only the secrets are missing from it, unless they are asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ocync.config.load import read
+from ocync.config.merge import effective
+from ocync.config.metrics import VARIABLE
+from ocync.config.node import Listing, Table, Value
+from ocync.config.shape import shape
+from ocync.config.substitute import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path as File
+
+    from ocync.config.shape import Shape
+    from ocync.config.typed import Typed
+
+HIDDEN = "***"
+
+# Greedy up to the last @: a password in a URL may hold an @ or a / that should have been escaped.
+_USERINFO_OF_URL = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*://)?).*@", re.DOTALL)
+_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)\S*@")
+
+
+def expand(path: File, environ: Mapping[str, str], *, show_secrets: bool) -> str:
+    """
+    Return the effective config of a file as YAML.
+
+    Hidden are credentials, what came from a variable that is used for a credential anywhere in the file, and what
+    a URL holds before its @. Raises ConfigError when the file is not what the schema asks for; that names and rules
+    fit together is not checked. A credential whose variable is not set is empty.
+    """
+    loaded = read(path, environ, lenient=True)
+    loaded.findings.raise_problems()
+    root = loaded.root
+    variables = frozenset() if show_secrets else frozenset(_secret_variables(root.table, shape()))
+    written = _Written(show_secrets=show_secrets, variables=variables)
+    document: dict[str, Any] = {}
+    for key, node in root.table.entries.items():
+        here = shape().fields[key]
+        if key == "defaults":
+            document[key] = _soft_excludes(written.node(node, here, key))
+        elif key == "mappings":
+            defaults = root.section("defaults")
+            document[key] = [
+                written.node(effective(each, defaults), here.items, key) for each in root.sections(key)
+            ]
+        else:
+            document[key] = written.node(node, here, key)
+    _add_environment(document, environ, written)
+    shown = {key: value for key, value in document.items() if value not in (None, {})}
+    return yaml.dump(shown, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096)
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Writes equal lists out again instead of pointing back to the first."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+class _Written:
+    """Turns the tree into what is printed."""
+
+    def __init__(self, *, show_secrets: bool, variables: frozenset[str]) -> None:
+        self._show_secrets = show_secrets
+        self._variables = variables
+
+    def node(self, node: Typed, here: Shape | None, key: str) -> Any:
+        match node:
+            case Table():
+                return {
+                    name: self.node(value, here.child(name) if here else None, name)
+                    for name, value in node.entries.items()
+                }
+            case Listing():
+                return [self.node(item, here.items if here else None, key) for item in node.items]
+            case _:
+                return self.content(node, here, key)
+
+    def content(self, value: Value, here: Shape | None, key: str) -> str | int | bool | None:
+        if self._show_secrets:
+            return escape(value.content) if isinstance(value.content, str) else value.content
+        if here is not None and here.secret and value.content is not None:
+            return HIDDEN
+        if value.source is not None and not self._variables.isdisjoint(value.source.variables):
+            parts = (HIDDEN if part.variable in self._variables else part.text for part in value.source.parts)
+            return self.url("".join(parts), key)
+        return self.url(value.content, key) if isinstance(value.content, str) else value.content
+
+    def url(self, text: str, key: str) -> str:
+        """Return text with the user names and passwords of URLs hidden."""
+        if not self._show_secrets:
+            pattern = _USERINFO_OF_URL if key == "url" else _USERINFO
+            text = pattern.sub(lambda found: f"{found[1]}{HIDDEN}@", text)
+        return escape(text)
+
+
+def _secret_variables(node: Typed, here: Shape | None) -> Iterator[str]:
+    """Give the variables that some credential is made of."""
+    match node:
+        case Table():
+            for name, value in node.entries.items():
+                yield from _secret_variables(value, here.child(name) if here else None)
+        case Listing():
+            for item in node.items:
+                yield from _secret_variables(item, here.items if here else None)
+        case Value(source=source) if here is not None and here.secret and source is not None:
+            yield from source.variables
+
+
+def _soft_excludes(defaults: Any) -> Any:
+    """Return of the defaults only what is not merged into mappings, because it stays weaker than their own."""
+    excludes = ((defaults or {}).get("tags") or {}).get("exclude")
+    return {"tags": {"exclude": excludes}} if excludes else None
+
+
+def _add_environment(document: dict[str, Any], environ: Mapping[str, str], written: _Written) -> None:
+    """Put in what the environment says besides the file."""
+    url = environ.get(VARIABLE)
+    if url:
+        metrics = document["metrics"] = document.get("metrics") or {}
+        metrics["pushgateway"] = {**(metrics.get("pushgateway") or {}), "url": written.url(url, "url")}

@@ -1,0 +1,78 @@
+"""What is wrong with a config file, gathered until all of it can be said at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocync.config.node import Path, Place, render
+from ocync.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from ocync.config.substitute import Substituted
+
+MAX_SHOWN = 1000
+"""Problems that one error names; a mistake in a generated file may be there thousands of times."""
+
+
+class Findings:
+    """
+    Problems and warnings of one file.
+
+    With `lenient`, what is wrong because a variable is not set is a warning, and what is around it is built without
+    it: so a file can be checked where its secrets are not.
+    """
+
+    def __init__(self, file: str, *, lenient: bool = False) -> None:
+        self.file = file
+        self._lenient = lenient
+        self._problems: dict[Problem, None] = {}
+        self._warnings: dict[Problem, None] = {}
+        self._wrong: set[Path] = set()
+        self._around: set[Path] = set()
+
+    def error(self, message: str, path: Path, place: Place, source: Substituted | None = None) -> None:
+        """Note a problem; `source` is that of the value, whose missing variables are named with it."""
+        missing = bool(source and source.missing)
+        if source and missing and source.reason not in message:
+            message = f"{message}: {source.reason}"
+        self._wrong.add(path)
+        if missing and self._lenient:
+            self.warn(message, path, place)
+            return
+        self._around.update(path[:end] for end in range(len(path) + 1))
+        self._problems[_problem(message, path, place)] = None
+
+    def warn(self, message: str, path: Path, place: Place) -> None:
+        """Note what is legal and probably not meant."""
+        self._warnings[_problem(message, path, place)] = None
+
+    def is_wrong(self, path: Path) -> bool:
+        """Tell whether something was found here or above, so that nothing more needs to be said of it."""
+        return any(path[:end] in self._wrong for end in range(len(path) + 1))
+
+    def touch(self, path: Path) -> bool:
+        """Tell whether a problem was found here, above or below, so that nothing can be built from it."""
+        return path in self._around or self.is_wrong(path)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return the warnings as lines, in the order of the file."""
+        return tuple(warning.render(self.file) for warning in sorted(self._warnings, key=_order))
+
+    def raise_problems(self) -> None:
+        """Raise ConfigError, if there are problems."""
+        if not self._problems:
+            return
+        problems = tuple(sorted(self._problems, key=_order))
+        if len(problems) <= MAX_SHOWN:
+            raise ConfigError.of(self.file, problems)
+        shown = ConfigError.of(self.file, problems[:MAX_SHOWN])
+        more = f"{self.file}: and {len(problems) - MAX_SHOWN} problems more"
+        raise ConfigError(f"{shown.message}\n{more}", file=self.file, problems=problems)
+
+
+def _problem(message: str, path: Path, place: Place) -> Problem:
+    return Problem(message=message, path=render(path), line=place.line, column=place.column)
+
+
+def _order(problem: Problem) -> tuple[int, int, str, str]:
+    return problem.line, problem.column, problem.path, problem.message

@@ -1,0 +1,114 @@
+"""The section `mappings`: each with its source, its targets and its rules, defaults merged in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocync.config.merge import Layered
+from ocync.config.model import MappingConfig
+from ocync.config.overlap import Claim, check_overlaps
+from ocync.config.repository import Repository
+from ocync.config.rules import artifact_rules, check_rules, platforms, tag_rules
+from ocync.oci.reference import is_repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ocync.config.findings import Findings
+    from ocync.config.model import RegistryConfig
+    from ocync.config.names import Names
+    from ocync.config.section import Section
+
+
+def mappings(root: Section, names: Names, findings: Findings) -> tuple[MappingConfig, ...]:
+    """Return the mappings that are sound; what is wrong with the others, or among them, is noted."""
+    defaults = root.section("defaults")
+    check_rules(defaults, findings)
+    _resolve(defaults, names)
+    claims = []
+    for section in root.sections("mappings"):
+        built = _mapping(Layered(section, defaults), names, findings)
+        if built is not None:
+            place = section.place("to" if section.has("to") else "from")
+            claims.append(Claim(path=section.path, place=place, mapping=built))
+    check_overlaps(claims, findings)
+    return tuple(claim.mapping for claim in claims)
+
+
+def _resolve(section: Section, names: Names) -> None:
+    """Look up the names of the defaults, so that unknown ones are noted even where no mapping needs them."""
+    for key, look_up in (("source", names.source), ("targets", names.targets)):
+        if section.has(key):
+            look_up(section)
+
+
+def _mapping(layered: Layered, names: Names, findings: Findings) -> MappingConfig | None:
+    section = layered.own
+    check_rules(section, findings)
+    tags = tag_rules(layered.section("tags"), findings)
+    artifacts = artifact_rules(layered.section("artifacts"), findings)
+    for key in ("source", "targets"):
+        _require(layered, key, findings)
+    source, targets = names.source(layered.of("source")), names.targets(layered.of("targets"))
+    name, to = section.text("from"), section.text("to")
+    key = "from" if to is None else "to"
+    _check_repository(section, "from", (source,), findings)
+    _check_repository(section, key, targets or (), findings)
+    if name is None or source is None or targets is None:
+        return None
+    if any(findings.touch(path) for path in (section.path, section.at("from"), section.at("to"))):
+        return None
+    here = Repository.of(source, name)
+    pairs = tuple((target, Repository.of(target, to or name)) for target in targets)
+    if here in (there for _, there in pairs):
+        findings.error(
+            f"copies {here} onto itself: choose another to, or other targets", section.path, section.place(key)
+        )
+        return None
+    return MappingConfig(
+        name=name,
+        source=source,
+        source_repository=here.name,
+        targets=tuple((target, there.name) for target, there in pairs),
+        platforms=platforms(layered),
+        tags=tags,
+        artifacts=artifacts,
+        line=section.table.place.line,
+    )
+
+
+def _require(layered: Layered, key: str, findings: Findings) -> None:
+    """Note that neither the mapping nor the defaults have the key, unless something else is wrong with it."""
+    own, default = layered.own, layered.default
+    if not any(section.has(key) or findings.touch(section.at(key)) for section in (own, default)):
+        findings.error("is missing, and defaults have none", own.at(key), own.table.place)
+
+
+def _check_repository(
+    section: Section, key: str, registries: Iterable[RegistryConfig | None], findings: Findings
+) -> None:
+    """Note what is wrong with a repository's name, once for all registries that it is wrong for."""
+    value = section.value(key)
+    if value is None or findings.touch(section.at(key)):
+        return
+    text = str(value.content)
+    for registry in filter(None, registries):
+        message = _wrong_name(text, registry)
+        if message:
+            shown = f"what {value.source.named} made of it" if value.source else repr(text)
+            findings.error(f"{shown} {message}", section.at(key), value.place, value.source)
+            return
+
+
+def _wrong_name(text: str, registry: RegistryConfig) -> str:
+    """Return what is wrong with a name of a repository in a registry; empty, if nothing is."""
+    host = registry.registry.host if registry.registry else ""
+    if host and text.startswith(f"{host}/"):
+        return f"begins with the registry: write it without {host}/"
+    if is_repository(Repository.of(registry, text).name):
+        return ""
+    if ":" in text.rpartition("/")[2] or "@" in text:
+        return "has a tag or digest: write the repository alone, and choose tags with tags.glob"
+    if text != text.lower() and is_repository(text.lower()):
+        return "has upper-case letters, which repositories can't have"
+    return "is not the name of a repository: lower case, digits and . _ - between /"

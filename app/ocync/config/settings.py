@@ -1,0 +1,49 @@
+"""The section `global`."""
+
+from __future__ import annotations
+
+from pathlib import Path as File
+from typing import TYPE_CHECKING
+
+from ocync.config.model import GlobalSettings, RetrySettings, Timeouts
+from ocync.config.quantity import duration, size
+from ocync.config.section import given
+
+if TYPE_CHECKING:
+    from ocync.config.findings import Findings
+    from ocync.config.section import Section
+
+CACHE_DIR = ".ocync-cache"
+"""The folder beside the config file that is used where `cache_dir` is not set."""
+
+
+def settings(root: Section, file: File, findings: Findings) -> GlobalSettings:
+    """Return the settings of the whole pass."""
+    section = root.section("global")
+    timeouts, retry = section.section("timeouts"), section.section("retry")
+    cache_dir = section.text("cache_dir")
+    return GlobalSettings(
+        cache_dir=File(cache_dir) if cache_dir else file.parent / CACHE_DIR,
+        staging_size_limit=section.read("staging_size_limit", size, findings),
+        deadline=section.read("deadline", _positive, findings),
+        timeouts=Timeouts(
+            **given(
+                connect=timeouts.read("connect", _positive, findings),
+                idle=timeouts.read("idle", _positive, findings),
+            )
+        ),
+        retry=RetrySettings(
+            **given(attempts=retry.number("attempts"), max_delay=retry.read("max_delay", duration, findings))
+        ),
+        **given(
+            max_concurrent_transfers=section.number("max_concurrent_transfers"),
+            cache_ttl=section.read("cache_ttl", duration, findings),
+        ),
+    )
+
+
+def _positive(written: str | int) -> float:
+    seconds = duration(written)
+    if not seconds:
+        raise ValueError("has to be more than 0")
+    return seconds

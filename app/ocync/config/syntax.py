@@ -1,0 +1,76 @@
+"""What YAML's own errors mean for the person who wrote the file."""
+
+from __future__ import annotations
+
+import yaml
+
+from ocync.config.node import NOWHERE, Place
+from ocync.errors import Problem
+
+TABS = "a tab can't indent YAML: write spaces"
+NOT_UTF8 = "is not UTF-8"
+QUOTE_STAR = 'a * at the beginning of a value has a meaning of its own in YAML: quote the pattern, as "*-slim"'
+
+# By the words of libyaml 0.2; where no row fits, they are shown as they are.
+_MEANINGS = (
+    ("scanning an alias", QUOTE_STAR),
+    ("scanning an anchor", "an & at the beginning of a value has a meaning of its own in YAML: quote the value"),
+    (
+        "scanning a block scalar",
+        'a > or | at the beginning of a value has a meaning of its own in YAML: quote it, as ">=1.0"',
+    ),
+    (
+        "mapping values are not allowed",
+        "a colon doesn't fit here: check the indentation, or quote a value that holds a colon and a blank",
+    ),
+    ("could not find expected ':'", "a key without a colon, or a line that is indented wrongly"),
+    (
+        "did not find expected key",
+        "a key was expected here: check the indentation, and quote values that go on behind a quoted text",
+    ),
+    ("did not find expected '-' indicator", "an item of the list was expected here: check the indentation"),
+    ("block sequence entries are not allowed", "a list's item doesn't fit here: put it on a line of its own"),
+    ("did not find expected ',' or ']'", "the list in brackets isn't closed, or a comma is missing"),
+    ("did not find expected ',' or '}'", "the map in braces isn't closed, or a comma is missing"),
+    ("found unexpected end of stream", "the quoted text that begins here isn't closed"),
+    (
+        "unknown escape character",
+        "this backslash begins no escape: write \\\\ for a backslash, or use single quotes",
+    ),
+    ("cannot start any token", "a value can't begin with this sign: quote it"),
+    ("undefined tag handle", "tags such as !name are not allowed: quote a value that begins with !"),
+)
+
+
+def explain(error: yaml.YAMLError, text: str) -> Problem:
+    """Return a problem of one line with its place, for an error that libyaml found in the text."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return Problem(message=f"is not YAML: {' '.join(str(error).split())}")
+    said = ", ".join(filter(None, (error.context, error.problem)))
+    mark = error.problem_mark
+    if mark is None or ("quoted scalar" in said and "end of stream" in said):
+        mark = error.context_mark or mark
+    place = Place(mark.line + 1, mark.column + 1) if mark else NOWHERE
+    tab = _tab(text, place)
+    if tab:
+        return Problem(message=TABS, line=tab.line, column=tab.column)
+    meaning = next((meaning for words, meaning in _MEANINGS if words in said), f"is not YAML: {said}")
+    return Problem(message=meaning, line=place.line, column=place.column)
+
+
+def place_of(text: str, position: int) -> Place:
+    """Return the line and column of a position in the text."""
+    start = text.rfind("\n", 0, position) + 1
+    return Place(text.count("\n", 0, position) + 1, position - start + 1)
+
+
+def _tab(text: str, place: Place) -> Place | None:
+    """Return the place of a tab that indents the line of an error, or stands where the error is."""
+    lines = text.splitlines()
+    if not 0 < place.line <= len(lines):
+        return None
+    line = lines[place.line - 1]
+    indentation = line[: len(line) - len(line.lstrip())]
+    if "\t" in indentation:
+        return Place(place.line, indentation.index("\t") + 1)
+    return place if line[place.column - 1 : place.column] == "\t" else None

@@ -1,0 +1,38 @@
+"""Keys that are accepted and do nothing yet. The program says so once, so that nobody relies on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocync.config.node import render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ocync.config.section import Section
+
+_GLOBAL = ("cache_dir", "cache_ttl", "staging_size_limit")
+_REGISTRY = ("head_first", "aws_profile")
+_ARTIFACTS = ("enabled", "include", "exclude", "require_artifacts")
+
+
+def unused_keys(root: Section) -> tuple[str, ...]:
+    """
+    Return the paths of keys that the file sets and that have no effect.
+
+    `artifacts` is named once, however many mappings have it, and only where it asks for something to be copied.
+    """
+    return tuple(dict.fromkeys(_unused(root)))
+
+
+def _unused(root: Section) -> Iterator[str]:
+    settings = root.section("global")
+    yield from (render(settings.at(key)) for key in _GLOBAL if settings.has(key))
+    for _, registry in root.named("registries"):
+        yield from (
+            render(registry.at(key)) for key in _REGISTRY if registry.has(key) and registry.flag(key) is not False
+        )
+    for section in (root.section("defaults"), *root.sections("mappings")):
+        artifacts = section.section("artifacts")
+        if artifacts.flag("enabled") is not False and any(artifacts.has(key) for key in _ARTIFACTS):
+            yield "artifacts"
