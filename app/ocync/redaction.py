@@ -1,0 +1,121 @@
+"""
+Taking secrets out of text that is about to be shown.
+
+The second line of defence: messages are written without secrets. This is for what other libraries log, for
+exceptions that hold more than expected, and for registries that send a token back in an error.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from re import Match
+
+MARK = "***"
+_SHORTEST = 4
+"""Characters; a shorter value would be found, by accident, everywhere."""
+_LONGEST = 256 * 1024
+
+# Behind `Authorization:` everything to the end of the line or of the quoted text, whatever the scheme; also as a
+# dict's or a list's entry, where the name stands in quotes of its own.
+_HEADER = re.compile(
+    r"""((?:authorization|cookie|x-registry-auth)["']?\s*[:=]\s*(?:b?["'])?|["'](?:proxy-)?authorization["'],\s*b?["'])"""
+    r"""(?!\s)[^"'\r\n]+""",
+    re.IGNORECASE,
+)
+# `Bearer` is followed by a token, but for a challenge's parameters and in prose.
+_BEARER = re.compile(
+    r"\b(bearer\s+)(?![\w-]+=\"|(?:tokens?|auth|authentication|challenges?|schemes?|exchanges?|realm)[,.;:!?)]*(?:\s|$))"
+    r"[\w.~+/=-]+",
+    re.IGNORECASE,
+)
+_BASIC = re.compile(r"\b(basic\s+)([a-z0-9+/_-]{4,}={0,2})", re.IGNORECASE)
+_USERINFO = re.compile(r"://[^/\s\"'<>]+@")
+# Signed URLs (AWS, GCS, Azure, CloudFront, Cloudflare) and tokens in a query.
+_PARAMETER = re.compile(
+    r"([?&;](?:[\w.%-]{0,40}(?:signature|token|secret|password|credential)|sig|verify|key|code|client_assertion|assertion)=)"
+    r"[^&\s\"'<>;]+",
+    re.IGNORECASE,
+)
+_FIELD = re.compile(
+    r"""(["'](?:access_?token|refresh_?token|id_?token|identity_?token|registry_?token|token|password|passwd|secret|auth)"""
+    r"""["']\s*:\s*["'])[^"'\r\n]+""",
+    re.IGNORECASE,
+)
+
+
+class Redactor:
+    """
+    Replaces what is known to be secret, and what looks like it, by `***`.
+
+    `add` may be called at any time, from any thread; what was added is never taken away.
+    """
+
+    def __init__(self) -> None:
+        self._forms: frozenset[str] = frozenset()
+        self._known: re.Pattern[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Redactor with {len(self._forms)} forms of secrets>"
+
+    def add(self, secret: str, *, username: str = "") -> None:
+        """
+        Have a secret replaced from now on, also quoted for URLs, escaped in JSON, and in base64.
+
+        `username` is the one that is sent along in Basic credentials (RFC 7617), whose base64 is replaced too. A
+        secret of fewer than 4 characters is replaced in Basic credentials alone.
+        """
+        forms: set[str] = set()
+        if username or secret:
+            forms.add(_base64(f"{username}:{secret}"))
+        for value in {secret, secret.strip()}:
+            if len(value) >= _SHORTEST:
+                forms |= {value, quote(value, safe=""), quote(value), quote_plus(value), _base64(value)}
+                forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+        forms = {form for form in forms if len(form) >= _SHORTEST}
+        if forms <= self._forms:
+            return
+        self._forms |= forms
+        # The longest first, so that a secret is not left half replaced because another one is its beginning.
+        longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+        self._known = re.compile("|".join(re.escape(form) for form in longest_first))
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets; of an enormous one, the beginning."""
+        if len(text) > _LONGEST:
+            text = text[:_LONGEST] + "..."
+        if self._known is not None:
+            text = self._known.sub(MARK, text)
+        return without_credentials(text)
+
+
+def without_credentials(text: str) -> str:
+    """Return the text without what looks like credentials: headers, tokens, userinfo and signatures of URLs."""
+    text = _HEADER.sub(rf"\1{MARK}", text)
+    text = _BEARER.sub(rf"\1{MARK}", text)
+    text = _BASIC.sub(_basic, text)
+    text = _USERINFO.sub(f"://{MARK}@", text)
+    text = _PARAMETER.sub(rf"\1{MARK}", text)
+    return _FIELD.sub(rf"\1{MARK}", text)
+
+
+def _basic(match: Match[str]) -> str:
+    """Replace base64 of `user:password`; `Basic authentication` is no secret."""
+    token = match.group(2)
+    try:
+        decoded = base64.b64decode(
+            token + "=" * (-len(token) % 4), altchars=b"-_" if set(token) & set("-_") else None
+        )
+    except (binascii.Error, ValueError):
+        return match.group()
+    return match.group(1) + MARK if b":" in decoded else match.group()
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode("ascii")

@@ -1,0 +1,157 @@
+import base64
+import json
+import time
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocync.redaction import Redactor, without_credentials
+
+SECRET = "p/a s+s:\"w\\ö{$}'=="
+
+
+def basic(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(SECRET, id="as it is"),
+        pytest.param(quote(SECRET, safe=""), id="quoted for a path"),
+        pytest.param(quote(SECRET), id="quoted, slashes kept"),
+        pytest.param(quote_plus(SECRET), id="quoted for a form"),
+        pytest.param(json.dumps(SECRET), id="in JSON"),
+        pytest.param(json.dumps(SECRET, ensure_ascii=False), id="in JSON, other scripts kept"),
+        pytest.param(repr(SECRET), id="in a repr"),
+        pytest.param(basic("me", SECRET), id="as Basic credentials"),
+        pytest.param(base64.b64encode(SECRET.encode()).decode(), id="in base64"),
+    ],
+)
+def test_a_known_secret_is_found_in_every_form_it_is_sent_in(form: str) -> None:
+    redactor = Redactor()
+    redactor.add(SECRET, username="me")
+    assert redactor(f"before {form} after").replace('"', "").replace("'", "") == "before *** after"
+
+
+def test_the_line_end_of_a_file_does_not_hide_the_secret() -> None:
+    redactor = Redactor()
+    redactor.add("from-a-file\n")
+    assert redactor("sent from-a-file today") == "sent *** today"
+
+
+def test_of_two_secrets_the_longer_one_is_replaced_whole() -> None:
+    redactor = Redactor()
+    redactor.add("token")
+    redactor.add("token-with-more")
+    assert redactor("token-with-more") == "***"
+
+
+def test_a_secret_of_three_characters_would_be_everywhere_and_is_left_alone() -> None:
+    redactor = Redactor()
+    redactor.add("abc", username="user")
+    assert redactor("abcdef") == "abcdef"
+    assert redactor(basic("user", "abc")) == "***"
+
+
+def test_an_empty_secret_changes_nothing() -> None:
+    redactor = Redactor()
+    redactor.add("")
+    assert redactor("as it was") == "as it was"
+
+
+def test_the_repr_shows_no_secret() -> None:
+    redactor = Redactor()
+    redactor.add("hush-hush")
+    assert "hush" not in repr(redactor)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("Authorization: Bearer eyJ.abc", "Authorization: ***", id="a header"),
+        pytest.param("authorization: AWS4-HMAC-SHA256 Credential=A, Signature=b", "authorization: ***", id="SigV4"),
+        pytest.param("{'Authorization': 'Basic eDp5'}", "{'Authorization': '***'}", id="a dict"),
+        pytest.param("[(b'authorization', b'Bearer xyz'), 1]", "[(b'authorization', b'***'), 1]", id="raw headers"),
+        pytest.param('{"Proxy-Authorization": "Basic eDp5"}', '{"Proxy-Authorization": "***"}', id="a proxy's"),
+        pytest.param(
+            "Authorization: Bearer x\nnext: line", "Authorization: ***\nnext: line", id="one header of more"
+        ),
+        pytest.param("Set-Cookie: id=123; Path=/", "Set-Cookie: ***", id="a cookie"),
+        pytest.param("sent Bearer xxx to it", "sent Bearer *** to it", id="a short bearer token"),
+        pytest.param("bearer abc-def_ghi.jkl~m+n/o==", "bearer ***", id="every character of a token"),
+        pytest.param("Bearer token-of-mine", "Bearer ***", id="a token that begins as prose"),
+        pytest.param(f"Basic {basic('user', 'pw')}", "Basic ***", id="Basic"),
+        pytest.param("https://user:p@ss@host/path", "https://***@host/path", id="userinfo"),
+        pytest.param("https://token@host:5000/v2/", "https://***@host:5000/v2/", id="userinfo without password"),
+        pytest.param(
+            "https://h/b?X-Amz-Signature=ab12&X-Amz-Date=1", "https://h/b?X-Amz-Signature=***&X-Amz-Date=1", id="S3"
+        ),
+        pytest.param(
+            "?X-Amz-Credential=A%2Fb&x-amz-security-token=c",
+            "?X-Amz-Credential=***&x-amz-security-token=***",
+            id="STS",
+        ),
+        pytest.param("https://h/b?sv=1&sig=ab%3D", "https://h/b?sv=1&sig=***", id="Azure"),
+        pytest.param(
+            "?Policy=p&Signature=s&Key-Pair-Id=K", "?Policy=p&Signature=***&Key-Pair-Id=K", id="CloudFront"
+        ),
+        pytest.param("?X-Goog-Signature=00ff", "?X-Goog-Signature=***", id="GCS"),
+        pytest.param("?verify=123-abc%3D", "?verify=***", id="Cloudflare"),
+        pytest.param(
+            "https://t/?service=s&access_token=abc", "https://t/?service=s&access_token=***", id="a token"
+        ),
+        pytest.param('{"token": "abc", "expires_in": 300}', '{"token": "***", "expires_in": 300}', id="an answer"),
+        pytest.param("{'refresh_token': 'abc'}", "{'refresh_token': '***'}", id="an answer's repr"),
+    ],
+)
+def test_what_looks_like_credentials_is_replaced(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cgr.dev asks for Bearer tokens; give it credentials",
+        'Bearer realm="https://cgr.dev/token",service="cgr.dev"',
+        "Bearer authentication is what it wants, not Basic authentication",
+        "auth_type: basic needs credentials.username and credentials.password",
+        "cgr.dev/chainguard/static:latest@sha256:0123456789abcdef -> ghcr.io/myorg/static:latest",
+        "https://cgr.dev/v2/chainguard/static/manifests/sha256:abc@def",
+        "https://cgr.dev/token?service=cgr.dev&scope=repository:a/b:pull",
+        "https://registry/v2/_catalog?n=100&last=a/b",
+        "OCYNC_LOG=debug; unauthorized: 401",
+    ],
+)
+def test_plain_words_stay(text: str) -> None:
+    assert without_credentials(text) == text
+
+
+@given(st.text(min_size=4), st.text(), st.text())
+def test_no_registered_secret_is_ever_left(secret: str, before: str, after: str) -> None:
+    redactor = Redactor()
+    redactor.add(secret)
+    shown = redactor(f"{before}{secret}{after}")
+    assert secret not in shown or secret in "***" or secret in before + "***" + after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 1_000_000,
+        "://" * 300_000,
+        "authorization: " * 60_000,
+        "?token" * 150_000,
+        "Basic " * 150_000,
+        '"auth"' * 150_000,
+    ],
+    ids=["letters", "userinfo", "headers", "parameters", "schemes", "fields"],
+)
+def test_enormous_text_is_searched_in_little_time(text: str) -> None:
+    redactor = Redactor()
+    redactor.add("a secret")
+    started = time.perf_counter()
+    redactor(text)
+    assert time.perf_counter() - started < 2
