@@ -120,9 +120,11 @@ class Bearer:
         token = self.tokens.valid(value.strip()) if scheme.lower() == "bearer" else None
         if token is None:
             raise self._challenge(request, scopes, error="invalid_token")
-        for scope in scopes:
+        for number, scope in enumerate(scopes):
             granted = token.grants.get(scope.repository)
-            if granted is None and token.grants and self.other_repository_status != 401:
+            foreign = number == 0 and granted is None and token.grants
+            # A mount's source comes second: for want of that alone there is a challenge that names both.
+            if foreign and self.other_repository_status != 401:
                 raise RefusedError(self.other_repository_status, "DENIED", "the token is for another repository")
             if not scope.actions <= (granted or frozenset()):
                 if granted is not None and self.denied_status != 401:

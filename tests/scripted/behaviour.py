@@ -39,7 +39,7 @@ class Behaviour:
     location_query: str = "state"
     """`none`; `state` (a signed `_state`, wherever it stands); `exact` (a query that must come back as it was)."""
     location_latest_only: bool = False
-    """Refuse all but the newest Location of a session with 416."""
+    """Refuse Locations from before the last bytes came with 416, as distribution does by its `_state`."""
     mount: bool = True
     """Whether mounts with `from` are fulfilled; if not, a session is opened instead (202)."""
     anonymous_mount: bool = False

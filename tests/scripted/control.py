@@ -49,7 +49,10 @@ def _answer(registry: ScriptedRegistry, method: str, verb: str, body: dict[str, 
     if (method, verb) == ("GET", "requests"):
         return [asdict(request) for request in _recorded(registry)]
     if (method, verb) == ("POST", "rules"):
-        respond_with = getattr(faults, body.pop("fault"))(**body.pop("with", {}))
+        name = body.pop("fault")
+        if name not in faults.__all__:
+            raise KeyError(name)
+        respond_with = getattr(faults, name)(**body.pop("with", {}))
         registry.on(body.pop("method"), body.pop("pattern"), respond=respond_with, **body)
         return {}
     if (method, verb) == ("POST", "behaviour"):

@@ -11,36 +11,58 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import json
+import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from scripted.content import Bytes
+from scripted.list_faults import edit_json, endless_tags, tags_missing, tags_null, tags_with
+from scripted.named import Named
 from scripted.problem import problem
-from scripted.wire import Body, DisconnectError, Response, respond
+from scripted.upload_faults import refuse_upload, reset_upload, stall_upload
+from scripted.wire import DisconnectError, Response, respond
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from scripted.named import Proceed
     from scripted.rules import Action
     from scripted.wire import Request
 
-    Proceed = Callable[[], Awaitable[Response]]
-
-
-class _Named:
-    """An action that can be recognised in a record."""
-
-    def __init__(self, name: str, action: Action) -> None:
-        self._name = name
-        self._action = action
-
-    async def __call__(self, request: Request, proceed: Proceed) -> Response:
-        return await self._action(request, proceed)
-
-    def __repr__(self) -> str:
-        return self._name
+__all__ = [
+    "afterwards",
+    "answer",
+    "chain",
+    "chunked",
+    "claim_length",
+    "close",
+    "cut",
+    "drip",
+    "edit_json",
+    "encode_gzip",
+    "endless_tags",
+    "error",
+    "first",
+    "flip_bit",
+    "hang_up",
+    "headers",
+    "html",
+    "in_turn",
+    "lose_answer",
+    "raw",
+    "redirect",
+    "redirect_in_a_circle",
+    "refuse_upload",
+    "reset",
+    "reset_upload",
+    "stall",
+    "stall_upload",
+    "tags_missing",
+    "tags_null",
+    "tags_with",
+    "too_many",
+    "without_length",
+]
 
 
 def answer(
@@ -55,7 +77,7 @@ def answer(
                 pass
         return respond(status, data, (headers or {}).items())
 
-    return _Named(f"answer {status}", action)
+    return Named(f"answer {status}", action)
 
 
 def error(
@@ -76,10 +98,10 @@ def too_many(*, seconds: float | None = None, date_in: float | None = None, mess
         if seconds is not None:
             headers["Retry-After"] = f"{seconds:g}"
         if date_in is not None:
-            headers["Retry-After"] = formatdate(_now() + date_in, usegmt=True)
+            headers["Retry-After"] = formatdate(time.time() + date_in, usegmt=True)
         return await error(429, "TOOMANYREQUESTS", message, headers=headers)(request, proceed)
 
-    return _Named("too many", action)
+    return Named("too many", action)
 
 
 def html(status: int = 200, text: str = "<html><body>Sign in to the network</body></html>") -> Action:
@@ -93,7 +115,7 @@ def reset() -> Action:
     async def action(request: Request, proceed: Proceed) -> Response:
         raise DisconnectError
 
-    return _Named("reset", action)
+    return Named("reset", action)
 
 
 def close() -> Action:
@@ -102,7 +124,7 @@ def close() -> Action:
     async def action(request: Request, proceed: Proceed) -> Response:
         raise DisconnectError(reset=False)
 
-    return _Named("close", action)
+    return Named("close", action)
 
 
 def cut(*, after: int = 0, reset: bool = False) -> Action:
@@ -119,7 +141,7 @@ def stall(seconds: float, *, after: int | None = None) -> Action:
         await asyncio.sleep(seconds)
         return await proceed()
 
-    return _Named("stall", action)
+    return Named("stall", action)
 
 
 def drip(*, size: int = 1, pause: float = 0.05) -> Action:
@@ -152,11 +174,48 @@ def chunked() -> Action:
     return _delivered("chunked", chunked=True)
 
 
+def without_length() -> Action:
+    """Answer without a Content-Length: for HEAD the size is unknown, for GET the body ends with the connection."""
+    return _delivered("without length", until_close=True)
+
+
+def raw(data: bytes) -> Action:
+    """Send these bytes in the place of an answer, then close: what no HTTP server would send."""
+
+    async def action(request: Request, proceed: Proceed) -> Response:
+        async for _ in request.body.pieces():
+            pass
+        return respond(0).deliver(raw=data)
+
+    return Named("raw", action)
+
+
+def first(function: Callable[[], object]) -> Action:
+    """Call a function before the request is handled: move a tag, forget the upload sessions, end the tokens."""
+
+    async def action(request: Request, proceed: Proceed) -> Response:
+        function()
+        return await proceed()
+
+    return Named("first", action)
+
+
+def afterwards(function: Callable[[], object]) -> Action:
+    """Call a function when the request has been handled and before it is answered."""
+
+    async def action(request: Request, proceed: Proceed) -> Response:
+        response = await proceed()
+        function()
+        return response
+
+    return Named("afterwards", action)
+
+
 def _delivered(name: str, **changes: object) -> Action:
     async def action(request: Request, proceed: Proceed) -> Response:
         return (await proceed()).deliver(**changes)
 
-    return _Named(name, action)
+    return Named(name, action)
 
 
 def redirect(to: str | Callable[[Request], str], status: int = 307) -> Action:
@@ -165,7 +224,7 @@ def redirect(to: str | Callable[[Request], str], status: int = 307) -> Action:
     async def action(request: Request, proceed: Proceed) -> Response:
         return respond(status, headers=[("Location", to if isinstance(to, str) else to(request))])
 
-    return _Named("redirect", action)
+    return Named("redirect", action)
 
 
 def redirect_in_a_circle() -> Action:
@@ -183,7 +242,7 @@ def headers(changes: Mapping[str, str | None]) -> Action:
             response.headers.set(name, value)
         return response
 
-    return _Named(f"headers {sorted(changes)}", action)
+    return Named(f"headers {sorted(changes)}", action)
 
 
 def encode_gzip(*, always: bool = True) -> Action:
@@ -196,93 +255,7 @@ def encode_gzip(*, always: bool = True) -> Action:
             response.headers.set("Content-Encoding", "gzip")
         return response
 
-    return _Named("gzip", action)
-
-
-def edit_json(change: Callable[[Any], Any]) -> Action:
-    """Change the JSON document of an answer."""
-
-    async def action(request: Request, proceed: Proceed) -> Response:
-        response = await proceed()
-        if response.status == 200:
-            response.body = Bytes(json.dumps(change(json.loads(response.whole()))).encode())
-        return response
-
-    return _Named("edit JSON", action)
-
-
-def tags_null() -> Action:
-    """Answer a tag list whose `tags` is null."""
-    return edit_json(lambda body: {**body, "tags": None})
-
-
-def tags_missing() -> Action:
-    """Answer a tag list without `tags`."""
-    return edit_json(lambda body: {key: value for key, value in body.items() if key != "tags"})
-
-
-def tags_with(*entries: object) -> Action:
-    """Add entries to a tag list: null, "", a digest, as Nexus and Artifactory do."""
-    return edit_json(lambda body: {**body, "tags": [*entries, *body["tags"]]})
-
-
-def endless_tags(kind: str = "same") -> Action:
-    """
-    Page for ever: `same` (one next URL again and again), `fresh` (another URL each time, nothing new in it), `grow`
-    (a tag that never was before on every page).
-    """
-    if kind not in ("same", "fresh", "grow"):
-        raise ValueError(kind)
-    pages = 0
-
-    async def action(request: Request, proceed: Proceed) -> Response:
-        nonlocal pages
-        pages += 1
-        response = await proceed()
-        body = json.loads(response.whole())
-        if kind == "grow":
-            body["tags"] = [f"page-{pages}"]
-        mark = "again" if kind == "same" else f"page-{pages}"
-        response.body = Bytes(json.dumps(body).encode())
-        response.headers.set("Link", f'<{quote(request.path)}?n=10&last={mark}>; rel="next"')
-        return response
-
-    return _Named(f"endless tags ({kind})", action)
-
-
-def refuse_upload(status: int, *, after: int) -> Action:
-    """Read so many bytes of the request's body, then answer with the status and leave the rest unread."""
-
-    async def action(request: Request, proceed: Proceed) -> Response:
-        if request.body.length is not None and request.body.length <= after:
-            return await proceed()
-        await _read_some(request.body, after)
-        return problem(status, "SIZE_INVALID", f"no more than {after} bytes")
-
-    return _Named(f"refuse upload after {after}", action)
-
-
-def reset_upload(*, after: int, keep: bool = False) -> Action:
-    """Reset the connection when so many bytes of the body have come; with `keep`, the server stores those."""
-
-    async def action(request: Request, proceed: Proceed) -> Response:
-        if not keep:
-            await _read_some(request.body, after)
-            raise DisconnectError
-        request.body.pieces = _until(request.body, after)  # type: ignore[method-assign]
-        return await proceed()
-
-    return _Named(f"reset upload after {after}", action)
-
-
-def stall_upload(seconds: float, *, after: int) -> Action:
-    """Stop reading the request's body for a time when so many bytes have come."""
-
-    async def action(request: Request, proceed: Proceed) -> Response:
-        request.body.pieces = _paused(request.body, after, seconds)  # type: ignore[method-assign]
-        return await proceed()
-
-    return _Named(f"stall upload after {after}", action)
+    return Named("gzip", action)
 
 
 def chain(*actions: Action) -> Action:
@@ -293,7 +266,7 @@ def chain(*actions: Action) -> Action:
             proceed = _bind(inner, request, proceed)
         return await proceed()
 
-    return _Named(" + ".join(map(repr, actions)), action)
+    return Named(" + ".join(map(repr, actions)), action)
 
 
 def in_turn(actions: Iterable[Action | None]) -> Action:
@@ -304,7 +277,7 @@ def in_turn(actions: Iterable[Action | None]) -> Action:
         chosen = next(rest, None)
         return await (proceed() if chosen is None else chosen(request, proceed))
 
-    return _Named("in turn", action)
+    return Named("in turn", action)
 
 
 def _bind(action: Action, request: Request, proceed: Proceed) -> Proceed:
@@ -312,44 +285,3 @@ def _bind(action: Action, request: Request, proceed: Proceed) -> Proceed:
         return await action(request, proceed)
 
     return call
-
-
-async def _read_some(body: Body, size: int) -> None:
-    if size > 0:
-        async for _ in body.pieces():
-            if body.received >= size:
-                return
-
-
-def _until(body: Body, size: int) -> Callable[[], AsyncIterator[bytes]]:
-    original = body.pieces
-
-    async def pieces() -> AsyncIterator[bytes]:
-        left = size
-        async for piece in original():
-            yield piece[:left]
-            left -= len(piece)
-            if left <= 0:
-                raise DisconnectError
-
-    return pieces
-
-
-def _paused(body: Body, size: int, seconds: float) -> Callable[[], AsyncIterator[bytes]]:
-    original = body.pieces
-
-    async def pieces() -> AsyncIterator[bytes]:
-        paused = False
-        async for piece in original():
-            yield piece
-            if not paused and body.received >= size:
-                paused = True
-                await asyncio.sleep(seconds)
-
-    return pieces
-
-
-def _now() -> float:
-    import time
-
-    return time.time()

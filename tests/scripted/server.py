@@ -92,6 +92,9 @@ class Server:
                 _reset(writer)
         except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client has gone
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError, TimeoutError, OSError):
@@ -112,6 +115,11 @@ class Server:
             keep = await self._settle(request)
             if response.delivery.lose:
                 raise DisconnectError
+            if response.delivery.raw is not None:
+                writer.write(response.delivery.raw)
+                await writer.drain()
+                return False
+            keep = keep and not response.delivery.until_close
             await self._send(writer, request, response, recorded, close=not keep)
             if not keep and not request.body.finished:
                 await _linger(reader, writer)
@@ -168,7 +176,7 @@ class Server:
         headers = response.headers.copy()
         if response.delivery.chunked:
             headers.set("Transfer-Encoding", "chunked")
-        elif response.status not in (204, 304) and "content-length" not in headers:
+        elif not (response.status in (204, 304) or response.delivery.until_close or "content-length" in headers):
             headers.set("Content-Length", str(response.length + response.delivery.claim))
         if close:
             headers.set("Connection", "close")

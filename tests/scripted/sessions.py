@@ -35,7 +35,8 @@ class Session:
         self._memory: bytearray | None = bytearray()
         self._file: Any = None
         self._hashers = {algorithm: HASHES[algorithm]()}
-        self._issued: list[str] = []
+        self._issued: list[tuple[str, int]] = []
+        """Queries of Locations, each with the offset it was issued at."""
         self.busy = False
         """Whether a request writes to it at this moment."""
 
@@ -104,7 +105,7 @@ class Session:
         if behaviour.location_outside:
             path = f"/artifacts-uploads/namespaces/{'x' * 3000}/{self.id}"
         query = self._query()
-        self._issued.append(query)
+        self._issued.append((query, self.offset))
         tail = f"?{query}" if query else ""
         if behaviour.location == "path":
             return path + tail
@@ -129,7 +130,8 @@ class Session:
 
     def knows(self, request: Request) -> bool:
         """Tell whether the request came by a Location that was issued for this session."""
-        issued = self._issued[-1:] if self._behaviour.location_latest_only else self._issued
+        every = not self._behaviour.location_latest_only
+        issued = [query for query, offset in self._issued if every or offset == self.offset]
         if self._behaviour.location_query == "none":
             return True
         if self._behaviour.location_query == "exact":

@@ -123,7 +123,7 @@ class Body:
             self._chunk_left -= len(piece)
             if self._chunk_left == 0:
                 await self._reader.readexactly(2)
-        except asyncio.IncompleteReadError as error:
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
             raise DisconnectError(reset=False) from error
         return piece
 
@@ -200,6 +200,10 @@ class Delivery:
     """Close the connection after the response without having said so."""
     lose: bool = False
     """Do everything but send the response: reset instead."""
+    until_close: bool = False
+    """Send no Content-Length: the body (if any) ends with the connection."""
+    raw: bytes | None = None
+    """Send these bytes instead of the response, then close."""
 
 
 @dataclass(slots=True)
