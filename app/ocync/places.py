@@ -11,14 +11,11 @@ from contextlib import AsyncExitStack
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
-import httpx
-
 from ocync.auth.authorizer import Authorizer
 from ocync.auth.select import source_for
 from ocync.errors import ConfigError
 from ocync.http.pool import Pool
 from ocync.http.proxy import ProxyRules
-from ocync.http.transport import PoolTransport
 from ocync.http.trust import context
 from ocync.layout.repository import LayoutRepository
 from ocync.registry.client import RegistryClient
@@ -96,7 +93,6 @@ class ConfiguredPlaces:
         if config.registry is None:
             raise ConfigError(f"registry {config.name} is a folder and has no API")
         pool = self._pool(config.tls)
-        http = httpx.AsyncClient(transport=PoolTransport(pool), trust_env=False, follow_redirects=False)
         client = RegistryClient(
             registry=config.registry,
             pool=pool,
@@ -109,7 +105,6 @@ class ConfiguredPlaces:
             Authorizer(
                 registry=config.registry,
                 source=source_for(config, self._environ),
-                http=http,
                 send=client.send_to_token_service,
             )
         )

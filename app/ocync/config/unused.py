@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from ocync.config.section import Section
 
 _GLOBAL = ("cache_dir", "cache_ttl", "staging_size_limit")
-_REGISTRY = ("head_first", "aws_profile")
+# head_first is not among them: targets are always asked before a manifest is fetched.
+_REGISTRY = ("aws_profile",)
 _ARTIFACTS = ("enabled", "include", "exclude", "require_artifacts")
 
 

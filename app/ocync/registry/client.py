@@ -241,10 +241,11 @@ class RegistryClient:
 
     async def _converse(self, call: _Call, url: str) -> Response:
         renewed: str | None = None
+        elsewhere: str | None = None
         renewals, redirects = set[int](), 0
         while True:
             at_home = Origin(*links.origin(url)) == self._home
-            used = renewed if at_home else None
+            used = renewed if at_home else elsewhere
             if at_home and used is None and self._authorizer is not None:
                 used = await self._authorizer.header(call.scopes)
             response = await self._send(call, url, used)
@@ -257,9 +258,15 @@ class RegistryClient:
                         if not call.is_replayable:
                             raise self._sent_in_vain(call.what)
                         continue
+                if response.status == 401 and not at_home and elsewhere is None and self._authorizer is not None:
+                    # Front ends such as registry.k8s.io lead to hosts that want tokens of their own.
+                    elsewhere = await self._authorizer.elsewhere(httpx.Headers(response.headers.items()), url)
+                    if elsewhere is not None:
+                        response.close()
+                        continue
                 if response.status in _REDIRECTS and call.method in ("GET", "HEAD"):
                     response.close()
-                    redirects += 1
+                    redirects, elsewhere = redirects + 1, None
                     if redirects > MAX_REDIRECTS:
                         raise ProtocolError(f"can't {call.what}: {self.host} redirects in a circle", host=self.host)
                     url = links.resolve(response.headers.get("location"), url, what=call.what, host=self.host)

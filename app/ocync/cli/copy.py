@@ -1,0 +1,63 @@
+"""`ocync copy`: one image, by the same way as all others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ocync.cli import passes
+from ocync.cli.named import configuration, reference, registry_of, settings
+from ocync.config.model import MappingConfig
+from ocync.errors import ConfigError
+from ocync.plan.model import Candidate, TargetState
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from ocync.config.model import Config
+    from ocync.oci.reference import Reference
+    from ocync.plan.discover import Places
+
+
+def copy(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Copy one image; returns the exit code of the pass."""
+    with passes.logging_as_asked(options, environ) as redactor:
+        config = configuration(options, environ)
+        if config is not None:
+            passes.introduce(config, redactor)
+        return passes.once(_job(options, config), options, environ)
+
+
+def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
+    source, destination = reference(options.source), reference(options.destination)
+    if destination.digest is not None:
+        raise ConfigError(
+            f"{options.destination}: a destination is named by a tag", hint="its digest is that of the source"
+        )
+    mapping = MappingConfig(
+        name=source.repository,
+        source=registry_of(source, config),
+        source_repository=source.repository,
+        targets=((registry_of(destination, config), destination.repository),),
+    )
+    if _image(source) == _image(destination) and destination.tag in (None, source.tag):
+        raise ConfigError(f"{options.source} can't be copied onto itself")
+
+    def work(places: Places) -> list[Candidate]:
+        registry, repository = mapping.targets[0]
+        return [
+            Candidate(
+                mapping=mapping,
+                tag=source.reference,
+                source=places.source(mapping.source, mapping.source_repository),
+                targets=(TargetState(repository=places.target(registry, repository)),),
+                target_tag=destination.tag or source.tag,
+            )
+        ]
+
+    return passes.Job(settings=settings(config), work=work)
+
+
+def _image(name: Reference) -> Reference:
+    return replace(name, tag=None, digest=None)

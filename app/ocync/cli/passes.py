@@ -1,0 +1,97 @@
+"""What `sync`, `copy` and `watch` have in common: a pass with its log, its progress, its signals and its results."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ocync.cli import delivery
+from ocync.config.secrets import secrets_of
+from ocync.interrupt import Stop, stopped_by_signals
+from ocync.log import configured, level_of
+from ocync.redaction import Redactor
+from ocync.report.progress import progress
+from ocync.run import PassOptions, run_pass
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from ocync.config.model import Config, GlobalSettings, MappingConfig, MetricsConfig
+    from ocync.plan.discover import Places, Resolved
+    from ocync.plan.model import Candidate
+    from ocync.report.summary import RunReport
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a pass is to do, and where its results go besides the terminal."""
+
+    settings: GlobalSettings
+    work: Callable[[Places], Sequence[MappingConfig | Candidate]]
+    metrics: MetricsConfig | None = None
+
+
+def job_of(config: Config) -> Job:
+    """Return the job of a whole configuration."""
+    return Job(settings=config.settings, work=lambda _places: config.mappings, metrics=config.metrics)
+
+
+@contextmanager
+def logging_as_asked(options: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Redactor]:
+    """Log as the command line says while the context lasts; gives what keeps secrets out of it."""
+    redactor = Redactor()
+    level = level_of(options.verbose, options.quiet, environ)
+    with configured(level=level, form=options.log_format, redactor=redactor, environ=environ):
+        yield redactor
+
+
+def introduce(config: Config, redactor: Redactor) -> None:
+    """Make a configuration's secrets known to the log, and say once what is odd about it."""
+    for secret, username in secrets_of(config):
+        redactor.add(secret, username=username)
+    for warning in config.warnings:
+        log.warning("%s", warning)
+    if config.unused:
+        log.info("accepted, and without effect in this version: %s", ", ".join(config.unused))
+
+
+def once(job: Job, options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Make one pass, deliver its results and return its exit code."""
+    return asyncio.run(_once(job, options, environ))
+
+
+async def _once(job: Job, options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    stop = Stop(grace=options.grace_period)
+    with stopped_by_signals(stop):
+        report = await perform(job, options, environ, stop)
+        await delivery.deliver(report, job.metrics, options, environ)
+    return report.exit_code
+
+
+async def perform(
+    job: Job, options: argparse.Namespace, environ: Mapping[str, str], stop: Stop
+) -> RunReport:
+    """Make one pass, showing its progress; a dry run shows how tags were selected."""
+    dry_run = getattr(options, "dry_run", False)
+    shown = dry_run and not options.json and not options.quiet
+
+    def resolved(mapping: Resolved) -> None:
+        if shown:
+            sys.stdout.writelines(f"{line}\n" for line in delivery.selection(mapping, verbose=options.verbose > 0))
+
+    with progress(quiet=options.quiet, environ=environ) as sink:
+        return await run_pass(
+            job.settings,
+            job.work,
+            environ=environ,
+            stop=stop,
+            sink=sink,
+            options=PassOptions(dry_run=dry_run, resolved=resolved),
+        )
