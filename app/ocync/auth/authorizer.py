@@ -1,0 +1,277 @@
+"""From the scopes of a request to its Authorization header, and what to do when a registry refuses it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+import httpx
+
+from ocync.auth import challenge as challenges
+from ocync.auth import scope as scopes_of
+from ocync.auth import sending, token, ways
+from ocync.auth.cache import Held, Key, TokenCache
+from ocync.auth.credential import Anonymous, StaticToken
+from ocync.auth.excerpt import excerpt
+from ocync.auth.flights import Flights
+from ocync.auth.learned import Challenges, Learned
+from ocync.auth.token import Exchangeable
+from ocync.auth.ways import AsIs, Exchange
+from ocync.errors import AuthError
+from ocync.oci.reference import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocync.auth.challenge import Challenge
+    from ocync.auth.credential import Credential, CredentialSource
+    from ocync.auth.scope import Scope
+    from ocync.auth.token import Send, TokenService
+    from ocync.auth.ways import Way
+
+log = logging.getLogger(__name__)
+
+_FRESH = 10.0
+"""Seconds. A token that was fetched for one request, no longer ago, was not refused for its age."""
+
+
+class Authorizer:
+    """
+    Makes the credentials of the requests to one registry.
+
+    A caller asks for a `header` before each request, also in the middle of an upload, since tokens end; it sends
+    that header to the registry's own origin only, and comes back with `rejected` after a 401 and with `forbidden`
+    after a 403, once each. All methods raise errors of `ocync.errors`.
+
+    `send` sends requests to `/v2/` and to token services, with the caller's retries; without it `http` does, with
+    none. Neither follows redirects or adds credentials or cookies.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        source: CredentialSource,
+        http: httpx.AsyncClient | None = None,
+        send: Send | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._source = source
+        if send is None and http is None:
+            raise TypeError("an Authorizer needs something to send with")
+        self._send = send or sending.once(cast(httpx.AsyncClient, http), host=registry.host)
+        self._clock = clock
+        self._tokens = TokenCache(clock)
+        self._challenges = Challenges()
+        self._pinging = Flights[str, None]()
+        self._pinged = False
+        self._exchange_static: bool | None = None
+        """How a StaticToken is shown, once the registry has refused the way that was tried first."""
+
+    def __repr__(self) -> str:
+        return f"<Authorizer of {self._registry.host}: {self._challenges!r}, {self._tokens!r}>"
+
+    async def credential(self, scopes: frozenset[Scope] = frozenset()) -> Credential:
+        """Return what is shown to the registry for these scopes: its kind and origin are fit to be told."""
+        return await self._source.credential(_repository(scopes))
+
+    async def header(self, scopes: frozenset[Scope]) -> str | None:
+        """
+        Return the Authorization for a request with these scopes, or None for none.
+
+        The first call learns the registry's challenge with a request to `/v2/` that has no credentials.
+        """
+        learned = await self._known(scopes)
+        if learned is None:
+            return None
+        credential = await self.credential(scopes)
+        try:
+            return await self._answer(learned, credential, scopes)
+        except AuthError:
+            changed = await self._source.credential(_repository(scopes), refused=credential)
+            if changed == credential:
+                raise
+        return await self._answer(learned, changed, scopes)
+
+    async def rejected(
+        self, response_headers: httpx.Headers, url: str, scopes: frozenset[Scope], used: str | None
+    ) -> str | None:
+        """
+        Return other credentials after a 401 from `url` to a request that carried `used`; never None.
+
+        The user's credentials are read again, and the scopes of the answer's challenge are asked for together
+        with ours. Raises AuthError when there is nothing new to try.
+        """
+        answered = _chosen(response_headers)
+        # Old gcr.io answers a real request with 401 and no challenge: then that of /v2/ holds.
+        learned = (
+            self._challenges.learn(Learned(challenge=answered, url=url), scopes)
+            if answered
+            else await self._known(scopes)
+        )
+        if learned is None:
+            raise self._error("answered 401 and does not say how to authenticate")
+        old = await self.credential(scopes)
+        if used is not None and (renewed := self._renewed(old, scopes, used)) is not None:
+            return renewed
+        new = await self._source.credential(_repository(scopes), refused=old)
+        header = await self._answer(learned, new, scopes, refused=used)
+        if header is None:
+            raise self._refusal(new, answered)
+        return header
+
+    async def forbidden(self, scopes: frozenset[Scope], used: str | None) -> str | None:
+        """
+        Return other credentials after a 403 to a request that carried `used`; None when there are none.
+
+        A token that was not fetched for this very request is replaced by one for exactly these scopes, unless it
+        had been fetched after a 403 itself. A request that carried nothing, since the registry never asked for
+        credentials, gets those that the user has given.
+        """
+        credential = await self.credential(scopes)
+        learned = self._challenges.of(scopes)
+        if used is None or learned is None:
+            return ways.unasked(credential) if used is None and learned is None else None
+        held = self._tokens.held(self._key(credential, scopes))
+        if held is None or not isinstance(credential, Exchangeable):
+            return None
+        if held.token.header != used:
+            return held.give()
+        if held.after_403 or self._is_fresh(held):
+            return None
+        return await self._renew(learned, credential, scopes, used, after_403=True)
+
+    async def elsewhere(self, response_headers: httpx.Headers, url: str) -> str | None:
+        """
+        Return the Authorization for a host that a redirect led to and that answered 401 from `url`.
+
+        It is an anonymous token for the scopes that this host's challenge names, or None: it never has to do with
+        this registry's credentials or scopes (registry.k8s.io and lscr.io lead to hosts that want one).
+        """
+        answered = _chosen(response_headers)
+        if answered is None or answered.scheme != "bearer":
+            return None
+        learned, parts = Learned(challenge=answered, url=url), urlsplit(url)
+        service = learned.service(Registry(parts.netloc, parts.scheme))
+        nobody = Anonymous(origin=f"a redirect from {self._registry.host}")
+        key = Key(host=parts.netloc, credential=nobody, scopes=learned.scopes)
+        return await self._tokens.get(key, lambda: self._fetch(service, nobody, learned.scopes))
+
+    async def _known(self, scopes: frozenset[Scope]) -> Learned | None:
+        if not self._pinged:
+            await self._pinging.run("", self._ping)
+        return self._challenges.of(scopes)
+
+    async def _ping(self) -> None:
+        """Learn what `/v2/` says; 200 needs no credentials, and the rest is left to the real request's error."""
+        url = f"{self._registry.api}/v2/"
+        response = await self._send(httpx.Request("GET", url, headers=token.HEADERS))
+        self._pinged = True
+        answered = _chosen(response.headers) if response.status_code == 401 else None
+        if answered is not None and self._challenges.home is None:
+            self._challenges.home = Learned(challenge=answered, url=url)
+        log.debug("%s answered %s to /v2/: %r", self._registry.host, response.status_code, self._challenges)
+
+    async def _answer(
+        self, learned: Learned, credential: Credential, scopes: frozenset[Scope], *, refused: str | None = None
+    ) -> str | None:
+        """
+        Return a header other than the one that was refused; None when there is none.
+
+        Ways to answer are tried in their order. Raises the AuthError of the last one that failed.
+        """
+        failed: AuthError | None = None
+        for way in self._ways(learned, credential):
+            try:
+                header = await self._go(way, learned, scopes, refused)
+            except AuthError as error:
+                log.debug("%s", error.message)
+                failed = error
+                continue
+            if header is not None:
+                if refused is not None and isinstance(credential, StaticToken):
+                    self._exchange_static = isinstance(way, Exchange)
+                return header
+        if failed is not None:
+            raise failed
+        return None
+
+    def _ways(self, learned: Learned, credential: Credential) -> tuple[Way, ...]:
+        return ways.to_answer(
+            credential, basic=learned.is_basic, exchange_static=self._exchange_static, host=self._registry.host
+        )
+
+    async def _go(self, way: Way, learned: Learned, scopes: frozenset[Scope], refused: str | None) -> str | None:
+        if isinstance(way, AsIs):
+            return way.header if way.header != refused else None
+        if refused is None:
+            service = learned.service(self._registry)
+            asked = self._challenges.asked(scopes)
+            key = self._key(way.credential, scopes)
+            return await self._tokens.get(key, lambda: self._fetch(service, way.credential, asked))
+        held = self._tokens.held(self._key(way.credential, scopes))
+        asked = self._challenges.asked(scopes)
+        if held is not None and held.token.header == refused and held.asked == asked and self._is_fresh(held):
+            return None
+        return await self._renew(learned, way.credential, scopes, refused)
+
+    async def _renew(
+        self,
+        learned: Learned,
+        credential: Exchangeable,
+        scopes: frozenset[Scope],
+        refused: str,
+        *,
+        after_403: bool = False,
+    ) -> str:
+        service, asked = learned.service(self._registry), self._challenges.asked(scopes)
+        return await self._tokens.renew(
+            self._key(credential, scopes),
+            refused,
+            lambda: self._fetch(service, credential, asked, after_403=after_403),
+        )
+
+    async def _fetch(
+        self, service: TokenService, credential: Exchangeable, asked: frozenset[Scope], *, after_403: bool = False
+    ) -> Held:
+        given = await token.fetch(self._send, service, asked, credential, clock=self._clock)
+        return Held(token=given, asked=asked, after_403=after_403)
+
+    def _renewed(self, credential: Credential, scopes: frozenset[Scope], used: str) -> str | None:
+        """Return the token that another task has fetched since `used` was given out, if there is one."""
+        held = self._tokens.held(self._key(credential, scopes))
+        return held.give() if held is not None and held.token.header != used else None
+
+    def _is_fresh(self, held: Held) -> bool:
+        return held.uses <= 1 and self._clock() - held.token.received < _FRESH
+
+    def _key(self, credential: Credential, scopes: frozenset[Scope]) -> Key:
+        return Key(host=self._registry.host, credential=credential, scopes=scopes)
+
+    def _error(self, what: str, *, hint: str | None = None) -> AuthError:
+        return AuthError(f"{self._registry.host} {what}", host=self._registry.host, status=401, hint=hint)
+
+    def _refusal(self, credential: Credential, answered: Challenge | None) -> AuthError:
+        said = ""
+        if answered is not None and (error := answered.get("error")):
+            said = f" ({excerpt(': '.join(filter(None, (error, answered.get('error_description')))))})"
+        if isinstance(credential, Anonymous):
+            return self._error(
+                f"wants credentials{said} and there are none: {credential.origin}", hint=credential.hint or None
+            )
+        return self._error(
+            f"refuses the {credential.kind} from {credential.origin}{said}",
+            hint="check them, and that they are allowed to use this repository",
+        )
+
+
+def _chosen(headers: httpx.Headers) -> Challenge | None:
+    return challenges.choose(challenges.parse(headers.get_list("www-authenticate")))
+
+
+def _repository(scopes: frozenset[Scope]) -> str:
+    """Return the repository whose credential counts: the one that is written to, where there are several."""
+    return next((s.repository for s in scopes_of.ordered(scopes) if s.kind == "repository"), "")
