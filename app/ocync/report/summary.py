@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ocync.errors import ErrorKind, ExitCode
-from ocync.transfer.result import BlobStats, Status
+from ocync.transfer.result import BlobStats, Failure, Reason, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from ocync.errors import OcyncError
     from ocync.transfer.result import ImageResult
 
 
@@ -32,23 +34,71 @@ class RunReport:
     """Requests by host and class of the answer: `2xx`, `3xx`, `4xx`, `5xx`, `none` for no answer."""
     retries: int = 0
     mappings: int = 0
+    failure: Failure | None = None
+    """Why there was no pass at all: the configuration could not be read, or could not be used."""
+    discovery_cache_hits: int = 0
+    """Images that a cache of earlier passes answered for."""
+    discovery_head_failures: int = 0
+    """Sources that refused HEAD and had to be asked by GET."""
+    discovery_target_stale: int = 0
+    """Images that a cache held for synced and whose target had another digest."""
+
+    @classmethod
+    def of_failure(cls, error: OcyncError, *, run_id: str, started_at: datetime, duration: float) -> RunReport:
+        """Return the report of a pass that could not even begin."""
+        failure = Failure(kind=error.kind, message=error.message, hint=error.hint, retryable=error.retryable)
+        return cls(run_id=run_id, started_at=started_at, duration=duration, images=(), failure=failure)
 
     @property
     def exit_code(self) -> ExitCode:
         """
         Return the exit code of the pass.
 
-        5 when it was interrupted before it was complete; else 0 when nothing failed; else 4 when all failures
-        are about authentication; else 2 when everything failed; else 1.
+        Without a pass 3 or 4, by what went wrong, or 2; 5 when it was interrupted before it was complete; else 0
+        when nothing failed; else 4 when all failures are about authentication; else 2 when everything failed;
+        else 1.
         """
+        if self.failure is not None:
+            without_pass = {ErrorKind.CONFIG: ExitCode.CONFIG, ErrorKind.AUTH: ExitCode.AUTH}
+            return without_pass.get(self.failure.kind, ExitCode.FAILED)
         if self.interrupted:
             return ExitCode.INTERRUPTED
-        failures = [image for image in self.images if image.status is Status.FAILED]
+        failures = self.failures
         if not failures:
             return ExitCode.OK
         if all(image.error is not None and image.error.kind is ErrorKind.AUTH for image in failures):
             return ExitCode.AUTH
         return ExitCode.FAILED if len(failures) == len(self.images) else ExitCode.PARTIAL
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether everything is at its targets now; a dry run has brought nothing there."""
+        return self.exit_code is ExitCode.OK and not self.dry_run
+
+    @property
+    def ended_at(self) -> datetime:
+        """When the pass ended, in UTC."""
+        return self.started_at + timedelta(seconds=self.duration)
+
+    @property
+    def failures(self) -> tuple[ImageResult, ...]:
+        """The images that failed."""
+        return tuple(image for image in self.images if image.status is Status.FAILED)
+
+    @property
+    def images_compared(self) -> int:
+        """
+        How many images were looked up at their sources or targets, or would have been but for an error.
+
+        Not among them: immutable tags, which nobody asks about; mappings that could not be resolved; and what an
+        interruption left over.
+        """
+        return sum(
+            image.reason is not Reason.IMMUTABLE_TAG
+            and _names_image(image.source)
+            and (image.error is None or image.error.kind is not ErrorKind.INTERRUPTED)
+            for image in self.images
+        )
 
     def count(self, status: Status) -> int:
         """Return how many images have the status."""
@@ -71,3 +121,8 @@ class RunReport:
         for image in self.images:
             counter[image.target_place] += image.bytes_transferred
         return counter
+
+
+def _names_image(name: str) -> bool:
+    """Tell an image (`host/repository:tag`, `…@digest`) from a repository."""
+    return "@" in name or ":" in name.removeprefix("oci:").rpartition("/")[2]

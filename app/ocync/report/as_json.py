@@ -1,0 +1,97 @@
+"""The report as JSON; `schema.json` beside this file describes it for its readers."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from ocync.transfer.result import Status
+
+if TYPE_CHECKING:
+    from ocync.report.summary import RunReport
+    from ocync.transfer.result import Failure, ImageResult
+
+SCHEMA_VERSION = 1
+
+
+def render(report: RunReport) -> dict[str, Any]:
+    """Return the document of a report: an instance of `schema()`."""
+    document: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": report.run_id,
+        "started_at": report.started_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "duration_seconds": round(report.duration, 3),
+        "exit_code": int(report.exit_code),
+        "dry_run": report.dry_run,
+        "images": [_image(image) for image in report.images],
+        "stats": _stats(report),
+    }
+    if report.failure is not None:
+        # Without a pass there is no image that could carry the error.
+        document["error"] = _error(report.failure)
+    return document
+
+
+def dump(report: RunReport, *, one_line: bool = False) -> str:
+    """Return the document as text that ends with a line end; all ASCII, so nothing in it can act on a terminal."""
+    return json.dumps(render(report), indent=None if one_line else 2) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the document."""
+    text = resources.files("ocync.report").joinpath("schema.json").read_text(encoding="utf-8")
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+def _image(image: ImageResult) -> dict[str, Any]:
+    artifacts = image.artifacts
+    return {
+        "mapping": image.mapping,
+        "source": image.source,
+        "target": image.target,
+        "status": image.status.value,
+        "reason": image.reason.value if image.reason else None,
+        "digest": image.digest,
+        "previous_digest": image.previous_digest,
+        "bytes_transferred": image.bytes_transferred,
+        "blob_stats": {
+            "transferred": image.blobs.transferred,
+            "skipped": image.blobs.skipped,
+            "mounted": image.blobs.mounted,
+        },
+        "artifacts": {
+            "source": artifacts.source,
+            "target": artifacts.target,
+            "transferred": artifacts.transferred,
+        }
+        if artifacts
+        else None,
+        "duration_seconds": round(image.duration, 3),
+        "error": _error(image.error) if image.error else None,
+    }
+
+
+def _error(failure: Failure) -> dict[str, str]:
+    message = f"{failure.message}; {failure.hint}" if failure.hint else failure.message
+    return {"kind": failure.kind.value, "message": message}
+
+
+def _stats(report: RunReport) -> dict[str, Any]:
+    blobs = report.blobs
+    return {
+        "images_synced": report.count(Status.SYNCED),
+        "images_skipped": report.count(Status.SKIPPED),
+        "images_failed": report.count(Status.FAILED),
+        "blobs_transferred": blobs.transferred,
+        "blobs_skipped": blobs.skipped,
+        "blobs_mounted": blobs.mounted,
+        "bytes_transferred": report.bytes_transferred,
+        "requests": {host: sum(classes.values()) for host, classes in sorted(report.requests.items())},
+        "discovery_cache_hits": report.discovery_cache_hits,
+        "discovery_cache_misses": max(report.images_compared - report.discovery_cache_hits, 0),
+        "discovery_head_failures": report.discovery_head_failures,
+        "discovery_target_stale": report.discovery_target_stale,
+    }

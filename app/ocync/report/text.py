@@ -1,0 +1,204 @@
+"""
+The report for a person: what moved, what failed and what to do about it, in ten seconds.
+
+Lists are cut to what can be read at a glance; names and messages of others are shown without control characters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ocync.errors import ErrorKind
+from ocync.printable import printable
+from ocync.report.causes import cause_of
+from ocync.report.figures import counted, rate, short, size, span
+from ocync.transfer.result import Reason, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import TextIO
+
+    from ocync.report.summary import RunReport
+    from ocync.transfer.result import ImageResult
+
+_MESSAGE = 500
+"""Characters of a message that are shown at most."""
+_COLUMN = 72
+"""Characters of a name that others are aligned with; a longer one stands out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much is listed: images that moved, errors of one kind, images of one error."""
+
+    moved: int = 20
+    errors: int = 5
+    names: int = 3
+
+
+def wants_color(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Tell whether colours are fit for the stream (no-color.org)."""
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def render(report: RunReport, *, color: bool = False, limits: Limits | None = None) -> str:
+    """Return the report as lines, the last with a line end; without `color` there is nothing but text in it."""
+    return "\n".join(_lines(report, _Paint(color), limits or Limits())) + "\n"
+
+
+class _Paint:
+    """Colours, or none."""
+
+    def __init__(self, on: bool) -> None:
+        self._on = on
+
+    def good(self, text: str) -> str:
+        return self._in("32;1", text)
+
+    def warning(self, text: str) -> str:
+        return self._in("33;1", text)
+
+    def bad(self, text: str) -> str:
+        return self._in("31;1", text)
+
+    def title(self, text: str) -> str:
+        return self._in("1", text)
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self._on else text
+
+
+def _lines(report: RunReport, paint: _Paint, limits: Limits) -> Iterator[str]:
+    if report.interrupted:
+        left = f"{_left_over(report):,} of {counted(len(report.images), 'image')} not done"
+        yield paint.warning(f"Interrupted ({printable(report.interrupted)}): {left}")
+    if report.failure is not None:
+        yield paint.bad(f"No image was looked at: {_shown(report.failure.message)}")
+        yield f"  to do: {_shown(report.failure.hint or cause_of(report.failure.kind).remedy)}"
+        return
+    yield _verdict(report, paint)
+    moved = [image for image in report.images if image.status is Status.SYNCED]
+    if moved:
+        yield ""
+        yield paint.title("Would copy" if report.dry_run else "Copied")
+        yield from _moved(moved, limits.moved, dry_run=report.dry_run)
+    if report.failures:
+        yield ""
+        yield from _failures(report.failures, paint, limits)
+    yield ""
+    yield from _totals(report)
+
+
+def _verdict(report: RunReport, paint: _Paint) -> str:
+    if not report.images:
+        mappings = counted(report.mappings, "mapping")
+        return paint.warning(f"Nothing to do: {mappings} selected no image; check the tag rules")
+    synced, failed = report.count(Status.SYNCED), report.count(Status.FAILED) - _left_over(report)
+    images = counted(len(report.images), "image")
+    if report.dry_run:
+        text = f"Dry run, nothing was written: would copy {synced:,} of {images}; {_unchanged(report)}"
+        return paint.warning(f"{text}, {failed:,} failed") if failed else paint.good(text)
+    done = f"{synced:,} copied, {_unchanged(report)}"
+    if failed:
+        text = f"{failed:,} of {images} failed; {done}"
+        return paint.bad(text) if failed == len(report.images) else paint.warning(text)
+    return f"None failed; {done}" if report.failures else paint.good(f"Up to date: {images}; {done}")
+
+
+def _left_over(report: RunReport) -> int:
+    return sum(_kind(image) is ErrorKind.INTERRUPTED for image in report.failures)
+
+
+def _unchanged(report: RunReport) -> str:
+    immutable = sum(image.reason is Reason.IMMUTABLE_TAG for image in report.images)
+    aside = f" ({immutable:,} by immutable_tags)" if immutable else ""
+    return f"{report.count(Status.SKIPPED):,} unchanged{aside}"
+
+
+def _moved(images: Sequence[ImageResult], limit: int, *, dry_run: bool) -> Iterator[str]:
+    ordered = sorted(images, key=lambda image: image.target)[:limit]
+    names = [printable(image.target) for image in ordered]
+    width = max((len(name) for name in names if len(name) <= _COLUMN), default=0)
+    for name, image in zip(names, ordered, strict=True):
+        before = short(image.previous_digest) if image.previous_digest else "new"
+        after = short(image.digest) if image.digest else "unknown"
+        line = f"  {name:<{width}}  {before:>19} -> {after:<19}"
+        if not dry_run:
+            line += f"  {size(image.bytes_transferred):>9}"
+        if image.artifacts is not None and image.artifacts.transferred:
+            line += f"  with {counted(image.artifacts.transferred, 'artifact')}"
+        yield line.rstrip()
+    if len(images) > limit:
+        yield f"  {_more(len(images) - limit)}"
+
+
+def _failures(failures: Sequence[ImageResult], paint: _Paint, limits: Limits) -> Iterator[str]:
+    kinds = Counter(_kind(image) for image in failures)
+    # What most suffer from comes first; what an interruption left over needs no one's attention, so it is the last.
+    for kind, count in sorted(kinds.items(), key=lambda item: (item[0] is ErrorKind.INTERRUPTED, -item[1])):
+        cause = cause_of(kind)
+        yield paint.title(f"Failed, {kind}: {counted(count, 'image')}, {cause.meaning}")
+        yield f"  to do: {cause.remedy}"
+        images = [image for image in failures if _kind(image) is kind]
+        yield from _errors(images, cause.remedy, limits)
+
+
+def _errors(images: Sequence[ImageResult], remedy: str, limits: Limits) -> Iterator[str]:
+    """Give each error of one kind once, with the images it befell and its own hint, if that says more."""
+    by_error: dict[tuple[str, str | None], list[ImageResult]] = defaultdict(list)
+    for image in images:
+        error = image.error
+        by_error[(error.message, error.hint) if error else ("no reason was given", None)].append(image)
+    told = {remedy, None}
+    by_size = sorted(by_error.items(), key=lambda item: -len(item[1]))
+    for (message, hint), befallen in by_size[: limits.errors]:
+        names = sorted(printable(image.target) for image in befallen)
+        rest = len(names) - limits.names
+        yield f"  {', '.join(names[: limits.names])}{f' and {rest:,} more' if rest > 0 else ''}"
+        yield f"    {_shown(message)}"
+        if hint not in told:
+            yield f"    to do: {_shown(hint or '')}"
+            told.add(hint)
+    left = sum(len(befallen) for _, befallen in by_size[limits.errors :])
+    if left:
+        yield f"  {_more(left)}"
+
+
+def _totals(report: RunReport) -> Iterator[str]:
+    took = span(report.duration)
+    if report.dry_run:
+        yield f"Looked at both sides in {took}"
+    else:
+        blobs, sent = report.blobs, report.bytes_transferred
+        speed = f", {rate(sent, report.duration)}" if sent else ""
+        yield (
+            f"{size(sent)} sent in {took}{speed}: {counted(blobs.transferred, 'blob')} sent, "
+            f"{blobs.mounted:,} mounted, {blobs.skipped:,} already there"
+        )
+    artifacts = [image.artifacts for image in report.images if image.artifacts is not None]
+    if artifacts:
+        yield (
+            f"Artifacts: {sum(each.source for each in artifacts):,} at sources, "
+            f"{sum(each.target for each in artifacts):,} at targets, "
+            f"{sum(each.transferred for each in artifacts):,} copied"
+        )
+    by_host = {host: sum(classes.values()) for host, classes in report.requests.items()}
+    if by_host:
+        hosts = ", ".join(f"{printable(host)} {count:,}" for host, count in sorted(by_host.items()))
+        retries = counted(report.retries, "retry", "retries")
+        yield f"{counted(sum(by_host.values()), 'request')} ({hosts}), {retries}"
+
+
+def _kind(failure: ImageResult) -> ErrorKind:
+    return failure.error.kind if failure.error is not None else ErrorKind.INTERNAL
+
+
+def _shown(message: str) -> str:
+    line = printable(message)
+    return line if len(line) <= _MESSAGE else line[: _MESSAGE - 3] + "..."
+
+
+def _more(count: int) -> str:
+    return f"and {count:,} more; --json lists all"

@@ -1,0 +1,80 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from ocync.errors import AuthError, ConfigError, ErrorKind, ExitCode, OcyncError, StorageError
+from ocync.report.summary import RunReport
+from ocync.transfer.result import BlobStats, ImageResult, Reason
+from reports import STARTED, copied, failed, report, unchanged
+
+NETWORK = ErrorKind.NETWORK
+
+
+@pytest.mark.parametrize(
+    ("images", "interrupted", "code"),
+    [
+        pytest.param((), None, 0, id="nothing selected"),
+        pytest.param((copied(), unchanged()), None, 0, id="all good"),
+        pytest.param((copied(), failed(kind=NETWORK)), None, 1, id="some failed"),
+        pytest.param((failed(kind=NETWORK), failed("x:1")), None, 2, id="all failed, one by authentication"),
+        pytest.param((copied(), failed(), failed("x:1")), None, 4, id="all failures are authentication"),
+        pytest.param((failed(),), None, 4, id="everything failed by authentication"),
+        pytest.param((copied(), failed(kind=ErrorKind.INTERRUPTED)), "signal SIGTERM", 5, id="interrupted"),
+        pytest.param((failed(),), "deadline of 60 s", 5, id="interrupted with other failures"),
+    ],
+)
+def test_the_exit_code_follows_from_the_images(
+    images: tuple[ImageResult, ...], interrupted: str | None, code: int
+) -> None:
+    assert report(*images, interrupted=interrupted).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("no such file"), ExitCode.CONFIG),
+        (AuthError("helper failed"), ExitCode.AUTH),
+        (StorageError("disk full"), ExitCode.FAILED),
+        (OcyncError("unexpected"), ExitCode.FAILED),
+    ],
+    ids=["config", "auth", "storage", "internal"],
+)
+def test_a_pass_that_could_not_begin_has_the_exit_code_of_its_error(error: OcyncError, code: ExitCode) -> None:
+    whole = RunReport.of_failure(error, run_id="1", started_at=STARTED, duration=0.1)
+    assert whole.exit_code is code
+    assert not whole.succeeded
+
+
+def test_success_is_everything_at_its_target_and_no_dry_run() -> None:
+    assert report(copied(), unchanged()).succeeded
+    assert not report(copied(), dry_run=True).succeeded
+    assert not report(copied(), failed()).succeeded
+
+
+def test_images_compared_are_those_somebody_was_asked_about() -> None:
+    asked = (
+        copied(),
+        unchanged(),
+        failed(kind=NETWORK),
+        copied(source="cgr.dev/a/b@sha256:" + "a" * 64),
+        copied(source="oci:./mirror/a:1"),
+    )
+    nobody_asked = (
+        unchanged("x:1", Reason.IMMUTABLE_TAG),
+        failed("y:1", kind=ErrorKind.INTERRUPTED),
+        copied(source="localhost:5000/a/mapping"),
+        copied(source="oci:./mirror/mapping"),
+    )
+    assert report(*asked, *nobody_asked).images_compared == len(asked)
+
+
+def test_blobs_and_bytes_are_summed_by_target_too() -> None:
+    whole = report(copied(), copied("x:1", target_place="other.example"), unchanged())
+    assert whole.bytes_transferred == 2 * 31_457_280
+    assert whole.blobs == BlobStats(transferred=6, skipped=2, mounted=4)
+    assert whole.bytes_by_target == {"ghcr.io": 31_457_280, "other.example": 31_457_280}
+
+
+def test_a_pass_ends_its_duration_after_its_start() -> None:
+    whole = report(started_at=datetime(2026, 1, 1, tzinfo=UTC), duration=90.5)
+    assert whole.ended_at == datetime(2026, 1, 1, 0, 1, 30, 500_000, tzinfo=UTC)
