@@ -105,6 +105,7 @@ class Server:
             request = await read_request(reader, writer, scheme=self.scheme, connection=number)
         except BadRequestError as error:
             await self._send(writer, None, respond(400, f"{error}\n".encode()), None, close=True)
+            await _linger(reader, writer)
             return False
         if request is None:
             return False
