@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ocync.errors import NetworkError, ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from ocync.http.pool import Response
 
@@ -31,16 +31,36 @@ async def decoded(response: Response, *, host: str) -> AsyncIterator[bytes]:
         raise ProtocolError(
             f"{host} sent a body with the encoding {encoding[:40]!r}, which was not asked for", host=host
         )
-    unpacker = zlib.decompressobj(wbits=31)
+    unpacker = _Gunzip()
     try:
         async for piece in response.pieces():
-            rest = piece
-            while rest:
-                out = unpacker.decompress(rest, _PIECE)
-                rest = unpacker.unconsumed_tail
-                if out:
-                    yield out
+            for out in unpacker.feed(piece):
+                yield out
     except zlib.error as error:
         raise NetworkError(f"{host} sent a broken gzip body", host=host) from error
-    if not unpacker.eof:
+    if not unpacker.complete:
         raise NetworkError(f"{host} sent a gzip body that ends early", host=host)
+
+
+class _Gunzip:
+    """Unpacks gzip of one or more members (RFC 1952 section 2.2); nothing at all is complete: a HEAD's body."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=31)
+        self._begun = False
+
+    @property
+    def complete(self) -> bool:
+        return not self._begun or self._member.eof
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Give what comes of the next bytes, in bounded pieces; raises zlib.error."""
+        rest = piece
+        while rest:
+            if self._member.eof:
+                self._member = zlib.decompressobj(wbits=31)
+            self._begun = True
+            out = self._member.decompress(rest, _PIECE)
+            rest = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if out:
+                yield out

@@ -7,14 +7,16 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from ocync.errors import ProtocolError
 
+_HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
 _PARAMETER = re.compile(r"""\s*;\s*([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?""")
 
 
 def origin(url: str) -> tuple[str, str, int]:
     """Return scheme, host and port: what credentials belong to. Raises ValueError for what is no http URL."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
         raise ValueError("not an http or https URL")
+    assert parts.hostname is not None
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
@@ -28,8 +30,8 @@ def next_page(headers: list[str], url: str) -> str | None:
     for header in headers:
         for target, relations in _links(header):
             if "next" in relations:
-                absolute = urljoin(url, target)
-                if _origin_of(absolute) != _origin_of(url):
+                absolute = _joined(url, target)
+                if absolute is None or origin(absolute) != origin(url):
                     raise ProtocolError("the registry's list goes on at another host; it is not followed")
                 return absolute
     return None
@@ -49,11 +51,14 @@ def _links(header: str) -> list[tuple[str, set[str]]]:
     return found
 
 
-def _origin_of(url: str) -> tuple[str, str, int] | None:
+def _joined(url: str, target: str) -> str | None:
+    """Return the absolute URL of a target seen at `url`; None where that is no http URL."""
     try:
-        return origin(url)
+        absolute = urljoin(url, target)
+        origin(absolute)
     except ValueError:
         return None
+    return absolute
 
 
 def resolve(location: str | None, url: str, *, what: str, host: str) -> str:
@@ -65,14 +70,14 @@ def resolve(location: str | None, url: str, *, what: str, host: str) -> str:
     """
     if not location:
         raise ProtocolError(f"{host} answered {what} without a Location", host=host)
-    try:
-        absolute = urljoin(url, location)
-        scheme, _, _ = origin(absolute)
-    except ValueError as error:
-        raise ProtocolError(f"{host} answered {what} with a Location that is no http URL", host=host) from error
-    if scheme == "http" and urlsplit(url).scheme == "https":
+    absolute = _joined(url, location)
+    if absolute is None:
+        raise ProtocolError(f"{host} answered {what} with a Location that is no http URL", host=host)
+    if urlsplit(absolute).scheme == "http" and urlsplit(url).scheme == "https":
         raise ProtocolError(
-            f"{host} answered {what} with a way from https down to http; it is not taken", host=host
+            f"{host} answered {what} with a way from https down to http; it is not taken",
+            host=host,
+            hint="a registry behind a TLS proxy has to be told its scheme (X-Forwarded-Proto, or its external URL)",
         )
     return absolute
 
@@ -91,4 +96,5 @@ def target(url: str) -> bytes:
     """
     parts = urlsplit(url)
     text = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return quote(text, safe="!\"#$%&'()*+,/:;<=>?@[\\]^_`{|}~-.").encode("ascii")
+    # Header fields were read as Latin-1: written so, the bytes are those that came.
+    return quote(text.encode("latin-1", "replace"), safe="!\"#$%&'()*+,/:;<=>?@[\\]^_`{|}~-.").encode("ascii")

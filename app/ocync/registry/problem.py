@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httpx
+
 from ocync.errors import (
     AuthError,
     ImmutableTagError,
@@ -27,8 +29,7 @@ from ocync.registry.waiting import retry_after
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    import httpx
+    from types import TracebackType
 
 MAX_BODY = 64 * 1024
 """Bytes of an error's body that are read at most."""
@@ -95,14 +96,21 @@ class Refusal:
     reason: str
     retry_after: str | None
     body: bytes
+    elsewhere: str | None = None
+    """The host that gave it, where the registry had sent us on to another one."""
 
 
 def from_answer(refusal: Refusal, *, what: str, host: str, now: datetime) -> RegistryError:
     """Return the error that an unwelcome answer is; `what` says what was tried, as "push the manifest of x"."""
     detail = read_detail(refusal.body)
     said = ": ".join(part for part in (detail.code, detail.message) if part) or refusal.reason
-    message = f"can't {what}: {host} answered {refusal.status} {clean(said)}".rstrip()
-    return _classify(refusal.status, detail, message=message, host=host, wait=retry_after(refusal.retry_after, now))
+    who = f"{host} sent us on to {refusal.elsewhere}, which" if refusal.elsewhere else host
+    message = f"can't {what}: {who} answered {refusal.status} {clean(said)}".rstrip()
+    wait = retry_after(refusal.retry_after, now)
+    if refusal.elsewhere and refusal.status in (400, 403):
+        # Storage refuses a signed URL that has ended; the registry gives another one (S3 says 403, GCS 400).
+        return ServerError(message, host=host, status=refusal.status, retry_after=wait)
+    return _classify(refusal.status, detail, message=message, host=host, wait=wait)
 
 
 def _classify(status: int, detail: Detail, *, message: str, host: str, wait: float | None) -> RegistryError:
@@ -150,3 +158,22 @@ def from_transport(error: httpx.TransportError, *, what: str, host: str) -> Netw
     """Return the error that a broken exchange is; the URL, which may be signed, is not in the message."""
     why = clean(str(error)) or type(error).__name__
     return NetworkError(f"can't {what}: {host}: {why}", host=host)
+
+
+class translated:  # noqa: N801 -- used as a with statement, read as an adjective
+    """Turns errors of the transport, and of time, into NetworkError with what was tried."""
+
+    def __init__(self, what: str, host: str) -> None:
+        self._what = what
+        self._host = host
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, httpx.TransportError):
+            raise from_transport(error, what=self._what, host=self._host) from error
+        if isinstance(error, TimeoutError):
+            raise NetworkError(f"can't {self._what}: {self._host} took too long", host=self._host) from error

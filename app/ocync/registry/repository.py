@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ocync.auth.scope import Scope
-from ocync.errors import NotFoundError, ProtocolError, VerificationError
+from ocync.errors import ImmutableTagError, NotFoundError, ProtocolError, VerificationError
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest, verify
 from ocync.oci.manifest import Descriptor, Manifest
 from ocync.registry import uploads
+from ocync.registry.call import stored_length
 from ocync.registry.client import stream_time
 from ocync.registry.tags import TagList
 
@@ -28,6 +29,8 @@ _DIGEST_HEADER = "docker-content-digest"
 # No digest, or no HEAD at all: a GET is asked instead. A refused HEAD has no body that tells why, and Artifactory
 # says 403 to a HEAD of what is not there (RTFACT-13797).
 _ASK_BY_GET = frozenset({400, 403, 405, 501})
+# A HEAD of a blob that is refused for itself: the upload then tells whether the blob is wanted.
+_UNKNOWN_BY_HEAD = frozenset({400, 405, 501})
 
 
 class RegistryRepository:
@@ -78,9 +81,7 @@ class RegistryRepository:
         def read(answer: Answer) -> Descriptor | bool:
             if answer.status == 404:
                 return False
-            if answer.status != 200:
-                return True
-            return _described(answer) or True
+            return (_described(answer) if answer.status == 200 else None) or True
 
         found = await self._client.request(
             "HEAD",
@@ -137,21 +138,38 @@ class RegistryRepository:
         async with exchange as response:
             if response.status != 200:
                 raise await self._client.refusal_of(response, what=what)
-            length = response.headers.get("content-length")
-            encoded = "content-encoding" in response.headers
-            if length is not None and not encoded and length.isdigit() and int(length) != descriptor.size:
+            length = stored_length(response.headers)
+            if length is not None and length != descriptor.size:
                 raise _wrong_length(what, length, descriptor.size, self.place)
-            yield self._client.body(response, what=what)
+            async with aclosing(self._client.body(response, what=what)) as pieces:
+                yield pieces
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
-        """Tell whether the repository holds the blob."""
+        """
+        Tell whether the repository holds the blob.
+
+        One of another length is not taken for it, and where a HEAD can't be answered it is not known to be there:
+        sending a blob once more does no harm.
+        """
+        what = f"look for blob {descriptor.digest.algorithm}:{descriptor.digest.short} at {self.name}"
+
+        def read(answer: Answer) -> bool:
+            # GitLab and others send a HEAD on to a URL that was signed for GET (moby/moby#50065).
+            if answer.status == 403 and not self._client.elsewhere(answer):
+                raise self._client.refusal(answer, what=what)
+            if answer.status != 200:
+                return False
+            self._client.refuse_page(answer, what=what)
+            length = stored_length(answer.headers)
+            return length is None or length == descriptor.size
+
         return await self._client.request(
             "HEAD",
             f"/v2/{self._repository}/blobs/{descriptor.digest}",
-            what=f"look for blob {descriptor.digest.algorithm}:{descriptor.digest.short} at {self.name}",
+            what=what,
             scopes=self._scopes,
-            expect=frozenset({200, 404}),
-            read=lambda answer: answer.status == 200,
+            expect=frozenset({200, 403, 404}) | _UNKNOWN_BY_HEAD,
+            read=read,
         )
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> RegistryUpload | None:
@@ -162,10 +180,21 @@ class RegistryRepository:
 
     async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
         """Store the manifest under its digest or a tag."""
-        reference = tag or str(manifest.digest)
+        try:
+            await self._put(manifest, tag or str(manifest.digest))
+        except ImmutableTagError:
+            # Said also of a tag that has this very digest: set by an attempt whose answer was lost, or by another
+            # client in the meantime.
+            there = await self.head(tag) if tag is not None else None
+            if there is None or there.digest != manifest.digest:
+                raise
+
+    async def _put(self, manifest: Manifest, reference: str) -> None:
         image = self._image(reference)
+        what = f"push the manifest of {image}"
 
         def read(answer: Answer) -> None:
+            self._client.refuse_page(answer, what=what)
             stored = answer.headers.get(_DIGEST_HEADER)
             # Compared within one algorithm only: a registry may name sha512 content by its sha256.
             if stored and stored.startswith(manifest.digest.algorithm + ":") and stored != str(manifest.digest):
@@ -176,7 +205,7 @@ class RegistryRepository:
         await self._client.request(
             "PUT",
             self._manifest_path(reference),
-            what=f"push the manifest of {image}",
+            what=what,
             scopes=self._scopes,
             expect=frozenset({200, 201, 202}),
             read=read,
@@ -197,13 +226,12 @@ def _described(answer: Answer) -> Descriptor | None:
         digest = Digest.parse(answer.headers.get(_DIGEST_HEADER) or "")
     except ValueError:
         return None
-    length = answer.headers.get("content-length") or ""
     return Descriptor(
         media_type=media.essence(answer.headers.get("content-type")),
         digest=digest,
-        size=int(length) if length.isdigit() else 0,
+        size=stored_length(answer.headers) or 0,
     )
 
 
-def _wrong_length(what: str, length: str, size: int, host: str) -> VerificationError:
-    return VerificationError(f"can't {what}: {host} announces {length[:20]} bytes where {size} are due", host=host)
+def _wrong_length(what: str, length: int, size: int, host: str) -> VerificationError:
+    return VerificationError(f"can't {what}: {host} announces {length} bytes where {size} are due", host=host)

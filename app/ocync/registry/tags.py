@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 # ECR refuses more than 1000 (google/go-containerregistry#1091); distribution 3 clamps to it.
 _PAGE = 1000
-_MAX_PAGES = 10_000
+MAX_PAGES = 10_000
+"""Pages of one list that are read at most: with pages of 100, a million tags."""
 _MAX_BODY = 16 * 1024 * 1024
 # Pages that bring nothing new, in a row, before the list is called endless.
 _MAX_IDLE_PAGES = 2
@@ -26,7 +28,10 @@ _MAX_IDLE_PAGES = 2
 class TagList:
     """The tags of one repository."""
 
-    def __init__(self, client: RegistryClient, repository: str, scopes: frozenset[Scope]) -> None:
+    def __init__(
+        self, client: RegistryClient, repository: str, scopes: frozenset[Scope], *, max_pages: int = MAX_PAGES
+    ) -> None:
+        self._max_pages = max_pages
         self._client = client
         self._repository = repository
         self._scopes = scopes
@@ -44,40 +49,44 @@ class TagList:
         url: str | None = self._first()
         while url is not None:
             seen_urls.add(url)
-            answer, page = await self._page(url)
+            page = await self._page(url)
             before = len(tags)
-            tags.update(dict.fromkeys(tag for tag in page if is_tag(tag)))
+            tags.update(dict.fromkeys(page.tags))
             grew = len(tags) > before
             idle = 0 if grew else idle + 1
-            url = links.next_page(answer.headers.get_list("link"), answer.url)
-            if url is None and len(page) == _PAGE and grew:
+            url = page.next
+            if url is None and page.is_full and grew:
                 # Gitea honours n and sends no Link. Where `last` is ignored nothing new comes, and that is the end.
-                url = self._first(last=page[-1])
-            elif url is not None and (url in seen_urls or idle >= _MAX_IDLE_PAGES or len(seen_urls) >= _MAX_PAGES):
+                url = self._first(last=page.last)
+            if url is not None and (
+                url in seen_urls or idle >= _MAX_IDLE_PAGES or len(seen_urls) >= self._max_pages
+            ):
                 raise ProtocolError(
-                    f"the tag list of {self._client.host}/{self._repository} does not end; it is not used",
-                    host=self._client.host,
+                    f"the tag list of {self._name} does not end; it is not used", host=self._client.host
                 )
         return tuple(tags)
 
     async def first(self) -> TagPage:
         """Return the first page; a repository that does not exist is an empty, complete list."""
         try:
-            answer, page = await self._page(self._first())
+            page = await self._page(self._first())
         except NotFoundError:
             return TagPage(tags=(), complete=True)
-        more = links.next_page(answer.headers.get_list("link"), answer.url) is not None or len(page) == _PAGE
-        return TagPage(tags=tuple(tag for tag in dict.fromkeys(page) if is_tag(tag)), complete=not more)
+        return TagPage(tags=tuple(dict.fromkeys(page.tags)), complete=page.next is None and not page.is_full)
+
+    @property
+    def _name(self) -> str:
+        return f"{self._client.host}/{self._repository}"
 
     def _first(self, last: str | None = None) -> str:
         after = f"&last={quote(last, safe='')}" if last else ""
         return f"{self._client.registry.api}/v2/{self._repository}/tags/list?n={_PAGE}{after}"
 
-    async def _page(self, url: str) -> tuple[Answer, list[str]]:
-        what = f"list the tags of {self._client.host}/{self._repository}"
+    async def _page(self, url: str) -> _Page:
+        what = f"list the tags of {self._name}"
 
-        def read(answer: Answer) -> tuple[Answer, list[str]]:
-            return answer, self._parse(answer, what)
+        def read(answer: Answer) -> _Page:
+            return self._parse(answer, what)
 
         try:
             return await self._client.request(
@@ -92,15 +101,36 @@ class TagList:
                 "GET", bare, what=what, scopes=self._scopes, expect=frozenset({200}), read=read, limit=_MAX_BODY
             )
 
-    def _parse(self, answer: Answer, what: str) -> list[str]:
+    def _parse(self, answer: Answer, what: str) -> _Page:
+        host = self._client.host
         try:
             body = json.loads(answer.body)
         except (ValueError, RecursionError) as error:
-            raise ProtocolError(f"can't {what}: the answer is not JSON", host=self._client.host) from error
-        tags = body.get("tags") if isinstance(body, dict) else []
-        # null, a missing list and null entries are seen at Harbor, ECR and Nexus.
-        if tags is None:
-            return []
-        if not isinstance(tags, list):
-            raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=self._client.host)
-        return [tag for tag in tags if isinstance(tag, str) and tag]
+            raise ProtocolError(f"can't {what}: the answer is not JSON", host=host) from error
+        # An empty list is null or missing at Harbor and ECR; an error with status 200 is no empty list.
+        if not isinstance(body, dict) or ("tags" not in body and "errors" in body):
+            raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=host)
+        entries = body.get("tags") or []
+        if not isinstance(entries, list):
+            raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=host)
+        # Nexus lists null (containers/skopeo#2409), Artifactory digests (containers/skopeo#2346).
+        tags = [tag for tag in entries if isinstance(tag, str) and is_tag(tag)]
+        return _Page(
+            tags=tags,
+            next=links.next_page(answer.headers.get_list("link"), answer.url),
+            last=next((entry for entry in reversed(entries) if isinstance(entry, str) and entry), ""),
+            is_full=len(entries) == _PAGE,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """One page of a list."""
+
+    tags: list[str]
+    next: str | None
+    """The URL of the next page, where a Link gives it."""
+    last: str
+    """The last entry, whether it is a tag or not."""
+    is_full: bool
+    """Whether it holds as many entries as were asked for, so that there may be more."""

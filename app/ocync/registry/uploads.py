@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ocync.auth.scope import Scope
-from ocync.errors import OcyncError, ProtocolError, RegistryError
+from ocync.errors import AuthError, NotFoundError, OcyncError, ProtocolError, RegistryError, ServerError
 from ocync.oci.media import OCTET_STREAM
 from ocync.registry import links
 from ocync.registry.client import stream_time
@@ -22,6 +22,13 @@ log = logging.getLogger(__name__)
 
 _MOUNTED = 201
 _OPENED = frozenset({202})
+# Bytes per second at which a registry is expected to store what it has received, at least: after the last byte it
+# may copy the whole blob within its storage before it answers (distribution does so on S3).
+_STORES = 32 * 1024 * 1024
+# What a registry says of a session that it has lost or of bytes that it has lost: another session may do.
+_SPOILT = frozenset(
+    {"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "RANGE_INVALID", "SIZE_INVALID"}
+)
 
 
 class RegistryUpload:
@@ -47,9 +54,13 @@ class RegistryUpload:
             headers={"Content-Type": OCTET_STREAM, "Content-Length": str(self._descriptor.size)},
             content=pieces,
             seconds=stream_time(self._descriptor.size),
+            patience=self._descriptor.size / _STORES,
         )
         if answer.status not in (200, 201, 202, 204):
-            raise self._client.refusal(answer, what=self._what)
+            error = self._client.refusal(answer, what=self._what)
+            error.retryable = error.retryable or _is_spoilt(answer.status, error)
+            raise error
+        self._client.refuse_page(answer, what=self._what)
 
     async def abandon(self) -> None:
         """Cancel the session; many registries do not allow it, and sessions end by themselves."""
@@ -60,6 +71,12 @@ class RegistryUpload:
                 )
         except OcyncError as error:
             log.debug("%s", error)
+
+
+def _is_spoilt(status: int, error: OcyncError) -> bool:
+    """Tell whether only this session is at an end: forgotten by a restart, or by a registry of many."""
+    code = error.code if isinstance(error, RegistryError) else None
+    return status in (404, 416) or (status == 400 and code in _SPOILT)
 
 
 async def open_upload(
@@ -78,10 +95,8 @@ async def open_upload(
         both = scopes | {Scope(mount_from, ("pull",))}
         try:
             location = await _post(client, path + query, name, both, expect=frozenset({201, 202}))
-        except RegistryError as error:
-            # Whatever a registry has against a mount, the bytes can still be sent.
-            if error.retryable or error.status is None:
-                raise
+        except (AuthError, ProtocolError, NotFoundError, ServerError) as error:
+            # Whatever a registry, or its token service, has against a mount: the bytes can still be sent.
             log.debug("mount refused: %s", error)
         else:
             return None if location is None else RegistryUpload(client, location, descriptor, name, scopes)

@@ -8,6 +8,7 @@ lies. A target that fails drops out; the others go on. Memory: two pieces per ta
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from ocync.errors import OcyncError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor
     from ocync.registry.waiting import RetryPolicy
 
+log = logging.getLogger(__name__)
+
 
 class Delivery:
     """One blob to one repository; `upload` is a session that is open and not used yet."""
@@ -32,6 +35,8 @@ class Delivery:
         """A session that was begun and not committed."""
         self.moved = moved
         self.done = False
+        self.given_up = False
+        """Whether no session can be had any more: that request has had its retries."""
         self.error: OcyncError | None = None
 
     def take_spent(self) -> Upload | None:
@@ -42,7 +47,7 @@ class Delivery:
     @property
     def pending(self) -> bool:
         """Whether another attempt is worth making."""
-        return not self.done and (self.error is None or self.error.retryable)
+        return not self.done and not self.given_up and (self.error is None or self.error.retryable)
 
 
 async def relay(
@@ -56,29 +61,39 @@ async def relay(
     """
     Bring the blob to all deliveries; afterwards each is done or has an error.
 
-    Each attempt reads from the next of `readers`, the last one again and again. `arrived` is called for a
-    delivery as soon as its repository holds the blob.
+    The last of `readers` is the one that counts: it is read as often as the policy allows. Those before it are
+    nearer, and tried once each, whatever goes wrong there. `arrived` is called for a delivery as soon as its
+    repository holds the blob.
     """
-    attempts = 0
+    *nearer, source = readers
     try:
+        for reader in nearer:
+            try:
+                await _attempt(blob, reader, deliveries, arrived)
+            except OcyncError as error:
+                log.debug("%s: taken from %s instead", error, source.name)
         async for attempt in policy.retrying():
             with attempt:
-                reader = readers[min(attempts, len(readers) - 1)]
-                attempts += 1
-                if attempts > 1:
-                    await _reopen(blob, deliveries, arrived)
-                try:
-                    await _pour(blob, reader, [d for d in deliveries if d.pending], arrived)
-                finally:
-                    await _abandon([d.take_spent() for d in deliveries])
-                failed = next((d.error for d in deliveries if d.pending and d.error is not None), None)
-                if failed is not None:
-                    raise failed
+                await _attempt(blob, source, deliveries, arrived)
     except OcyncError as error:
         for delivery in deliveries:
             if not delivery.done and delivery.error is None:
                 delivery.error = error
     await _abandon([delivery.upload for delivery in deliveries])
+
+
+async def _attempt(
+    blob: Descriptor, reader: Repository, deliveries: Sequence[Delivery], arrived: Callable[[Delivery], None]
+) -> None:
+    """Read once for all that is pending; raises what is worth another attempt, or went wrong at the reader."""
+    await _reopen(blob, deliveries, arrived)
+    try:
+        await _pour(blob, reader, [delivery for delivery in deliveries if delivery.pending], arrived)
+    finally:
+        await _abandon([delivery.take_spent() for delivery in deliveries])
+    failed = next((delivery.error for delivery in deliveries if delivery.pending and delivery.error), None)
+    if failed is not None:
+        raise failed
 
 
 async def _abandon(uploads: Sequence[Upload | None]) -> None:
@@ -104,8 +119,7 @@ async def _reopen(blob: Descriptor, deliveries: Sequence[Delivery], arrived: Cal
                 if delivery.upload is None:
                     _done(delivery, arrived)
         except OcyncError as error:
-            # These requests have been retried already.
-            error.retryable = False
+            delivery.given_up = True
             delivery.error = error
 
 

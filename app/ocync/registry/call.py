@@ -1,0 +1,78 @@
+"""What is asked of a registry, and what it answered: values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ocync.oci import media
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from ocync.auth.scope import Scope
+    from ocync.http.message import Headers
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+def stored_length(headers: Headers) -> int | None:
+    """Return Content-Length as the size of what is stored; None where it is not told, or is that of an encoding."""
+    length = headers.get("content-length") or ""
+    if (headers.get("content-encoding") or "identity").strip().lower() != "identity":
+        return None
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer: its body has been read."""
+
+    status: int
+    headers: Headers
+    reason: str
+    body: bytes
+    url: str
+    """The URL that answered, after redirects."""
+
+    @property
+    def is_page(self) -> bool:
+        """
+        Whether it is a page for people, as login pages and broken proxies send it, and no registry's success.
+
+        A 201 never is: frameworks give it the type of a page where there is no body at all.
+        """
+        is_html = media.essence(self.headers.get("content-type")) == "text/html"
+        return is_html and self.status in (200, 202, 204) and "docker-content-digest" not in self.headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What one attempt asks for, wherever redirects lead; `what` says it to a person."""
+
+    method: str
+    what: str
+    scopes: frozenset[Scope]
+    headers: Mapping[str, str]
+    content: bytes | AsyncIterator[bytes] | None
+    patience: float
+    """Seconds that the other side may stand still beyond the usual ones."""
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether the body can be sent again: a stream can't."""
+        return self.content is None or isinstance(self.content, bytes)
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """The header fields, with the length of the body where it is known."""
+        fields = list(self.headers.items())
+        if isinstance(self.content, bytes):
+            fields.append(("Content-Length", str(len(self.content))))
+        return fields
+
+    def follows(self, status: int) -> bool:
+        """Tell whether a redirect is followed: 307 and 308 keep the method, the others make a GET of it."""
+        if self.method in ("GET", "HEAD"):
+            return status in _REDIRECTS
+        return status in (307, 308) and self.is_replayable

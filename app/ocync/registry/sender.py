@@ -1,0 +1,116 @@
+"""Single requests on the connections of a pool: counted, limited, answers read within bounds."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ocync import __version__
+from ocync.errors import OcyncError, ProtocolError
+from ocync.http.pool import Limits, Origin
+from ocync.registry import links, notices
+from ocync.registry.encoding import decoded
+from ocync.registry.problem import clean
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ocync.config.model import Timeouts
+    from ocync.http.pool import Pool, Response
+
+log = logging.getLogger(__name__)
+
+_FIELDS = (("User-Agent", f"ocync/{__version__}"), ("Accept-Encoding", "identity"))
+_MAX_DISCARDED = 64 * 1024
+# Warnings of one registry that are told; what more there is would only fill the log.
+_MAX_WARNINGS = 20
+
+
+@dataclass(slots=True)
+class RequestTally:
+    """Counts what was asked of each host: by class of the answer (`2xx` … `5xx`, `none`), and the retries."""
+
+    requests: dict[str, Counter[str]] = field(default_factory=dict)
+    retries: int = 0
+
+    def answered(self, host: str, status: int | None) -> None:
+        """Count one request, with its status or None for no answer."""
+        self.requests.setdefault(host, Counter())["none" if status is None else f"{status // 100}xx"] += 1
+
+
+class Sender:
+    """Sends requests on behalf of one registry, to its own origin and to those it leads to."""
+
+    def __init__(self, *, host: str, pool: Pool, timeouts: Timeouts, tally: RequestTally) -> None:
+        self._host = host
+        self._pool = pool
+        self._timeouts = timeouts
+        self._tally = tally
+        self._warned: set[str] = set()
+
+    async def send(
+        self,
+        url: str,
+        method: str,
+        fields: list[tuple[str, str]],
+        content: bytes | AsyncIterator[bytes] | None,
+        *,
+        patience: float = 0.0,
+    ) -> Response:
+        """Send one request and return its answer with the body unread; raises errors of httpx."""
+        origin = Origin(*links.origin(url))
+        own = [("Host", origin.authority), *_FIELDS]
+        given = {name.lower() for name, _ in fields}
+        fields = [*(field for field in own if field[0].lower() not in given), *fields]
+        limits = Limits(connect=self._timeouts.connect, idle=self._timeouts.idle + patience)
+        try:
+            response = await self._pool.send(origin, method, links.target(url), fields, content, limits)
+        except BaseException:
+            self._tally.answered(self._host, None)
+            raise
+        self._tally.answered(self._host, response.status)
+        log.log(5, "%s %s -> %d", method, url.partition("?")[0], response.status)
+        self._tell_warnings(response)
+        return response
+
+    def _tell_warnings(self, response: Response) -> None:
+        """Tell people what the registry wants them to know, each text once."""
+        for text in notices.texts(response.headers.get_list("warning")):
+            if text not in self._warned and len(self._warned) < _MAX_WARNINGS:
+                self._warned.add(text)
+                log.warning("%s says: %s", self._host, clean(text))
+
+    async def read(self, response: Response, limit: int, *, what: str) -> bytes:
+        """Read a body of at most `limit` bytes; a longer one is a ProtocolError. Raises errors of httpx too."""
+        pieces = bytearray()
+        async for piece in decoded(response, host=self._host):
+            pieces += piece
+            if len(pieces) > limit:
+                raise ProtocolError(
+                    f"can't {what}: {self._host} answered with more than {limit} bytes", host=self._host
+                )
+        return bytes(pieces)
+
+    async def read_some(self, response: Response, limit: int) -> bytes:
+        """Read what can be had of an error's body: its status stands, whatever becomes of the body."""
+        pieces = bytearray()
+        with suppress(httpx.TransportError, OcyncError):
+            async for piece in decoded(response, host=self._host):
+                pieces += piece
+                if len(pieces) >= limit:
+                    break
+        return bytes(pieces[:limit])
+
+    async def discard(self, response: Response) -> None:
+        """Read the little that a redirect or a challenge says, so that the connection can be used again."""
+        length = response.headers.get("content-length") or ""
+        if length.isdigit() and int(length) <= _MAX_DISCARDED:
+            with suppress(httpx.TransportError):
+                async for _ in response.pieces():
+                    pass
+        response.close()
