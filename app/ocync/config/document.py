@@ -19,7 +19,7 @@ from ocync.config.syntax import NOT_UTF8, QUOTE_STAR, explain, place_of
 from ocync.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAX_BYTES = 8 << 20
 MAX_DEPTH = 64
@@ -46,9 +46,11 @@ def parse(data: bytes, file: str) -> Table[Scalar]:
     if len(data) > MAX_BYTES:
         raise ConfigError.of(file, (Problem(message=f"is larger than {MAX_BYTES >> 20} MiB"),))
     text = _decode(data, file)
-    builder = _Builder()
+    # A file may hold the very signs that variables are veiled with; then it has to do without.
+    veils = _VEILED.search(text) is None
+    builder = _Builder(_unveil if veils else str)
     try:
-        for event in yaml.parse(_veil(text), Loader=yaml.CSafeLoader):
+        for event in yaml.parse(_veil(text) if veils else text, Loader=yaml.CSafeLoader):
             builder.take(event)
     except yaml.YAMLError as error:
         raise ConfigError.of(file, (*builder.problems, explain(error, text))) from error
@@ -90,8 +92,6 @@ def _veil(text: str) -> str:
 
     So `{ url: ${HOST} }` and `${V:?set it: now}` are values, and places stay what they are.
     """
-    if _VEILED.search(text):
-        return text
     return _VARIABLE.sub(lambda found: found[0].translate(_VEILS), text)
 
 
@@ -130,7 +130,8 @@ class _Anchored:
 class _Builder:
     """Takes events, one by one, and grows the tree; problems that leave the rest readable are collected."""
 
-    def __init__(self) -> None:
+    def __init__(self, unveil: Callable[[str], str]) -> None:
+        self._unveil = unveil
         self.root: Raw | None = None
         self.problems: list[Problem] = []
         self._documents = 0
@@ -161,7 +162,7 @@ class _Builder:
             if tag not in _TEXT_TAGS and tag not in _PLAIN_TAGS:
                 self._refuse_tag(place)
             plain = tag in _PLAIN_TAGS
-        text = _unveil(event.value)
+        text = self._unveil(event.value)
         here = self._open[-1] if self._open else None
         if here is not None and here.key is None and isinstance(here.node, Table):
             self._key(here, text, place)
@@ -212,7 +213,7 @@ class _Builder:
         anchored = self._anchors.get(name)
         if anchored is None:
             # Nobody defines the anchor -slim; somebody forgot the quotes of "*-slim".
-            self.problems.append(_at(place, f"nothing here is anchored as &{_unveil(name)}: {QUOTE_STAR}"))
+            self.problems.append(_at(place, f"nothing here is anchored as &{self._unveil(name)}: {QUOTE_STAR}"))
             self._put(Scalar(place, "", False), None, 1, 0)
         elif anchored.node is None:
             raise _Refused(place, f"the alias *{name} stands inside of what it stands for")

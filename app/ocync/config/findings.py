@@ -48,11 +48,12 @@ class Findings:
 
     def is_wrong(self, path: Path) -> bool:
         """Tell whether something was found here or above, so that nothing more needs to be said of it."""
-        return any(path[:end] in self._wrong for end in range(len(path) + 1))
+        # Mostly nothing is wrong, and this is asked for each of tens of thousands of values.
+        return bool(self._wrong) and any(path[:end] in self._wrong for end in range(len(path) + 1))
 
     def touch(self, path: Path) -> bool:
         """Tell whether a problem was found here, above or below, so that nothing can be built from it."""
-        return path in self._around or self.is_wrong(path)
+        return bool(self._wrong) and (path in self._around or self.is_wrong(path))
 
     def warnings(self) -> tuple[str, ...]:
         """Return the warnings as lines, in the order of the file."""
@@ -71,7 +72,8 @@ class Findings:
 
 
 def _problem(message: str, path: Path, place: Place) -> Problem:
-    return Problem(message=message, path=render(path), line=place.line, column=place.column)
+    # Names and values of the file are in messages, and a message is one line.
+    return Problem(message=" ".join(message.splitlines()), path=render(path), line=place.line, column=place.column)
 
 
 def _order(problem: Problem) -> tuple[int, int, str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ocync.config.merge import Layered
 from ocync.config.model import MappingConfig
-from ocync.config.overlap import Claim, check_overlaps
+from ocync.config.overlap import check_overlaps
 from ocync.config.repository import Repository
 from ocync.config.rules import artifact_rules, check_rules, platforms, tag_rules
 from ocync.oci.reference import is_repository
@@ -25,14 +25,15 @@ def mappings(root: Section, names: Names, findings: Findings) -> tuple[MappingCo
     defaults = root.section("defaults")
     check_rules(defaults, findings)
     _resolve(defaults, names)
-    claims = []
+    sound = []
     for section in root.sections("mappings"):
-        built = _mapping(Layered(section, defaults), names, findings)
-        if built is not None:
-            place = section.place("to" if section.has("to") else "from")
-            claims.append(Claim(path=section.path, place=place, mapping=built))
-    check_overlaps(claims, findings)
-    return tuple(claim.mapping for claim in claims)
+        mapping = _mapping(Layered(section, defaults), names, findings)
+        if mapping is not None:
+            sound.append((mapping, section.path, section.place("to" if section.has("to") else "from")))
+    if not sound and not findings.touch(root.at("mappings")):
+        findings.warn("names none, so nothing is copied", root.at("mappings"), root.place("mappings"))
+    check_overlaps(sound, findings)
+    return tuple(mapping for mapping, _, _ in sound)
 
 
 def _resolve(section: Section, names: Names) -> None:

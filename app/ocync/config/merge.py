@@ -7,8 +7,7 @@ way to an `include`. And `require_artifacts` of the defaults means nothing to a 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ocync.config.node import Node, Table, Value
 
@@ -19,8 +18,7 @@ NESTED = ("tags", "artifacts")
 """What is merged key by key; all else is taken whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layered:
+class Layered(NamedTuple):
     """A map of a mapping over the same map of the defaults."""
 
     own: Section

@@ -6,6 +6,7 @@ The same tables and lists hold scalars as they are written (`Scalar`) and, later
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
@@ -85,8 +86,7 @@ def render(path: Path) -> str:
         elif _PLAIN_KEY.fullmatch(step):
             text += f".{step}" if text else step
         else:
-            quoted = step.replace("\\", "\\\\").replace('"', '\\"')
-            text += f'["{quoted}"]'
+            text += f"[{json.dumps(step, ensure_ascii=False)}]"
     return text
 
 

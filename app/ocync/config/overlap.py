@@ -9,18 +9,17 @@ refused.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from ocync.config.disjoint import are_disjoint
 from ocync.config.node import render
 from ocync.config.repository import Repository
 from ocync.errors import TagRuleError
 from ocync.filters.pattern import is_literal
 from ocync.filters.pipeline import select
-from ocync.filters.version import Range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from ocync.config.findings import Findings
     from ocync.config.model import MappingConfig, TagRules
     from ocync.config.node import Path, Place
-    from ocync.filters.version import Comparison, Numbers
 
 MAX_COMPARISONS = 20_000
 """Pairs of mappings with open rules that are compared for one repository; thousands of such are not meant."""
@@ -49,16 +47,42 @@ class Claim:
     path: Path
     place: Place
     mapping: MappingConfig
+    rules: TagRules
+    """The tag rules, as far as they decide about a tag alone: without counts."""
+    names: frozenset[str]
+    """The tags that the rules name."""
 
-    @property
-    def rules(self) -> TagRules:
-        """The tag rules, as far as they decide about a tag alone: without counts."""
-        return replace(self.mapping.tags, latest=None, min_tags=None)
+    @classmethod
+    def of(cls, mapping: MappingConfig, path: Path, place: Place) -> Claim | None:
+        """Make the claim of a mapping; None where its rules can't be applied, which is noted elsewhere."""
+        rules = replace(mapping.tags, latest=None, min_tags=None)
+        try:
+            # What an empty registry lacks is what the rules name.
+            names = frozenset(select((), rules).absent)
+        except TagRuleError:
+            return None
+        return cls(path=path, place=place, mapping=mapping, rules=rules, names=names)
 
     @property
     def source(self) -> Repository:
         """Where the images come from."""
         return Repository.whole(self.mapping.source, self.mapping.source_repository)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be selected but tags that the rules name."""
+        return bool(self.rules.glob) and all(map(is_literal, (*self.rules.glob, *self.rules.include)))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether all tags are selected but those of the soft excludes."""
+        rules = self.mapping.tags
+        return not rules.glob and rules.semver is None and not rules.exclude and rules.latest is None
+
+    @property
+    def selection(self) -> TagRules:
+        """The rules without what does not decide which tags are selected."""
+        return replace(self.mapping.tags, min_tags=None, immutable_tags=None)
 
     def may_select(self, tags: Iterable[str]) -> frozenset[str]:
         """Return those of the tags that are selected, unless `latest` leaves them out."""
@@ -69,76 +93,54 @@ class Claim:
         return self.mapping.tags.latest is None or tag in select((tag,), self.rules).pinned
 
 
-def check_overlaps(claims: Sequence[Claim], findings: Findings) -> None:
-    """Note mappings that write the same tags of a repository; each mapping's first such is enough."""
-    writers: dict[Repository, list[Claim]] = defaultdict(list)
-    for claim in claims:
-        for target, name in claim.mapping.targets:
-            writers[Repository.whole(target, name)].append(claim)
+def check_overlaps(mappings: Iterable[tuple[MappingConfig, Path, Place]], findings: Findings) -> None:
+    """Note mappings that write the same tags of a repository; each mapping's worst such is enough."""
+    writers: dict[Repository, list[tuple[MappingConfig, Path, Place]]] = defaultdict(list)
+    for mapping, path, place in mappings:
+        for target, name in mapping.targets:
+            writers[Repository.whole(target, name)].append((mapping, path, place))
     for repository, several in writers.items():
         if len(several) > 1:
-            _check_repository(repository, several, findings)
+            _check_repository(repository, [claim for each in several if (claim := Claim.of(*each))], findings)
 
 
 def overlap(one: Claim, other: Claim) -> tuple[Overlap, str]:
     """Decide whether two mappings select a common tag, and name one where it is known."""
-    names = [_names(claim.mapping.tags) for claim in (one, other)]
-    written = frozenset().union(*names)
-    common = sorted(one.may_select(written) & other.may_select(written)) if written else []
+    names = one.names | other.names
+    common = sorted(one.may_select(names) & other.may_select(names)) if names else []
     for tag in common:
         if one.selects(tag) and other.selects(tag):
             return Overlap.CERTAIN, tag
     if common:
         return Overlap.POSSIBLE, common[0]
-    rules = one.mapping.tags, other.mapping.tags
-    if any(map(_is_closed, rules)) or are_disjoint(*rules):
+    if one.is_closed or other.is_closed or are_disjoint(one.rules, other.rules):
         return Overlap.NONE, ""
-    is_certain = _selection(rules[0]) == _selection(rules[1]) or any(map(_is_open, rules))
-    return Overlap.CERTAIN if is_certain else Overlap.POSSIBLE, ""
-
-
-def are_disjoint(one: TagRules, other: TagRules) -> bool:
-    """Tell whether rules with wildcards can be seen to have no tag in common; False where it can't be seen."""
-    if one.semver and other.semver and not ranges_meet(Range.parse(one.semver), Range.parse(other.semver)):
-        return True
-    here, there = _patterns(one), _patterns(other)
-    if _drops(one, there) or _drops(other, here):
-        return True
-    return bool(here and there) and not any(_may_meet(a, b) for a in here for b in there)
-
-
-def ranges_meet(one: Range, other: Range) -> bool:
-    """Tell whether some version is in both ranges."""
-    return any(_is_satisfiable((*a, *b)) for a in one.alternatives for b in other.alternatives)
+    if one.is_open or other.is_open or one.selection == other.selection:
+        return Overlap.CERTAIN, ""
+    return Overlap.POSSIBLE, ""
 
 
 def _check_repository(repository: Repository, claims: Sequence[Claim], findings: Findings) -> None:
-    by_name: dict[str, Claim] = {}
-    open_claims: list[Claim] = []
+    """Compare each mapping with those before it; where both name their tags, only with those of common names."""
+    named: dict[str, Claim] = {}
     closed: list[Claim] = []
+    others: list[Claim] = []
     compared = 0
     for claim in claims:
-        try:
-            tags = claim.may_select(_names(claim.mapping.tags)) if _is_closed(claim.mapping.tags) else None
-        except TagRuleError:
-            # Noted where the rules stand.
-            continue
-        if tags is None:
-            earlier = [*closed, *open_claims]
+        if claim.is_closed:
+            tags = sorted(claim.may_select(claim.names))
+            earlier = [*{id(named[tag]): named[tag] for tag in tags if tag in named}.values(), *others]
+            closed.append(claim)
+            named.update((tag, claim) for tag in tags if tag not in named)
         else:
-            earlier = [*dict.fromkeys(by_name[tag] for tag in sorted(tags) if tag in by_name), *open_claims]
+            earlier = [*closed, *others]
+            others.append(claim)
         compared += len(earlier)
         if compared > MAX_COMPARISONS:
             message = f"so many mappings write {repository} that they were not all compared"
             findings.warn(message, claim.path, claim.place)
             return
         _compare(repository, claim, earlier, findings)
-        if tags is None:
-            open_claims.append(claim)
-        else:
-            closed.append(claim)
-            for tag in tags:
-                by_name.setdefault(tag, claim)
 
 
 def _compare(repository: Repository, claim: Claim, earlier: Sequence[Claim], findings: Findings) -> None:
@@ -158,7 +160,7 @@ def _compare(repository: Repository, claim: Claim, earlier: Sequence[Claim], fin
             )
             findings.error(message, claim.path, claim.place)
             return
-        if _selection(claim.mapping.tags) == _selection(other.mapping.tags) and not difference:
+        if claim.selection == other.selection and not difference:
             findings.error(f"is there twice: {there} copies the same to {repository}", claim.path, claim.place)
             return
         if difference:
@@ -178,70 +180,3 @@ def _difference(claim: Claim, other: Claim) -> str:
     if set(claim.mapping.platforms) != set(other.mapping.platforms):
         return "with other platforms"
     return ""
-
-
-def _selection(rules: TagRules) -> TagRules:
-    """Return rules without what does not decide which tags are selected."""
-    return replace(rules, min_tags=None, immutable_tags=None)
-
-
-def _names(rules: TagRules) -> frozenset[str]:
-    """Return the tags that the rules name."""
-    return frozenset(select((), rules).absent)
-
-
-def _is_closed(rules: TagRules) -> bool:
-    """Tell whether the rules can select nothing but tags that they name."""
-    return bool(rules.glob) and all(map(is_literal, (*rules.glob, *rules.include)))
-
-
-def _is_open(rules: TagRules) -> bool:
-    """Tell whether the rules select all tags but those of the soft excludes."""
-    return not rules.glob and rules.semver is None and not rules.exclude and rules.latest is None
-
-
-def _patterns(rules: TagRules) -> tuple[str, ...]:
-    """Return patterns of which each selected tag that is not named matches one; none, where all may be."""
-    return (*rules.glob, *(text for text in rules.include if not is_literal(text))) if rules.glob else ()
-
-
-def _drops(rules: TagRules, patterns: tuple[str, ...]) -> bool:
-    """Tell whether the rules exclude all that the patterns match."""
-    soft = () if any(not is_literal(text) for text in rules.include) else rules.default_exclude
-    return bool(patterns) and set(patterns) <= {*rules.exclude, *soft}
-
-
-def _may_meet(one: str, other: str) -> bool:
-    """Tell whether some text may match both patterns, by how these begin and end."""
-    heads, tails = [_HEAD.match(text) for text in (one, other)], [_TAIL.search(text) for text in (one, other)]
-    return _agree([head[0] for head in heads if head], at_end=False) and _agree(
-        [t[0] for t in tails if t], at_end=True
-    )
-
-
-def _agree(texts: list[str], *, at_end: bool) -> bool:
-    one, other = sorted(texts, key=len)
-    return other.endswith(one) if at_end else other.startswith(one)
-
-
-_HEAD = re.compile(r"[^*?\[{\\]*")
-_TAIL = re.compile(r"[^*?\]}\\]*$")
-
-
-def _is_satisfiable(comparisons: Sequence[Comparison]) -> bool:
-    """
-    Tell whether some version fulfils all comparisons.
-
-    Between two different versions there is always a third (1.0.1 and its like), and none is below 0.
-    """
-    low: tuple[Numbers, bool] = ((), True)
-    high: tuple[Numbers, bool] | None = None
-    for comparison in comparisons:
-        bound, included = comparison.bound, "=" in comparison.operator
-        if comparison.operator in (">", ">=", "="):
-            low = max(low, (bound, included), key=lambda limit: (limit[0], not limit[1]))
-        if comparison.operator in ("<", "<=", "="):
-            high = min(high or (bound, included), (bound, included), key=lambda limit: (limit[0], limit[1]))
-    if high is None:
-        return True
-    return low[0] < high[0] or (low[0] == high[0] and low[1] and high[1])

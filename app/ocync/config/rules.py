@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ocync.config.merge import Layered, require_artifacts
@@ -93,17 +94,25 @@ def platforms(layered: Layered) -> tuple[Platform, ...]:
 
 
 def _check_pattern(value: Value, path: Path, findings: Findings) -> None:
-    text = str(value.content)
     if findings.touch(path):
         return
+    problem, can_match = _judge(str(value.content))
+    shown = f"what {value.source.named} made of it" if value.source else str(value.content)
+    if problem:
+        message = f"{shown} is no pattern" if value.source else problem
+        findings.error(message, path, value.place, value.source)
+    elif not can_match:
+        findings.warn(f"{shown} can never match: it is neither a tag nor a pattern", path, value.place)
+
+
+@lru_cache(maxsize=10_000)
+def _judge(text: str) -> tuple[str, bool]:
+    """Return what is wrong with a pattern, and whether any tag can match it; thousands of mappings share a few."""
     try:
         check(text)
     except ValueError as error:
-        findings.error(_said(error, value, "pattern"), path, value.place, value.source)
-        return
-    if is_literal(text) and not all(map(is_tag, Pattern(text).literals or ())):
-        shown = f"what {value.source.named} made of it" if value.source else text
-        findings.warn(f"{shown} can never match: it is neither a tag nor a pattern", path, value.place)
+        return str(error), False
+    return "", not is_literal(text) or all(map(is_tag, Pattern(text).literals or ()))
 
 
 def _check_platform(value: Value, path: Path, findings: Findings) -> None:

@@ -44,9 +44,17 @@ def validate(table: Table[Value], findings: Findings) -> None:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return `, did you mean x?` where something known is spelt much like the word, else nothing."""
+    close = _closest(word, known)
+    return f", did you mean {close}?" if close else ""
+
+
+def _closest(word: str, known: Iterable[str]) -> str:
     folded = {_folded(name): name for name in known}
-    close = get_close_matches(_folded(word), folded, n=1, cutoff=0.7)
-    return f", did you mean {folded[close[0]]}?" if close else ""
+    short = _folded(word)
+    close = get_close_matches(short, folded, n=1, cutoff=0.7) or [
+        name for name in folded if len(short) > 1 and name.startswith(short)
+    ]
+    return folded[close[0]] if close else ""
 
 
 @cache
@@ -78,8 +86,10 @@ def _note(error: ValidationError, path: Path, table: Table[Value], findings: Fin
     if error.validator == "required":
         # One error for each missing key, and only its message says which.
         wanted: Any = error.validator_value
+        present: Any = error.instance
+        misspelt = {_closest(key, here.fields) for key in present if key not in here.fields}
         for key in wanted:
-            if error.message.startswith(repr(key)):
+            if error.message.startswith(repr(key)) and key not in misspelt:
                 findings.error("is missing", (*path, key), key_place(table, path))
         return
     source = node.source if isinstance(node, Value) else None
@@ -99,6 +109,8 @@ def _unknown(key: str, here: Shape) -> str:
 
 def _message(error: ValidationError, node: Value | Table[Value] | Listing[Value], here: Shape) -> str:
     wanted: Any = error.validator_value
+    if isinstance(node, Value) and node.content == "":
+        return "is empty"
     match error.validator:
         case "type":
             return _wrong_type(wanted, node, here)
@@ -108,8 +120,8 @@ def _message(error: ValidationError, node: Value | Table[Value] | Listing[Value]
             return f"{_shown(node, here)} is not one of {', '.join(allowed)}{close}"
         case "minimum":
             return f"has to be at least {wanted}, not {_shown(node, here)}"
-        case "minLength" | "minItems":
-            return "is empty" + ("" if isinstance(node, Value) else ": leave it out, or put something into it")
+        case "minItems":
+            return "is empty: leave it out, or put something into it"
         case "pattern":
             like = " or ".join(str(example) for example in here.examples)
             return f"{_shown(node, here)} can't be read: write it as {like}"
@@ -127,6 +139,8 @@ def _wrong_type(wanted: str | list[str], node: Value | Table[Value] | Listing[Va
             return f"has to be {kinds}, not a list" + (", so quote what begins with [" if "string" in types else "")
         case Value(content=None):
             return f"has to be {kinds}, and nothing is there"
+    if _is_secret(here):
+        return f"has to be {kinds}"
     hint = ""
     if "boolean" in types and not _hidden(node, here) and str(node.content).lower() in ("yes", "no", "on", "off"):
         hint = " (yes, no, on and off are text in YAML 1.2)"
@@ -134,13 +148,18 @@ def _wrong_type(wanted: str | list[str], node: Value | Table[Value] | Listing[Va
 
 
 def _hidden(node: Value | Table[Value] | Listing[Value], here: Shape) -> bool:
-    return here.secret or (isinstance(node, Value) and node.source is not None)
+    return _is_secret(here) or (isinstance(node, Value) and node.source is not None)
+
+
+def _is_secret(here: Shape) -> bool:
+    """Tell whether a place, or one directly below it, is that of a secret: it may stand too high up by mistake."""
+    return here.secret or any(field.secret for field in here.fields.values())
 
 
 def _shown(node: Value | Table[Value] | Listing[Value], here: Shape) -> str:
     """Return the value for a message; of one with variables only their names, of a secret nothing."""
-    if not isinstance(node, Value) or here.secret:
-        return "what is there"
+    if not isinstance(node, Value) or _is_secret(here):
+        return "it"
     if node.source is not None:
         return f"what {node.source.named} holds" if node.source.whole else f"what {node.source.named} made of it"
     text = str(node.content) if not isinstance(node.content, str) else repr(node.content)

@@ -134,7 +134,8 @@ def _fill(expression: str | None, environ: Mapping[str, str]) -> tuple[Part, boo
         return Part(value, name), True
     if operator == ":?":
         state = f"${{{name}}} is {'empty' if name in environ else 'not set'}"
-        raise SubstitutionError(f"{rest.strip()} ({state})" if rest.strip() else state)
+        said = " ".join(rest.split())
+        raise SubstitutionError(f"{said} ({state})" if said else state)
     return Part(rest, name), operator == ":-"
 
 
