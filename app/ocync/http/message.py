@@ -2,7 +2,7 @@
 HTTP/1.1 messages (RFC 9112) as a client needs them: pure, no I/O.
 
 Written here and not taken from h11, because a pass is thousands of small exchanges and gigabytes of bodies:
-h11 and the layers above it cost four times the CPU of everything else together (docs/performance.md).
+docs/transport.md has what h11 and the layers above it cost.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterable, Iterable, Sequence
 
 MAX_HEAD = 256 * 1024
 """Bytes of a response's head; upload Locations of some registries are longer than 4 KiB."""
 MAX_FIELDS = 500
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?")
-_FIELD_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
-_FIELD_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r]*))?", re.ASCII)
+_BEGINNING = b"HTTP/1."
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
+_SENT_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+# Lines may end in a bare LF (RFC 9112 section 2.2 allows it; Docker Hub's abuse limit is answered so).
+_HEAD_END = re.compile(rb"\n\r?\n")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 _LINE_LIMIT = 16 * 1024
 
 
@@ -46,6 +50,11 @@ class Headers:
         """Return the values of all fields of the name."""
         name = name.lower()
         return [value for field, value in self._fields if field == name]
+
+    def members(self, name: str) -> list[str]:
+        """Return the members of a list field (RFC 9110 section 5.6.1), in lower case."""
+        found = [part.strip().lower() for value in self.get_list(name) for part in value.split(",")]
+        return [part for part in found if part]
 
     def items(self) -> list[tuple[str, str]]:
         """Return all fields, names in lower case."""
@@ -73,68 +82,146 @@ class Head:
     @property
     def keeps_connection(self) -> bool:
         """Whether the connection can be used for another exchange after the body (RFC 9112 section 9.3)."""
-        options = (self.headers.get("connection") or "").lower()
-        return "keep-alive" in options if self.minor == 0 else "close" not in options
+        options = self.headers.members("connection")
+        return "close" not in options and (self.minor == 1 or "keep-alive" in options)
+
+    @property
+    def keep_alive(self) -> float | None:
+        """Seconds for which the server keeps an idle connection, where it says so (`Keep-Alive: timeout=5`)."""
+        for parameter in self.headers.members("keep-alive"):
+            name, _, value = parameter.partition("=")
+            if name.strip() == "timeout" and value.strip().isascii() and value.strip().isdigit():
+                return float(value.strip()[:9])
+        return None
 
 
-def render_request(method: str, target: bytes, fields: Iterable[tuple[str, str]]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that can be sent; `length` is that of the body."""
+
+    method: str
+    head: bytes
+    body: bytes | AsyncIterable[bytes] | None
+    length: int
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether the body can be sent again: a stream can't."""
+        return self.body is None or isinstance(self.body, bytes)
+
+
+def render_request(
+    method: str, target: bytes, fields: Sequence[tuple[str, str]], body: bytes | AsyncIterable[bytes] | None
+) -> Request:
     """
-    Return a request's head.
+    Make a request; bytes get a Content-Length where the fields have none, a stream has to come with one.
 
-    Raises ValueError for a method, target or field that would break out of its line: nothing that a registry
-    or a config says can smuggle a header in.
+    Raises ValueError for a method, target or field that would break out of its line, and for fields that say
+    another end of the body than it has: nothing that a registry or a config says can smuggle anything in.
     """
     if not method.isascii() or not method.isalpha():
         raise ValueError("a method is letters")
-    if not target or any(byte <= 0x20 or byte == 0x7F or byte > 0x7E for byte in target):
+    if not _TARGET.fullmatch(target):
         raise ValueError("a request target is visible ASCII")
-    lines = [method.encode("ascii") + b" " + target + b" HTTP/1.1"]
+    lines = [f"{method} {target.decode('ascii')} HTTP/1.1"]
+    told: list[str] = []
     for name, value in fields:
-        if not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
+        if not _TOKEN.fullmatch(name) or not _SENT_VALUE.fullmatch(value):
             raise ValueError(f"the header field {name[:40]!r} can't be sent")
-        lines.append(f"{name}: {value}".encode("latin-1"))
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+        lowered = name.lower()
+        if lowered == "transfer-encoding":
+            raise ValueError("bodies are sent with their length, not in chunks")
+        if lowered == "content-length":
+            told.append(value)
+        lines.append(f"{name}: {value}")
+    length = _length_to_send(told, body)
+    if body and not told:
+        lines.append(f"Content-Length: {length}")
+    return Request(method, ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"), body, length)
 
 
-def find_head_end(data: bytearray) -> int:
-    """
-    Return where the body begins; -1 when the head is not complete.
+def _length_to_send(told: list[str], body: bytes | AsyncIterable[bytes] | None) -> int:
+    if len(told) > 1 or any(not _is_length(value) for value in told):
+        raise ValueError("a request has one Content-Length, a number")
+    if body is None or isinstance(body, bytes):
+        length = len(body or b"")
+        if told and int(told[0]) != length:
+            raise ValueError("the Content-Length is not that of the body")
+        return length
+    if not told:
+        raise ValueError("a body that is a stream needs a Content-Length")
+    return int(told[0])
 
-    Lines may end in a bare LF (RFC 9112 section 2.2 allows it; Docker Hub's abuse limit is answered so).
-    """
-    crlf = data.find(b"\r\n\r\n")
-    bare = data.find(b"\n\n")
-    if bare >= 0 and (crlf < 0 or bare < crlf):
-        return bare + 2
-    return crlf + 4 if crlf >= 0 else -1
+
+def _is_length(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
+class HeadReader:
+    """Collects bytes until a head is whole."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a head is here."""
+        return bool(self._data)
+
+    def feed(self, data: bytes) -> tuple[Head, bytes] | None:
+        """Take bytes; returns the head and what follows it, once it is whole. Raises MalformedError."""
+        if self._data:
+            # The end may lie across the border.
+            seen = max(len(self._data) - 2, 0)
+            self._data += data
+            data = b""
+            end = _HEAD_END.search(self._data, seen)
+        else:
+            seen = 0
+            end = _HEAD_END.search(data)
+        whole = self._data or data
+        # Said at once: a server that speaks something else may wait for an answer in turn.
+        if whole[: len(_BEGINNING)] != _BEGINNING[: len(whole)]:
+            raise MalformedError("the answer is not HTTP/1.1")
+        if (end.end() if end else len(whole)) > MAX_HEAD:
+            raise MalformedError("the head of the answer is too long")
+        if end is None:
+            if not self._data:
+                self._data += data
+            return None
+        head, rest = parse_head(bytes(whole[: end.end()])), bytes(whole[end.end() :])
+        self._data.clear()
+        return head, rest
 
 
 def parse_head(data: bytes) -> Head:
     """Read a complete head; raises MalformedError."""
-    lines = data.split(b"\n")
-    status = _STATUS_LINE.fullmatch(lines[0].rstrip(b"\r"))
+    lines = data.decode("latin-1").split("\n")
+    status = _STATUS_LINE.fullmatch(lines[0].removesuffix("\r"))
     if status is None:
         raise MalformedError("the answer is not HTTP/1.1")
     fields: list[tuple[str, str]] = []
     for raw in lines[1:]:
-        line = raw.rstrip(b"\r").decode("latin-1")
+        line = raw.removesuffix("\r")
         if not line:
             continue
+        if "\r" in line or "\0" in line:
+            raise MalformedError("the head holds a control character")
         if line[0] in " \t":
             # Obsolete folding (RFC 9112 section 5.2): the line goes on with the field before it.
             if not fields:
                 raise MalformedError("the head begins with a folded line")
             name, value = fields[-1]
-            fields[-1] = (name, f"{value} {line.strip()}")
+            more = line.strip(" \t")
+            fields[-1] = (name, f"{value} {more}".strip(" \t"))
             continue
         name, colon, value = line.partition(":")
-        if not colon or not _FIELD_NAME.fullmatch(name):
+        if not colon or not _TOKEN.fullmatch(name):
             raise MalformedError("the head holds a line that is no field")
         fields.append((name, value.strip(" \t")))
         if len(fields) > MAX_FIELDS:
             raise MalformedError("the head has too many fields")
-    reason = (status.group(3) or b"").decode("latin-1")
-    return Head(int(status.group(1)), int(status.group(2)), reason, Headers(fields))
+    return Head(int(status.group(1)), int(status.group(2)), status.group(3) or "", Headers(fields))
 
 
 class Framing(Enum):
@@ -150,38 +237,45 @@ def framing_of(method: str, head: Head) -> tuple[Framing, int]:
     """Return how the body ends, and its length where that is told (RFC 9112 section 6.3); raises MalformedError."""
     if method == "HEAD" or head.status in (204, 304) or (method == "CONNECT" and head.status < 300):
         return Framing.NONE, 0
-    codings = [
-        c.strip().lower() for v in head.headers.get_list("transfer-encoding") for c in v.split(",") if c.strip()
-    ]
-    if codings:
-        if codings != ["chunked"]:
+    if "transfer-encoding" in head.headers:
+        # A length beside it says nothing (and somebody on the way may have read it: see is_ambiguous).
+        if head.headers.members("transfer-encoding") != ["chunked"]:
             raise MalformedError("the body has a transfer coding that is not known")
         return Framing.CHUNKED, 0
-    lengths = {part.strip() for value in head.headers.get_list("content-length") for part in value.split(",")}
-    if not lengths:
+    if "content-length" not in head.headers:
         return Framing.UNTIL_CLOSE, 0
+    lengths = {part.strip() for value in head.headers.get_list("content-length") for part in value.split(",")}
     length = lengths.pop()
-    if lengths or not (length.isascii() and length.isdigit() and len(length) < 19):
+    if lengths or not _is_length(length):
         raise MalformedError("the body's length is not a number")
     return (Framing.LENGTH, int(length)) if int(length) else (Framing.NONE, 0)
 
 
+def is_ambiguous(head: Head) -> bool:
+    """Tell whether two readers could see different ends of the body: the connection must not be used again."""
+    return "transfer-encoding" in head.headers and (head.minor == 0 or "content-length" in head.headers)
+
+
 class Chunked:
-    """Reads a chunked body (RFC 9112 section 7.1) piece by piece."""
+    """Reads a chunked body (RFC 9112 section 7.1) piece by piece; trailers are dropped."""
 
     def __init__(self) -> None:
         self.done = False
+        self.rest = b""
+        """What followed the end of the body."""
         self._line = bytearray()
         self._left = 0
         self._state = "size"
+        self._lines = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the body's bytes in the data; raises MalformedError. What follows the end is an error too."""
+    def feed(self, data: bytes) -> bytes:
+        """Return the body's bytes in the data; raises MalformedError."""
         pieces: list[bytes] = []
         position = 0
         while position < len(data):
             if self.done:
-                raise MalformedError("bytes follow the end of a chunked body")
+                self.rest = data[position:]
+                break
             if self._state == "data":
                 piece = data[position : position + self._left]
                 pieces.append(piece)
@@ -200,11 +294,11 @@ class Chunked:
                 line = bytes(self._line).rstrip(b"\r\n")
                 self._line.clear()
                 self._take(line)
-        return pieces
+        return b"".join(pieces)
 
     def _take(self, line: bytes) -> None:
         if self._state == "size":
-            size = line.partition(b";")[0].strip()
+            size = line.partition(b";")[0].strip(b" \t")
             if not _CHUNK_SIZE.fullmatch(size):
                 raise MalformedError("the size of a chunk is not a number")
             self._left = int(size, 16)
@@ -213,5 +307,9 @@ class Chunked:
             if line:
                 raise MalformedError("a chunk is longer than its size")
             self._state = "size"
-        elif not line:
+        elif line:
+            self._lines += 1
+            if self._lines > MAX_FIELDS:
+                raise MalformedError("a chunked body has too many trailers")
+        else:
             self.done = True

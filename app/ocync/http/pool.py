@@ -7,57 +7,34 @@ How many there are is not decided here: callers hold slots.
 from __future__ import annotations
 
 import asyncio
-import base64
-import ssl
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from ocync.http.connection import Connection
+from ocync.http.dial import Dialer
+from ocync.http.message import render_request
+from ocync.http.origin import Limits, Origin
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
-    from ocync.http.message import Headers
+    from ocync.http.connection import Connection
+    from ocync.http.message import Head, Headers, Request
 
-_KEEPALIVE = 60.0
-"""Seconds after which an idle connection is not used again; servers close theirs after 60 to 75."""
-# Failures of a connection that had been idle: the server had closed it before the request reached it.
+__all__ = ["Limits", "Origin", "Pool", "Response"]
+
+# Failures of a connection that had been idle: the server closed it while the request was on its way.
 _STALE = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a connection leads to."""
-
-    scheme: str
-    host: str
-    """Without brackets around an IPv6 address."""
-    port: int
-
-    @property
-    def authority(self) -> str:
-        """The Host field: without the scheme's own port."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds to wait for a connection, and for the other side at any time after that."""
-
-    connect: float
-    idle: float
 
 
 class Response:
     """An answer whose body has not been read; it has to be closed."""
 
-    def __init__(self, connection: Connection, release: Callable[[Connection], None], limits: Limits) -> None:
-        head = connection.response
+    def __init__(
+        self, head: Head, connection: Connection, release: Callable[[Connection], None], idle: float
+    ) -> None:
         self.status: int = head.status
         self.reason: str = head.reason
         self.headers: Headers = head.headers
@@ -65,17 +42,24 @@ class Response:
         """Set by who follows redirects: the URL that answered."""
         self._connection = connection
         self._release = release
-        self._limits = limits
+        self._idle = idle
         self._closed = False
 
-    def pieces(self) -> AsyncIterator[bytes]:
-        """Give the body as it comes, once; raises ReadError, ReadTimeout, RemoteProtocolError of httpx."""
-        return self._connection.body(idle=self._limits.idle)
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """
+        Give the body as it comes, once; at its end the response is closed.
+
+        Raises ReadError, ReadTimeout and RemoteProtocolError of httpx. After `close` there is nothing more.
+        """
+        while not self._closed and (piece := await self._connection.read(idle=self._idle)):
+            yield piece
+        self.close()
 
     def close(self) -> None:
         """Give the connection back, or drop it when the body was not read whole. Does nothing the second time."""
         if not self._closed:
             self._closed = True
+            self._connection.skim()
             self._release(self._connection)
 
 
@@ -92,10 +76,13 @@ class Pool:
         trust: Callable[[], ssl.SSLContext],
         proxy: Callable[[str, str, int], str | None] = lambda _scheme, _host, _port: None,
     ) -> None:
-        self._trust = trust
-        self._proxy = proxy
+        self._dialer = Dialer(trust=trust, proxy=proxy)
         self._idle: dict[Origin, list[Connection]] = defaultdict(list)
         self._busy: set[Connection] = set()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Pool: {len(self._busy)} busy, {sum(map(len, self._idle.values()))} idle>"
 
     async def send(  # noqa: PLR0917 -- an exchange has these parts
         self,
@@ -107,123 +94,89 @@ class Pool:
         limits: Limits,
     ) -> Response:
         """
-        Send one request; raises errors of httpx.
+        Send one request and return the answer with its body unread.
 
-        Where a kept connection turns out to have been closed, the request goes out again on another one, unless
-        its body is a stream, of which nothing is kept.
+        Raises TransportErrors of httpx: LocalProtocolError (the request can't be sent as it is), ConnectTimeout,
+        ConnectError, ProxyError, WriteTimeout, WriteError, ReadTimeout, ReadError, RemoteProtocolError; and what
+        `trust` and the body's iterator raise.
+
+        Where a kept connection turns out to have been closed, the request goes out once more on a new one, unless
+        some of its body was taken from a stream, of which nothing is kept.
         """
-        replayable = body is None or isinstance(body, bytes)
-        proxy = self._proxy(origin.scheme, origin.host, origin.port)
-        if proxy is not None and origin.scheme == "http":
-            target = f"http://{origin.authority}".encode("ascii") + target
-            fields = [*fields, *_proxy_authorization(proxy)]
-        while (connection := self._take_idle(origin)) is not None:
+        request = self._render(origin, method, target, fields, body)
+        connection = self._take_idle(origin)
+        if connection is not None:
             try:
-                return await self._exchange(connection, origin, method, target, fields, body, limits)
+                return await self._exchange(connection, origin, request, limits)
             except _STALE:
-                if not replayable or connection.response_begun:
+                if connection.response_begun or not (request.is_replayable or not connection.body_begun):
                     raise
-        connection = await self._connect(origin, proxy, limits)
-        return await self._exchange(connection, origin, method, target, fields, body, limits)
+            except httpx.ReadTimeout:
+                # What lies on the way has forgotten the connection, and the others that were idle with it.
+                self._drop_idle(origin)
+                raise
+        connection = await self._dialer.open(origin, limits)
+        return await self._exchange(connection, origin, request, limits)
 
-    async def _exchange(  # noqa: PLR0917 -- handed on as they came
+    def _render(
         self,
-        connection: Connection,
         origin: Origin,
         method: str,
         target: bytes,
         fields: Sequence[tuple[str, str]],
         body: bytes | AsyncIterable[bytes] | None,
-        limits: Limits,
-    ) -> Response:
+    ) -> Request:
+        try:
+            if origin.scheme == "http" and (proxy := self._dialer.proxy(origin)) is not None:
+                target = f"http://{origin.authority}".encode("ascii") + target
+                fields = [*fields, *proxy.fields]
+            return render_request(method, target, fields, body)
+        except ValueError as error:
+            raise httpx.LocalProtocolError(str(error)) from error
+
+    async def _exchange(self, connection: Connection, origin: Origin, request: Request, limits: Limits) -> Response:
         self._busy.add(connection)
         try:
-            await connection.exchange(method, target, fields, body, idle=limits.idle)
+            head = await connection.exchange(request, idle=limits.idle)
         except BaseException:
             self._busy.discard(connection)
             raise
-        return Response(connection, lambda used: self._release(origin, used), limits)
+        return Response(head, connection, lambda used: self._release(origin, used), limits.idle)
 
     def _take_idle(self, origin: Origin) -> Connection | None:
         idle = self._idle[origin]
-        now = asyncio.get_running_loop().time()
         while idle:
             connection = idle.pop()
-            if connection.idle and now - connection.idle_since < _KEEPALIVE:
+            if not connection.is_expired() and connection.is_alive():
                 return connection
             connection.close()
         return None
 
     def _release(self, origin: Origin, connection: Connection) -> None:
         self._busy.discard(connection)
-        if connection.idle:
-            self._idle[origin].append(connection)
-        else:
+        if self._closed or not connection.idle:
             connection.close()
+            return
+        if connection.exchanges == 1:
+            self._dialer.remember(origin, connection)
+        idle = self._idle[origin]
+        idle.append(connection)
+        # The one that has been idle longest stands first.
+        while idle[0].is_expired():
+            idle.pop(0).close()
+            if not idle:
+                break
 
-    async def _connect(self, origin: Origin, proxy: str | None, limits: Limits) -> Connection:
-        try:
-            async with asyncio.timeout(limits.connect):
-                if proxy is None:
-                    return await self._open(origin)
-                return await self._open_through(proxy, origin, limits)
-        except TimeoutError as error:
-            raise httpx.ConnectTimeout(f"no connection within {limits.connect:g} s") from error
-        except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError(_why(error)) from error
-
-    async def _open(self, origin: Origin) -> Connection:
-        loop = asyncio.get_running_loop()
-        tls = origin.scheme == "https"
-        _, connection = await loop.create_connection(
-            Connection,
-            origin.host,
-            origin.port,
-            ssl=self._trust() if tls else None,
-            server_hostname=origin.host if tls else None,
-            # Another address is tried after 250 ms (RFC 8305), so a dead IPv6 route costs little.
-            happy_eyeballs_delay=0.25,
-        )
-        return connection
-
-    async def _open_through(self, proxy: str, origin: Origin, limits: Limits) -> Connection:
-        parts = urlsplit(proxy)
-        assert parts.hostname is not None
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        connection = await self._open(Origin(parts.scheme, parts.hostname, port))
-        if origin.scheme == "http":
-            return connection
-        authority = f"{origin.host}:{origin.port}" if ":" not in origin.host else f"[{origin.host}]:{origin.port}"
-        fields = [("Host", authority), *_proxy_authorization(proxy)]
-        head = await connection.exchange("CONNECT", authority.encode("ascii"), fields, None, idle=limits.idle)
-        if head.status != 200:
+    def _drop_idle(self, origin: Origin) -> None:
+        for connection in self._idle.pop(origin, ()):
             connection.close()
-            raise httpx.ProxyError(f"the proxy answered {head.status} {head.reason}")
-        await connection.start_tls(self._trust(), origin.host)
-        return connection
 
     async def close(self) -> None:
-        """Drop all connections."""
-        for connections in (*self._idle.values(), list(self._busy)):
-            for connection in connections:
-                connection.close()
-        self._idle.clear()
-        self._busy.clear()
-        # A turn of the loop, in which the sockets are closed.
+        """Drop all connections; who still uses one gets an error."""
+        self._closed = True
+        for origin in list(self._idle):
+            self._drop_idle(origin)
+        for connection in list(self._busy):
+            connection.close()
+        # A turn of the loop, in which those who waited are told.
         await asyncio.sleep(0)
-
-
-def _proxy_authorization(proxy: str) -> list[tuple[str, str]]:
-    parts = urlsplit(proxy)
-    if not parts.username:
-        return []
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-    return [("Proxy-Authorization", f"Basic {base64.b64encode(pair).decode('ascii')}")]
-
-
-def _why(error: BaseException) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"certificate not trusted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {error.reason or error}"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

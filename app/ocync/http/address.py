@@ -1,0 +1,116 @@
+"""Where a host is: DNS answers, kept for a minute, in the order in which they are tried."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_KEPT = 60.0
+"""Seconds for which an answer is used again. The system's resolver does not tell how long it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to connect to, as a socket takes it."""
+
+    family: int
+    place: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        host, port = self.place[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+
+
+@dataclass(slots=True)
+class _Known:
+    until: float
+    addresses: Sequence[Address]
+    turn: int = 0
+    reached: int | None = None
+    """The family over which the host was reached last."""
+
+
+class Resolver:
+    """Asks the system's resolver, in a thread, once at a time for each host; remembers what it said."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], _Known] = {}
+        self._asked: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
+
+    async def addresses(self, host: str, port: int) -> list[Address]:
+        """Return the addresses of a host, at least one; raises OSError (socket.gaierror) and UnicodeError."""
+        literal = _literal(host, port)
+        if literal is not None:
+            return [literal]
+        loop = asyncio.get_running_loop()
+        known = self._known.get((host, port))
+        if known is None or known.until < loop.time():
+            found = await self._ask(host, port)
+            reached = known.reached if known is not None else None
+            known = _Known(loop.time() + _KEPT, found, reached=reached)
+            self._known[host, port] = known
+        known.turn += 1
+        return in_order(known.addresses, turn=known.turn - 1, first=known.reached)
+
+    def reached(self, host: str, port: int, family: int) -> None:
+        """Note over which family a host was reached: the next connection begins with it."""
+        known = self._known.get((host, port))
+        if known is not None:
+            known.reached = family
+
+    def forget(self, host: str, port: int) -> None:
+        """Ask again the next time: no address could be reached."""
+        self._known.pop((host, port), None)
+
+    async def _ask(self, host: str, port: int) -> list[Address]:
+        key = (host, port)
+        question = self._asked.get(key)
+        if question is None:
+            loop = asyncio.get_running_loop()
+            question = loop.run_in_executor(None, _look_up, host, port)
+            self._asked[key] = question
+            question.add_done_callback(lambda done: self._answered(key, done))
+        # Shielded: many wait for the same answer, and one that is cancelled must not take it from the others.
+        answer = await asyncio.shield(question)
+        return [Address(family, place) for family, _, _, _, place in answer]
+
+    def _answered(self, key: tuple[str, int], question: asyncio.Future[list[Any]]) -> None:
+        del self._asked[key]
+        if not question.cancelled():
+            # Taken, so that nobody is told of a failure which nobody waits for any more.
+            question.exception()
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def _literal(host: str, port: int) -> Address | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if address.version == 4:
+        return Address(socket.AF_INET, (str(address), port))
+    # Of a zone (fe80::1%eth0) only the resolver knows the number.
+    return None if "%" in host else Address(socket.AF_INET6, (str(address), port, 0, 0))
+
+
+def in_order(addresses: Sequence[Address], *, turn: int, first: int | None) -> list[Address]:
+    """
+    Return the addresses in the order to try: families by turns (RFC 8305 section 4), `first` at the front.
+
+    `turn` counts connections: each begins with another address of the family, so that they are spread.
+    """
+    by_family: dict[int, list[Address]] = {} if first is None else {first: []}
+    for address in addresses:
+        by_family.setdefault(address.family, []).append(address)
+    turned = [[*group[turn % len(group) :], *group[: turn % len(group)]] for group in by_family.values() if group]
+    return [address for address in chain.from_iterable(zip_longest(*turned)) if address is not None]

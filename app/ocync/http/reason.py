@@ -1,0 +1,27 @@
+"""What an error of a socket or of TLS means, in words for a user."""
+
+from __future__ import annotations
+
+import ssl
+
+_TLS = {
+    "WRONG_VERSION_NUMBER": "what answered is not TLS (plain http?)",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "the server wants another version of TLS",
+    "UNSUPPORTED_PROTOCOL": "the server speaks no TLS later than 1.1",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a client certificate (tls.cert_file)",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server refused the handshake; it may want a client certificate",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the server does not accept the client certificate",
+    "TLSV1_ALERT_UNKNOWN_CA": "the server does not know the authority of the client certificate",
+    "UNEXPECTED_EOF_WHILE_READING": "the connection was closed within the TLS handshake",
+}
+
+
+def reason(error: BaseException) -> str:
+    """Return in one line why a connection could not be made or used."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return _TLS.get(error.reason or "", f"TLS failed: {error.reason or error}")
+    if isinstance(error, UnicodeError):
+        return "the host's name is not valid"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
