@@ -118,7 +118,7 @@ class BlobStore:
                 f"{request.method} {request.path} came with an Authorization ({recorded.scheme})"
             )
             return _error(400, "InvalidArgument", "Only one auth mechanism allowed")
-        return await self.rules.apply(request, proceed, authorized=True, met=recorded.rules)
+        return await self.rules.apply(request, proceed, authorized=False, met=recorded.rules)
 
     def _answer(self, request: Request) -> Response:
         key = request.path.removeprefix("/bucket/")

@@ -120,18 +120,25 @@ class Rules:
         met: list[str],
     ) -> Response:
         """Send the request through the rules of this stage that take it, then to `proceed`."""
-        for rule in reversed(
-            [rule for rule in self._rules if rule.authorized == authorized and rule.take(request)]
-        ):
-            met.append(str(rule))
-            proceed = _through(rule, request, proceed)
+        return await self._from(0, request, proceed, authorized=authorized, met=met)
+
+    async def _from(
+        self,
+        start: int,
+        request: Request,
+        proceed: Callable[[], Awaitable[Response]],
+        *,
+        authorized: bool,
+        met: list[str],
+    ) -> Response:
+        # A rule counts only requests that get as far as to it: an outer one that answers leaves it alone.
+        for number in range(start, len(self._rules)):
+            rule = self._rules[number]
+            if rule.authorized == authorized and rule.take(request):
+                met.append(str(rule))
+
+                async def inner(after: int = number + 1) -> Response:
+                    return await self._from(after, request, proceed, authorized=authorized, met=met)
+
+                return await rule.respond(request, inner)
         return await proceed()
-
-
-def _through(
-    rule: Rule, request: Request, proceed: Callable[[], Awaitable[Response]]
-) -> Callable[[], Awaitable[Response]]:
-    async def call() -> Response:
-        return await rule.respond(request, proceed)
-
-    return call

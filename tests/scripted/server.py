@@ -246,9 +246,9 @@ def _pieces(response: Response, stops: list[int]) -> Iterator[bytes | memoryview
 
 async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Give the client time to read an answer that came before its body ended; else the reset would destroy it."""
-    if writer.can_write_eof():
-        writer.write_eof()
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(OSError):  # TimeoutError is one; so is a client that has gone
+        if writer.can_write_eof():
+            writer.write_eof()
         async with asyncio.timeout(_LINGER):
             while await reader.read(PIECE):
                 pass
