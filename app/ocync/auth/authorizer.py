@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import httpx
 
 from ocync.auth import challenge as challenges
 from ocync.auth import scope as scopes_of
-from ocync.auth import sending, token, ways
+from ocync.auth import token, ways
 from ocync.auth.cache import Held, Key, TokenCache
 from ocync.auth.credential import Anonymous, StaticToken
 from ocync.auth.excerpt import excerpt
@@ -37,6 +37,13 @@ _FRESH = 10.0
 """Seconds. A token that was fetched for one request, no longer ago, was not refused for its age."""
 
 
+class HeaderFields(Protocol):
+    """The header fields of a response."""
+
+    def get_list(self, key: str, /) -> list[str]:
+        """Return the values of all fields of a name, whatever its case."""
+
+
 class Authorizer:
     """
     Makes the credentials of the requests to one registry.
@@ -45,8 +52,8 @@ class Authorizer:
     that header to the registry's own origin only, and comes back with `rejected` after a 401 and with `forbidden`
     after a 403, once each. All methods raise errors of `ocync.errors`.
 
-    `send` sends requests to `/v2/` and to token services, with the caller's retries; without it `http` does, with
-    none. Neither follows redirects or adds credentials or cookies.
+    `send` sends requests to `/v2/` and to token services; it adds no credentials or cookies, and follows no
+    redirects.
     """
 
     def __init__(
@@ -54,15 +61,12 @@ class Authorizer:
         *,
         registry: Registry,
         source: CredentialSource,
-        http: httpx.AsyncClient | None = None,
-        send: Send | None = None,
+        send: Send,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry = registry
         self._source = source
-        if send is None and http is None:
-            raise TypeError("an Authorizer needs something to send with")
-        self._send = send or sending.once(cast(httpx.AsyncClient, http), host=registry.host)
+        self._send = send
         self._clock = clock
         self._tokens = TokenCache(clock)
         self._challenges = Challenges()
@@ -97,10 +101,10 @@ class Authorizer:
         return await self._answer(learned, changed, scopes)
 
     async def rejected(
-        self, response_headers: httpx.Headers, url: str, scopes: frozenset[Scope], used: str | None
-    ) -> str | None:
+        self, response_headers: HeaderFields, url: str, scopes: frozenset[Scope], used: str | None
+    ) -> str:
         """
-        Return other credentials after a 401 from `url` to a request that carried `used`; never None.
+        Return other credentials after a 401 from `url` to a request that carried `used`.
 
         The user's credentials are read again, and the scopes of the answer's challenge are asked for together
         with ours. Raises AuthError when there is nothing new to try.
@@ -115,7 +119,7 @@ class Authorizer:
         if learned is None:
             raise self._error("answered 401 and does not say how to authenticate")
         old = await self.credential(scopes)
-        if used is not None and (renewed := self._renewed(old, scopes, used)) is not None:
+        if used is not None and (renewed := self._renewed(learned, old, scopes, used)) is not None:
             return renewed
         new = await self._source.credential(_repository(scopes), refused=old)
         header = await self._answer(learned, new, scopes, refused=used)
@@ -144,7 +148,7 @@ class Authorizer:
             return None
         return await self._renew(learned, credential, scopes, used, after_403=True)
 
-    async def elsewhere(self, response_headers: httpx.Headers, url: str) -> str | None:
+    async def elsewhere(self, response_headers: HeaderFields, url: str) -> str | None:
         """
         Return the Authorization for a host that a redirect led to and that answered 401 from `url`.
 
@@ -240,10 +244,17 @@ class Authorizer:
         given = await token.fetch(self._send, service, asked, credential, clock=self._clock)
         return Held(token=given, asked=asked, after_403=after_403)
 
-    def _renewed(self, credential: Credential, scopes: frozenset[Scope], used: str) -> str | None:
-        """Return the token that another task has fetched since `used` was given out, if there is one."""
+    def _renewed(
+        self, learned: Learned, credential: Credential, scopes: frozenset[Scope], used: str
+    ) -> str | None:
+        """Return what another task has fetched or read since `used` was given out, if it has."""
         held = self._tokens.held(self._key(credential, scopes))
-        return held.give() if held is not None and held.token.header != used else None
+        if held is not None:
+            return held.give() if held.token.header != used else None
+        if isinstance(credential, StaticToken):
+            return None
+        found = (way.header for way in self._ways(learned, credential) if isinstance(way, AsIs))
+        return next((header for header in found if header != used), None)
 
     def _is_fresh(self, held: Held) -> bool:
         return held.uses <= 1 and self._clock() - held.token.received < _FRESH
@@ -268,7 +279,7 @@ class Authorizer:
         )
 
 
-def _chosen(headers: httpx.Headers) -> Challenge | None:
+def _chosen(headers: HeaderFields) -> Challenge | None:
     return challenges.choose(challenges.parse(headers.get_list("www-authenticate")))
 
 

@@ -21,10 +21,13 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """Return what a file holds; raises OSError, also for what is no regular file or is larger than the limit."""
     # Without O_NONBLOCK the open of a FIFO waits until somebody writes.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("it is not a file")
-        content = file.read(limit + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(limit + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise OSError(f"it is larger than {limit} bytes")
     return content
