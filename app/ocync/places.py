@@ -25,10 +25,17 @@ from ocync.slots import Slots
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import httpx
+
+    from ocync.auth.token import Send
     from ocync.config.model import RegistryConfig, Timeouts, TlsSettings
     from ocync.endpoint import Repository, TargetRepository
     from ocync.registry.client import RequestTally
     from ocync.registry.waiting import RetryPolicy
+
+
+async def _nobody(request: httpx.Request) -> httpx.Response:
+    raise ConfigError(f"a folder can't be asked for {request.url.host}")
 
 
 # A disk gains nothing by more writers than this, and each holds a buffer.
@@ -75,6 +82,12 @@ class ConfiguredPlaces:
         if registry.name not in self._clients:
             self._clients[registry.name] = self._make_client(registry)
         return self._clients[registry.name]
+
+    def token_sender(self, registry: RegistryConfig) -> Send:
+        """Return what sends requests about credentials to a registry; for a folder, what nobody calls."""
+        if registry.registry is None:
+            return _nobody
+        return self.client(registry).send_to_token_service
 
     def _repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
         key = (registry.name, repository, writable)

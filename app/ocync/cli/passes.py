@@ -1,4 +1,4 @@
-"""What `sync`, `copy` and `watch` have in common: a pass with its log, its progress, its signals and its results."""
+"""What `sync`, `copy` and `watch` have in common: a pass with its log, progress, signals and results."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ async def _once(job: Job, options: argparse.Namespace, environ: Mapping[str, str
     return report.exit_code
 
 
-async def perform(
-    job: Job, options: argparse.Namespace, environ: Mapping[str, str], stop: Stop
-) -> RunReport:
+async def perform(job: Job, options: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> RunReport:
     """Make one pass, showing its progress; a dry run shows how tags were selected."""
     dry_run = getattr(options, "dry_run", False)
     shown = dry_run and not options.json and not options.quiet

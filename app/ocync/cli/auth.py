@@ -1,0 +1,95 @@
+"""`ocync auth check`: which credentials were found where, and what each registry says to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocync.auth.check import Finding, Verdict
+from ocync.auth.check import check as check_registry
+from ocync.auth.scope import Scope
+from ocync.cli import passes
+from ocync.config.load import load
+from ocync.errors import ExitCode
+from ocync.places import ConfiguredPlaces
+from ocync.registry.client import RequestTally
+from ocync.registry.waiting import RetryPolicy
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from ocync.config.model import Config, RegistryConfig
+
+
+def check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Check the registries of all configurations; 4 when all failures are about credentials, else 2, or 0."""
+    with passes.logging_as_asked(options, environ) as redactor:
+        findings: list[Finding] = []
+        for path in options.config:
+            config = load(Path(path), environ)
+            passes.introduce(config, redactor)
+            findings += asyncio.run(_check(config, environ))
+        for finding in findings:
+            if not options.json and (not options.quiet or finding.error is not None):
+                sys.stdout.write(f"{_line(finding)}\n")
+        if options.json:
+            sys.stdout.write(json.dumps([_fields(finding) for finding in findings], indent=2) + "\n")
+    return _exit_code(findings)
+
+
+async def _check(config: Config, environ: Mapping[str, str]) -> list[Finding]:
+    settings = config.settings
+    policy = RetryPolicy(attempts=settings.retry.attempts, max_delay=settings.retry.max_delay)
+    places = ConfiguredPlaces(timeouts=settings.timeouts, policy=policy, tally=RequestTally(), environ=environ)
+    async with places, asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(
+                check_registry(
+                    registry, environ, send=places.token_sender(registry), scope=_scope(registry, config)
+                )
+            )
+            for registry in config.registries.values()
+        ]
+    return [task.result() for task in tasks]
+
+
+def _scope(registry: RegistryConfig, config: Config) -> Scope | None:
+    """Return what a mapping would ask of the registry, so that the answer is about a repository that is used."""
+    for mapping in config.mappings:
+        if mapping.source is registry:
+            return Scope(mapping.source_repository, ("pull",))
+    for mapping in config.mappings:
+        for target, repository in mapping.targets:
+            if target is registry:
+                return Scope(repository, ("pull", "push"))
+    return None
+
+
+def _line(finding: Finding) -> str:
+    credentials = f"{finding.kind} from {finding.origin}" if finding.kind else "no credentials could be read"
+    place = f" ({finding.host})" if finding.host else ""
+    if finding.verdict is Verdict.FOLDER:
+        return f"{finding.registry}: {finding.message}"
+    return f"{finding.registry}{place}: {finding.verdict.value.replace('_', ' ')}: {credentials}; {finding.message}"
+
+
+def _fields(finding: Finding) -> dict[str, str]:
+    return {
+        "registry": finding.registry,
+        "host": finding.host,
+        "credentials": finding.kind,
+        "origin": finding.origin,
+        "verdict": finding.verdict.value,
+        "message": finding.message,
+    }
+
+
+def _exit_code(findings: Sequence[Finding]) -> int:
+    codes = {finding.error.exit_code for finding in findings if finding.error is not None}
+    if not codes:
+        return ExitCode.OK
+    return codes.pop() if len(codes) == 1 else ExitCode.FAILED

@@ -1,0 +1,64 @@
+"""Where the results of a pass go: stdout, the termination log, the Pushgateway, a text file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocync.errors import ExitCode
+from ocync.filters.describe import rules_in_short, selection_in_full
+from ocync.report import as_json, termination, text
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+    from ocync.config.model import MetricsConfig
+    from ocync.plan.discover import Resolved
+    from ocync.report.summary import RunReport
+
+
+async def deliver(
+    report: RunReport,
+    metrics: MetricsConfig | None,
+    options: argparse.Namespace,
+    environ: Mapping[str, str],
+    *,
+    interval: float | None = None,
+) -> None:
+    """
+    Show a report and send its metrics; nothing here changes the exit code, or raises for what can't be delivered.
+    """
+    _show(report, options, environ)
+    path = getattr(options, "termination_log", None)
+    if path is not None:
+        termination.write(Path(path), termination.summary(report))
+    if metrics is not None:
+        from ocync.report.publish import publish
+
+        await publish(report, metrics, environ=environ, interval=interval)
+
+
+def _show(report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    if options.json:
+        # In watch mode a document a line, so that a reader finds its end.
+        sys.stdout.write(as_json.dump(report, one_line=options.command == "watch"))
+    elif not options.quiet:
+        sys.stdout.write(text.render(report, color=text.wants_color(sys.stdout, environ)))
+    elif report.exit_code is not ExitCode.OK:
+        sys.stderr.write(text.render(report, color=text.wants_color(sys.stderr, environ)))
+    sys.stdout.flush()
+
+
+def selection(resolved: Resolved, *, verbose: bool) -> Iterator[str]:
+    """Give the lines that show how a mapping's tags were selected."""
+    mapping = resolved.mapping
+    yield f"{mapping.name}: {rules_in_short(mapping.tags)}"
+    if resolved.selection is None:
+        names = ", ".join(candidate.tag for candidate in (*resolved.settled, *resolved.candidates))
+        yield f"  named, not listed: {names or 'none'}"
+    else:
+        for line in selection_in_full(resolved.selection, mapping.tags, verbose=verbose):
+            yield f"  {line}"
+    yield ""
