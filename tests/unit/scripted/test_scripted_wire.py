@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from scripted import ScriptedRegistry
+from scripted import ScriptedRegistry, faults
 
 HELLO = hashlib.sha256(b"hello").hexdigest()
 
@@ -118,6 +118,16 @@ async def test_leaving_ends_connections_that_are_idle_or_at_work() -> None:
         assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+async def test_hundreds_of_connections_are_served_at_once() -> None:
+    async with ScriptedRegistry() as registry:
+        registry.on("GET", "/v2/", respond=faults.stall(0.5))
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(300):
+                tasks.create_task(talk(registry, b"GET /v2/ HTTP/1.0\r\n\r\n"))
+        assert registry.count(status=200) == registry.requests.connections == 300
+        assert registry.requests.peak == 300
 
 
 async def test_a_mistake_in_the_script_fails_the_test() -> None:
