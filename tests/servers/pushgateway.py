@@ -48,12 +48,14 @@ def pushgateway(
     certificate: tuple[Path, Path] | None = None,
     authority: Path | None = None,
     trust: ssl.SSLContext | None = None,
+    prefix: str = "",
 ) -> Iterator[Pushgateway]:
     """
     Run a Pushgateway that keeps everything in memory.
 
     `account` makes it ask for Basic; `certificate` (and its key) makes it speak TLS, and `authority` makes it ask
-    clients for a certificate of that authority; `trust` is for the scrapes of the tests.
+    clients for a certificate of that authority; `trust` is for the scrapes of the tests. `prefix` is a path before
+    all others, as `/push`.
     """
     settings = folder / "web.yml"
     settings.write_text(_web_settings(account, certificate, authority))
@@ -64,6 +66,7 @@ def pushgateway(
             binary,
             f"--web.listen-address=127.0.0.1:{port}",
             f"--web.config.file={settings}",
+            f"--web.route-prefix={prefix or '/'}",
             "--persistence.file=",
             "--log.level=debug",
         ]
@@ -72,13 +75,13 @@ def pushgateway(
         if certificate is not None or account is not None:
             return accepts(port)
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/-/ready", trust_env=False).status_code == 200
+            return httpx.get(f"http://127.0.0.1:{port}{prefix}/-/ready", trust_env=False).status_code == 200
         except httpx.TransportError:
             return False
 
     with running(command, folder=folder, ready=ready) as server:
         scheme = "https" if certificate is not None else "http"
-        yield Pushgateway(server=server, url=f"{scheme}://{server.address}", account=account, trust=trust)
+        yield Pushgateway(server=server, url=f"{scheme}://{server.address}{prefix}", account=account, trust=trust)
 
 
 def _web_settings(

@@ -1,0 +1,112 @@
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from ocync import __version__
+from ocync.errors import ConfigError, ErrorKind, ExitCode
+from ocync.report import metrics
+from ocync.report.summary import RunReport
+from reports import STARTED, copied, failed, report, unchanged
+
+Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def series(payload: bytes) -> Series:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(payload.decode())
+        for sample in family.samples
+    }
+
+
+def values(payload: bytes, name: str) -> Mapping[tuple[str, ...], float]:
+    return {
+        tuple(value for _, value in labels): number
+        for (each, labels), number in series(payload).items()
+        if each == name
+    }
+
+
+def test_a_pass_is_told_in_gauges_of_the_last_run() -> None:
+    whole = report(copied(), unchanged(), failed(kind=ErrorKind.SERVER))
+    ended = whole.ended_at.timestamp()
+    assert series(metrics.render(whole, interval=300)) == {
+        ("ocync_build_info", (("version", __version__),)): 1,
+        ("ocync_schedule_interval_seconds", ()): 300,
+        ("ocync_last_run_timestamp_seconds", ()): ended,
+        ("ocync_last_run_duration_seconds", ()): 4.2004,
+        ("ocync_last_run_status", (("status", "success"),)): 0,
+        ("ocync_last_run_status", (("status", "partial"),)): 1,
+        ("ocync_last_run_status", (("status", "failed"),)): 0,
+        ("ocync_last_run_status", (("status", "config"),)): 0,
+        ("ocync_last_run_status", (("status", "auth"),)): 0,
+        ("ocync_last_run_status", (("status", "interrupted"),)): 0,
+        ("ocync_last_run_images", (("result", "synced"),)): 1,
+        ("ocync_last_run_images", (("result", "skipped"),)): 1,
+        ("ocync_last_run_images", (("result", "failed"),)): 1,
+        ("ocync_last_run_bytes_transferred", (("target", "ghcr.io"),)): 31_457_280,
+        ("ocync_last_run_blobs", (("result", "transferred"),)): 3,
+        ("ocync_last_run_blobs", (("result", "skipped"),)): 1,
+        ("ocync_last_run_blobs", (("result", "mounted"),)): 2,
+        ("ocync_last_run_requests", (("code_class", "2xx"), ("registry", "cgr.dev"))): 10,
+        ("ocync_last_run_requests", (("code_class", "4xx"), ("registry", "cgr.dev"))): 2,
+        ("ocync_last_run_requests", (("code_class", "2xx"), ("registry", "ghcr.io"))): 20,
+        ("ocync_last_run_requests", (("code_class", "none"), ("registry", "ghcr.io"))): 1,
+        ("ocync_last_run_retries", ()): 2,
+    }
+
+
+def test_every_metric_is_a_gauge() -> None:
+    families = text_string_to_metric_families(metrics.render(report(copied()), interval=1).decode())
+    assert {family.type for family in families} == {"gauge"}
+
+
+def test_only_a_good_pass_sets_the_time_of_the_last_success() -> None:
+    good = report(copied())
+    assert values(metrics.render(good), metrics.LAST_SUCCESS) == {(): good.ended_at.timestamp()}
+    assert values(metrics.render(report(copied(), failed())), metrics.LAST_SUCCESS) == {}
+
+
+def test_an_earlier_success_is_told_until_there_is_a_later_one() -> None:
+    good = report(copied())
+    assert values(metrics.render(report(failed()), last_success=7), metrics.LAST_SUCCESS) == {(): 7}
+    assert values(metrics.render(good, last_success=7), metrics.LAST_SUCCESS) == {(): good.ended_at.timestamp()}
+
+
+def test_before_the_first_pass_there_are_no_series_of_a_last_run() -> None:
+    names = {name for name, _ in series(metrics.render(None, interval=300))}
+    assert names == {"ocync_build_info", "ocync_schedule_interval_seconds"}
+
+
+def test_an_interval_that_is_not_known_is_not_told() -> None:
+    assert values(metrics.render(report()), "ocync_schedule_interval_seconds") == {}
+
+
+def test_a_pass_that_could_not_begin_is_a_last_run_too() -> None:
+    whole = RunReport.of_failure(ConfigError("bad"), run_id="1", started_at=STARTED, duration=0.1)
+    payload = metrics.render(whole)
+    assert values(payload, "ocync_last_run_status")[("config",)] == 1
+    assert values(payload, "ocync_last_run_images") == {("synced",): 0, ("skipped",): 0, ("failed",): 0}
+
+
+@pytest.mark.parametrize("code", list(ExitCode))
+def test_every_exit_code_is_a_status(code: ExitCode) -> None:
+    assert metrics.STATUSES[code]
+
+
+@given(st.text(min_size=1), st.integers(min_value=0, max_value=2**53))
+def test_whatever_a_place_is_called_the_text_can_be_parsed_back(name: str, count: int) -> None:
+    whole = report(copied(target_place=name, bytes_transferred=count), requests={name: {"2xx": count}})
+    payload = metrics.render(whole)
+    if "\r" not in name:  # the parser, unlike Prometheus itself, ends lines there
+        assert values(payload, "ocync_last_run_bytes_transferred") == {(name,): count}
+        assert values(payload, "ocync_last_run_requests") == {("2xx", name): count}
+
+
+def test_no_series_is_named_after_a_tag_or_a_digest() -> None:
+    payload = metrics.render(report(*(copied(f"s:{number}") for number in range(50)), failed())).decode()
+    assert "sha256" not in payload
+    assert "s:1" not in payload
