@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ocync.config.node import Listing, Path, Place, Value
+from ocync.config.repository import Repository
 from ocync.config.schema import suggest
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ class Names:
 
     def _refuse_twins(self, registries: tuple[RegistryConfig, ...], path: Path, place: Place) -> None:
         """Refuse two names for one registry: it would be written to twice."""
-        seen: dict[object, str] = {}
+        seen: dict[Repository, str] = {}
         for registry in registries:
-            first = seen.setdefault((registry.registry, registry.layout), registry.name)
+            first = seen.setdefault(Repository.of(registry, "any/repository"), registry.name)
             if first != registry.name:
                 self.findings.error(f"{first} and {registry.name} are the same registry", path, place)
 

@@ -51,9 +51,10 @@ def suggest(word: str, known: Iterable[str]) -> str:
 def _closest(word: str, known: Iterable[str]) -> str:
     folded = {_folded(name): name for name in known}
     short = _folded(word)
-    close = get_close_matches(short, folded, n=1, cutoff=0.7) or [
-        name for name in folded if len(short) > 1 and name.startswith(short)
-    ]
+    close = get_close_matches(short, folded, n=5, cutoff=0.6)
+    # Of several that are alike, the one with the same letters: most slips exchange two of them.
+    close.sort(key=lambda name: sorted(name) != sorted(short))
+    close += [name for name in folded if len(short) > 1 and name.startswith(short)]
     return folded[close[0]] if close else ""
 
 
