@@ -68,13 +68,13 @@ def group_path(job: str, grouping: Mapping[str, str]) -> str:
 
 def _segment(name: str, value: str) -> str:
     """Return one label; as base64 where a path can't hold the value (Pushgateway's README, "URL")."""
-    label = quote(name, safe="")
+    label = quote(name, safe="", errors="replace")
     if value == "":
         # Nothing in base64 is nothing, and a path may lose an empty part: one padding character stands for it.
         return f"/{label}@base64/="
     if "/" in value or value in (".", ".."):
-        return f"/{label}@base64/{base64.urlsafe_b64encode(value.encode()).decode()}"
-    return f"/{label}/{quote(value, safe='')}"
+        return f"/{label}@base64/{base64.urlsafe_b64encode(value.encode('utf-8', 'replace')).decode()}"
+    return f"/{label}/{quote(value, safe='', errors='replace')}"
 
 
 def _proxy_to(url: httpx.URL, environ: Mapping[str, str]) -> str | None:

@@ -23,6 +23,7 @@ from ocync.auth.files import reveal
 from ocync.errors import OcyncError
 from ocync.http import trust
 from ocync.http.reason import reason
+from ocync.log import TRACE
 from ocync.report.gateway import Gateway, named
 from ocync.report.metrics import CONTENT_TYPE
 
@@ -67,6 +68,10 @@ async def push(
         outcome = await _within(timeout, config, gateway, payload)
     except OcyncError as error:
         outcome = PushOutcome(problem=error.message, hint=error.hint or _DOCUMENTATION)
+    except Exception as error:
+        # The pass is over and has its exit code, which a defect here must not take from it.
+        log.log(TRACE, "unexpected error of a push", exc_info=error)
+        outcome = PushOutcome(problem=f"unexpected {type(error).__name__}", hint="please report it with -vv")
     if outcome.delivered:
         log.debug("metrics pushed to %s", name)
     else:
@@ -81,7 +86,8 @@ async def _within(timeout: float, config: PushgatewayConfig, gateway: Gateway, p
     except (TimeoutError, httpx.TimeoutException):
         problem = f"no answer within {timeout:g} s"
         return PushOutcome(problem=problem, hint=_advice_on_network(gateway, None))
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        # OSError: a TLS alert after the handshake (no client certificate) comes through httpx as it is.
         cause = _deepest(error)
         return PushOutcome(problem=excerpt(_words(cause)), hint=_advice_on_network(gateway, cause))
 

@@ -162,3 +162,14 @@ async def test_an_unreadable_password_file_is_a_warning_that_names_it(
     config = PushgatewayConfig(url=gateway.url, username=Secret(value="me"), password=password)
     assert not (await pushed(config, report())).delivered
     assert str(tmp_path / "none") in caplog.messages[0]
+
+
+async def test_a_value_that_is_no_text_does_not_lose_the_push(gateway: Pushgateway) -> None:
+    assert (await pushed(to(gateway, {"x": "a\udcff"}), report())).delivered
+    assert gateway.groups() == [{"job": "ocync", "x": "a?"}]
+
+
+async def test_a_defect_costs_the_metrics_and_not_the_pass(caplog: pytest.LogCaptureFixture) -> None:
+    outcome = await pushed(PushgatewayConfig(url=None), report())  # type: ignore[arg-type]
+    assert outcome.problem == "unexpected TypeError"
+    assert "-vv" in caplog.messages[-1]
