@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ocync.config.model import MappingConfig, RegistryConfig, TagRules, Timeouts, TlsSettings
-from ocync.http.pool import Pool
-from ocync.http.trust import context
+from ocync.config.model import AuthType, MappingConfig, RegistryConfig, Secret, TagRules, Timeouts, TlsSettings
 from ocync.interrupt import Stop
+from ocync.oci import manifest as manifests
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.oci.reference import Registry
-from ocync.registry.client import RegistryClient, RequestTally
+from ocync.places import ConfiguredPlaces
+from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
 from ocync.registry.waiting import RetryPolicy
-from ocync.slots import Slots
 from ocync.transfer.engine import Pass, PassSettings
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
+    from ocync.oci.manifest import Manifest
     from ocync.plan.model import Candidate
     from ocync.transfer.events import Event
     from ocync.transfer.result import ImageResult
+    from scripted import ScriptedRegistry
+    from scripted.build import Image
 
 IDLE = 0.5
 """Seconds without a byte after which our side gives up: registries of tests are on loopback."""
@@ -45,60 +47,67 @@ class Waits:
 
 @dataclass(kw_only=True)
 class Side:
-    """One client program: its retries, its connections, and its clients of several registries."""
+    """One client program: its settings, its retries and its places. Registries are named by their URLs."""
 
     idle: float = IDLE
     attempts: int = 5
     slots: int = 8
-    trust: ssl.SSLContext | None = None
+    account: tuple[str, str] | None = None
+    """User name and password for every registry."""
+    ca_file: Path | None = None
     waits: Waits = field(default_factory=Waits)
     tally: RequestTally = field(default_factory=RequestTally)
     stop: Stop = field(default_factory=lambda: Stop(grace=1))
 
     def __post_init__(self) -> None:
         self.policy = RetryPolicy(attempts=self.attempts, sleep=self.waits, stopping=self.stop.requested)
-        self._clients: dict[str, RegistryClient] = {}
-        self._repositories: dict[tuple[str, str, bool], RegistryRepository] = {}
-        self._closing = AsyncExitStack()
-        self._pool = Pool(trust=lambda: self.trust or context(TlsSettings()))
-        self._closing.push_async_callback(self._pool.close)
+        self.places = ConfiguredPlaces(
+            timeouts=Timeouts(connect=2.0, idle=self.idle), policy=self.policy, tally=self.tally, environ={}
+        )
 
     async def __aenter__(self) -> Self:
+        await self.places.__aenter__()
         return self
 
-    async def __aexit__(self, *_exception: object) -> None:
-        await self._closing.aclose()
+    async def __aexit__(self, *exception: object) -> None:
+        await self.places.__aexit__(*exception)
 
-    def client(self, url: str) -> RegistryClient:
-        """Return the client of the registry at `http://host:port`."""
-        if url not in self._clients:
-            registry = Registry.parse(url)
-            self._clients[url] = RegistryClient(
-                registry=registry,
-                pool=self._pool,
-                slots=Slots(registry.host, self.slots),
-                policy=self.policy,
-                timeouts=Timeouts(connect=2.0, idle=self.idle),
-                tally=self.tally,
-            )
-        return self._clients[url]
+    def config(self, url: str) -> RegistryConfig:
+        """Return the configuration of the registry at `http://host:port[/prefix]`."""
+        login: dict[str, Any] = {"auth_type": AuthType.ANONYMOUS}
+        if self.account is not None:
+            name, password = self.account
+            login = {
+                "auth_type": AuthType.BASIC,
+                "username": Secret(name, origin="a test"),
+                "password": Secret(password, origin="a test"),
+            }
+        return RegistryConfig(
+            name=url,
+            registry=Registry.parse(url),
+            max_concurrent=self.slots,
+            tls=TlsSettings(ca_file=self.ca_file),
+            **login,
+        )
 
     def repository(self, url: str, name: str = "team/app", *, writable: bool = True) -> RegistryRepository:
-        """Return a repository; the same one for the same arguments."""
-        key = (url, name, writable)
-        if key not in self._repositories:
-            self._repositories[key] = RegistryRepository(self.client(url), name, writable=writable)
-        return self._repositories[key]
+        """Return a repository of the registry at a URL."""
+        config = self.config(url)
+        found = self.places.target(config, name) if writable else self.places.source(config, name)
+        assert isinstance(found, RegistryRepository)
+        return found
 
-    # As ocync.plan.discover.Places.
-
-    def source(self, registry: RegistryConfig, repository: str) -> RegistryRepository:
-        assert registry.registry is not None
-        return self.repository(registry.registry.api, repository, writable=False)
-
-    def target(self, registry: RegistryConfig, repository: str) -> RegistryRepository:
-        assert registry.registry is not None
-        return self.repository(registry.registry.api, repository)
+    def mapping(
+        self, source: str, *targets: str, repository: str = "team/app", tags: TagRules | None = None
+    ) -> MappingConfig:
+        """Map one repository from the registry at a URL to those at others."""
+        return MappingConfig(
+            name=repository,
+            source=self.config(source),
+            source_repository=repository,
+            targets=tuple((self.config(url), repository) for url in targets),
+            tags=tags or TagRules(),
+        )
 
     async def sync(
         self,
@@ -109,7 +118,7 @@ class Side:
     ) -> dict[str, ImageResult]:
         """Make one pass, which has to end within so many seconds; the results by the name of the target."""
         engine = Pass(
-            places=self,
+            places=self.places,
             settings=PassSettings(images_at_once=at_once),
             policy=self.policy,
             stop=self.stop,
@@ -123,34 +132,29 @@ class Side:
 
 @asynccontextmanager
 async def repository_of(
-    url: str, name: str = "team/app", *, writable: bool = True, within: float = 15.0, **options: object
+    url: str, name: str = "team/app", *, writable: bool = True, within: float = 15.0, **settings: Any
 ) -> AsyncIterator[RegistryRepository]:
     """Give one repository; what is done with it has to be done within so many seconds."""
-    async with Side(**options) as side, asyncio.timeout(within):  # type: ignore[arg-type]
+    async with Side(**settings) as side, asyncio.timeout(within):
         yield side.repository(url, name, writable=writable)
 
 
-def mapping(
-    source: str, *targets: str, repository: str = "team/app", tags: TagRules | None = None
-) -> MappingConfig:
-    """Map one repository from the registry at a URL to those at others."""
-    return MappingConfig(
-        name=repository,
-        source=config_of(source),
-        source_repository=repository,
-        targets=tuple((config_of(url), repository) for url in targets),
-        tags=tags or TagRules(),
-    )
-
-
-def config_of(url: str) -> RegistryConfig:
-    """Return the configuration of the registry at a URL."""
-    return RegistryConfig(name=url, registry=Registry.parse(url))
+def asked(registry: ScriptedRegistry) -> int:
+    """Count all requests to a registry but the first look at /v2/."""
+    return registry.count("*", r"^/(?!v2/?$)")
 
 
 def descriptor(data: bytes, algorithm: str = "sha256") -> Descriptor:
     """Return the descriptor of a blob."""
     return Descriptor(media_type="application/octet-stream", digest=Digest.of(data, algorithm), size=len(data))
+
+
+def manifest_of(image: Image) -> Manifest:
+    """Return the root of an image as it is read from a registry."""
+    raw = image.root.raw
+    return manifests.parse(
+        raw, content_type=image.root.media_type, digest=Digest.parse(image.digest), where="a test"
+    )
 
 
 async def read(repository: RegistryRepository, blob: Descriptor) -> bytes:
@@ -171,8 +175,3 @@ async def cut(data: bytes, size: int = 64 * 1024) -> AsyncIterator[bytes]:
     """Give bytes in pieces."""
     for start in range(0, len(data), size):
         yield data[start : start + size]
-
-
-def seconds_of(waits: Sequence[float]) -> list[int]:
-    """Return waits in whole seconds, downwards."""
-    return [int(wait) for wait in waits]

@@ -154,9 +154,15 @@ def _missing_repository(code: str) -> str | None:
     return "the repository does not exist there; create it first" if code == "NAME_UNKNOWN" else None
 
 
-def from_transport(error: httpx.TransportError, *, what: str, host: str) -> NetworkError:
-    """Return the error that a broken exchange is; the URL, which may be signed, is not in the message."""
+def from_transport(error: httpx.TransportError, *, what: str, host: str) -> RegistryError:
+    """
+    Return the error that a broken exchange is; the URL, which may be signed, is not in the message.
+
+    What can't be sent at all (a registry gave us an impossible URL) is a ProtocolError.
+    """
     why = clean(str(error)) or type(error).__name__
+    if isinstance(error, httpx.LocalProtocolError):
+        return ProtocolError(f"can't {what}: {host}: {why}", host=host)
     return NetworkError(f"can't {what}: {host}: {why}", host=host)
 
 

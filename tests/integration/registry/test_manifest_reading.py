@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clients import repository_of
+from clients import asked, repository_of
 from ocync.errors import NetworkError, NotFoundError, OcyncError, ProtocolError, VerificationError
 from ocync.oci.manifest import MAX_SIZE
 from scripted import ScriptedRegistry, build, faults, media
@@ -61,7 +61,7 @@ async def test_a_manifest_comes_byte_for_byte_with_its_type(registry: ScriptedRe
         image.root.media_type,
     )
     assert by_digest == found
-    assert len(registry.requests) == 3
+    assert asked(registry) == 3
 
 
 async def test_all_types_are_accepted_in_one_header_line_on_head_too(registry: ScriptedRegistry) -> None:
@@ -71,7 +71,7 @@ async def test_all_types_are_accepted_in_one_header_line_on_head_too(registry: S
         await repository.head("1")
         await repository.manifest("1")
 
-    for request in registry.requests:
+    for request in registry.requests.matching("*", MANIFEST):
         # The record keeps the first line only.
         accepted = {part.strip() for part in request.headers["accept"].split(",")}
         assert accepted == media.MANIFESTS
@@ -133,7 +133,7 @@ async def test_where_head_tells_nothing_get_is_asked(registry: ScriptedRegistry,
     assert (str(found.digest), found.size) == (image.digest, len(image.root.raw))
     assert nothing is None
     assert registry.count("GET", MANIFEST) <= 2
-    assert registry.count() <= 4
+    assert asked(registry) <= 4
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_a_head_is_believed_whatever_length_it_tells(
         found = await repository.manifest(str(head.digest))
 
     assert found.raw == image.root.raw
-    assert len(registry.requests) == 2
+    assert asked(registry) == 2
 
 
 async def test_what_is_not_there_is_none_at_head_and_an_error_at_get(registry: ScriptedRegistry) -> None:
@@ -172,7 +172,7 @@ async def test_what_is_not_there_is_none_at_head_and_an_error_at_get(registry: S
 
     assert caught.value.code == "NAME_UNKNOWN"
     assert "repository does not exist" in str(caught.value)
-    assert len(registry.requests) == 5
+    assert asked(registry) == 5
 
 
 @pytest.mark.parametrize("status", [404, 403, 405])
@@ -215,13 +215,13 @@ async def test_bytes_that_are_not_those_asked_for_are_fetched_again_and_never_us
     async with repository_of(registry.url) as repository:
         found = await repository.manifest(image.digest, size=size)
         registry.on("GET", MANIFEST, respond=swapped)
-        before = len(registry.requests)
+        before = asked(registry)
         with pytest.raises(VerificationError):
             await repository.manifest(image.digest, size=size)
 
     assert found.raw == image.root.raw
     assert before == 3
-    assert len(registry.requests) == 3 + 5
+    assert asked(registry) == 3 + 5
 
 
 async def test_a_child_of_another_size_than_its_descriptor_is_refused(registry: ScriptedRegistry) -> None:
@@ -255,7 +255,7 @@ async def test_a_body_in_gzip_that_nobody_asked_for_is_unpacked_before_it_is_has
         found = await repository.manifest(image.digest, size=len(image.root.raw))
 
     assert found.raw == image.root.raw
-    assert len(registry.requests) == 1
+    assert asked(registry) == 1
 
 
 async def test_a_manifest_beyond_the_limit_is_refused_before_it_is_read(registry: ScriptedRegistry) -> None:
@@ -267,7 +267,7 @@ async def test_a_manifest_beyond_the_limit_is_refused_before_it_is_read(registry
         with pytest.raises(ProtocolError, match="more than 8388608 bytes"):
             await repository.manifest("1")
 
-    assert len(registry.requests) == 1
+    assert asked(registry) == 1
 
 
 async def test_a_bomb_in_gzip_is_refused_at_the_limit(registry: ScriptedRegistry) -> None:
@@ -279,7 +279,7 @@ async def test_a_bomb_in_gzip_is_refused_at_the_limit(registry: ScriptedRegistry
         with pytest.raises(ProtocolError, match="more than 8388608 bytes"):
             await repository.manifest("1")
 
-    assert registry.requests[0].sent < 1024 * 1024
+    assert sum(request.sent for request in registry.requests) < 1024 * 1024
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ async def test_an_answer_that_is_no_manifest_is_refused_with_a_reason_and_not_as
         with pytest.raises(ProtocolError, match=why):
             await repository.manifest("1")
 
-    assert len(registry.requests) == 1
+    assert asked(registry) == 1
 
 
 BROKEN = {
@@ -333,7 +333,7 @@ async def test_a_broken_answer_is_asked_for_again(registry: ScriptedRegistry, fa
         found = await repository.manifest("1")
 
     assert found.raw == image.root.raw
-    assert len(registry.requests) == 3
+    assert 3 <= asked(registry) <= 4
 
 
 @pytest.mark.parametrize("fault", BROKEN.values(), ids=BROKEN)
@@ -346,7 +346,8 @@ async def test_what_stays_broken_ends_after_the_attempts(registry: ScriptedRegis
             await repository.manifest("1")
 
     assert caught.value.retryable
-    assert len(registry.requests) == 3
+    # On a kept connection a reset may mean that it had been closed before: that is tried at once on another one.
+    assert 3 <= asked(registry) <= 4
 
 
 async def test_a_length_that_is_too_low_is_never_taken_for_the_manifest(registry: ScriptedRegistry) -> None:
