@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MAX_SHOWN = 1000
 """Problems that one error names; a mistake in a generated file may be there thousands of times."""
+_FEW = 100
 
 
 class Findings:
@@ -45,6 +46,11 @@ class Findings:
     def warn(self, message: str, path: Path, place: Place) -> None:
         """Note what is legal and probably not meant."""
         self._warnings[_problem(message, path, place)] = None
+
+    @property
+    def are_few(self) -> bool:
+        """Whether it is worth the time to look for what may have been meant."""
+        return len(self._problems) < _FEW
 
     def is_wrong(self, path: Path) -> bool:
         """Tell whether something was found here or above, so that nothing more needs to be said of it."""

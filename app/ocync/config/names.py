@@ -45,7 +45,7 @@ class Names:
         if name in self.groups:
             message = f"{_shown(value)} is a group of targets, and a source is one registry"
         else:
-            message = _unknown(value, "registry", self.registries)
+            message = _unknown(value, "registry", self.registries, self.findings)
         self.findings.error(message, path, value.place, value.source)
         return None
 
@@ -80,7 +80,8 @@ class Names:
         if name in self.registries:
             return (name,)
         known = (*self.registries, *self.groups)
-        self.findings.error(_unknown(value, "registry or group", known), path, value.place, value.source)
+        message = _unknown(value, "registry or group", known, self.findings)
+        self.findings.error(message, path, value.place, value.source)
         return ()
 
     def _refuse_twins(self, registries: tuple[RegistryConfig, ...], path: Path, place: Place) -> None:
@@ -113,15 +114,15 @@ def _group(inner: Section, name: str, known: Collection[str], findings: Findings
         if member in members:
             findings.error(f"names {_shown(value)} twice", path, value.place, value.source)
         elif member not in known and not findings.is_wrong(path):
-            findings.error(_unknown(value, "registry", known), path, value.place, value.source)
+            findings.error(_unknown(value, "registry", known, findings), path, value.place, value.source)
         members[member] = None
     if not members and not findings.touch(inner.at(name)):
         findings.error("is empty: a group names at least one registry", inner.at(name), inner.place(name))
     return tuple(members)
 
 
-def _unknown(value: Value, kind: str, known: Collection[str]) -> str:
-    close = suggest(str(value.content), known)
+def _unknown(value: Value, kind: str, known: Collection[str], findings: Findings) -> str:
+    close = suggest(str(value.content), known) if findings.are_few else ""
     if not close:
         names = sorted(known)
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""

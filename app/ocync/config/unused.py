@@ -30,9 +30,7 @@ def _unused(root: Section) -> Iterator[str]:
     settings = root.section("global")
     yield from (render(settings.at(key)) for key in _GLOBAL if settings.has(key))
     for _, registry in root.named("registries"):
-        yield from (
-            render(registry.at(key)) for key in _REGISTRY if registry.has(key) and registry.flag(key) is not False
-        )
+        yield from (render(registry.at(key)) for key in _REGISTRY if registry.has(key))
     for section in (root.section("defaults"), *root.sections("mappings")):
         artifacts = section.section("artifacts")
         if artifacts.flag("enabled") is not False and any(artifacts.has(key) for key in _ARTIFACTS):
