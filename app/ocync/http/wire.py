@@ -58,6 +58,7 @@ class Wire:
         self._send_failure: OSError | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._watching = False
+        self._drained = True
         self.closed = False
         self.truncated = False
         """Whether the end came without the goodbye that TLS has for it."""
@@ -91,15 +92,15 @@ class Wire:
 
     async def receive(self, seconds: float) -> bytes:
         """Return the next bytes, b"" at the end."""
-        data = self.receive_nowait()
-        if data is not None:
+        if not self._drained and (data := self.receive_nowait()) is not None:
             # A source that is always ready must not keep the loop from everybody else.
             await asyncio.sleep(0)
             return data
-        while data is None:
-            await self._wait(seconds)
-            data = self.receive_nowait()
-        return data
+        while True:
+            if not self._is_ready:
+                await self._wait(seconds)
+            if (data := self.receive_nowait()) is not None:
+                return data
 
     def receive_nowait(self) -> bytes | None:
         """Return the next bytes, b"" at the end, None where nothing has come."""
@@ -110,6 +111,15 @@ class Wire:
             raise self._receive_failure
         return self._pull()
 
+    @property
+    def _is_ready(self) -> bool:
+        """Whether there is something to receive that is in the kernel no more."""
+        return (
+            self._arrived is not None
+            or self._receive_failure is not None
+            or bool(self._layers and self._layers[-1].ended)
+        )
+
     def _pull(self) -> bytes | None:
         layers = self._layers
         if layers and layers[-1].ended:
@@ -117,7 +127,10 @@ class Wire:
         try:
             count = self._sock.recv_into(self._scratch.received)
         except (BlockingIOError, InterruptedError):
+            self._drained = True
             return None
+        # Then the kernel has no more, most likely; asking it once more is left to the loop.
+        self._drained = 0 < count < PIECE
         if not count:
             self.truncated = bool(layers)
             return b""
@@ -150,7 +163,7 @@ class Wire:
     async def _flush(self, seconds: float, is_answered: Callable[[], bool]) -> bool:
         while self._unsent:
             await self._wait(seconds, writing=True)
-            if (self._arrived is not None or self._receive_failure is not None) and is_answered():
+            if self._is_ready and is_answered():
                 return False
         if self._send_failure is not None:
             raise self._send_failure
@@ -206,7 +219,7 @@ class Wire:
             self._waiter.set_result(came)
 
     def _on_readable(self) -> None:
-        if self._waiter is None or self._arrived is not None or self._receive_failure is not None:
+        if self._waiter is None or self._is_ready:
             # Nobody waits for it: it stays in the kernel.
             self._loop.remove_reader(self._fd)
             self._watching = False
@@ -215,7 +228,7 @@ class Wire:
             self._arrived = self._pull()
         except OSError as error:
             self._receive_failure = error
-        if self._arrived is not None or self._receive_failure is not None:
+        if self._is_ready:
             self._wake()
 
     def _on_writable(self) -> None:
