@@ -45,7 +45,7 @@ class TagList:
         """
         tags: dict[str, None] = {}
         seen_urls: set[str] = set()
-        idle = 0
+        idle, has_links = 0, False
         url: str | None = self._first()
         while url is not None:
             seen_urls.add(url)
@@ -54,8 +54,8 @@ class TagList:
             tags.update(dict.fromkeys(page.tags))
             grew = len(tags) > before
             idle = 0 if grew else idle + 1
-            url = page.next
-            if url is None and page.is_full and grew:
+            url, has_links = page.next, has_links or page.next is not None
+            if url is None and page.is_full and grew and not has_links:
                 # Gitea honours n and sends no Link. Where `last` is ignored nothing new comes, and that is the end.
                 url = self._first(last=page.last)
             if url is not None and (
