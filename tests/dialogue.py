@@ -1,4 +1,4 @@
-"""Servers that say exactly the bytes a test tells them to, on real sockets of loopback."""
+"""Servers that say exactly the bytes a test tells them to, on real sockets of loopback, and requests to them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import socket
 import struct
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ocync.http.pool import Limits, Origin
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+
+    from ocync.http.pool import Pool, Response
 
     Script = Callable[["Peer"], Awaitable[None]]
 
@@ -130,3 +134,39 @@ def answering(*answers: bytes) -> Script:
             await peer.say(answers[min(count, len(answers) - 1)])
 
     return script
+
+
+LIMITS = Limits(connect=5, idle=5)
+HASTY = Limits(connect=0.3, idle=0.3)
+
+
+async def ask(
+    pool: Pool,
+    stage: Stage,
+    method: str = "GET",
+    *,
+    body: bytes | AsyncIterable[bytes] | None = None,
+    fields: Sequence[tuple[str, str]] = (),
+    limits: Limits = LIMITS,
+    scheme: str = "http",
+    host: str = "127.0.0.1",
+) -> Response:
+    """Send a request to a stage."""
+    origin = Origin(scheme, host, stage.port)
+    return await pool.send(origin, method, b"/", [("Host", origin.authority), *fields], body, limits)
+
+
+async def whole(response: Response) -> bytes:
+    """Read the body of a response to its end."""
+    return b"".join([piece async for piece in response.pieces()])
+
+
+async def fetch(pool: Pool, stage: Stage, method: str = "GET", **options: Any) -> bytes:
+    """Send a request and return the whole body of its answer."""
+    return await whole(await ask(pool, stage, method, **options))
+
+
+async def in_pieces(*pieces: bytes) -> AsyncIterator[bytes]:
+    """Give a body piece by piece."""
+    for piece in pieces:
+        yield piece
