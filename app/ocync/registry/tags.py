@@ -13,6 +13,8 @@ from ocync.oci.reference import is_tag
 from ocync.registry import links
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ocync.auth.scope import Scope
     from ocync.registry.client import Answer, RegistryClient
 
@@ -21,8 +23,8 @@ _PAGE = 1000
 MAX_PAGES = 10_000
 """Pages of one list that are read at most: with pages of 100, a million tags."""
 _MAX_BODY = 16 * 1024 * 1024
-# Pages that bring nothing new, in a row, before the list is called endless.
-_MAX_IDLE_PAGES = 2
+# Pages that bring nothing new, in a row, before the list is called endless; a page may well be empty.
+_MAX_IDLE_PAGES = 4
 
 
 class TagList:
@@ -43,28 +45,28 @@ class TagList:
         Raises NotFoundError for an unknown repository and ProtocolError for a list that does not end: part of a
         list is never taken for the whole.
         """
-        tags: dict[str, None] = {}
+        entries: dict[str, None] = {}
         seen_urls: set[str] = set()
         idle, has_links = 0, False
         url: str | None = self._first()
         while url is not None:
             seen_urls.add(url)
             page = await self._page(url)
-            before = len(tags)
-            tags.update(dict.fromkeys(page.tags))
-            grew = len(tags) > before
+            before = len(entries)
+            entries.update(dict.fromkeys(page.entries))
+            grew = len(entries) > before
             idle = 0 if grew else idle + 1
             url, has_links = page.next, has_links or page.next is not None
             if url is None and page.is_full and grew and not has_links:
                 # Gitea honours n and sends no Link. Where `last` is ignored nothing new comes, and that is the end.
-                url = self._first(last=page.last)
+                url = self._first(last=page.entries[-1])
             if url is not None and (
                 url in seen_urls or idle >= _MAX_IDLE_PAGES or len(seen_urls) >= self._max_pages
             ):
                 raise ProtocolError(
                     f"the tag list of {self._name} does not end; it is not used", host=self._client.host
                 )
-        return tuple(tags)
+        return _tags_of(entries)
 
     async def first(self) -> TagPage:
         """Return the first page; a repository that does not exist is an empty, complete list."""
@@ -72,7 +74,7 @@ class TagList:
             page = await self._page(self._first())
         except NotFoundError:
             return TagPage(tags=(), complete=True)
-        return TagPage(tags=tuple(dict.fromkeys(page.tags)), complete=page.next is None and not page.is_full)
+        return TagPage(tags=_tags_of(dict.fromkeys(page.entries)), complete=page.next is None and not page.is_full)
 
     @property
     def _name(self) -> str:
@@ -113,24 +115,26 @@ class TagList:
         entries = body.get("tags") or []
         if not isinstance(entries, list):
             raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=host)
-        # Nexus lists null (containers/skopeo#2409), Artifactory digests (containers/skopeo#2346).
-        tags = [tag for tag in entries if isinstance(tag, str) and is_tag(tag)]
         return _Page(
-            tags=tags,
+            # Nexus lists null (containers/skopeo#2409).
+            entries=[entry for entry in entries if isinstance(entry, str) and entry],
             next=links.next_page(answer.headers.get_list("link"), answer.url),
-            last=next((entry for entry in reversed(entries) if isinstance(entry, str) and entry), ""),
             is_full=len(entries) == _PAGE,
         )
+
+
+def _tags_of(entries: Iterable[str]) -> tuple[str, ...]:
+    # Artifactory lists digests (containers/skopeo#2346).
+    return tuple(entry for entry in entries if is_tag(entry))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Page:
     """One page of a list."""
 
-    tags: list[str]
+    entries: list[str]
+    """What it lists, whether it is a tag or not."""
     next: str | None
     """The URL of the next page, where a Link gives it."""
-    last: str
-    """The last entry, whether it is a tag or not."""
     is_full: bool
     """Whether it holds as many entries as were asked for, so that there may be more."""
