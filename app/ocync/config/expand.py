@@ -58,7 +58,7 @@ def expand(path: File, environ: Mapping[str, str], *, show_secrets: bool) -> str
         else:
             document[key] = written.node(node, here, key)
     _add_environment(document, environ, written)
-    shown = {key: value for key, value in document.items() if value not in (None, {})}
+    shown = {key: value for key, value in document.items() if key == "registries" or value not in (None, {})}
     return yaml.dump(shown, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096)
 
 
@@ -121,13 +121,18 @@ def _secret_variables(node: Typed, here: Shape | None) -> Iterator[str]:
 
 def _soft_excludes(defaults: Any) -> Any:
     """Return of the defaults only what is not merged into mappings, because it stays weaker than their own."""
-    excludes = ((defaults or {}).get("tags") or {}).get("exclude")
+    excludes = _inner(_inner(defaults, "tags"), "exclude")
     return {"tags": {"exclude": excludes}} if excludes else None
+
+
+def _inner(data: Any, key: str) -> Any:
+    return data.get(key) if isinstance(data, dict) else None
 
 
 def _add_environment(document: dict[str, Any], environ: Mapping[str, str], written: _Written) -> None:
     """Put in what the environment says besides the file."""
     url = environ.get(VARIABLE)
     if url:
-        metrics = document["metrics"] = document.get("metrics") or {}
-        metrics["pushgateway"] = {**(metrics.get("pushgateway") or {}), "url": written.url(url, "url")}
+        metrics = document.get("metrics")
+        pushgateway = _inner(metrics, "pushgateway") or {}
+        document["metrics"] = {**(metrics or {}), "pushgateway": {**pushgateway, "url": written.url(url, "url")}}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import dataclasses
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -68,3 +69,21 @@ def warnings(read: Load) -> Callable[..., list[str]]:
         return [warning.removeprefix(f"{config.path}").removeprefix(":").lstrip() for warning in config.warnings]
 
     return warnings
+
+
+@pytest.fixture
+def comparable() -> Callable[[Config], Any]:
+    """All that a config says, secrets included, without what depends on the look of its file."""
+
+    def comparable(value: Any) -> Any:
+        match value:
+            case _ if dataclasses.is_dataclass(value):
+                names = {field.name for field in dataclasses.fields(value)} - {"origin", "path", "line", "warnings"}
+                return {name: comparable(getattr(value, name)) for name in names}
+            case dict():
+                return {key: comparable(inner) for key, inner in value.items()}
+            case tuple():
+                return [comparable(inner) for inner in value]
+        return value
+
+    return comparable

@@ -223,8 +223,8 @@ def test_the_tag_the_repository_and_the_place_are_named(problems: Callable[..., 
     text = mappings("from: a, to: m, tags: {glob: [x, y]}", "from: b, to: m, tags: {glob: [y, z]}")
 
     assert problems(text) == [
-        "13:15: mappings[1]: writes the tag y of registry.example.com/m as mappings[0] (line 12) does, from another "
-        "source: choose another to, or tags that the other does not select"
+        "13:15: mappings[1]: writes the tag y of registry.example.com/m as mappings[0] (line 12) does, from "
+        "another source: choose another to, or tags that the other does not select"
     ]
 
 
