@@ -20,7 +20,7 @@ from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.engine import Pass, PassSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from ocync.oci.manifest import Manifest
@@ -56,11 +56,14 @@ class Side:
     """User name and password for every registry."""
     ca_file: Path | None = None
     waits: Waits = field(default_factory=Waits)
+    sleep: Callable[[float], Awaitable[None]] | None = None
+    """What is done instead of `waits` between two attempts."""
     tally: RequestTally = field(default_factory=RequestTally)
     stop: Stop = field(default_factory=lambda: Stop(grace=1))
 
     def __post_init__(self) -> None:
-        self.policy = RetryPolicy(attempts=self.attempts, sleep=self.waits, stopping=self.stop.requested)
+        sleep = self.sleep or self.waits
+        self.policy = RetryPolicy(attempts=self.attempts, sleep=sleep, stopping=self.stop.requested)
         self.places = ConfiguredPlaces(
             timeouts=Timeouts(connect=2.0, idle=self.idle), policy=self.policy, tally=self.tally, environ={}
         )

@@ -1,0 +1,219 @@
+"""Registries that ask for patience, or that need it: 429, 503, and how long we wait."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clients import Side, asked, repository_of
+from ocync.errors import AuthError, NetworkError, OcyncError, QuotaError, RateLimitedError, ServerError
+from ocync.registry.waiting import MAX_RETRY_AFTER
+from scripted import Bearer, ScriptedRegistry, build, faults
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from scripted.rules import Action
+
+MANIFEST = r"/manifests/"
+QUOTA = (
+    "You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: "
+    "https://www.docker.com/increase-rate-limit"
+)
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[ScriptedRegistry]:
+    async with ScriptedRegistry() as running:
+        running.seed("team/app", "1", build.image())
+        yield running
+
+
+ASKED = {
+    "seconds": (faults.too_many(seconds=7), 7, 8),
+    "a date": (faults.too_many(date_in=9), 8, 10),
+    "a date in the past": (faults.too_many(date_in=-3600), 0, 1),
+    "seconds with 503": (faults.answer(503, headers={"Retry-After": "11"}), 11, 12),
+    "nothing": (faults.too_many(), 0, 1),
+    "nonsense": (faults.answer(429, headers={"Retry-After": "soon"}), 0, 1),
+    "a negative number": (faults.answer(429, headers={"Retry-After": "-5"}), 0, 1),
+    "a year": (faults.answer(429, headers={"Retry-After": "31536000"}), MAX_RETRY_AFTER, MAX_RETRY_AFTER + 1),
+    "a number without end": (
+        faults.answer(429, headers={"Retry-After": "9" * 5000}),
+        MAX_RETRY_AFTER,
+        MAX_RETRY_AFTER + 1,
+    ),
+    "GHCR, in the message": (
+        faults.too_many(message="retry-after: 4.305464s, allowed: 44000/minute"),
+        4.3,
+        5.3,
+    ),
+    "GHCR, a moment": (faults.too_many(message="retry-after: 10.305464ms, allowed: 2000/minute"), 0, 1),
+    "GitHub's second limit": (
+        faults.answer(
+            403, '{"message": "You have exceeded a secondary rate limit."}', headers={"Retry-After": "6"}
+        ),
+        6,
+        7,
+    ),
+    "Docker Hub's abuse limit": (
+        faults.answer(429, "Too Many Requests (HAP429).\n", headers={"Retry-After": "60"}),
+        60,
+        61,
+    ),
+}
+
+
+@pytest.mark.parametrize(("fault", "least", "most"), ASKED.values(), ids=ASKED)
+async def test_we_wait_as_long_as_we_are_asked_to_and_not_for_ever(
+    registry: ScriptedRegistry, fault: Action, least: float, most: float
+) -> None:
+    registry.on("GET", MANIFEST, times=1, respond=fault)
+
+    async with Side() as side:
+        await side.repository(registry.url).manifest("1")
+
+    assert len(side.waits.seconds) == 1
+    # Up to a second is ours: half of it is where the backoff begins, and all who wait do not come back at once.
+    assert least <= side.waits.seconds[0] <= most
+    assert registry.count("GET", MANIFEST) == 2
+
+
+async def test_an_answer_with_bare_line_feeds_is_read_as_any_other(registry: ScriptedRegistry) -> None:
+    # As Docker Hub's abuse limit has been sent (docker/hub-feedback#1907).
+    head = "HTTP/1.1 429 Too Many Requests\nRetry-After: 5\nContent-Type: text/plain\nContent-Length: 4\n\n"
+    registry.on("GET", MANIFEST, times=1, respond=faults.raw(head.encode() + b"slow"))
+
+    async with Side() as side:
+        await side.repository(registry.url).manifest("1")
+
+    assert 5 <= side.waits.seconds[0] <= 6
+
+
+async def test_a_used_up_quota_is_not_waited_for(registry: ScriptedRegistry) -> None:
+    registry.on("GET", MANIFEST, respond=faults.error(429, "TOOMANYREQUESTS", QUOTA, headers={"Retry-After": "60"}))
+
+    async with Side() as side:
+        with pytest.raises(QuotaError, match="log in, or wait") as caught:
+            await side.repository(registry.url).manifest("1")
+
+    assert not caught.value.retryable
+    assert side.waits.seconds == []
+    assert asked(registry) == 1
+
+
+@pytest.mark.parametrize("burst", [1, 4])
+async def test_a_burst_of_503_is_outlived(registry: ScriptedRegistry, burst: int) -> None:
+    registry.on("*", r"/v2/team", times=burst, respond=faults.answer(503, "<html>upstream</html>"))
+
+    async with Side() as side:
+        assert await side.repository(registry.url).tags() == ("1",)
+
+    assert asked(registry) == burst + 1
+    assert side.waits.seconds[-1] <= 60
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (faults.answer(503), ServerError),
+        (faults.answer(502, "<html>bad gateway</html>"), ServerError),
+        (faults.answer(522), ServerError),
+        (faults.too_many(seconds=1), RateLimitedError),
+        (faults.answer(408), ServerError),
+    ],
+    ids=["503", "502 in HTML", "522", "429", "408"],
+)
+async def test_patience_ends_after_the_attempts(
+    registry: ScriptedRegistry, fault: Action, kind: type[OcyncError]
+) -> None:
+    registry.on("*", r"/v2/team", respond=fault)
+
+    async with Side(attempts=4) as side:
+        with pytest.raises(kind) as caught:
+            await side.repository(registry.url).tags()
+
+    assert "<html>" not in str(caught.value)
+    assert len(side.waits.seconds) == 3
+    assert asked(registry) == 4
+
+
+@pytest.mark.parametrize("status", [400, 402, 403, 404, 409, 410, 418, 451])
+async def test_what_is_refused_for_good_is_not_asked_again(registry: ScriptedRegistry, status: int) -> None:
+    registry.on("GET", MANIFEST, respond=faults.error(status, "DENIED", "for good"))
+
+    async with Side() as side:
+        with pytest.raises(OcyncError, match="for good") as caught:
+            await side.repository(registry.url).manifest("1")
+
+    assert not caught.value.retryable
+    assert side.waits.seconds == []
+    assert asked(registry) == 1
+
+
+async def test_nobody_holds_a_slot_while_waiting(registry: ScriptedRegistry) -> None:
+    registry.seed("team/other", "1", build.image())
+    registry.on("GET", r"/team/app/manifests/", times=1, respond=faults.too_many(seconds=1))
+    waiting, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(_seconds: float) -> None:
+        waiting.set()
+        await go_on.wait()
+
+    async with Side(slots=1, sleep=wait) as side, asyncio.TaskGroup() as group:
+        first = group.create_task(side.repository(registry.url).manifest("1"))
+        await waiting.wait()
+        # The only slot is free for others.
+        await side.repository(registry.url, "team/other").manifest("1")
+        assert not first.done()
+        go_on.set()
+
+
+async def test_no_new_attempt_is_begun_once_the_pass_is_ending(registry: ScriptedRegistry) -> None:
+    registry.on("GET", MANIFEST, respond=faults.answer(503))
+
+    async with Side() as side:
+        side.stop.request("a test")
+        with pytest.raises(ServerError):
+            await side.repository(registry.url).manifest("1")
+
+    assert asked(registry) == 1
+
+
+async def test_a_registry_that_is_not_there_is_a_network_error_in_bounded_time() -> None:
+    async with ScriptedRegistry() as registry:
+        url = registry.url
+
+    async with repository_of(url, attempts=3, within=5) as repository:
+        with pytest.raises(NetworkError) as caught:
+            await repository.tags()
+
+    assert repository.place in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_token_service_that_needs_patience_gets_it_once_for_all(status: int) -> None:
+    async with ScriptedRegistry(auth=Bearer()) as registry, Side(attempts=3) as side:
+        registry.seed("team/app", "latest", build.image())
+        rule = registry.on("GET", r"/token", times=2, respond=faults.answer(status, headers={"Retry-After": "3"}))
+        await side.repository(registry.url).manifest("latest")
+        assert [int(wait) for wait in side.waits.seconds] == [3, 3]
+        rule.end()
+
+    async with ScriptedRegistry(auth=Bearer()) as registry, Side(attempts=3) as side:
+        registry.on("GET", r"/token", respond=faults.answer(status))
+        with pytest.raises(OcyncError, match="log in at"):
+            await side.repository(registry.url).manifest("latest")
+        # Once for each attempt, and never again within one.
+        assert registry.count("GET", r"/token") == 3
+
+
+async def test_a_token_service_that_refuses_is_final() -> None:
+    async with ScriptedRegistry(auth=Bearer()) as registry, Side() as side:
+        registry.on("GET", r"/token", respond=faults.error(403, "DENIED", "no entitlement"))
+        with pytest.raises(AuthError):
+            await side.repository(registry.url).manifest("latest")
+        assert registry.count("GET", r"/token") == 1
+        assert side.waits.seconds == []
