@@ -1,4 +1,4 @@
-"""Credentials for tests: configurations, Docker configs, helpers, and a way to send requests."""
+"""Credentials for tests: configurations, Docker configs, helpers, and clients that use them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx
-
 from ocync.auth.authorizer import Authorizer
 from ocync.auth.credential import Anonymous
 from ocync.auth.scope import Scope
-from ocync.config.model import AuthType, RegistryConfig, Secret
-from ocync.errors import NetworkError
+from ocync.config.model import AuthType, RegistryConfig, Secret, Timeouts
+from ocync.oci import media
 from ocync.oci.reference import Registry
+from ocync.places import ConfiguredPlaces
+from ocync.registry.client import RequestTally
+from ocync.registry.waiting import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from ocync.auth.credential import Credential, CredentialSource
-    from ocync.auth.token import Send
+    from ocync.registry.client import RegistryClient
 
 PULL = frozenset({Scope("team/app", ("pull",))})
 PUSH = frozenset({Scope("team/app", ("pull", "push"))})
@@ -54,35 +55,41 @@ class Given:
         return self._kept
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """A client of a registry with its authorizer."""
+
+    client: RegistryClient
+    authorizer: Authorizer
+
+    async def ask(
+        self, path: str = "/v2/team/app/manifests/latest", scopes: frozenset[Scope] = PULL, method: str = "GET"
+    ) -> int:
+        """Make one request as a pass does; returns the status of the answer, after new credentials if need be."""
+        answer = await self.client.once(
+            method, path, what=f"ask for {path}", scopes=scopes, headers={"Accept": media.ACCEPT}
+        )
+        return answer.status
+
+
 @asynccontextmanager
-async def sending() -> AsyncIterator[Send]:
-    """Give what sends one request as it is, over real sockets."""
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-
-        async def send(request: httpx.Request) -> httpx.Response:
-            request.extensions["timeout"] = client.timeout.as_dict()
-            try:
-                return await client.send(request, follow_redirects=False)
-            except httpx.TransportError as error:
-                raise NetworkError(f"no answer: {type(error).__name__}", host=request.url.host) from error
-
-        yield send
-
-
-@asynccontextmanager
-async def authorizer(
-    url: str, source: CredentialSource, *, clock: Clock | None = None
-) -> AsyncIterator[Authorizer]:
-    """Give the authorizer of the registry at a URL."""
-    async with sending() as send:
-        yield Authorizer(registry=Registry.parse(url), source=source, send=send, clock=clock or Clock())
-
-
-async def get(url: str, header: str | None, path: str = "/v2/team/app/manifests/latest") -> httpx.Response:
-    """Ask a registry as a client would, with this Authorization."""
-    headers = {"Accept": "*/*"} if header is None else {"Accept": "*/*", "Authorization": header}
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
-        return await client.get(url + path, headers=headers)
+async def talking(
+    url: str, source: CredentialSource | None = None, *, clock: Clock | None = None
+) -> AsyncIterator[Conversation]:
+    """Give a client of the registry at a URL, on real sockets."""
+    places = ConfiguredPlaces(
+        timeouts=Timeouts(connect=2.0, idle=5.0), policy=RetryPolicy(attempts=1), tally=RequestTally(), environ={}
+    )
+    async with places:
+        client = places.client(registry(url, AuthType.ANONYMOUS))
+        authorizer = Authorizer(
+            registry=client.registry,
+            source=source or Given(),
+            send=client.send_to_token_service,
+            clock=clock or Clock(),
+        )
+        client.authorize(authorizer)
+        yield Conversation(client=client, authorizer=authorizer)
 
 
 def registry(url: str = "registry.example", auth_type: AuthType | None = None, **options: object) -> RegistryConfig:

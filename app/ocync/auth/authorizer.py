@@ -13,11 +13,11 @@ from ocync.auth import challenge as challenges
 from ocync.auth import scope as scopes_of
 from ocync.auth import token, ways
 from ocync.auth.cache import Held, Key, TokenCache
-from ocync.auth.credential import Anonymous, StaticToken
+from ocync.auth.credential import Anonymous, BearerToken, StaticToken
 from ocync.auth.excerpt import excerpt
 from ocync.auth.flights import Flights
 from ocync.auth.learned import Challenges, Learned
-from ocync.auth.token import Exchangeable
+from ocync.auth.scope import Scope
 from ocync.auth.ways import AsIs, Exchange
 from ocync.errors import AuthError
 from ocync.oci.reference import Registry
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     from ocync.auth.challenge import Challenge
     from ocync.auth.credential import Credential, CredentialSource
-    from ocync.auth.scope import Scope
-    from ocync.auth.token import Send, TokenService
+    from ocync.auth.token import Exchangeable, Send
     from ocync.auth.ways import Way
 
 log = logging.getLogger(__name__)
 
 _FRESH = 10.0
 """Seconds. A token that was fetched for one request, no longer ago, was not refused for its age."""
+_EVERYTHING = frozenset[Scope]()
 
 
 class HeaderFields(Protocol):
@@ -72,8 +72,8 @@ class Authorizer:
         self._challenges = Challenges()
         self._pinging = Flights[str, None]()
         self._pinged = False
-        self._exchange_static: bool | None = None
-        """How a StaticToken is shown, once the registry has refused the way that was tried first."""
+        self._exchange_static: dict[frozenset[Scope], bool] = {}
+        """Whether a StaticToken is exchanged first, where one of both ways has been refused."""
 
     def __repr__(self) -> str:
         return f"<Authorizer of {self._registry.host}: {self._challenges!r}, {self._tokens!r}>"
@@ -139,14 +139,17 @@ class Authorizer:
         learned = self._challenges.of(scopes)
         if used is None or learned is None:
             return ways.unasked(credential) if used is None and learned is None else None
-        held = self._tokens.held(self._key(credential, scopes))
-        if held is None or not isinstance(credential, Exchangeable):
+        if isinstance(credential, BearerToken):
+            return None
+        key = self._key(credential, scopes)
+        held = self._tokens.held(key)
+        if held is None:
             return None
         if held.token.header != used:
             return held.give()
         if held.after_403 or self._is_fresh(held):
             return None
-        return await self._renew(learned, credential, scopes, used, after_403=True)
+        return await self._renew(learned, key, used, after_403=True)
 
     async def elsewhere(self, response_headers: HeaderFields, url: str) -> str | None:
         """
@@ -159,10 +162,13 @@ class Authorizer:
         if answered is None or answered.scheme != "bearer":
             return None
         learned, parts = Learned(challenge=answered, url=url), urlsplit(url)
-        service = learned.service(Registry(parts.netloc, parts.scheme))
-        nobody = Anonymous(origin=f"a redirect from {self._registry.host}")
-        key = Key(host=parts.netloc, credential=nobody, scopes=learned.scopes)
-        return await self._tokens.get(key, lambda: self._fetch(service, nobody, learned.scopes))
+        there = Registry(parts.netloc, parts.scheme)
+        key = Key(
+            host=there.host,
+            credential=Anonymous(origin=f"a redirect from {self._registry.host}"),
+            scopes=learned.scopes,
+        )
+        return await self._tokens.get(key, lambda: self._fetch(learned, there, key.credential, key.scopes))
 
     async def _known(self, scopes: frozenset[Scope]) -> Learned | None:
         if not self._pinged:
@@ -188,78 +194,74 @@ class Authorizer:
         Ways to answer are tried in their order. Raises the AuthError of the last one that failed.
         """
         failed: AuthError | None = None
-        for way in self._ways(learned, credential):
+        for way in self._ways(learned, credential, scopes):
             try:
                 header = await self._go(way, learned, scopes, refused)
             except AuthError as error:
                 log.debug("%s", error.message)
                 failed = error
+                if isinstance(credential, StaticToken):
+                    self._exchange_static[scopes] = False
                 continue
             if header is not None:
-                if refused is not None and isinstance(credential, StaticToken):
-                    self._exchange_static = isinstance(way, Exchange)
+                if isinstance(credential, StaticToken) and refused is not None:
+                    self._exchange_static[_EVERYTHING] = isinstance(way, Exchange)
                 return header
         if failed is not None:
             raise failed
         return None
 
-    def _ways(self, learned: Learned, credential: Credential) -> tuple[Way, ...]:
-        return ways.to_answer(
-            credential, basic=learned.is_basic, exchange_static=self._exchange_static, host=self._registry.host
-        )
+    def _ways(self, learned: Learned, credential: Credential, scopes: frozenset[Scope]) -> tuple[Way, ...]:
+        lesson = self._exchange_static.get(scopes, self._exchange_static.get(_EVERYTHING))
+        return ways.to_answer(credential, basic=learned.is_basic, exchange_static=lesson, host=self._registry.host)
 
     async def _go(self, way: Way, learned: Learned, scopes: frozenset[Scope], refused: str | None) -> str | None:
         if isinstance(way, AsIs):
             return way.header if way.header != refused else None
+        key, asked = self._key(way.credential, scopes), self._challenges.asked(scopes)
         if refused is None:
-            service = learned.service(self._registry)
-            asked = self._challenges.asked(scopes)
-            key = self._key(way.credential, scopes)
-            return await self._tokens.get(key, lambda: self._fetch(service, way.credential, asked))
-        held = self._tokens.held(self._key(way.credential, scopes))
-        asked = self._challenges.asked(scopes)
+            return await self._tokens.get(key, lambda: self._fetch(learned, self._registry, key.credential, asked))
+        held = self._tokens.held(key)
         if held is not None and held.token.header == refused and held.asked == asked and self._is_fresh(held):
             return None
-        return await self._renew(learned, way.credential, scopes, refused)
+        return await self._renew(learned, key, refused)
 
-    async def _renew(
-        self,
-        learned: Learned,
-        credential: Exchangeable,
-        scopes: frozenset[Scope],
-        refused: str,
-        *,
-        after_403: bool = False,
-    ) -> str:
-        service, asked = learned.service(self._registry), self._challenges.asked(scopes)
-        return await self._tokens.renew(
-            self._key(credential, scopes),
-            refused,
-            lambda: self._fetch(service, credential, asked, after_403=after_403),
-        )
+    async def _renew(self, learned: Learned, key: Key, refused: str, *, after_403: bool = False) -> str:
+        asked = self._challenges.asked(key.scopes)
+
+        async def fetch() -> Held:
+            return await self._fetch(learned, self._registry, key.credential, asked, after_403=after_403)
+
+        return await self._tokens.renew(key, refused, fetch)
 
     async def _fetch(
-        self, service: TokenService, credential: Exchangeable, asked: frozenset[Scope], *, after_403: bool = False
+        self,
+        learned: Learned,
+        registry: Registry,
+        credential: Exchangeable,
+        asked: frozenset[Scope],
+        *,
+        after_403: bool = False,
     ) -> Held:
-        given = await token.fetch(self._send, service, asked, credential, clock=self._clock)
+        given = await token.fetch(self._send, learned.service(registry), asked, credential, clock=self._clock)
         return Held(token=given, asked=asked, after_403=after_403)
 
-    def _renewed(
-        self, learned: Learned, credential: Credential, scopes: frozenset[Scope], used: str
-    ) -> str | None:
+    def _renewed(self, learned: Learned, credential: Credential, scopes: frozenset[Scope], used: str) -> str | None:
         """Return what another task has fetched or read since `used` was given out, if it has."""
+        if isinstance(credential, BearerToken):
+            return credential.header if credential.header != used else None
         held = self._tokens.held(self._key(credential, scopes))
         if held is not None:
             return held.give() if held.token.header != used else None
         if isinstance(credential, StaticToken):
             return None
-        found = (way.header for way in self._ways(learned, credential) if isinstance(way, AsIs))
+        found = (way.header for way in self._ways(learned, credential, scopes) if isinstance(way, AsIs))
         return next((header for header in found if header != used), None)
 
     def _is_fresh(self, held: Held) -> bool:
         return held.uses <= 1 and self._clock() - held.token.received < _FRESH
 
-    def _key(self, credential: Credential, scopes: frozenset[Scope]) -> Key:
+    def _key(self, credential: Exchangeable, scopes: frozenset[Scope]) -> Key:
         return Key(host=self._registry.host, credential=credential, scopes=scopes)
 
     def _error(self, what: str, *, hint: str | None = None) -> AuthError:

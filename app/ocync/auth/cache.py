@@ -10,9 +10,8 @@ from ocync.auth.flights import Flights
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ocync.auth.credential import Credential
     from ocync.auth.scope import Scope
-    from ocync.auth.token import Token
+    from ocync.auth.token import Exchangeable, Token
 
 _PRUNED_EACH = 256
 
@@ -26,7 +25,7 @@ class Key:
     """
 
     host: str
-    credential: Credential
+    credential: Exchangeable
     scopes: frozenset[Scope]
 
 

@@ -120,6 +120,8 @@ class DockerSource:
         self._file = path_of(place.environ)
         self._config: DockerConfig | None = None
         self._there = False
+        # It is asked for with every request.
+        self._found: dict[str, tuple[Inline | HelperCall, ...]] = {}
         self._kept = _Kept()
 
     async def credential(self, repository: str, *, refused: Credential | None = None) -> Credential:
@@ -137,7 +139,10 @@ class DockerSource:
         if self._config is None or anew:
             loaded = await asyncio.to_thread(_load, self._file) if self._file else None
             self._there, self._config = loaded is not None, loaded or DockerConfig()
-        return self._config.candidates(self._place.host, repository)
+            self._found.clear()
+        if repository not in self._found:
+            self._found[repository] = self._config.candidates(self._place.host, repository)
+        return self._found[repository]
 
     async def _first(self, candidates: tuple[Inline | HelperCall, ...]) -> Credential:
         for candidate in candidates:
