@@ -9,7 +9,7 @@ import pytest
 
 from clients import asked, descriptor, manifest_of, read, repository_of, write
 from ocync.errors import AuthError, ProtocolError, ServerError
-from scripted import Basic, BlobStore, ScriptedRegistry, User, build, faults
+from scripted import Basic, Bearer, BlobStore, ScriptedRegistry, User, build, faults
 from scripted.certificates import make_authority
 from scripted.content import Bytes
 
@@ -54,6 +54,26 @@ async def test_a_blob_is_fetched_from_where_the_registry_sends_us_without_the_cr
     assert store.count("GET") == 2
     assert all(request.scheme is None for request in store.requests)
     assert {request.scheme for request in registry.requests.matching("GET", GET)} == {"Basic"}
+
+
+async def test_a_token_that_was_renewed_for_the_request_stays_at_home_too(store: BlobStore) -> None:
+    async with ScriptedRegistry(auth=Bearer()) as registry:
+        registry.seed_blob("team/app", str(BLOB.digest), Bytes(DATA))
+        challenge = f'Bearer realm="{registry.url}/token",service="scripted",scope="repository:team/app:pull"'
+        ended = faults.error(401, "UNAUTHORIZED", headers={"WWW-Authenticate": challenge})
+        registry.on("GET", GET, after=1, times=1, authorized=True, respond=ended)
+        registry.on("GET", GET, authorized=True, respond=store.redirect())
+
+        async with repository_of(registry.url, writable=False) as repository:
+            # A token that was refused at its first use would be wrong and not old.
+            for _ in range(3):
+                assert await read(repository, BLOB) == DATA
+
+        used = [request.fingerprint for request in registry.requests.matching("GET", GET, status=307)]
+        refused = [request.fingerprint for request in registry.requests.matching("GET", GET, status=401)]
+        assert used == [*refused, used[1], used[1]]
+        assert used[1] not in refused
+    assert [request.scheme for request in store.requests] == [None] * 3
 
 
 async def test_a_redirect_leaves_both_connections_fit_for_use(registry: ScriptedRegistry, store: BlobStore) -> None:
