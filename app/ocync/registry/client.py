@@ -94,7 +94,13 @@ class RegistryClient:
                 body = await self._read(response, MAX_TOKEN_BODY, what=what)
         if response.status in (408, 429) or response.status >= 500:
             raise self._problem(response, body, what=what)
-        return httpx.Response(response.status, headers=response.headers.items(), content=body, request=request)
+        # The body is decoded already; and fields are bytes here, which httpx takes even where they are not ASCII.
+        fields_of_answer = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in response.headers.items()
+            if name != "content-encoding"
+        ]
+        return httpx.Response(response.status, headers=fields_of_answer, content=body, request=request)
 
     async def request(
         self,
@@ -218,7 +224,7 @@ class RegistryClient:
                         continue
                 if response.status == 401 and not at_home and elsewhere is None and self._authorizer is not None:
                     # Front ends such as registry.k8s.io lead to hosts that want tokens of their own.
-                    elsewhere = await self._authorizer.elsewhere(httpx.Headers(response.headers.items()), url)
+                    elsewhere = await self._authorizer.elsewhere(response.headers, url)
                     if elsewhere is not None:
                         await self._sender.discard(response)
                         continue
@@ -239,7 +245,7 @@ class RegistryClient:
         if self._authorizer is None:
             return None
         if response.status == 401:
-            return await self._authorizer.rejected(httpx.Headers(response.headers.items()), url, scopes, used)
+            return await self._authorizer.rejected(response.headers, url, scopes, used)
         return await self._authorizer.forbidden(scopes, used)
 
     def _sent_in_vain(self, what: str) -> AuthError:
