@@ -32,6 +32,10 @@ def say(line: str) -> None:
 async def address_of_host(kubectl: str, given: str | None) -> str:
     """Return the address at which pods reach this machine: as given, or the node's if that is this machine."""
     if given:
+        try:
+            free_port(given)
+        except OSError as error:
+            raise SystemExit(f"HOST_ADDRESS={given} is not an address of this machine: {error.strerror}") from error
         return given
     nodes = json.loads(await output(kubectl, "get", "nodes", "--output=json"))["items"]
     addresses = [entry["address"] for node in nodes for entry in node["status"]["addresses"]]
@@ -91,7 +95,7 @@ async def show(namespace: Namespace) -> None:
             lines = (await namespace.run(*command)).splitlines()[-25:]
         except CommandError as error:
             lines = [str(error)]
-        say("\n".join(f"       | {line}" for line in lines))
+        say("\n".join(f"       | {line}" for line in lines or ["nothing"]))
 
 
 async def main(environ: Mapping[str, str]) -> int:
@@ -120,4 +124,7 @@ async def main(environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(os.environ)))
+    try:
+        sys.exit(asyncio.run(main(os.environ)))
+    except (CommandError, LateError) as error:
+        sys.exit(f"test-cluster: {error}")

@@ -136,7 +136,7 @@ async def ticked(stage: Stage) -> str:
         assert secret not in pass_.message
     pod = (await stage.release.pods(job))[0]
     assert not [v for v in pod["spec"]["volumes"] if "serviceAccountToken" in json.dumps(v)], "a token is mounted"
-    return f"{count} tags in {pass_.seconds:.1f} s after the tick; message: {pass_.message.splitlines()[0]}"
+    return f"{count} tags in {pass_.seconds:.1f} s after the tick; message: {one_line(pass_.message)}"
 
 
 async def measured(stage: Stage) -> str:
@@ -186,7 +186,7 @@ async def refused(stage: Stage) -> str:
     assert_failed_at_once(pass_, 4)
     assert stage.metric("ocync_last_success_timestamp_seconds", release.name) == before
     assert stage.metric("ocync_last_run_images", release.name, result="failed") >= 1
-    return f"exit 4 after {pass_.seconds:.1f} s; message: {pass_.message.splitlines()[0]}"
+    return f"exit 4 after {pass_.seconds:.1f} s; message: {one_line(pass_.message)}"
 
 
 async def broken(stage: Stage) -> str:
@@ -204,7 +204,7 @@ async def broken(stage: Stage) -> str:
         await stage.namespace.install(stage.release.name, stage.chart, values)
     assert_failed_at_once(pass_, 3)
     assert "name the team" in pass_.message, pass_.message
-    return f"exit 3 after {pass_.seconds:.1f} s; message: {pass_.message.splitlines()[0]}"
+    return f"exit 3 after {pass_.seconds:.1f} s; message: {one_line(pass_.message)}"
 
 
 async def carried(stage: Stage) -> str:
@@ -250,23 +250,32 @@ async def deleted(stage: Stage) -> str:
     pod = (await release.pods(first))[-1]["metadata"]["name"]
     began = time.monotonic()
     await stage.namespace.run("delete", "pod", pod, "--wait=false")
+    code: int | None = None
 
     async def gone() -> bool:
+        nonlocal code
         stage.check_sound()
-        return pod not in [item["metadata"]["name"] for item in await release.pods(first) if not terminated(item)]
+        found = [item for item in await release.pods(first) if item["metadata"]["name"] == pod]
+        end = terminated(found[0]) if found else None
+        code = end["exitCode"] if end else code
+        return not found or end is not None
 
-    await eventually("the deleted pod to end", gone, within=60)
+    await eventually("the deleted pod to end", gone, within=60, every=0.1)
     ended = time.monotonic() - began
     slow.end()
     assert stage.outside.target.resolve("myorg/static", "3.0") is None, (
         "the pass was over before the pod was deleted"
     )
-    await release.ended(first)
+    assert code in {5, None}, (
+        f"the deleted pod ended with exit code {code}"
+    )  # None: it was gone before it could be seen
+    job = await release.ended(first)
+    assert job.condition == "Complete", f"{first}: {job.reason}, exit codes {job.exit_codes}: {job.message}"
     last = await release.ended(await release.next_tick(known | {first}))
     assert_complete(last)
     stage.check_copied("chainguard/static", "myorg/static")
     stage.check_sound()
-    return f"the pod ended in {ended:.1f} s; a later tick completed 3.0"
+    return f"the pod ended with {code} in {ended:.1f} s, its Job and the next tick are {job.condition}"
 
 
 async def removed(stage: Stage) -> str:
@@ -279,6 +288,12 @@ async def removed(stage: Stage) -> str:
 
     await eventually("all objects to be gone", empty, within=60)
     return "no object is left"
+
+
+def one_line(message: str) -> str:
+    """Return a termination message in one line of bearable length."""
+    line = " / ".join(" ".join(line.split()) for line in message.splitlines() if line.strip())
+    return line if len(line) <= 240 else f"{line[:240]}..."
 
 
 def assert_complete(pass_: Ended) -> None:
