@@ -209,14 +209,13 @@ class _Builder:
         here = self._open[-1] if self._open else None
         if here is not None and here.key is None and isinstance(here.node, Table):
             raise _Refused(place, f"a key can't be an alias: {QUOTE_STAR}")
-        name = event.anchor or ""
-        anchored = self._anchors.get(name)
+        anchored = self._anchors.get(event.anchor or "")
         if anchored is None:
-            # Nobody defines the anchor -slim; somebody forgot the quotes of "*-slim".
-            self.problems.append(_at(place, f"nothing here is anchored as &{self._unveil(name)}: {QUOTE_STAR}"))
+            # Nobody defines the anchor -slim: somebody forgot the quotes of "*-slim", or of a password.
+            self.problems.append(_at(place, f"no anchor of this name is here: {QUOTE_STAR}"))
             self._put(Scalar(place, "", False), None, 1, 0)
         elif anchored.node is None:
-            raise _Refused(place, f"the alias *{name} stands inside of what it stands for")
+            raise _Refused(place, "an alias stands inside of what it stands for")
         else:
             self._put(anchored.node, None, anchored.weight, anchored.depth, place)
 

@@ -97,6 +97,9 @@ def _check_repository(
         message = _wrong_name(text, registry)
         if message:
             shown = f"what {value.source.named} made of it" if value.source else repr(text)
+            if "://" in text:
+                # A URL may hold a password.
+                shown, message = "this", "is a URL: write the repository alone, without the registry"
             findings.error(f"{shown} {message}", section.at(key), value.place, value.source)
             return
 

@@ -70,9 +70,9 @@ def _folded(word: str) -> str:
 def _note(error: ValidationError, path: Path, table: Table[Value], findings: Findings) -> None:
     here = shape().at(path)
     node = at(table, path)
-    if here is None or node is None:
-        # Below a key that is refused itself.
-        return
+    # The validator does not look below keys that it refuses.
+    assert here is not None
+    assert node is not None
     if error.validator == "additionalProperties" and isinstance(node, Table):
         for key in node.entries:
             if key not in here.fields:

@@ -9,7 +9,7 @@ from ocync.errors import Problem
 
 TABS = "a tab can't indent YAML: write spaces"
 NOT_UTF8 = "is not UTF-8"
-QUOTE_STAR = 'a * at the beginning of a value has a meaning of its own in YAML: quote the pattern, as "*-slim"'
+QUOTE_STAR = 'a * at the beginning of a value has a meaning of its own in YAML, so quote it, as "*-slim"'
 
 # By the words of libyaml 0.2; where no row fits, they are shown as they are.
 _MEANINGS = (

@@ -78,7 +78,13 @@ def comparable() -> Callable[[Config], Any]:
     def comparable(value: Any) -> Any:
         match value:
             case _ if dataclasses.is_dataclass(value):
-                names = {field.name for field in dataclasses.fields(value)} - {"origin", "path", "line", "warnings"}
+                names = {field.name for field in dataclasses.fields(value)} - {
+                    "origin",
+                    "path",
+                    "line",
+                    "warnings",
+                    "unused",
+                }
                 return {name: comparable(getattr(value, name)) for name in names}
             case dict():
                 return {key: comparable(inner) for key, inner in value.items()}

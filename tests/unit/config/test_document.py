@@ -94,9 +94,9 @@ def test_every_value_and_key_has_its_place() -> None:
         pytest.param("exclude: !*-dev\n", "1:10: tags such as", id="a pattern with an exclamation mark"),
         pytest.param("a: !e!x b\n", "1:4: tags such as", id="a tag with a handle"),
         pytest.param("a: 1\n---\nb: 2\n", "2:1: a second document", id="two documents"),
-        pytest.param("a: &x [*x]\n", "1:8: the alias *x stands inside", id="an alias inside of itself"),
-        pytest.param("glob: *-slim\n", "1:7: nothing here is anchored as &-slim: a * at", id="an unquoted pattern"),
-        pytest.param("glob: [*-a, b]\n", "quote the pattern", id="an unquoted pattern in a list"),
+        pytest.param("a: &x [*x]\n", "1:8: an alias stands inside", id="an alias inside of itself"),
+        pytest.param("glob: *-slim\n", "1:7: no anchor of this name is here: a * at", id="an unquoted pattern"),
+        pytest.param("glob: [*-a, b]\n", "quote it", id="an unquoted pattern in a list"),
         pytest.param("glob: *.1\n", "1:8: a * at the beginning", id="an unquoted pattern with a dot"),
         pytest.param("glob: *\n", "a * at the beginning", id="an unquoted star"),
         pytest.param("glob: *-rc*\n", "a * at the beginning", id="an unquoted pattern with two stars"),
@@ -122,6 +122,21 @@ def test_every_value_and_key_has_its_place() -> None:
 def test_what_is_wrong_is_said_in_one_line_with_its_place(text: str | bytes, line: str) -> None:
     assert line in refused(text)[0]
     assert len(refused(text)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: *hunter2\n",
+        "a: *hunter2!\n",
+        "a: !hunter2 b\n",
+        "a: &hunter2 [*hunter2]\n",
+        "a: @hunter2\n",
+        "a: 'x' hunter2\n",
+    ],
+)
+def test_what_may_be_a_password_is_not_shown(text: str) -> None:
+    assert "hunter2" not in "".join(refused(text))
 
 
 def test_problems_that_leave_the_rest_readable_are_all_said() -> None:

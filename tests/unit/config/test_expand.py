@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from ocync.config.expand import expand
 from ocync.config.load import load
@@ -187,3 +189,67 @@ def test_order_aliases_and_merges_of_the_file_are_written_out(file: Write) -> No
         "- from: a\n  to: a\n  tags:\n    glob:\n    - x\n"
         "registries: {}\n"
     )
+
+
+def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def sorted_too(tags: dict[str, Any]) -> dict[str, Any]:
+    return {**tags, "sort": "semver"}
+
+
+LISTS = st.lists(st.sampled_from(["1.10", "no", "latest", "*-dev", "${TOKEN}", "$${x}", "${UNSET:-~}"]), min_size=1)
+TAGS = some(
+    glob=st.one_of(LISTS, st.none()),
+    include=LISTS,
+    exclude=LISTS,
+    semver=st.sampled_from([">=1", "^1.2 || 3"]),
+    latest=st.sampled_from([3, "${N}", None]),
+    min_tags=st.just(1),
+    immutable_tags=st.just("1.*"),
+)
+ARTIFACTS = some(enabled=st.sampled_from([True, "${YES}"]), include=LISTS, require_artifacts=st.booleans())
+RULES = {"tags": TAGS, "artifacts": ARTIFACTS, "platforms": st.sampled_from([None, ["linux/amd64"]])}
+MAPPING = st.fixed_dictionaries(
+    {"from": st.sampled_from(["a", "b", "team/${N}"])},
+    optional={"to": st.sampled_from(["012", None]), "targets": st.sampled_from(["two", ["one"], None]), **RULES},
+)
+SOUND = st.fixed_dictionaries(
+    {
+        "registries": st.just(
+            {"src": {"url": "a.b", "token": "${TOKEN}"}, "one": {"url": "c.d"}, "x": {"url": "e.f"}}
+        ),
+        "target_groups": st.just({"two": ["one", "x"]}),
+        "defaults": st.fixed_dictionaries(
+            {"source": st.just("src"), "targets": st.sampled_from(["one", "two"]), "tags": TAGS.map(sorted_too)},
+            optional={name: rule for name, rule in RULES.items() if name != "tags"},
+        ),
+        "mappings": st.lists(MAPPING, max_size=2, unique_by=lambda mapping: (mapping["from"], mapping.get("to"))),
+    },
+    optional={
+        "global": some(deadline=st.just("${N}m"), cache_ttl=st.just("012"), retry=some(attempts=st.just("${N}"))),
+        "metrics": some(
+            pushgateway=st.just({"url": "http://u:p@push", "grouping": {"a": "${TOKEN}", "b": "no"}}),
+            textfile=st.just("${N}.prom"),
+        ),
+    },
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(document=SOUND)
+def test_whatever_a_config_says_it_says_when_expanded(
+    document: Any, file: Write, comparable: Callable[[Config], object]
+) -> None:
+    environ = {"TOKEN": "hunter2", "N": "7", "YES": "true"}
+    path = file(yaml.safe_dump(document))
+    try:
+        before = load(path, environ)
+    except ConfigError as error:
+        assume(all("writes" in problem.message for problem in error.problems))
+        return
+    hidden, plain = (expand(path, environ, show_secrets=show) for show in (False, True))
+
+    assert "hunter2" not in hidden
+    assert comparable(load(file(plain), {})) == comparable(before)

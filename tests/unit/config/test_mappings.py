@@ -69,6 +69,7 @@ def test_repositories_have_what_their_registry_adds(
         ("from: 'a@sha256:00'", "mappings[0].from: 'a@sha256:00' has a tag or digest"),
         ("from: cgr.dev/a/b", "mappings[0].from: 'cgr.dev/a/b' begins with the registry: write it without"),
         ("from: a, to: registry.example.com/a", "mappings[0].to: 'registry.example.com/a' begins with"),
+        ("from: 'https://me:HUNTER@cgr.dev/a'", "mappings[0].from: this is a URL: write the repository alone"),
         ("from: /a", "mappings[0].from: '/a' is not the name of a repository"),
         ("from: a//b", "mappings[0].from: 'a//b' is not the name of a repository"),
         ("from: a, to: a b", "mappings[0].to: 'a b' is not the name of a repository"),
@@ -172,6 +173,8 @@ def test_artifacts_are_merged_too(
         ("tags: {immutable_tags: '[z-a]'}", "", "mappings[0].tags.immutable_tags: the pattern"),
         ("tags: {glob: '[${X}'}", "", "mappings[0].tags.glob: what ${X} made of it is no pattern"),
         ("", "tags: {glob: '[a'}", "defaults.tags.glob: the pattern '[a'"),
+        ('platforms: ["linux/amd64\\n"]', "", "mappings[0].platforms[0]: 'linux/amd64\\n' is not a platform"),
+        ("", "platforms: [amd64]", "defaults.platforms[0]: 'amd64' can't be read"),
         ("platforms: ['${X}']", "", "mappings[0].platforms[0]: what ${X} holds can't be read"),
         (
             "artifacts: {enabled: false, require_artifacts: true}",

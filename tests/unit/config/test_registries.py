@@ -125,6 +125,7 @@ def test_secrets_know_where_they_come_from_and_show_themselves_to_nobody(
     assert built.username.origin == "registries.r.credentials.username"
     assert built.password.origin == "registries.r.credentials.password (${PASSWORD})"
     assert "hunter2" not in repr(built)
+    assert str(built.password) == "***"
 
 
 def test_secrets_in_files_are_left_to_be_read_at_use(registry: Callable[[str], RegistryConfig]) -> None:

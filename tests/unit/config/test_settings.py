@@ -79,6 +79,7 @@ def test_settings_may_come_from_variables(read: Load) -> None:
         ("deadline: 0s", "3:20: global.deadline: has to be more than 0"),
         ("timeouts: {connect: 0h}", "3:30: global.timeouts.connect: has to be more than 0"),
         ("timeouts: {idle: '0'}", "global.timeouts.idle: has to be more than 0"),
+        ('cache_ttl: "5m\\n"', "global.cache_ttl: is not a duration"),
         ("cache_ttl: 999999d", "global.cache_ttl: is longer than a hundred years"),
         ("staging_size_limit: 9999999TB", "global.staging_size_limit: is larger than any disk"),
     ],

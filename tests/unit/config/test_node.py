@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from ocync.config.document import parse
+from ocync.config.node import NOWHERE, Place, Scalar, Value, at, key_place, render
+from ocync.config.substitute import substitute
+
+TREE = parse(b"a:\n  - b: c\n    d: [e]\n", "c.yaml")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ((), ""),
+        (("mappings", 3, "tags", "latest"), "mappings[3].tags.latest"),
+        (("registries", "ecr-east_1"), "registries.ecr-east_1"),
+        (("registries", "ecr.east", "url"), 'registries["ecr.east"].url'),
+        (("registries", 'a"b\n'), 'registries["a\\"b\\n"]'),
+        (("registries", "é"), 'registries["é"]'),
+        (("a b",), '["a b"]'),
+    ],
+)
+def test_paths_are_written_as_people_write_them(path: tuple[str | int, ...], text: str) -> None:
+    assert render(path) == text
+
+
+def test_a_path_leads_to_what_stands_there() -> None:
+    assert at(TREE, ("a", 0, "d", 0)) == Scalar(Place(3, 9), "e", True)
+    assert at(TREE, ()) is TREE
+
+
+@pytest.mark.parametrize("path", [("x",), ("a", 1), ("a", -1), ("a", "b"), ("a", 0, 0), ("a", 0, "b", "c"), (0,)])
+def test_a_path_may_lead_nowhere(path: tuple[str | int, ...]) -> None:
+    assert at(TREE, path) is None
+    assert key_place(TREE, path) == NOWHERE
+
+
+def test_a_value_is_found_by_its_key_or_where_it_begins() -> None:
+    assert key_place(TREE, ("a", 0, "d")) == Place(3, 5)
+    assert key_place(TREE, ("a", 0)) == Place(2, 5)
+    assert key_place(TREE, ()) == Place(1, 1)
+
+
+def test_a_value_keeps_its_content_out_of_its_repr() -> None:
+    value = Value(Place(1, 2), "hunter2", substitute("${X}", {"X": "hunter2"}))
+
+    assert repr(value) == "Value(str at 1:2)"
