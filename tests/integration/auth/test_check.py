@@ -84,6 +84,34 @@ async def test_credentials_that_do_not_suffice_for_the_repository_are_refused() 
         assert "to the user name and password from registries.src" in finding.message
 
 
+async def test_a_repository_that_is_not_for_everyone_is_refused_to_nobody() -> None:
+    async with ScriptedRegistry(auth=Bearer(anonymous=Nobody(pull=("public/",)), denied_status=403)) as made:
+        finding = await found(registry(made.url, AuthType.ANONYMOUS), scope=PULL)
+
+    assert finding.verdict is Verdict.REFUSED
+    assert "to no credentials, since there was auth_type: anonymous of registry src" in finding.message
+    assert "choose another auth_type" in finding.message
+
+
+async def test_a_registry_that_asks_at_the_repository_only_is_shown_the_credentials_there() -> None:
+    for auth in (Basic(users=(ROBOT,)), Bearer(users=(ROBOT,), anonymous=None)):
+        async with ScriptedRegistry(auth=auth) as made:
+            made.on("GET", "^/v2/$", respond=faults.answer(200))
+            finding = await found(registry(made.url, AuthType.BASIC, **user()), scope=PULL)
+
+        assert finding.verdict is Verdict.ACCEPTED
+
+
+async def test_a_registry_token_is_not_repeated_by_a_finding(tmp_path: Path) -> None:
+    async with ScriptedRegistry(auth=Bearer()) as made:
+        made.on("GET", "tags/list", respond=faults.error(403, "DENIED", "you sent s3cret"))
+        environ = docker_config(tmp_path, {"auths": {made.host: {"registrytoken": "s3cret"}}})
+        finding = await found(registry(made.url), environ, scope=PULL)
+
+    assert finding.verdict is Verdict.REFUSED
+    assert "you sent ***" in finding.message
+
+
 async def test_a_docker_config_and_its_helper_are_named(tmp_path: Path) -> None:
     async with ScriptedRegistry(auth=Basic(users=(ROBOT,))) as made:
         environ = docker_config(tmp_path, {"credHelpers": {made.host: "x"}})

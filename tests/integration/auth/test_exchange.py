@@ -15,6 +15,7 @@ from ocync.errors import AuthError, ProtocolError
 from scripted import Anonymous as Nobody
 from scripted import Basic, Bearer, ScriptedRegistry, User, build, faults
 from scripted.record import fingerprint
+from scripted.tokens import Scope as Asked
 from scripted.wire import respond
 
 if TYPE_CHECKING:
@@ -211,8 +212,7 @@ async def test_users_are_never_posted_and_no_offline_token_is_asked_for() -> Non
 async def test_a_registry_token_is_shown_as_it_is() -> None:
     async with registry() as made:
         assert isinstance(made.auth, Bearer)
-        value = made.auth.tokens.mint(ROBOT, [])
-        made.auth.tokens.valid(value).grants["team/app"] = frozenset({"pull"})  # type: ignore[union-attr]
+        value = made.auth.tokens.mint(ROBOT, [Asked("team/app", frozenset({"pull"}))])
         async with talking(made.url, Given(BearerToken(token=value, origin="a test"))) as talk:
             assert await talk.ask() == 200
 
@@ -379,11 +379,23 @@ async def test_a_host_that_a_redirect_leads_to_gets_an_anonymous_token_for_its_o
     assert [each.status for each in shown(behind, "manifests")] == [401, 200, 401, 200]
 
 
+async def test_a_host_that_a_redirect_leads_to_and_that_wants_a_password_gets_none() -> None:
+    async with (
+        registry() as front,
+        registry(Basic(users=(ROBOT,))) as behind,
+        talking(front.url, Given(USER)) as talk,
+    ):
+        path = "/v2/team/app/manifests/latest"
+        front.on("GET", "manifests", authorized=True, respond=faults.redirect(f"{behind.url}{path}"))
+        assert await talk.ask() == 401
+
+    assert {each.scheme for each in behind.requests} == {None}
+
+
 async def test_a_static_token_is_shown_as_it_is_where_that_is_accepted() -> None:
     async with registry() as made:
         assert isinstance(made.auth, Bearer)
-        value = made.auth.tokens.mint(ROBOT, [])
-        made.auth.tokens.valid(value).grants["team/app"] = frozenset({"pull"})  # type: ignore[union-attr]
+        value = made.auth.tokens.mint(ROBOT, [Asked("team/app", frozenset({"pull"}))])
         async with talking(made.url, Given(StaticToken(token=value, origin="a test"))) as talk:
             assert await talk.ask() == 200
 
@@ -406,8 +418,7 @@ async def test_a_static_token_that_is_refused_as_it_is_is_exchanged(first: bool,
 async def test_a_static_token_that_can_not_be_exchanged_is_shown_as_it_is() -> None:
     async with registry(Bearer(anonymous=None)) as made:
         assert isinstance(made.auth, Bearer)
-        value = made.auth.tokens.mint(ROBOT, [])
-        made.auth.tokens.valid(value).grants["team/app"] = frozenset({"pull"})  # type: ignore[union-attr]
+        value = made.auth.tokens.mint(ROBOT, [Asked("team/app", frozenset({"pull"}))])
         source = Given(StaticToken(token=value, exchange_first=True, origin="a test"))
         async with talking(made.url, source) as talk:
             assert await talk.ask() == 200
@@ -437,6 +448,16 @@ async def test_a_static_token_is_a_password_where_there_is_only_basic() -> None:
         assert await talk.ask() == 200
 
     assert shown(made, "manifests")[0].fingerprint == fingerprint(basic("x-access-token", "ghp_example"))[1]
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["a ping that asks", "a silent ping"])
+async def test_strange_fields_and_encodings_of_answers_do_no_harm(asks: bool) -> None:
+    async with registry() as made, talking(made.url, Given(USER)) as talk:
+        made.on("*", "", respond=faults.headers({"X-Odd": "é", "Content-Language": "\xff"}))
+        made.on("GET", "^/token", respond=faults.encode_gzip())
+        if not asks:
+            made.on("GET", "^/v2/$", respond=faults.answer(200))
+        assert await talk.ask() == 200
 
 
 async def test_the_ping_has_no_credentials_and_no_cookies() -> None:

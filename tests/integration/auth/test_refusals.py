@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from logins import PULL, PUSH, Clock, Given, basic, talking
-from ocync.auth.credential import Anonymous, StaticToken, UserPassword
+from ocync.auth.credential import Anonymous, BearerToken, StaticToken, UserPassword
 from ocync.errors import AuthError, OcyncError, RateLimitedError, ServerError
 from scripted import Anonymous as Nobody
 from scripted import Basic, Bearer, ScriptedRegistry, User, build, faults
 from scripted.record import fingerprint
+from scripted.tokens import Scope as Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +132,29 @@ async def test_a_token_of_another_age_may_be_replaced_after_a_403_again() -> Non
     assert made.count("*", "^/token") == 4
 
 
+async def test_those_whose_token_was_replaced_meanwhile_get_the_new_one() -> None:
+    async with registry(Bearer(users=(OLD,))) as made, talking(made.url, Given(credential(OLD))) as talk:
+        used = await talk.authorizer.header(PULL)
+        await talk.authorizer.header(PULL)
+        new = await talk.authorizer.forbidden(PULL, used)
+        late = await talk.authorizer.forbidden(PULL, used)
+
+    assert used != new == late
+    assert made.count("*", "^/token") == 2
+
+
+async def test_what_is_no_token_of_the_service_is_not_replaced_after_a_403() -> None:
+    held = BearerToken(token="t", origin="a test")
+    async with registry(Bearer(users=(OLD,))) as made:
+        for source in (Given(held), Given(StaticToken(token="t", origin="a test"))):
+            async with talking(made.url, source) as talk:
+                used = await talk.authorizer.header(PULL)
+                assert used == "Bearer t"
+                assert await talk.authorizer.forbidden(PULL, used) is None
+
+    assert made.count("*", "^/token") == 0
+
+
 async def test_who_was_never_asked_shows_credentials_after_a_403() -> None:
     async with ScriptedRegistry() as made, talking(made.url, Given(credential(OLD))) as talk:
         made.seed("team/app", "latest", build.image())
@@ -161,6 +185,20 @@ async def test_a_rotated_password_is_read_again_when_the_old_one_is_refused(
         assert await talk.ask() == 200
 
     assert source.reads == 2
+
+
+async def test_a_registry_token_that_was_replaced_is_read_again() -> None:
+    auth = Bearer(users=(OLD,), anonymous=None)
+    async with registry(auth) as made:
+        value = auth.tokens.mint(OLD, [Asked("team/app", frozenset({"pull"}))])
+        source = Given(BearerToken(token="ended", origin="F"))
+        async with talking(made.url, source) as talk:
+            await source.credential("")
+            source.now = BearerToken(token=value, origin="F")
+            assert await asyncio.gather(*(talk.ask() for _ in range(5))) == [200] * 5
+
+    assert source.reads == 2
+    assert made.count("*", "^/token") == 0
 
 
 async def test_a_password_that_is_rotated_between_requests_costs_no_failure() -> None:

@@ -29,6 +29,8 @@ def located(realm: str, registry: str = "registry.example") -> str:
         ("nvcr.io", "https://nvcr.io/proxy_auth?scope=repository:nvidia/tensorflow:pull,push"),
         ("registry.example", "https://tokens.example:8443/token"),
         ("registry.example", "https://8.8.8.8/token"),
+        ("registry.example", "https://1password.example/token"),
+        ("registry.example", "https://[2606:4700::1111]/token"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5001/token"),
         ("http://127.0.0.1:5000", "https://auth.example/token"),
         ("http://localhost:5000", "http://127.0.0.1:5001/token"),

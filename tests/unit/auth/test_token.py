@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from logins import basic
-from ocync.auth.credential import UserPassword
+from ocync.auth.credential import Anonymous, UserPassword
 from ocync.auth.scope import Scope
-from ocync.auth.token import MAX_LIFE, TokenService, get_request, read_answer, refresh_request, said
-from ocync.errors import ProtocolError
-
-if TYPE_CHECKING:
-    import httpx
+from ocync.auth.token import MAX_LIFE, TokenService, fetch, get_request, read_answer, refresh_request, said
+from ocync.errors import AuthError, ProtocolError, RateLimitedError, RegistryError, ServerError
 
 SERVICE = TokenService(url="https://auth.example/token", service="registry.example", host="registry.example")
 
@@ -204,6 +201,51 @@ def test_any_answer_is_a_token_that_fits_a_header_or_an_error(body: bytes) -> No
 )
 def test_the_words_of_a_refusal_are_told_without_what_we_sent(body: bytes, expected: str) -> None:
     assert said(body, ["hunter2"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, AuthError),
+        (403, AuthError),
+        (400, ProtocolError),
+        (404, ProtocolError),
+        (429, RateLimitedError),
+        (408, ServerError),
+        (503, ServerError),
+        (204, ProtocolError),
+    ],
+)
+async def test_a_refusal_is_told_by_its_status_with_the_words_of_the_service(
+    status: int, kind: type[RegistryError]
+) -> None:
+    async def send(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json={"errors": [{"message": f"no, {request.headers['authorization']}"}]})
+
+    credential = UserPassword(username="u", password="hunter2", origin="registries.src.credentials")
+    with pytest.raises(kind) as caught:
+        await fetch(send, SERVICE, frozenset(), credential, clock=lambda: 0.0)
+
+    assert (caught.value.host, caught.value.status) == ("registry.example", status)
+    assert str(caught.value).split(";")[0].endswith(f"auth.example answered {status}: no, Basic ***")
+
+
+@pytest.mark.parametrize(
+    "location", ["https://auth.example:bad/", "//", "http://auth.example/token", "https://u@auth.example/", None]
+)
+async def test_a_redirect_that_leads_elsewhere_or_nowhere_is_an_error(location: str | None) -> None:
+    asked = []
+
+    async def send(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return httpx.Response(302, headers={"Location": location} if location is not None else {})
+
+    with pytest.raises(
+        ProtocolError, match=r"auth\.example, the token service of registry\.example, answered with"
+    ):
+        await fetch(send, SERVICE, frozenset(), Anonymous(origin="o"), clock=lambda: 0.0)
+
+    assert all(url.startswith("https://auth.example/") for url in asked)
 
 
 def test_what_was_sent_is_nowhere_in_the_request_s_repr() -> None:
