@@ -159,7 +159,7 @@ def _json(level: int, redactor: Redactor) -> logging.Formatter:
             super().add_fields(log_data, record, message_dict)
 
     names = {"levelname": "level", "name": "logger", "exc_info": "exception", "stack_info": "stack"}
-    return JsonLines(["levelname", "name", "message"], rename_fields=names)
+    return JsonLines("%(levelname)s %(name)s %(message)s", rename_fields=names)
 
 
 def _redacted(value: Any, redactor: Redactor) -> Any:

@@ -126,7 +126,8 @@ class Pace:
         while len(self._looks) > 2 and self._looks[1][0] <= now - self._window:
             self._looks.popleft()
         since, before = self._looks[0]
-        return (moved - before) / (now - since) if now > since else 0.0
+        # In the first second a single piece would look like an enormous rate.
+        return (moved - before) / max(now - since, 1.0)
 
     def elapsed(self, now: float) -> float:
         """Return the seconds since the start."""

@@ -126,7 +126,7 @@ async def test_a_pass_that_fails_gives_the_terminal_back() -> None:
 async def test_what_is_logged_meanwhile_appears_above_the_bars_in_one_piece(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    message = "a warning that is longer than the terminal is wide " * 3
+    message = " ".join(["a warning that is longer than the terminal is wide"] * 3)
     with terminal(columns=60) as screen:
         monkeypatch.setattr(sys, "stderr", screen.stream)
         logging_as_usual = log.configured(level=logging.INFO, form="text", redactor=Redactor(), environ={})

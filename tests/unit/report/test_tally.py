@@ -1,3 +1,4 @@
+import sys
 import time
 
 import pytest
@@ -94,10 +95,15 @@ def test_a_hundred_thousand_pieces_cost_next_to_nothing() -> None:
     tally = tallied(ImageStarted(KEY), BytesExpected(KEY, 10**9))
 
     def seconds() -> float:
+        # What measures coverage costs more than what is measured.
+        tracing = sys.gettrace()
+        sys.settrace(None)
         started = time.process_time()
         for _ in range(100_000):
             tally.take(BytesMoved(KEY, 1000))
-        return time.process_time() - started
+        spent = time.process_time() - started
+        sys.settrace(tracing)
+        return spent
 
     assert min(seconds() for _ in range(3)) < 0.15
 
