@@ -50,7 +50,7 @@ async def address_of_host(kubectl: str, given: str | None) -> str:
 
 async def load_image(environ: Mapping[str, str], folder: Path) -> str:
     """Build the image unless ARCHIVE is given, hand it to LOAD_IMAGE, and return its name."""
-    name = environ.get("IMAGE") or f"localhost/ocync:cluster-{secrets.token_hex(4)}"
+    name = environ.get("IMAGE") or "localhost/ocync:cluster"
     load = environ.get("LOAD_IMAGE")
     if load is None:
         if "IMAGE" not in environ:
