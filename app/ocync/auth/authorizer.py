@@ -181,7 +181,7 @@ class Authorizer:
         response = await self._send(httpx.Request("GET", url, headers=token.HEADERS))
         self._pinged = True
         answered = _chosen(response.headers) if response.status_code == 401 else None
-        if answered is not None and self._challenges.home is None:
+        if answered is not None:
             self._challenges.home = Learned(challenge=answered, url=url)
         log.debug("%s answered %s to /v2/: %r", self._registry.host, response.status_code, self._challenges)
 
