@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os.path
 from typing import TYPE_CHECKING
 
 from ocync.cli import passes
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocync.config.model import Config
-    from ocync.oci.reference import Reference
+    from ocync.oci.reference import Reference, Registry
     from ocync.plan.discover import Places
 
 
@@ -41,8 +41,10 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
         source_repository=source.repository,
         targets=((registry_of(destination, config), destination.repository),),
     )
-    if _image(source) == _image(destination) and destination.tag in (None, source.tag):
-        raise ConfigError(f"{options.source} can't be copied onto itself")
+    if _onto_itself(source, destination):
+        raise ConfigError(
+            f"{options.source} can't be copied onto itself", hint="give the destination another name or tag"
+        )
 
     def work(places: Places) -> list[Candidate]:
         registry, repository = mapping.targets[0]
@@ -59,5 +61,12 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
     return passes.Job(settings=settings(config), work=work)
 
 
-def _image(name: Reference) -> Reference:
-    return replace(name, tag=None, digest=None)
+def _onto_itself(source: Reference, destination: Reference) -> bool:
+    """Tell whether the image would be put where it is read, under the very tag or digest that it is read by."""
+    if _repository(source) != _repository(destination):
+        return False
+    return (destination.tag or source.tag or source.reference) == source.reference
+
+
+def _repository(name: Reference) -> tuple[Registry | None, str, str]:
+    return name.registry, os.path.normpath(name.folder), name.repository

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ocync.errors import ConfigError
 
@@ -26,6 +26,31 @@ class Parser(argparse.ArgumentParser):
         """Raise the error of a wrong command line."""
         raise ConfigError(message, hint=f"see {self.prog} --help")
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Refuse what is unknown here, where it is known which command it was meant for."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            # Without what stands behind a =: it may be a password.
+            name = unknown[0].partition("=")[0]
+            self.error(f"{name} means nothing here{self._suggestion(name)}")
+        return options, unknown
+
+    def _suggestion(self, name: str) -> str:
+        from difflib import get_close_matches
+
+        similar = get_close_matches(name, self._option_string_actions, n=1)
+        return f", perhaps {similar[0]} is meant" if similar else ""
+
+
+class _Version(argparse.Action):
+    """`--version`: the same as the command, for those who are used to it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> None:
+        """Print the version and end."""
+        from ocync.cli.information import version
+
+        parser.exit(version())
+
 
 def build() -> Parser:
     """Return the parser of the whole command line; `command` holds the name of the command."""
@@ -36,6 +61,7 @@ def build() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     _global_options(parser, top=True)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     for add in (_sync, _copy, _tags, _validate, _expand, _auth, _watch, _version, _completion):
