@@ -98,7 +98,8 @@ async def playing(
         tasks.add(task)
         try:
             await script(peer)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            # The client went away, or the test is over.
             pass
         except Exception as error:
             failures.append(error)
@@ -108,7 +109,11 @@ async def playing(
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # With the protocol named, asyncio sends each packet at once.
+    listener = socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )
+    listener.bind((host, 0))
     if receive_buffer is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     stage = Stage(listener.getsockname()[1])

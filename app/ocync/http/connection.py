@@ -91,6 +91,14 @@ class Connection:
         except OSError:
             return False
 
+    def rest(self) -> None:
+        """Close the idle connection as soon as the other side does, until the next exchange."""
+        self._wire.watch(self._on_unasked)
+
+    def _on_unasked(self) -> None:
+        if not self.is_alive():
+            self.close()
+
     def close(self) -> None:
         """Drop the connection."""
         self._wire.close()
@@ -118,6 +126,7 @@ class Connection:
         return self._response
 
     def _prepare(self, request: Request) -> None:
+        self._wire.watch(None)
         self.exchanges += 1
         self._method = request.method
         self._response = None

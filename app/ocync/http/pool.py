@@ -159,13 +159,12 @@ class Pool:
             return
         if connection.exchanges == 1:
             self._dialer.remember(origin, connection)
+        connection.rest()
         idle = self._idle[origin]
         idle.append(connection)
         # The one that has been idle longest stands first.
-        while idle[0].is_expired():
+        while idle and (idle[0].closed or idle[0].is_expired()):
             idle.pop(0).close()
-            if not idle:
-                break
 
     def _drop_idle(self, origin: Origin) -> None:
         for connection in self._idle.pop(origin, ()):
@@ -178,5 +177,6 @@ class Pool:
             self._drop_idle(origin)
         for connection in list(self._busy):
             connection.close()
+        self._busy.clear()
         # A turn of the loop, in which those who waited are told.
         await asyncio.sleep(0)

@@ -58,6 +58,7 @@ class Wire:
         self._send_failure: OSError | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._watching = False
+        self._on_unasked: Callable[[], None] | None = None
         self._drained = True
         self.closed = False
         self.truncated = False
@@ -195,11 +196,20 @@ class Wire:
 
     # Waiting.
 
-    async def _wait(self, seconds: float, *, writing: bool = False) -> None:
-        """Wait until bytes have come, or until all have gone when there are any to send."""
-        if not self._watching:
+    def watch(self, on_unasked: Callable[[], None] | None) -> None:
+        """Have a function called when something comes, or ends, while nobody waits for anything; None ends that."""
+        self._on_unasked = on_unasked
+        if on_unasked is not None:
+            self._watch()
+
+    def _watch(self) -> None:
+        if not self._watching and not self.closed:
             self._loop.add_reader(self._fd, self._on_readable)
             self._watching = True
+
+    async def _wait(self, seconds: float, *, writing: bool = False) -> None:
+        """Wait until bytes have come, or until all have gone when there are any to send."""
+        self._watch()
         if writing:
             self._loop.add_writer(self._fd, self._on_writable)
         self._waiter = self._loop.create_future()
@@ -219,6 +229,9 @@ class Wire:
             self._waiter.set_result(came)
 
     def _on_readable(self) -> None:
+        if self._waiter is None and self._on_unasked is not None:
+            self._on_unasked()
+            return
         if self._waiter is None or self._is_ready:
             # Nobody waits for it: it stays in the kernel.
             self._loop.remove_reader(self._fd)
@@ -228,7 +241,7 @@ class Wire:
             self._arrived = self._pull()
         except OSError as error:
             self._receive_failure = error
-        if self._is_ready:
+        if self._arrived is not None or self._receive_failure is not None:
             self._wake()
 
     def _on_writable(self) -> None:
