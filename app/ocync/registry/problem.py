@@ -52,7 +52,7 @@ _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What an error's body says: the first code, and all messages in one line; both may be empty."""
+    """What an error's body says: the first code that tells something, all messages in one line; or nothing."""
 
     code: str = ""
     message: str = ""
@@ -77,9 +77,16 @@ def read_detail(body: bytes) -> Detail:
         message = (
             entry.get("message") or entry.get("error_description") or entry.get("details") or entry.get("error")
         )
-        messages.append(message if isinstance(message, str) else "")
-    code = next((code for code in codes if isinstance(code, str) and code), "")
+        detail = entry.get("detail")
+        messages.append(_with_detail(message, detail) if isinstance(message, str) else "")
+    named = [code for code in codes if isinstance(code, str) and code]
+    code = next((code for code in named if code != "UNKNOWN"), named[0] if named else "")
     return Detail(clean(code)[:60], clean("; ".join(dict.fromkeys(text for text in messages if text))))
+
+
+def _with_detail(message: str, detail: object) -> str:
+    """Add what a message is about, where it doesn't say so: which blob is unknown."""
+    return f"{message} ({detail})" if isinstance(detail, str) and detail and detail not in message else message
 
 
 def clean(text: str) -> str:
@@ -133,7 +140,8 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
         return make(AuthError, hint="check the credentials of this registry: ocync auth check")
     if status == 403:
         return make(AuthError, hint="the credentials are not allowed to do this, or the repository does not exist")
-    if status == 404:
+    # Distribution gives several errors the status of the first one, so that this one comes with 400 and 500 too.
+    if status == 404 or code == "MANIFEST_BLOB_UNKNOWN":
         return make(NotFoundError, hint=_missing_repository(code))
     if status == 408 or status >= 500:
         return make(ServerError, after=wait)

@@ -31,6 +31,10 @@ _DIGEST_HEADER = "docker-content-digest"
 _ASK_BY_GET = frozenset({400, 403, 405, 501})
 # A HEAD of a blob that is refused for itself: the upload then tells whether the blob is wanted.
 _UNKNOWN_BY_HEAD = frozenset({400, 405, 501})
+_FOREIGN_HINT = (
+    "the image has layers that are fetched from elsewhere and not kept by registries: the target has to allow that "
+    "(distribution: validation.manifests.urls)"
+)
 
 
 class RegistryRepository:
@@ -188,6 +192,10 @@ class RegistryRepository:
             there = await self.head(tag) if tag is not None else None
             if there is None or there.digest != manifest.digest:
                 raise
+        except NotFoundError as error:
+            if error.code == "MANIFEST_BLOB_UNKNOWN" and any(blob.is_foreign for blob in manifest.blobs):
+                error.hint = _FOREIGN_HINT
+            raise
 
     async def _put(self, manifest: Manifest, reference: str) -> None:
         image = self._image(reference)
