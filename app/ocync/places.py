@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from ocync.auth.authorizer import Authorizer
+from ocync.auth.disclosing import Disclosing
 from ocync.auth.select import source_for
 from ocync.errors import ConfigError
 from ocync.http.pool import Pool
@@ -23,7 +24,7 @@ from ocync.registry.repository import RegistryRepository
 from ocync.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import httpx
 
@@ -50,12 +51,19 @@ class ConfiguredPlaces:
     """
 
     def __init__(
-        self, *, timeouts: Timeouts, policy: RetryPolicy, tally: RequestTally, environ: Mapping[str, str]
+        self,
+        *,
+        timeouts: Timeouts,
+        policy: RetryPolicy,
+        tally: RequestTally,
+        environ: Mapping[str, str],
+        secret: Callable[..., None] = lambda _secret, username="": None,
     ) -> None:
         self._timeouts = timeouts
         self._policy = policy
         self._tally = tally
         self._environ = environ
+        self._secret = secret
         self._proxies = ProxyRules.from_environment(environ)
         self._pools: dict[TlsSettings, Pool] = {}
         self._folders: dict[str, Slots] = {}
@@ -117,7 +125,7 @@ class ConfiguredPlaces:
         client.authorize(
             Authorizer(
                 registry=config.registry,
-                source=source_for(config, self._environ),
+                source=Disclosing(source_for(config, self._environ), self._secret),
                 send=client.send_to_token_service,
             )
         )

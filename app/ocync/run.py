@@ -38,6 +38,8 @@ class PassOptions:
     dry_run: bool = False
     resolved: Callable[[Resolved], None] = lambda _resolved: None
     """Told of each mapping's tags as soon as they are known."""
+    secret: Callable[..., None] = lambda _secret, username="": None
+    """Told of each password that is sent to a registry, with its user name, wherever it was found."""
 
 
 async def run_pass(
@@ -67,7 +69,9 @@ async def run_pass(
         on_retry=count_retry,
     )
     started_at, started = datetime.now(UTC), time.monotonic()
-    places = ConfiguredPlaces(timeouts=settings.timeouts, policy=policy, tally=tally, environ=environ)
+    places = ConfiguredPlaces(
+        timeouts=settings.timeouts, policy=policy, tally=tally, environ=environ, secret=options.secret
+    )
     async with places:
         with _deadline(stop, settings.deadline):
             items = work(places)

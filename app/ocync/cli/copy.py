@@ -26,7 +26,7 @@ def copy(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         config = configuration(options, environ)
         if config is not None:
             passes.introduce(config, redactor)
-        return passes.once(_job(options, config), options, environ)
+        return passes.once(_job(options, config), options, environ, redactor)
 
 
 def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:

@@ -52,31 +52,52 @@ def logging_as_asked(options: argparse.Namespace, environ: Mapping[str, str]) ->
         yield redactor
 
 
-def introduce(config: Config, redactor: Redactor) -> None:
-    """Make a configuration's secrets known to the log, and say once what is odd about it."""
+def hide_secrets(config: Config, redactor: Redactor) -> None:
+    """Keep a configuration's secrets out of whatever is said from now on."""
     for secret, username in secrets_of(config):
         redactor.add(secret, username=username)
-    for warning in config.warnings:
-        log.warning("%s", warning)
-    if config.unused:
-        log.info("accepted, and without effect in this version: %s", ", ".join(config.unused))
 
 
-def once(job: Job, options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+def remarks(config: Config) -> tuple[str, ...]:
+    """Return what is odd about a configuration, and what of it has no effect."""
+    if not config.unused:
+        return config.warnings
+    return (*config.warnings, f"accepted, and without effect in this version: {', '.join(config.unused)}")
+
+
+def say(lines: tuple[str, ...]) -> None:
+    """Log the remarks about a configuration."""
+    for line in lines:
+        log.warning("%s", line)
+
+
+def introduce(config: Config, redactor: Redactor) -> None:
+    """Hide a configuration's secrets, and say once what is odd about it."""
+    hide_secrets(config, redactor)
+    say(remarks(config))
+
+
+def once(job: Job, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor) -> int:
     """Make one pass, deliver its results and return its exit code."""
-    return asyncio.run(_once(job, options, environ))
+    return asyncio.run(_once(job, options, environ, redactor))
 
 
-async def _once(job: Job, options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+async def _once(job: Job, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor) -> int:
     stop = Stop(grace=options.grace_period)
     with stopped_by_signals(stop):
-        report = await perform(job, options, environ, stop)
+        report = await perform(job, options, environ, stop, redactor)
         await delivery.deliver(report, job.metrics, options, environ)
     return report.exit_code
 
 
-async def perform(job: Job, options: argparse.Namespace, environ: Mapping[str, str], stop: Stop) -> RunReport:
-    """Make one pass, showing its progress; a dry run shows how tags were selected."""
+async def perform(
+    job: Job, options: argparse.Namespace, environ: Mapping[str, str], stop: Stop, redactor: Redactor
+) -> RunReport:
+    """
+    Make one pass, showing its progress; a dry run shows how tags were selected.
+
+    What registries say ends up in the report, and some say secrets: they are taken out of it.
+    """
     dry_run = getattr(options, "dry_run", False)
     shown = dry_run and not options.json and not options.quiet
 
@@ -85,11 +106,12 @@ async def perform(job: Job, options: argparse.Namespace, environ: Mapping[str, s
             sys.stdout.writelines(f"{line}\n" for line in delivery.selection(mapping, verbose=options.verbose > 0))
 
     with progress(quiet=options.quiet, environ=environ) as sink:
-        return await run_pass(
+        report = await run_pass(
             job.settings,
             job.work,
             environ=environ,
             stop=stop,
             sink=sink,
-            options=PassOptions(dry_run=dry_run, resolved=resolved),
+            options=PassOptions(dry_run=dry_run, resolved=resolved, secret=redactor.add),
         )
+    return report.redacted(redactor)

@@ -18,4 +18,4 @@ def sync(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     with passes.logging_as_asked(options, environ) as redactor:
         config = load(Path(options.config), environ)
         passes.introduce(config, redactor)
-        return passes.once(passes.job_of(config), options, environ)
+        return passes.once(passes.job_of(config), options, environ, redactor)

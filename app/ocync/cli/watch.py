@@ -39,53 +39,62 @@ def watch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """
     with passes.logging_as_asked(options, environ) as redactor:
         first = load(Path(options.config), environ)
-        return asyncio.run(_watch(first, options, environ, redactor))
+        return asyncio.run(_Watch(first, options, environ, redactor).run())
 
 
-async def _watch(first: Config, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor) -> int:
-    stop = Stop(grace=options.grace_period)
-    state = HealthState(interval=options.interval)
-    seen: tuple[str, ...] | None = None
-    config: Config | None = first
-    with stopped_by_signals(stop):
-        async with HealthServer(options.health_bind, options.health_port, state):
-            while True:
-                started = time.monotonic()
-                if config is None:
-                    config = _load(options, environ, state, started)
-                if config is not None:
-                    if (config.warnings, *config.unused) != seen:
-                        passes.introduce(config, redactor)
-                        seen = (config.warnings, *config.unused)
-                    report = await passes.perform(passes.job_of(config), options, environ, stop)
+class _Watch:
+    """The state between two passes: the configuration that was valid last."""
+
+    def __init__(
+        self, first: Config, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor
+    ) -> None:
+        self._config = first
+        self._fresh = True
+        self._said: tuple[str, ...] = ()
+        self._options = options
+        self._environ = environ
+        self._redactor = redactor
+        self._stop = Stop(grace=options.grace_period)
+
+    async def run(self) -> int:
+        options, stop = self._options, self._stop
+        state = HealthState(interval=options.interval)
+        with stopped_by_signals(stop):
+            async with HealthServer(options.health_bind, options.health_port, state):
+                while True:
+                    started = time.monotonic()
+                    report = await self._pass()
                     state.finished(report)
-                    await delivery.deliver(report, config.metrics, options, environ, interval=options.interval)
+                    # Of a configuration that can't be used, not even where its metrics go is known.
+                    metrics = self._config.metrics
+                    await delivery.deliver(report, metrics, options, self._environ, interval=options.interval)
                     if stop.requested():
                         return report.exit_code if report.interrupted else ExitCode.OK
-                config = None
-                await _pause(stop, max(_SHORTEST_PAUSE, options.interval - (time.monotonic() - started)))
-                if stop.requested():
-                    return ExitCode.OK
+                    elapsed = time.monotonic() - started
+                    await _pause(stop, max(_SHORTEST_PAUSE, options.interval - elapsed))
+                    if stop.requested():
+                        return ExitCode.OK
 
-
-def _load(
-    options: argparse.Namespace, environ: Mapping[str, str], state: HealthState, started: float
-) -> Config | None:
-    """Read the configuration anew; one that is wrong is a failed pass."""
-    started_at = datetime.now(UTC)
-    try:
-        return load(Path(options.config), environ)
-    except ConfigError as error:
-        log.error("the configuration can't be used, and no image is looked at: %s", error)  # noqa: TRY400
-        state.finished(
-            RunReport.of_failure(
-                error,
-                run_id=str(uuid.uuid4()),
-                started_at=started_at,
-                duration=time.monotonic() - started,
-            )
-        )
-        return None
+    async def _pass(self) -> RunReport:
+        """Read the configuration anew and make a pass; one that is wrong is the report of a failed pass."""
+        started_at, started = datetime.now(UTC), time.monotonic()
+        if not self._fresh:
+            try:
+                self._config = load(Path(self._options.config), self._environ)
+            except ConfigError as error:
+                log.error("the configuration can't be used, and no image is looked at: %s", error)
+                elapsed = time.monotonic() - started
+                return RunReport.of_failure(
+                    error, run_id=str(uuid.uuid4()), started_at=started_at, duration=elapsed
+                )
+        self._fresh = False
+        passes.hide_secrets(self._config, self._redactor)
+        remarks = passes.remarks(self._config)
+        if remarks != self._said:
+            passes.say(remarks)
+            self._said = remarks
+        job = passes.job_of(self._config)
+        return await passes.perform(job, self._options, self._environ, self._stop, self._redactor)
 
 
 async def _pause(stop: Stop, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from ocync.errors import ErrorKind, ExitCode
 from ocync.transfer.result import BlobStats, Failure, Reason, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from ocync.errors import OcyncError
@@ -48,6 +48,21 @@ class RunReport:
         """Return the report of a pass that could not even begin."""
         failure = Failure(kind=error.kind, message=error.message, hint=error.hint, retryable=error.retryable)
         return cls(run_id=run_id, started_at=started_at, duration=duration, images=(), failure=failure)
+
+    def redacted(self, redact: Callable[[str], str]) -> RunReport:
+        """Return the report with all that was said about failures put through `redact`."""
+
+        def clean(failure: Failure | None) -> Failure | None:
+            if failure is None:
+                return None
+            return replace(
+                failure, message=redact(failure.message), hint=redact(failure.hint) if failure.hint else None
+            )
+
+        images = tuple(
+            replace(image, error=clean(image.error)) if image.error is not None else image for image in self.images
+        )
+        return replace(self, images=images, failure=clean(self.failure))
 
     @property
     def exit_code(self) -> ExitCode:
