@@ -14,6 +14,7 @@ from ocync.transfer.result import BlobStats, Reason, Status
 from scripted import ScriptedRegistry, build
 from scripted.certificates import make_authority
 from servers.docker_registry import DockerRegistry, docker_registry
+from servers.nginx import blob_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -128,6 +129,26 @@ async def test_blobs_are_mounted_between_its_repositories(source: ScriptedRegist
     assert source.count("GET", SHARED.digest) == 1
     assert sum((r.blobs for r in results.values()), start=BlobStats()) == BlobStats(transferred=4, mounted=2)
     assert all(differing(source, target, name) == [] for name in names)
+
+
+async def test_blobs_that_it_redirects_to_a_store_are_fetched_there_without_the_credentials(
+    source: ScriptedRegistry, tmp_path: Path
+) -> None:
+    store_folder = tmp_path / "registry" / "storage"
+    with blob_store(tmp_path / "nginx", root=store_folder) as store:
+        redirect = {"name": "redirect", "options": {"baseurl": f"{store.url}/"}}
+        settings = {"middleware": {"storage": [redirect]}, **FOREIGN_ALLOWED}
+        with docker_registry(tmp_path / "registry", account=ACCOUNT, settings=settings) as middle:
+            async with Side(account=ACCOUNT, idle=5) as side, ScriptedRegistry() as end:
+                await side.sync(side.mapping(source.url, middle.url))
+                results = await side.sync(side.mapping(middle.url, end.url))
+
+                assert {r.status for r in results.values()} == {Status.SYNCED}
+                assert all(end.content_of("team/app", tag) == source.content_of("team/app", tag) for tag in IMAGES)
+        fetched = [line for line in store.said().splitlines() if line.startswith("GET ")]
+
+    assert len(fetched) == len({digest for image in IMAGES.values() for digest in image.blobs})
+    assert all(line.endswith("authorization=-") for line in fetched)
 
 
 async def test_relative_locations_are_followed(source: ScriptedRegistry, tmp_path: Path) -> None:
