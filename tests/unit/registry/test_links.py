@@ -56,6 +56,12 @@ def test_a_next_page_at_another_origin_is_refused(target: str) -> None:
         links.next_page([f"<{target}>; rel=next"], BASE)
 
 
+@pytest.mark.parametrize("target", ["http://[::1", "https://registry.example:99999/x", "http://a b/"])
+def test_a_next_page_that_is_no_url_is_refused(target: str) -> None:
+    with pytest.raises(ProtocolError):
+        links.next_page([f"<{target}>; rel=next"], BASE)
+
+
 @given(st.text(max_size=200))
 def test_any_link_header_is_read_or_refused(header: str) -> None:
     try:
@@ -95,3 +101,42 @@ def test_a_location_that_leads_nowhere_good_is_refused(location: str | None) -> 
 )
 def test_the_digest_is_added_and_the_query_kept(location: str, expected: str) -> None:
     assert links.with_digest(location, "sha256:ab") == expected
+
+
+SIGNED = "/up;x=1?sig=a%2Fb+c%20d%2b==&empty=&~=%7E;x&q=a/b:c@d"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://h", b"/"),
+        ("https://h?a=b", b"/?a=b"),
+        (
+            "https://h/up;x=1?sig=a%2Fb+c%20d%2b==&empty=&~=%7E;x&q=a/b:c@d",
+            b"/up;x=1?sig=a%2Fb+c%20d%2b==&empty=&~=%7E;x&q=a/b:c@d",
+        ),
+        ("https://h/up?a b", b"/up?a%20b"),
+        # Fields are read as Latin-1, so this byte came as E9 and goes as that.
+        ("https://h/caf\xe9", b"/caf%E9"),
+        ("https://h/up?x#fragment", b"/up?x"),
+    ],
+)
+def test_a_request_line_asks_for_what_the_url_says_byte_for_byte(url: str, expected: bytes) -> None:
+    assert links.target(url) == expected
+
+
+@given(st.text(max_size=100))
+def test_any_url_makes_a_request_line_that_can_be_sent(text: str) -> None:
+    try:
+        target = links.target(f"https://h/{text}")
+    except ValueError:
+        return
+    assert all(0x20 < byte < 0x7F for byte in target)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a b/", "https://a\x00/", "https://\u00e4.example/", "https:///x", "ftp://h/"]
+)
+def test_a_host_that_can_t_stand_in_a_header_is_no_origin(url: str) -> None:
+    with pytest.raises(ValueError):
+        links.origin(url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +91,49 @@ def test_an_answer_becomes_the_error_that_it_is(status: int, body: str, kind: ty
     assert type(error) is kind
     assert error.status == status
     assert "push x" in error.message
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_blob_that_the_target_misses_is_told_whatever_status_comes_with_it(status: int) -> None:
+    # Distribution gives the status of the first error to all of them, in the order of a map.
+    body = json.dumps(
+        {
+            "errors": [
+                {"code": "UNKNOWN", "message": "unknown error", "detail": {}},
+                {"code": "MANIFEST_BLOB_UNKNOWN", "message": "blob unknown to registry", "detail": "sha256:5f23"},
+            ]
+        }
+    )
+    error = error_of(status, body)
+
+    assert isinstance(error, NotFoundError)
+    assert error.code == "MANIFEST_BLOB_UNKNOWN"
+    assert "blob unknown to registry (sha256:5f23)" in error.message
+
+
+def test_a_code_that_tells_nothing_is_better_than_none() -> None:
+    assert error_of(500, errors("UNKNOWN", "unknown error")).code == "UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, ServerError), (403, ServerError), (503, ServerError), (401, AuthError), (404, NotFoundError)],
+)
+def test_a_refusal_of_a_store_that_the_registry_led_to_is_not_taken_for_the_registry_s(
+    status: int, kind: type[RegistryError]
+) -> None:
+    refusal = problem.Refusal(status, "Reason", None, b"<Error>AccessDenied</Error>", "cdn.example")
+    error = problem.from_answer(refusal, what="fetch x", host="r.example", now=NOW)
+
+    assert type(error) is kind
+    assert "r.example sent us on to cdn.example" in error.message
+
+
+def test_what_can_t_be_sent_at_all_is_not_tried_again() -> None:
+    why = httpx.LocalProtocolError("a request target is visible ASCII")
+
+    assert not problem.from_transport(why, what="push x", host="r.example").retryable
+    assert problem.from_transport(httpx.ReadError(""), what="push x", host="r.example").retryable
 
 
 def test_retry_after_is_kept() -> None:
