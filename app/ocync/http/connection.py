@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import ssl
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,7 +13,6 @@ from ocync.http.reason import reason
 from ocync.http.wire import StalledError
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import AsyncIterable
 
     from ocync.http.message import Head, Request
@@ -172,14 +171,26 @@ class Connection:
         except StalledError as error:
             raise httpx.WriteTimeout(f"nothing could be sent for {idle:g} s") from error
         except OSError as error:
-            # Why the server takes no more stands in its answer, which may be here in a moment.
-            with contextlib.suppress(OSError, StalledError, httpx.RemoteProtocolError):
-                async with asyncio.timeout(_LAST_WORDS):
-                    while self._response is None:
-                        self._take(await self._wire.receive(_LAST_WORDS))
+            cause = await self._last_words() or error
             if self._response is not None:
                 return False
-            raise httpx.WriteError(f"the request could not be sent: {reason(error)}") from error
+            raise httpx.WriteError(f"the request could not be sent: {reason(cause)}") from error
+
+    async def _last_words(self) -> ssl.SSLError | None:
+        """
+        Take the answer that says why the server takes no more, where it is here or comes in a moment.
+
+        Returns the alert of TLS that came instead of one.
+        """
+        try:
+            async with asyncio.timeout(_LAST_WORDS):
+                while self._response is None:
+                    self._take(await self._wire.receive(_LAST_WORDS))
+        except ssl.SSLError as alert:
+            return alert
+        except (OSError, StalledError, httpx.RemoteProtocolError):
+            pass
+        return None
 
     def _is_answered(self) -> bool:
         """Take what has come and tell whether there is an answer."""

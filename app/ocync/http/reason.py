@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 
 _TLS = {
-    "WRONG_VERSION_NUMBER": "what answered is not TLS (plain http?)",
+    "WRONG_VERSION_NUMBER": "what came back is not TLS (plain http?)",
     "TLSV1_ALERT_PROTOCOL_VERSION": "the server wants another version of TLS",
     "UNSUPPORTED_PROTOCOL": "the server speaks no TLS later than 1.1",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server wants a client certificate (tls.cert_file)",

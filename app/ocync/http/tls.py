@@ -30,7 +30,9 @@ class Tls:
         # Into a buffer it reads, and returns the count; the types that are published know only the other way.
         self._read = cast("Callable[[int, memoryview], int]", self._object.read)
         self.ended = False
-        """Whether the server has said that nothing more comes."""
+        """Whether nothing more comes: the server has said so, or the session is broken."""
+        self.failure: ssl.SSLError | None = None
+        """Why the session is broken."""
 
     @property
     def session(self) -> ssl.SSLSession | None:
@@ -56,7 +58,11 @@ class Tls:
         return self._outgoing.read() if self._outgoing.pending else b""
 
     def decrypt(self, data: bytes | memoryview, room: memoryview) -> bytes:
-        """Take bytes of the wire and return what they say; `room` is longer than the bytes by a record (16 KiB)."""
+        """
+        Take bytes of the wire and return what they say; `room` is longer than the bytes by a record (16 KiB).
+
+        Raises nothing: see `ended`.
+        """
         filled = 0
         try:
             for start in range(0, len(data), _FEED):
@@ -70,10 +76,9 @@ class Tls:
                     continue
         except ssl.SSLZeroReturnError:
             self.ended = True
-        except ssl.SSLError:
-            # What came before the failure counts; the failure stays and is met at the next bytes, or at the end.
-            if not filled:
-                raise
+        except ssl.SSLError as error:
+            # What came before it counts.
+            self.ended, self.failure = True, error
         return bytes(room[:filled])
 
     def encrypt(self, data: bytes | memoryview) -> bytes:

@@ -20,6 +20,9 @@ def context(settings: TlsSettings) -> ssl.SSLContext:
     """
     result = ssl.create_default_context()
     result.minimum_version = ssl.TLSVersion.TLSv1_2
+    result.set_alpn_protocols(["http/1.1"])
+    # A server of TLS 1.2 that shakes hands once more in the middle of a body is refused, as in Go's clients.
+    result.options |= ssl.OP_NO_RENEGOTIATION
     # Since Python 3.13 the default refuses authorities without keyUsage; private ones often have none, and every
     # other registry client takes them.
     result.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -33,10 +36,16 @@ def context(settings: TlsSettings) -> ssl.SSLContext:
             raise _unusable("tls.ca_file", str(settings.ca_file), error) from error
     if settings.cert_file is not None:
         try:
-            result.load_cert_chain(str(settings.cert_file), str(settings.key_file or settings.cert_file))
+            key_file = settings.key_file or settings.cert_file
+            result.load_cert_chain(str(settings.cert_file), str(key_file), password=_no_passphrase)
         except (OSError, ssl.SSLError) as error:
             raise _unusable("tls.cert_file", str(settings.cert_file), error) from error
     return result
+
+
+def _no_passphrase() -> str:
+    # Without this, OpenSSL would ask at the terminal.
+    raise ConfigError("the key in tls.key_file has a passphrase", hint="it has to be a PEM file without one")
 
 
 def _unusable(key: str, path: str, error: Exception) -> ConfigError:

@@ -124,7 +124,7 @@ class Wire:
     def _pull(self) -> bytes | None:
         layers = self._layers
         if layers and layers[-1].ended:
-            return b""
+            return self._end(layers[-1])
         try:
             count = self._sock.recv_into(self._scratch.received)
         except (BlockingIOError, InterruptedError):
@@ -133,15 +133,21 @@ class Wire:
         # Then the kernel has no more, most likely; asking it once more is left to the loop.
         self._drained = 0 < count < PIECE
         if not count:
+            # A session that was broken from below knows it by now.
             self.truncated = bool(layers)
             return b""
         data: bytes | memoryview = self._scratch.received[:count]
         for layer in layers:
             data = layer.decrypt(data, self._scratch.decrypted)
             self._transmit(layer.take_owed(), layer)
-        if layers and not data and not layers[-1].ended:
-            return None
+        if layers and not data:
+            return self._end(layers[-1]) if layers[-1].ended else None
         return bytes(data)
+
+    def _end(self, layer: Tls) -> bytes:
+        if layer.failure is not None:
+            raise layer.failure
+        return b""
 
     # Writing.
 
