@@ -9,6 +9,8 @@ The tag rules of a mapping, applied: which of a repository's tags are mirrored, 
     latest           the first so many stay
     include          literal names join, in front; only the mapping's own exclude keeps them out
 
+Without any of these rules all tags stay but the digest-named ones: nobody has asked for releases alone.
+
 A pattern in `include` rescues tags from glob and from the two soft lists (the defaults' and the built-in one); they
 then go the same way as the others. Whatever the order of the tags given, the same ones are kept.
 """
@@ -134,11 +136,17 @@ def _compile(rules: TagRules) -> _Compiled:
             range=None if rules.semver is None else Range.parse(rules.semver),
             exclude=Patterns(rules.exclude),
             default_exclude=Patterns(rules.default_exclude),
-            builtin_exclude=_builtin_exclude(),
+            builtin_exclude=_builtin_exclude() if _selects(rules) else Patterns(()),
             versions=_Versions(),
         )
     except ValueError as error:
         raise TagRuleError(f"the tag rules can't be applied: {error}") from error
+
+
+def _selects(rules: TagRules) -> bool:
+    """Tell whether any rule says which tags are wanted; `min_tags` and `immutable_tags` do not."""
+    lists = (rules.glob, rules.include, rules.exclude, rules.default_exclude)
+    return any(lists) or any(rule is not None for rule in (rules.semver, rules.sort, rules.latest))
 
 
 @cache

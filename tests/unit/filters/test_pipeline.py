@@ -49,12 +49,19 @@ def test_a_tag_that_is_listed_twice_is_kept_once() -> None:
         ),
         pytest.param(
             "1.0 1.0-rc1 1.0-alpha 1.0-BETA2 1.0-SNAPSHOT 1.0-nightly 1.0-preview",
-            {},
+            {"glob": ("*",)},
             "1.0",
             id="the built-in list drops what comes before a release, in any case",
         ),
         pytest.param(
-            "1.0-dev 1.0-r0 1.0-edge 1.0-final", {}, "1.0-dev 1.0-r0 1.0-edge 1.0-final", id="and keeps these"
+            "1.0-dev 1.0-r0 1.0-edge 1.0-final",
+            {"glob": ("*",)},
+            "1.0-dev 1.0-r0 1.0-edge 1.0-final",
+            id="and keeps these",
+        ),
+        pytest.param("1.0 1.0-rc1 1.0-beta", {}, "1.0 1.0-rc1 1.0-beta", id="no rules, all tags"),
+        pytest.param(
+            "1.0 1.0-rc1", {"min_tags": 1, "immutable_tags": "1.*"}, "1.0 1.0-rc1", id="rules that select nothing"
         ),
         pytest.param(
             "1.0 1.0-dev 1.0-slim",
