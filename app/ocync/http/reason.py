@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 
 _TLS = {
@@ -24,4 +25,7 @@ def reason(error: BaseException) -> str:
         return _TLS.get(error.reason or "", f"TLS failed: {error.reason or error}")
     if isinstance(error, UnicodeError):
         return "the host's name is not valid"
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        # asyncio says "Connect call failed" for everything.
+        return os.strerror(error.errno)
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

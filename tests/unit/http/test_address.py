@@ -1,0 +1,45 @@
+"""In which order addresses are tried."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from ocync.http.address import Address, in_order
+
+SIX = socket.AF_INET6
+FOUR = socket.AF_INET
+
+
+def six(number: int) -> Address:
+    return Address(SIX, (f"2001:db8::{number}", 443, 0, 0))
+
+
+def four(number: int) -> Address:
+    return Address(FOUR, (f"192.0.2.{number}", 443))
+
+
+ALL = [six(1), six(2), four(1), four(2), four(3)]
+
+
+@pytest.mark.parametrize(
+    ("turn", "first", "expected"),
+    [
+        pytest.param(0, None, [six(1), four(1), six(2), four(2), four(3)], id="as the system says, by turns"),
+        pytest.param(1, None, [six(2), four(2), six(1), four(3), four(1)], id="the next connection"),
+        pytest.param(3, None, [six(2), four(1), six(1), four(2), four(3)], id="and so on"),
+        pytest.param(0, FOUR, [four(1), six(1), four(2), six(2), four(3)], id="what worked comes first"),
+        pytest.param(0, SIX, [six(1), four(1), six(2), four(2), four(3)], id="that it is the first already"),
+    ],
+)
+def test_families_and_addresses_take_turns(turn: int, first: int | None, expected: list[Address]) -> None:
+    assert in_order(ALL, turn=turn, first=first) == expected
+
+
+def test_a_family_that_is_gone_is_not_missed() -> None:
+    assert in_order([four(1)], turn=5, first=SIX) == [four(1)]
+
+
+def test_addresses_are_shown_as_in_urls() -> None:
+    assert (str(six(1)), str(four(1))) == ("[2001:db8::1]:443", "192.0.2.1:443")
