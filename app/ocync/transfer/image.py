@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Real images have an index of manifests; an index in an index is rare, and more is an attack.
-MAX_DEPTH = 8
+# Real images have an index of manifests; an index in an index is rare. Who nests deeper than this wants to see us
+# work for nothing.
+MAX_DEPTH = 100
 # Blobs or children of one manifest that are worked on at once; slots decide what runs.
 _AT_ONCE = 16
 

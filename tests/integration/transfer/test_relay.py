@@ -22,7 +22,7 @@ from ocync.errors import (
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.transfer.relay import Delivery, relay
-from scripted import GeneratedBlob, ScriptedRegistry, faults
+from scripted import Bearer, GeneratedBlob, ScriptedRegistry, User, faults
 from scripted.content import Bytes
 
 if TYPE_CHECKING:
@@ -256,6 +256,26 @@ async def test_a_target_that_stays_so_fails_alone_with_its_own_error(fault: Acti
         assert at.targets[0].host in str(error)
         assert at.reads == 3
         assert at.targets[1].count("PUT", UPLOADS) == 1
+
+
+async def test_a_token_that_is_refused_at_the_bytes_costs_one_more_session() -> None:
+    robot = User(name="robot", password="secret")
+    async with (
+        ScriptedRegistry(auth=Bearer(users=(robot,), anonymous=None)) as target,
+        ScriptedRegistry() as source,
+        Side(account=("robot", "secret")) as side,
+    ):
+        made = Course(side, source, (target,))
+        made.put(CONTENT)
+        challenge = f'Bearer realm="{target.url}/token",service="scripted",scope="repository:team/app:pull,push"'
+        ended = faults.error(401, "UNAUTHORIZED", headers={"WWW-Authenticate": challenge}, read_body=False)
+        target.on("PUT", UPLOADS, authorized=True, times=1, respond=ended)
+        (delivery,) = await made.run()
+
+        assert delivery.done
+        assert target.count("PUT", UPLOADS) == 2
+        refused, taken = target.requests.matching("PUT", UPLOADS)
+        assert refused.fingerprint != taken.fingerprint
 
 
 async def test_an_answer_that_was_lost_after_the_commit_costs_a_look_and_no_second_upload() -> None:

@@ -87,6 +87,16 @@ KINDS = {
 }
 
 
+def nested(depth: int) -> build.Image:
+    image = build.image([])
+    for _ in range(depth):
+        image = build.index([image])
+    return image
+
+
+KINDS["thirty indexes, one in the other"] = nested(30)
+
+
 @pytest.mark.parametrize("image", KINDS.values(), ids=KINDS)
 async def test_every_kind_of_image_arrives_byte_for_byte_and_is_then_left_alone(
     world: World, image: build.Image
@@ -104,6 +114,16 @@ async def test_every_kind_of_image_arrives_byte_for_byte_and_is_then_left_alone(
     assert arrived
     assert [(r.status, r.reason) for r in second.values()] == [(Status.SKIPPED, Reason.UP_TO_DATE)]
     assert source.count("GET", MANIFEST) + source.count("*", BLOB) + target.count("POST|PUT|PATCH") == 0
+
+
+async def test_an_image_that_is_nested_without_end_is_refused_and_leaves_no_tag(world: World) -> None:
+    side, source, target = world
+    source.seed("team/app", "1", nested(150))
+
+    results = await side.sync(side.mapping(source.url, target.url))
+
+    assert {r.error.kind for r in results.values() if r.error} == {ErrorKind.PROTOCOL}
+    assert target.resolve("team/app", "1") is None
 
 
 async def test_a_second_pass_asks_two_questions_a_tag_and_one_a_list(world: World) -> None:
@@ -337,6 +357,44 @@ async def test_an_image_by_digest_is_copied_without_a_tag(world: World) -> None:
     assert {r.status for r in results.values()} == {Status.SYNCED}
     assert target.content_of("team/app", image.digest) == source.content_of("team/app", image.digest)
     assert target.repository("team/app").tags == {}
+
+
+async def test_a_front_end_leads_to_a_registry_that_wants_tokens_of_its_own(world: World) -> None:
+    side, source, target = world
+    image = build.multi_arch(shared=[SHARED])
+    source.seed("team/app", "latest", image)
+    async with ScriptedRegistry(auth=Bearer(own_port=True)) as behind:
+        # As registry.k8s.io does with everything, and lscr.io with ghcr.io.
+        behind.seed("region/app", "latest", image)
+        onward = faults.redirect(lambda request: behind.url + request.target.replace("/team/", "/region/"))
+        source.on("GET|HEAD", r"/(manifests|blobs)/", authorized=True, respond=onward)
+
+        results = await side.sync(side.mapping(source.url, target.url))
+
+        assert {r.status for r in results.values()} == {Status.SYNCED}
+        assert same(source, target)
+        ours = {request.fingerprint for request in source.requests if request.scheme is not None}
+        theirs = {request.fingerprint for request in behind.requests if request.scheme is not None}
+        assert theirs
+        assert not ours & theirs
+        assert all(request.scheme != "Basic" for request in behind.requests)
+
+
+async def test_tokens_that_end_in_the_middle_of_everything_cost_nothing_but_tokens() -> None:
+    async with (
+        ScriptedRegistry(auth=Bearer(users=(ROBOT,), lifetime=0.15)) as source,
+        ScriptedRegistry(auth=Bearer(users=(ROBOT,), lifetime=0.15, expires_in=None)) as target,
+        Side(account=ACCOUNT) as side,
+    ):
+        source.seed("team/app", "1", build.image([build.layer(2_000_000, seed) for seed in range(12)]))
+        # Uploads that last longer than a token does.
+        target.on("PUT", UPLOADS, authorized=True, every=3, respond=faults.stall_upload(0.2, after=100_000))
+
+        results = await side.sync(side.mapping(source.url, target.url), within=30)
+
+        assert {r.status for r in results.values()} == {Status.SYNCED}
+        assert same(source, target)
+        assert target.count("*", r"/token") > 1
 
 
 async def test_blobs_come_from_a_store_that_the_source_sends_us_to(world: World) -> None:
