@@ -175,4 +175,4 @@ def test_an_interrupted_pass_is_told_to_the_pushgateway_and_to_kubernetes(
     assert done.code == 5, done
     assert 'ocync_last_run_status{instance="",job="ocync",status="interrupted"} 1' in scraped
     assert "ocync_last_success_timestamp_seconds" not in scraped
-    assert message.read_text().startswith("exit code 5\nInterrupted (signal SIGTERM): 6 of 6 images not done\n")
+    assert message.read_text().startswith("Interrupted (signal SIGTERM): 6 of 6 images not done\n")

@@ -26,9 +26,12 @@ log = logging.getLogger(__name__)
 
 
 def summary(report: RunReport) -> str:
-    """Return the exit code and the report in few lines, in no more bytes than Kubernetes reads."""
-    few = text.Limits(moved=5, errors=3, names=2)
-    return fit(f"exit code {int(report.exit_code)}\n{text.render(report, limits=few)}")
+    """
+    Return the report in few lines, what matters first, in no more bytes than Kubernetes reads.
+
+    The exit code is not among them: Kubernetes keeps it beside the message.
+    """
+    return fit(text.render(report, limits=text.Limits(moved=5, errors=3, names=2)))
 
 
 def fit(message: str) -> str:

