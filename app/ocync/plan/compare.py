@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from ocync.errors import OcyncError, ProtocolError
+from ocync.errors import NotFoundError, OcyncError, ProtocolError
 from ocync.oci.manifest import Manifest, select_platforms
 from ocync.plan.decide import decide
 from ocync.plan.model import Copy, ImagePlan
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from ocync.oci.manifest import Descriptor
-    from ocync.plan.model import Candidate, TargetState
+    from ocync.plan.model import Candidate, Decision, TargetState
 
 T = TypeVar("T")
 
@@ -36,13 +36,27 @@ async def compare(candidate: Candidate) -> ImagePlan:
     resolved = at_source.result()
     if isinstance(resolved, OcyncError):
         raise resolved
-    decisions = decide(resolved.digest, [task.result() for task in at_targets])
-    descriptor = resolved.descriptor if isinstance(resolved, Manifest) else resolved
-    if not any(isinstance(decision, Copy) for decision in decisions):
-        return ImagePlan(candidate=candidate, decisions=decisions, resolved=descriptor)
+    found = [task.result() for task in at_targets]
+    decisions = decide(resolved.digest, found)
     if not isinstance(resolved, Manifest):
-        resolved = await candidate.source.manifest(str(resolved.digest))
-    return ImagePlan(candidate=candidate, decisions=decisions, resolved=descriptor, root=resolved)
+        if not _is_to_copy(decisions):
+            return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved)
+        resolved = await _fetch(candidate, resolved)
+        decisions = decide(resolved.digest, found)
+    root = resolved if _is_to_copy(decisions) else None
+    return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved.descriptor, root=root)
+
+
+def _is_to_copy(decisions: tuple[Decision, ...]) -> bool:
+    return any(isinstance(decision, Copy) for decision in decisions)
+
+
+async def _fetch(candidate: Candidate, head: Descriptor) -> Manifest:
+    """Fetch what the HEAD told of; by tag where that is gone, or never was there: some registries tell it wrong."""
+    try:
+        return await candidate.source.manifest(str(head.digest))
+    except NotFoundError:
+        return await candidate.source.manifest(candidate.tag)
 
 
 async def _resolve(candidate: Candidate, *, by_head: bool) -> Descriptor | Manifest:

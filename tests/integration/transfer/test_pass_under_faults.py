@@ -199,6 +199,42 @@ async def test_a_tag_that_moves_while_it_is_copied_arrives_as_what_it_was_or_wha
     assert equal(source, target)
 
 
+async def test_a_tag_whose_old_manifest_is_deleted_while_it_is_looked_at_arrives_as_the_new_one(
+    source: ScriptedRegistry, target: ScriptedRegistry
+) -> None:
+    new = build.multi_arch(seed=40)
+    async with Side() as side:
+        await sync(side, source, target)
+        source.seed("team/app", "latest", build.image(label="short-lived"))
+
+        def replace() -> None:
+            del source.repository("team/app").manifests[source.repository("team/app").tags["latest"]]
+            source.seed("team/app", "latest", new)
+
+        source.on("HEAD", r"/team/app/manifests/latest", times=1, respond=faults.afterwards(replace))
+        results = await sync(side, source, target)
+
+    assert {result.status for result in results.values()} == {Status.SYNCED, Status.SKIPPED}
+    assert target.resolve("team/app", "latest") == new.digest
+    assert equal(source, target)
+
+
+async def test_a_source_that_tells_wrong_digests_of_its_tags_is_mirrored_and_then_left_alone(
+    source: ScriptedRegistry, target: ScriptedRegistry
+) -> None:
+    wrong = faults.headers({"Docker-Content-Digest": f"sha256:{'1' * 64}"})
+    source.on("GET|HEAD", r"/manifests/(latest|1)$", respond=wrong)
+
+    async with Side() as side:
+        await sync(side, source, target)
+        assert equal(source, target)
+        target.requests.clear()
+        results = await sync(side, source, target)
+
+    assert {result.status for result in results.values()} == {Status.SKIPPED}
+    assert target.count("PUT|POST") == 0
+
+
 async def test_a_target_that_was_interrupted_before_is_completed(
     source: ScriptedRegistry, target: ScriptedRegistry
 ) -> None:
