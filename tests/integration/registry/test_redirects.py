@@ -203,7 +203,7 @@ async def test_a_redirect_without_a_location_is_refused(registry: ScriptedRegist
 
 
 async def test_each_read_asks_the_registry_for_a_url_that_is_good_now(registry: ScriptedRegistry) -> None:
-    async with BlobStore(lifetime=0) as store:
+    async with BlobStore(lifetime=-1) as store:
         registry.on("GET", GET, authorized=True, respond=store.redirect())
 
         async with repository_of(registry.url, account=ACCOUNT) as repository:
