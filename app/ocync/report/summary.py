@@ -69,21 +69,21 @@ class RunReport:
         """
         Return the exit code of the pass.
 
-        Without a pass 3 or 4, by what went wrong, or 2; 5 when it was interrupted before it was complete; else 0
-        when nothing failed; else 4 when all failures are about authentication; else 2 when everything failed;
-        else 1.
+        5 when it was interrupted before it was complete; 0 when nothing failed; 3 or 4 when all failures, or that
+        there was no pass, are about the configuration (a broken docker config) or about authentication; else 2
+        when everything failed; else 1.
         """
-        if self.failure is not None:
-            without_pass = {ErrorKind.CONFIG: ExitCode.CONFIG, ErrorKind.AUTH: ExitCode.AUTH}
-            return without_pass.get(self.failure.kind, ExitCode.FAILED)
-        if self.interrupted:
+        if self.interrupted and self.failure is None:
             return ExitCode.INTERRUPTED
-        failures = self.failures
+        failures = [self.failure] if self.failure is not None else [image.error for image in self.failures]
         if not failures:
             return ExitCode.OK
-        if all(image.error is not None and image.error.kind is ErrorKind.AUTH for image in failures):
+        kinds = {failure.kind if failure is not None else None for failure in failures}
+        if kinds == {ErrorKind.CONFIG}:
+            return ExitCode.CONFIG
+        if kinds == {ErrorKind.AUTH}:
             return ExitCode.AUTH
-        return ExitCode.FAILED if len(failures) == len(self.images) else ExitCode.PARTIAL
+        return ExitCode.PARTIAL if len(failures) < len(self.images) else ExitCode.FAILED
 
     @property
     def succeeded(self) -> bool:

@@ -7,7 +7,7 @@ from ocync.report.summary import RunReport
 from ocync.transfer.result import BlobStats, ImageResult, Reason
 from reports import STARTED, copied, failed, report, unchanged
 
-NETWORK = ErrorKind.NETWORK
+NETWORK, CONFIG = ErrorKind.NETWORK, ErrorKind.CONFIG
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,8 @@ NETWORK = ErrorKind.NETWORK
         pytest.param((failed(kind=NETWORK), failed("x:1")), None, 2, id="all failed, one by authentication"),
         pytest.param((copied(), failed(), failed("x:1")), None, 4, id="all failures are authentication"),
         pytest.param((failed(),), None, 4, id="everything failed by authentication"),
+        pytest.param((copied(), failed(kind=CONFIG)), None, 3, id="all failures are configuration"),
+        pytest.param((failed(), failed("x:1", kind=CONFIG)), None, 2, id="authentication and configuration"),
         pytest.param((copied(), failed(kind=ErrorKind.INTERRUPTED)), "signal SIGTERM", 5, id="interrupted"),
         pytest.param((failed(),), "deadline of 60 s", 5, id="interrupted with other failures"),
     ],
