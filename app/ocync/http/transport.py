@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
-from ocync.http.pool import Limits, Origin
+from ocync.http.origin import PORTS, Limits, Origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
@@ -15,15 +15,22 @@ if TYPE_CHECKING:
 
 
 class PoolTransport(httpx.AsyncBaseTransport):
-    """Sends the requests of an httpx client over a pool; the pool is closed by its owner."""
+    """
+    Sends the requests of an httpx client over a pool; the pool is closed by its owner.
+
+    No wait is without end: where the client has no timeout, 10 s hold for a connection and 60 s after that. Bodies
+    that are streams need a Content-Length.
+    """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; the response's stream has to be closed."""
+        """Send one request; the response's stream has to be closed. Raises what Pool.send does."""
         url = request.url
-        origin = Origin(url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80))
+        # raw_host is the name as DNS has it: `host` would be in the user's letters.
+        host = url.raw_host.decode("ascii").strip("[]")
+        origin = Origin(url.scheme, host, url.port or PORTS[url.scheme])
         timeout = request.extensions.get("timeout", {})
         limits = Limits(timeout.get("connect") or 10.0, timeout.get("read") or 60.0)
         # A ByteStream is bytes in memory, or none; anything else can be read only once.

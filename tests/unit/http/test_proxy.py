@@ -39,15 +39,40 @@ PROXY = "http://proxy.example:3128"
         pytest.param(
             {"HTTPS_PROXY": PROXY, "NO_PROXY": " a , cgr.dev ,"}, "https", "CGR.dev", None, id="spaces, case"
         ),
+        pytest.param({"HTTPS_PROXY": PROXY, "NO_PROXY": "a cgr.dev"}, "https", "cgr.dev", None, id="only spaces"),
+        pytest.param({"HTTPS_PROXY": PROXY, "NO_PROXY": ".svc"}, "https", "a.svc.", None, id="dot at the end"),
+        pytest.param({"HTTPS_PROXY": PROXY, "NO_PROXY": "."}, "https", "cgr.dev", PROXY, id="a dot alone"),
+        pytest.param({"HTTPS_PROXY": PROXY, "NO_PROXY": "*.dev"}, "https", "cgr.dev", None, id="star and suffix"),
+        pytest.param(
+            {"HTTPS_PROXY": PROXY, "NO_PROXY": "[fd00::1]:443"}, "https", "fd00::1", None, id="IPv6, port"
+        ),
+        pytest.param(
+            {"HTTPS_PROXY": PROXY, "NO_PROXY": "[fd00::1]:80"}, "https", "fd00::1", PROXY, id="IPv6, other"
+        ),
+        pytest.param(
+            {"HTTPS_PROXY": PROXY, "NO_PROXY": "10.0.0.1:443"}, "https", "10.0.0.1", None, id="address, port"
+        ),
+        pytest.param({"HTTPS_PROXY": PROXY}, "https", "[::1]", None, id="never to loopback, IPv6"),
+        pytest.param(
+            {"HTTPS_PROXY": " ", "ALL_PROXY": PROXY}, "https", "cgr.dev", PROXY, id="an empty one is none"
+        ),
     ],
 )
 def test_the_environment_decides(environ: dict[str, str], scheme: str, host: str, expected: str | None) -> None:
     assert ProxyRules.from_environment(environ).proxy_for(scheme, host, 443) == expected
 
 
-def test_an_unusable_proxy_is_a_clear_error_without_its_password() -> None:
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "url", ["socks5://user:hunter2@host:1", "http://hunter2:x@", "http://host:hunter2", "http://[hunter2", "host:0"]
+)
+def test_an_unusable_proxy_is_a_clear_error_without_its_password(name: str, url: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        ProxyRules.from_environment({"HTTPS_PROXY": "socks5://user:hunter2@host:1"})
+        ProxyRules.from_environment({name: url})
 
-    assert "HTTPS_PROXY" in str(raised.value)
+    assert name in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+def test_rules_are_shown_without_passwords() -> None:
+    assert "hunter2" not in repr(ProxyRules.from_environment({"ALL_PROXY": "http://user:hunter2@host:1"}))
