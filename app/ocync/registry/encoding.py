@@ -31,7 +31,7 @@ async def decoded(response: Response, *, host: str) -> AsyncIterator[bytes]:
         raise ProtocolError(
             f"{host} sent a body with the encoding {encoding[:40]!r}, which was not asked for", host=host
         )
-    unpacker = _Gunzip()
+    unpacker = Gunzip()
     try:
         async for piece in response.pieces():
             for out in unpacker.feed(piece):
@@ -42,7 +42,7 @@ async def decoded(response: Response, *, host: str) -> AsyncIterator[bytes]:
         raise NetworkError(f"{host} sent a gzip body that ends early", host=host)
 
 
-class _Gunzip:
+class Gunzip:
     """Unpacks gzip of one or more members (RFC 1952 section 2.2); nothing at all is complete: a HEAD's body."""
 
     def __init__(self) -> None:
@@ -51,6 +51,7 @@ class _Gunzip:
 
     @property
     def complete(self) -> bool:
+        """Whether the bytes so far are whole members."""
         return not self._begun or self._member.eof
 
     def feed(self, piece: bytes) -> Iterator[bytes]:

@@ -84,11 +84,11 @@ class TagList:
         after = f"&last={quote(last, safe='')}" if last else ""
         return f"{self._client.registry.api}/v2/{self._repository}/tags/list?n={_PAGE}{after}"
 
-    async def _page(self, url: str) -> _Page:
+    async def _page(self, url: str) -> Page:
         what = f"list the tags of {self._name}"
 
-        def read(answer: Answer) -> _Page:
-            return self._parse(answer, what)
+        def read(answer: Answer) -> Page:
+            return read_page(answer, what=what, host=self._client.host)
 
         try:
             return await self._client.request(
@@ -103,25 +103,6 @@ class TagList:
                 "GET", bare, what=what, scopes=self._scopes, expect=frozenset({200}), read=read, limit=_MAX_BODY
             )
 
-    def _parse(self, answer: Answer, what: str) -> _Page:
-        host = self._client.host
-        try:
-            body = json.loads(answer.body)
-        except (ValueError, RecursionError) as error:
-            raise ProtocolError(f"can't {what}: the answer is not JSON", host=host) from error
-        # An empty list is null or missing at Harbor and ECR; an error with status 200 is no empty list.
-        if not isinstance(body, dict) or ("tags" not in body and "errors" in body):
-            raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=host)
-        entries = body.get("tags") or []
-        if not isinstance(entries, list):
-            raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=host)
-        return _Page(
-            # Nexus lists null (containers/skopeo#2409).
-            entries=[entry for entry in entries if isinstance(entry, str) and entry],
-            next=links.next_page(answer.headers.get_list("link"), answer.url),
-            is_full=len(entries) == _PAGE,
-        )
-
 
 def _tags_of(entries: Iterable[str]) -> tuple[str, ...]:
     # Artifactory lists digests (containers/skopeo#2346).
@@ -129,7 +110,7 @@ def _tags_of(entries: Iterable[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Page:
+class Page:
     """One page of a list."""
 
     entries: list[str]
@@ -138,3 +119,25 @@ class _Page:
     """The URL of the next page, where a Link gives it."""
     is_full: bool
     """Whether it holds as many entries as were asked for, so that there may be more."""
+
+
+def read_page(answer: Answer, *, what: str, host: str) -> Page:
+    """Read a page of a tag list; raises ProtocolError for what is none. Pure."""
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"can't {what}: the answer is not JSON", host=host) from error
+    # An empty list is null or missing at Harbor and ECR; an error with status 200 is no empty list.
+    if not isinstance(body, dict) or ("tags" not in body and "errors" in body):
+        raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=host)
+    entries = body.get("tags")
+    if entries is None:
+        entries = []
+    if not isinstance(entries, list):
+        raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=host)
+    return Page(
+        # Nexus lists null (containers/skopeo#2409).
+        entries=[entry for entry in entries if isinstance(entry, str) and entry],
+        next=links.next_page(answer.headers.get_list("link"), answer.url),
+        is_full=len(entries) == _PAGE,
+    )
