@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,10 +16,13 @@ from ocync.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.plan.model import Candidate, TargetState
 from ocync.transfer.result import BlobStats, Reason, Status
-from scripted import Basic, Bearer, BlobStore, ScriptedRegistry, User, build, faults
+from scripted import Basic, Bearer, BlobStore, ScriptedRegistry, User, build, faults, media
+from scripted.certificates import make_authority
+from scripted.storage import StoredManifest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 ROBOT = User(name="robot", password="secret")
 ACCOUNT = ("robot", "secret")
@@ -94,7 +98,16 @@ def nested(depth: int) -> build.Image:
     return image
 
 
+def with_a_blob_as_child() -> build.Image:
+    """Make an index that lists a blob beside an image: of no type that is a manifest's."""
+    image, data = build.image(), build.blob(b"data" * 5000, "application/vnd.example.data.v1")
+    body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [image.entry, data.descriptor]}
+    root = StoredManifest.of(json.dumps(body).encode(), media.OCI_INDEX)
+    return build.Image(manifests=(*image.manifests, root), blobs={**image.blobs, data.digest: data.content})
+
+
 KINDS["thirty indexes, one in the other"] = nested(30)
+KINDS["index with a blob as child"] = with_a_blob_as_child()
 
 
 @pytest.mark.parametrize("image", KINDS.values(), ids=KINDS)
@@ -426,6 +439,39 @@ async def test_all_targets_get_all_whatever_their_locations_look_like(
 
     assert same(source, target)
     assert same(source, target, "team/base")
+
+
+async def test_two_repositories_of_one_target_share_one_upload(world: World) -> None:
+    side, source, target = world
+    image = build.image([SHARED])
+    source.seed("team/app", "1", image)
+    mapping = side.mapping(source.url, target.url)
+    config = mapping.targets[0][0]
+    mapping = replace(mapping, targets=((config, "one/app"), (config, "two/app")))
+
+    results = await side.sync(mapping)
+
+    assert {r.status for r in results.values()} == {Status.SYNCED}
+    for name in ("one/app", "two/app"):
+        assert target.content_of(name, "1") == source.content_of("team/app", "1")
+    assert target.count("PUT", UPLOADS) == source.count("GET", BLOB) == 2
+
+
+async def test_a_pass_through_tls_on_both_sides(tmp_path: Path) -> None:
+    authority = make_authority(tmp_path)
+    context = authority.server_context()
+    async with (
+        ScriptedRegistry(auth=Bearer(users=(ROBOT,)), tls=context) as source,
+        ScriptedRegistry(auth=Basic(users=(ROBOT,)), tls=context) as target,
+        BlobStore(tls=context) as store,
+        Side(account=ACCOUNT, ca_file=authority.ca_file, idle=5) as side,
+    ):
+        source.seed("team/app", "1", build.multi_arch(shared=[build.layer(8_000_000, 3)]))
+        source.on("GET", BLOB, authorized=True, respond=store.redirect())
+
+        await side.sync(side.mapping(source.url, target.url))
+
+        assert same(source, target)
 
 
 async def test_one_slot_is_enough_for_a_whole_pass() -> None:
