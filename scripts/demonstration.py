@@ -159,7 +159,8 @@ def pushgateway(stack: ExitStack) -> str:
         return url
     port = free_port()
     process = subprocess.Popen(
-        [program, f"--web.listen-address=127.0.0.1:{port}"],
+        # Debian's keeps what it got in /var/lib by default.
+        [program, f"--web.listen-address=127.0.0.1:{port}", f"--persistence.file={FOLDER / 'pushgateway'}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         text=True,
