@@ -76,6 +76,10 @@ class TokenService:
         token = self._tokens.get(value)
         return token if token is not None and token.expires > time.monotonic() else None
 
+    def values(self) -> set[str]:
+        """Return all tokens that were issued and not revoked."""
+        return {*self._tokens, *self._refresh}
+
     def revoke_all(self) -> None:
         """End every token now."""
         self._tokens.clear()

@@ -9,6 +9,7 @@ followed here.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -46,6 +47,9 @@ MAX_TOKEN_BODY = 1024 * 1024
 # A stream that drips a byte a minute would never stand still; this is slower than any use is worth waiting for.
 _SLOWEST = 32 * 1024
 
+_SHORTEST_TOKEN = 8
+"""Characters; a shorter one would be found, by accident, everywhere."""
+
 
 def stream_time(size: int) -> float:
     """Seconds that one attempt at a stream of so many bytes may take in all."""
@@ -72,6 +76,8 @@ class RegistryClient:
         self._authorizer: Authorizer | None = None
         self._sender = Sender(host=registry.host, pool=pool, timeouts=timeouts, tally=tally)
         self._home = Origin(*links.origin(registry.api))
+        # What was shown lately: some registries repeat it when they refuse it. More than are under way at once.
+        self._shown: deque[str] = deque(maxlen=256)
 
     def authorize(self, authorizer: Authorizer) -> None:
         """Set who makes the credentials; without one, requests go out without any."""
@@ -259,6 +265,8 @@ class RegistryClient:
         fields = call.fields
         if authorization is not None:
             fields.append(("Authorization", authorization))
+            if authorization not in self._shown:
+                self._shown.append(authorization)
         return await self._sender.send(url, call.method, fields, call.content, patience=call.patience)
 
     def _absolute(self, path: str) -> str:
@@ -307,6 +315,17 @@ class RegistryClient:
 
     def _problem(self, answer: Response | Answer, body: bytes, *, what: str) -> OcyncError:
         refusal = problem.Refusal(
-            answer.status, answer.reason, answer.headers.get("retry-after"), body, self.elsewhere(answer)
+            answer.status,
+            answer.reason,
+            answer.headers.get("retry-after"),
+            self._without_credentials(body),
+            self.elsewhere(answer),
         )
         return problem.from_answer(refusal, what=what, host=self.host, now=datetime.now(UTC))
+
+    def _without_credentials(self, body: bytes) -> bytes:
+        for shown in self._shown:
+            value = shown.partition(" ")[2].encode("latin-1", "replace")
+            if len(value) >= _SHORTEST_TOKEN:
+                body = body.replace(value, b"***")
+        return body
