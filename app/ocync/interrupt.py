@@ -24,6 +24,7 @@ class Stop:
         self.grace = grace
         self.reason: str | None = None
         self.forced = False
+        self._expired = False
         self._listeners: list[Callable[[float], None]] = []
 
     def __repr__(self) -> str:
@@ -38,14 +39,18 @@ class Stop:
         if self.reason is None:
             self.reason = reason
             self._tell(self.grace)
+        elif self._expired:
+            # Time was up before: the grace runs already, and this is the first who asks.
+            self._expired = False
         elif not self.forced:
             self.forced = True
             self._tell(0.0)
 
     def expire(self, reason: str) -> None:
-        """Ask to end because time is up; never forces."""
+        """Ask to end because time is up; never forces, nor does the request that comes next."""
         if self.reason is None:
             self.request(reason)
+            self._expired = True
 
     @contextmanager
     def listening(self, listener: Callable[[float], None]) -> Iterator[None]:
@@ -57,6 +62,19 @@ class Stop:
             yield
         finally:
             self._listeners.remove(listener)
+
+    @contextmanager
+    def for_one_pass(self) -> Iterator[Stop]:
+        """Give a stop for one of many passes: requests of this one reach it, and its deadline ends it alone."""
+        own = Stop(grace=self.grace)
+
+        def requested(_seconds: float) -> None:
+            own.request(self.reason or "")
+            if self.forced:
+                own.request(self.reason or "")
+
+        with self.listening(requested):
+            yield own
 
     def _tell(self, seconds: float) -> None:
         for listener in tuple(self._listeners):

@@ -16,6 +16,7 @@ from ocync.errors import ConfigError, ExitCode
 from ocync.health import HealthServer, HealthState
 from ocync.interrupt import Stop, stopped_by_signals
 from ocync.report.summary import RunReport
+from ocync.transfer.outcome import as_ocync_error
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 # A pass that takes longer than the interval is not followed by the next one without a breath.
 _SHORTEST_PAUSE = 1.0
+# Seconds that metrics may take once the program is to end: without an answer by then there will be none.
+_LAST_DELIVERY = 3.0
+_LAST_DELIVERY_IF_FORCED = 0.5
 
 
 def watch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -35,7 +39,7 @@ def watch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     Make passes until a signal comes: 0 when it came between passes or the last one was complete, else 5.
 
     A configuration that is wrong at the start ends the program with 3, so that whoever installed it notices; one
-    that is wrong later is a failed pass.
+    that is wrong later is a failed pass. No pass, however it fails, ends the program.
     """
     with passes.logging_as_asked(options, environ) as redactor:
         first = load(Path(options.config), environ)
@@ -43,13 +47,13 @@ def watch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 class _Watch:
-    """The state between two passes: the configuration that was valid last."""
+    """What lasts from one pass to the next: the configuration that was valid last, and the wish to end."""
 
     def __init__(
         self, first: Config, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor
     ) -> None:
         self._config = first
-        self._fresh = True
+        self._is_first = True
         self._said: tuple[str, ...] = ()
         self._options = options
         self._environ = environ
@@ -60,41 +64,73 @@ class _Watch:
         options, stop = self._options, self._stop
         state = HealthState(interval=options.interval)
         with stopped_by_signals(stop):
-            async with HealthServer(options.health_bind, options.health_port, state):
-                while True:
+            async with HealthServer(options.health_bind, options.health_port, state) as server:
+                where = f"{options.health_bind} port {server.port}"
+                log.info("a pass every %g s; /healthz, /readyz and /metrics on %s", options.interval, where)
+                while not stop.requested():
                     started = time.monotonic()
                     report = await self._pass()
+                    if report is None:
+                        break
                     state.finished(report)
-                    # Of a configuration that can't be used, not even where its metrics go is known.
-                    metrics = self._config.metrics
-                    await delivery.deliver(report, metrics, options, self._environ, interval=options.interval)
-                    if stop.requested():
-                        return report.exit_code if report.interrupted else ExitCode.OK
+                    await self._deliver(report)
+                    if stop.requested() and report.interrupted:
+                        return report.exit_code
                     elapsed = time.monotonic() - started
                     await _pause(stop, max(_SHORTEST_PAUSE, options.interval - elapsed))
-                    if stop.requested():
-                        return ExitCode.OK
+        return ExitCode.OK
 
-    async def _pass(self) -> RunReport:
-        """Read the configuration anew and make a pass; one that is wrong is the report of a failed pass."""
+    async def _pass(self) -> RunReport | None:
+        """Make a pass; None if a stop was requested before it began. Raises only a ConfigError of the first."""
         started_at, started = datetime.now(UTC), time.monotonic()
-        if not self._fresh:
-            try:
-                self._config = load(Path(self._options.config), self._environ)
-            except ConfigError as error:
-                log.error("the configuration can't be used, and no image is looked at: %s", error)
-                elapsed = time.monotonic() - started
-                return RunReport.of_failure(
-                    error, run_id=str(uuid.uuid4()), started_at=started_at, duration=elapsed
-                )
-        self._fresh = False
-        passes.hide_secrets(self._config, self._redactor)
-        remarks = passes.remarks(self._config)
+        is_first, self._is_first = self._is_first, False
+        failure: Exception
+        try:
+            if not is_first:
+                # Not in the loop: of a large file, /healthz would be without an answer for a while.
+                self._config = await asyncio.to_thread(load, Path(self._options.config), self._environ)
+            return None if self._stop.requested() else await self._perform(self._config)
+        except ConfigError as error:
+            if is_first:
+                raise
+            for line in str(error).splitlines():
+                log.error("the configuration can't be used, and no image is looked at: %s", line)
+            failure = error
+        except Exception as error:
+            failure = error
+        elapsed = time.monotonic() - started
+        return RunReport.of_failure(
+            as_ocync_error(failure, "the pass"), run_id=str(uuid.uuid4()), started_at=started_at, duration=elapsed
+        ).redacted(self._redactor)
+
+    async def _perform(self, config: Config) -> RunReport:
+        passes.hide_secrets(config, self._redactor)
+        remarks = passes.remarks(config)
         if remarks != self._said:
             passes.say(remarks)
             self._said = remarks
-        job = passes.job_of(self._config)
-        return await passes.perform(job, self._options, self._environ, self._stop, self._redactor)
+        # The deadline is one of each pass, not of the program.
+        with self._stop.for_one_pass() as stop:
+            return await passes.perform(passes.job_of(config), self._options, self._environ, stop, self._redactor)
+
+    async def _deliver(self, report: RunReport) -> None:
+        """Show the report and send its metrics; a stop leaves a Pushgateway that is silent little time."""
+
+        def hurry(_seconds: float) -> None:
+            seconds = _LAST_DELIVERY_IF_FORCED if self._stop.forced else _LAST_DELIVERY
+            limit.reschedule(min(limit.when() or float("inf"), asyncio.get_running_loop().time() + seconds))
+
+        # Of a configuration that can't be used, not even where its metrics go is known.
+        metrics, interval = self._config.metrics, self._options.interval
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                with self._stop.listening(hurry):
+                    await delivery.deliver(report, metrics, self._options, self._environ, interval=interval)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            log.warning("metrics were not sent: there was no time left for it (%s)", self._stop.reason)
 
 
 async def _pause(stop: Stop, seconds: float) -> None:
