@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ocync.config.model import MetricsConfig
+    from ocync.interrupt import Stop
     from ocync.plan.discover import Resolved
     from ocync.report.summary import RunReport
+
+log = logging.getLogger(__name__)
+
+# Seconds that metrics may take once the program is to end: without an answer by then there will be none.
+_AFTER_STOP = 3.0
+_AFTER_STOP_IF_FORCED = 0.5
 
 
 async def deliver(
@@ -25,19 +34,35 @@ async def deliver(
     options: argparse.Namespace,
     environ: Mapping[str, str],
     *,
+    stop: Stop,
     interval: float | None = None,
 ) -> None:
     """
     Show a report and send its metrics; nothing here changes the exit code, or raises for what can't be delivered.
+
+    A stop leaves a Pushgateway that is silent little time.
     """
     _show(report, options, environ)
     path = getattr(options, "termination_log", None)
     if path is not None:
         termination.write(Path(path), termination.summary(report))
-    if metrics is not None:
-        from ocync.report.publish import publish
+    if metrics is None:
+        return
+    from ocync.report.publish import publish
 
-        await publish(report, metrics, environ=environ, interval=interval)
+    def hurry(_seconds: float) -> None:
+        seconds = _AFTER_STOP_IF_FORCED if stop.forced else _AFTER_STOP
+        limit.reschedule(min(limit.when() or float("inf"), asyncio.get_running_loop().time() + seconds))
+
+    limit = asyncio.timeout(None)
+    try:
+        async with limit:
+            with stop.listening(hurry):
+                await publish(report, metrics, environ=environ, interval=interval)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        log.warning("metrics were not sent: there was no time left for it (%s)", stop.reason)
 
 
 def _show(report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:

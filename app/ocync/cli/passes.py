@@ -86,7 +86,7 @@ async def _once(job: Job, options: argparse.Namespace, environ: Mapping[str, str
     stop = Stop(grace=options.grace_period)
     with stopped_by_signals(stop):
         report = await perform(job, options, environ, stop, redactor)
-        await delivery.deliver(report, job.metrics, options, environ)
+        await delivery.deliver(report, job.metrics, options, environ, stop=stop)
     return report.exit_code
 
 

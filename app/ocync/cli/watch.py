@@ -29,9 +29,6 @@ log = logging.getLogger(__name__)
 
 # A pass that takes longer than the interval is not followed by the next one without a breath.
 _SHORTEST_PAUSE = 1.0
-# Seconds that metrics may take once the program is to end: without an answer by then there will be none.
-_LAST_DELIVERY = 3.0
-_LAST_DELIVERY_IF_FORCED = 0.5
 
 
 def watch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -73,7 +70,10 @@ class _Watch:
                     if report is None:
                         break
                     state.finished(report)
-                    await self._deliver(report)
+                    # Of a configuration that can't be used, not even where its metrics go is known.
+                    metrics, environ = self._config.metrics, self._environ
+                    interval = options.interval
+                    await delivery.deliver(report, metrics, options, environ, stop=stop, interval=interval)
                     if stop.requested() and report.interrupted:
                         return report.exit_code
                     elapsed = time.monotonic() - started
@@ -112,25 +112,6 @@ class _Watch:
         # The deadline is one of each pass, not of the program.
         with self._stop.for_one_pass() as stop:
             return await passes.perform(passes.job_of(config), self._options, self._environ, stop, self._redactor)
-
-    async def _deliver(self, report: RunReport) -> None:
-        """Show the report and send its metrics; a stop leaves a Pushgateway that is silent little time."""
-
-        def hurry(_seconds: float) -> None:
-            seconds = _LAST_DELIVERY_IF_FORCED if self._stop.forced else _LAST_DELIVERY
-            limit.reschedule(min(limit.when() or float("inf"), asyncio.get_running_loop().time() + seconds))
-
-        # Of a configuration that can't be used, not even where its metrics go is known.
-        metrics, interval = self._config.metrics, self._options.interval
-        limit = asyncio.timeout(None)
-        try:
-            async with limit:
-                with self._stop.listening(hurry):
-                    await delivery.deliver(report, metrics, self._options, self._environ, interval=interval)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            log.warning("metrics were not sent: there was no time left for it (%s)", self._stop.reason)
 
 
 async def _pause(stop: Stop, seconds: float) -> None:
