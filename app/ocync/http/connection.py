@@ -232,7 +232,8 @@ class Connection:
     def _finish(self, excess: bytes) -> None:
         self._here = b""
         self._complete = True
-        self._spoilt = self._spoilt or bool(excess)
+        # TLS may have ended in the same breath: then nothing is left that could be noticed later.
+        self._spoilt = self._spoilt or bool(excess) or self._wire.is_ready
         self._kept_until = self._loop.time() + self._kept
 
     async def read(self, *, idle: float) -> bytes:

@@ -98,7 +98,7 @@ class Wire:
             await asyncio.sleep(0)
             return data
         while True:
-            if not self._is_ready:
+            if not self.is_ready:
                 await self._wait(seconds)
             if (data := self.receive_nowait()) is not None:
                 return data
@@ -113,8 +113,8 @@ class Wire:
         return self._pull()
 
     @property
-    def _is_ready(self) -> bool:
-        """Whether there is something to receive that is in the kernel no more."""
+    def is_ready(self) -> bool:
+        """Whether there is something to receive, if only the end, that is in the kernel no more."""
         return (
             self._arrived is not None
             or self._receive_failure is not None
@@ -170,7 +170,7 @@ class Wire:
     async def _flush(self, seconds: float, is_answered: Callable[[], bool]) -> bool:
         while self._unsent:
             await self._wait(seconds, writing=True)
-            if self._is_ready and is_answered():
+            if self.is_ready and is_answered():
                 return False
         if self._send_failure is not None:
             raise self._send_failure
@@ -238,7 +238,7 @@ class Wire:
         if self._waiter is None and self._on_unasked is not None:
             self._on_unasked()
             return
-        if self._waiter is None or self._is_ready:
+        if self._waiter is None or self.is_ready:
             # Nobody waits for it: it stays in the kernel.
             self._loop.remove_reader(self._fd)
             self._watching = False

@@ -100,7 +100,7 @@ async def test_many_exchanges_cancelled_at_random(
         assert "0 busy" in repr(ours)
 
         await exchange(ours, stage, scheme)
-        assert 0 < finished < 150
+        assert finished < 150
 
 
 async def test_a_response_may_be_dropped_by_cancellation_between_pieces(pool: Pool) -> None:

@@ -244,6 +244,25 @@ async def test_a_body_with_a_length_is_whole_after_a_cut(tls_pool: Pool, authori
         assert await fetch(tls_pool, stage, scheme="https") == b"ok"
 
 
+async def test_a_goodbye_that_comes_with_the_answer_is_answered_at_once(
+    tls_pool: Pool, authority: Authority
+) -> None:
+    answered: list[bool] = []
+
+    def script(tls: ssl.SSLSocket) -> None:
+        tls.settimeout(5)
+        # The kernel holds both back for 200 ms and sends them in one packet.
+        tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        tls.sendall(OK)
+        tls.unwrap().close()
+        answered.append(True)
+
+    with tls_thread(authority.server_context(), script) as stage:
+        assert await fetch(tls_pool, stage, scheme="https") == b"ok"
+        assert repr(tls_pool) == "<Pool: 0 busy, 0 idle>"
+    assert answered == [True]
+
+
 async def test_a_goodbye_within_the_body_is_an_error(tls_pool: Pool, authority: Authority) -> None:
     def script(tls: ssl.SSLSocket) -> None:
         tls.sendall(OK[:-1])
