@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from e2e.program import Started
 
 
-def until(condition: Callable[[], bool], *, of: Started | None = None, within: float = 15.0) -> None:
+def until(condition: Callable[[], object], *, of: Started | None = None, within: float = 15.0) -> None:
     """Return when the condition holds; raises TimeoutError, and AssertionError where the run ends before that."""
     limit = time.monotonic() + within
     while not condition():

@@ -84,24 +84,20 @@ class _Watch:
         """Make a pass; None if a stop was requested before it began. Raises only a ConfigError of the first."""
         started_at, started = datetime.now(UTC), time.monotonic()
         is_first, self._is_first = self._is_first, False
-        failure: Exception
         try:
             if not is_first:
                 # Not in the loop: of a large file, /healthz would be without an answer for a while.
                 self._config = await asyncio.to_thread(load, Path(self._options.config), self._environ)
             return None if self._stop.requested() else await self._perform(self._config)
-        except ConfigError as error:
-            if is_first:
-                raise
-            for line in str(error).splitlines():
-                log.error("the configuration can't be used, and no image is looked at: %s", line)
-            failure = error
         except Exception as error:
-            failure = error
+            if is_first and isinstance(error, ConfigError):
+                raise
+            failure = as_ocync_error(error, "this pass")
+        for line in str(failure).splitlines():
+            log.error("no image is looked at: %s", line)
         elapsed = time.monotonic() - started
-        return RunReport.of_failure(
-            as_ocync_error(failure, "the pass"), run_id=str(uuid.uuid4()), started_at=started_at, duration=elapsed
-        ).redacted(self._redactor)
+        report = RunReport.of_failure(failure, run_id=str(uuid.uuid4()), started_at=started_at, duration=elapsed)
+        return report.redacted(self._redactor)
 
     async def _perform(self, config: Config) -> RunReport:
         passes.hide_secrets(config, self._redactor)
