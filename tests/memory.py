@@ -24,6 +24,8 @@ from ocync.slots import Slots
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from ocync.oci.platform import Platform
+
 
 class Place:
     """Repositories of one registry; `step(operation, repository, digest)` gives turns to wait, and an error."""
@@ -166,10 +168,14 @@ def put_image(repository: MemoryRepository, tag: str, *layers: bytes) -> Manifes
     return manifest
 
 
-def put_index(repository: MemoryRepository, tag: str, *images: tuple[bytes, ...]) -> Manifest:
+def put_index(
+    repository: MemoryRepository, tag: str, *images: tuple[bytes, ...], platforms: tuple[Platform, ...] = ()
+) -> Manifest:
     """Store an index of images, each given by its layers, under a tag."""
-    children = [_manifest(repository, layers).descriptor for layers in images]
-    body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [_fields(child) for child in children]}
+    children = [_fields(_manifest(repository, layers).descriptor) for layers in images]
+    for child, platform in zip(children, platforms, strict=False):
+        child["platform"] = {"os": platform.os, "architecture": platform.architecture}
+    body: dict[str, object] = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": children}
     index = _parsed(body)
     _tag(repository, tag, index)
     return index

@@ -43,8 +43,7 @@ async def compare(candidate: Candidate) -> ImagePlan:
             return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved)
         resolved = await _fetch(candidate, resolved)
         decisions = decide(resolved.digest, found)
-    root = resolved if _is_to_copy(decisions) else None
-    return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved.descriptor, root=root)
+    return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved.descriptor, root=resolved)
 
 
 def _is_to_copy(decisions: tuple[Decision, ...]) -> bool:

@@ -35,9 +35,17 @@ class Followers:
 
     def take(self, digest: Digest) -> list[str]:
         """Return the tags that belong to the digest, the first time it is asked for."""
-        # The referrers tag schema cuts the digest to 64 digits; cosign does not.
-        full, cut = f"{digest.algorithm}-{digest.encoded}", f"{digest.algorithm}-{digest.encoded[:64]}"
-        return [tag for name in dict.fromkeys((full, cut)) for tag in self._tags.pop(name, [])]
+        return [tag for name in _names(digest) for tag in self._tags.pop(name, [])]
+
+    def has_others(self, digest: Digest) -> bool:
+        """Tell whether there are tags left that do not belong to the digest."""
+        return any(name not in _names(digest) for name in self._tags)
+
+
+def _names(digest: Digest) -> tuple[str, ...]:
+    # The referrers tag schema cuts the digest to 64 digits; cosign does not.
+    full, cut = f"{digest.algorithm}-{digest.encoded}", f"{digest.algorithm}-{digest.encoded[:64]}"
+    return tuple(dict.fromkeys((full, cut)))
 
 
 async def followers_of(plan: ImagePlan) -> list[Candidate]:
@@ -45,15 +53,15 @@ async def followers_of(plan: ImagePlan) -> list[Candidate]:
     Return candidates for the tags that follow an image, and its children where it is an index.
 
     An index that is up to date is fetched only while there are digest-named tags that belong to none of the
-    images known so far. Raises OcyncError when it can't be.
+    images known so far. Raises OcyncError when it can't be; the tags are there for another try then.
     """
     candidate, followers = plan.candidate, plan.candidate.followers
     if followers is None or not len(followers):
         return []
-    tags = followers.take(plan.resolved.digest)
-    root = plan.root
-    if root is None and len(followers) and plan.resolved.media_type in media.INDEXES:
-        root = await candidate.source.manifest(str(plan.resolved.digest))
+    digest, root = plan.resolved.digest, plan.root
+    if root is None and plan.resolved.media_type in media.INDEXES and followers.has_others(digest):
+        root = await candidate.source.manifest(str(digest))
+    tags = followers.take(digest)
     for child in root.children if root else ():
         tags += followers.take(child.digest)
     return [replace(candidate, tag=tag, target_tag=None, followers=None, optional=True) for tag in tags]

@@ -90,4 +90,4 @@ class ImagePlan:
     resolved: Descriptor
     """What the source's tag points to (with `platforms`, the index as it will be)."""
     root: Manifest | None = None
-    """The manifest, when any of the decisions is to copy."""
+    """The manifest: always when any of the decisions is to copy, and where it was needed to compare."""

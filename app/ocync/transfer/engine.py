@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ocync.config.model import MappingConfig
 from ocync.errors import ErrorKind, InterruptedPassError, NotFoundError, OcyncError
 from ocync.plan.compare import compare
 from ocync.plan.discover import discover
@@ -38,7 +39,6 @@ from ocync.transfer.result import BlobStats, ImageResult, Reason, Status
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from ocync.config.model import MappingConfig
     from ocync.interrupt import Stop
     from ocync.plan.discover import Places, Resolved
     from ocync.registry.waiting import RetryPolicy
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Work = MappingConfig | Candidate | ImagePlan
+"""What can be tried again: a mapping, an image, or (its plan) the look for what follows an image."""
 # Mappings whose tags are listed at once: enough to hide the round trips, few enough for tag lists in memory.
 _MAPPINGS_AT_ONCE = 16
 
@@ -82,7 +84,7 @@ class Pass:
         self._ledgers: dict[str, Ledger] = defaultdict(Ledger)
         self._limits: set[asyncio.Timeout] = set()
         self._results: list[ImageResult] = []
-        self._again: list[Candidate | MappingConfig] = []
+        self._again: list[Work] = []
         self._second_round = False
         # What was sent in vain in the first round, so that the report does not forget it.
         self._earlier: dict[str, Destination] = {}
@@ -97,15 +99,19 @@ class Pass:
         self._sink(MappingsCounted(len(work)))
         with self._stop.listening(self._limit_all):
             await self._round(work)
-            if self._again and not self._stop.requested():
+            if self._again:
                 again, self._again = self._again, []
                 self._second_round = True
-                log.info("trying %d failed images or mappings once more", len(again))
+                if not self._stop.requested():
+                    log.info("trying %d failed images or mappings once more", len(again))
+                # After a stop nothing is begun here either: this gives each of them its result.
                 await self._round(again)
         return tuple(self._results)
 
-    async def _round(self, work: Iterable[MappingConfig | Candidate]) -> None:
-        queue: asyncio.Queue[Candidate | None] = asyncio.Queue(maxsize=2 * self._settings.images_at_once)
+    async def _round(self, work: Iterable[Work]) -> None:
+        queue: asyncio.Queue[Candidate | ImagePlan | None] = asyncio.Queue(
+            maxsize=2 * self._settings.images_at_once
+        )
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.images_at_once):
                 group.create_task(self._work(queue))
@@ -116,11 +122,9 @@ class Pass:
             for _ in range(self._settings.images_at_once):
                 await queue.put(None)
 
-    async def _resolve(
-        self, work: Iterable[MappingConfig | Candidate], queue: asyncio.Queue[Candidate | None]
-    ) -> None:
+    async def _resolve(self, work: Iterable[Work], queue: asyncio.Queue[Candidate | ImagePlan | None]) -> None:
         for item in work:
-            if isinstance(item, Candidate):
+            if not isinstance(item, MappingConfig):
                 await queue.put(item)
                 continue
             started = self._clock()
@@ -139,13 +143,14 @@ class Pass:
             for candidate in resolved.candidates:
                 await queue.put(candidate)
 
-    async def _work(self, queue: asyncio.Queue[Candidate | None]) -> None:
-        while (candidate := await queue.get()) is not None:
-            for follower in await self._bring(candidate):
+    async def _work(self, queue: asyncio.Queue[Candidate | ImagePlan | None]) -> None:
+        while (item := await queue.get()) is not None:
+            plan = await self._bring(item) if isinstance(item, Candidate) else item
+            for follower in await self._following(plan) if plan is not None else ():
                 await self._bring(follower)
 
-    async def _bring(self, candidate: Candidate) -> list[Candidate]:
-        """Compare and copy one image, with one result for each of its targets; returns what follows it."""
+    async def _bring(self, candidate: Candidate) -> ImagePlan | None:
+        """Compare and copy one image, with one result for each of its targets; returns the plan there was."""
         started = self._clock()
         destinations: dict[int, Destination] = {}
         try:
@@ -158,19 +163,26 @@ class Pass:
                 log.info("%s:%s is not there and was not demanded", candidate.source.name, candidate.tag)
             else:
                 self._image_failed(candidate, destinations, failure, started)
-            return []
-        return await self._following(plan)
+            return None
+        return plan
 
     async def _following(self, plan: ImagePlan) -> list[Candidate]:
+        """Return what follows an image; where that can't be told, it is one more failed image, named by digest."""
         if not plan.candidate.followers:
             return []
+        started = self._clock()
         try:
             async with self._limited():
                 following = await followers_of(plan)
         except Exception as error:
             candidate = plan.candidate
             failure = outcome.as_ocync_error(error, f"what follows {candidate.source.name}:{candidate.tag}")
-            self._image_failed(replace(candidate, tag=str(plan.resolved.digest), target_tag=None), {}, failure, 0.0)
+            if self._is_tried_again(plan, failure):
+                return []
+            self._sink(MappingResolved(candidate.mapping.name, len(candidate.targets)))
+            by_digest = replace(candidate, tag=str(plan.resolved.digest), target_tag=None)
+            for index in range(len(candidate.targets)):
+                self._target_failed(by_digest, index, None, failure, started)
             return []
         if following:
             name = plan.candidate.mapping.name
@@ -182,12 +194,13 @@ class Pass:
         for index, decision in enumerate(plan.decisions):
             match decision:
                 case Skip():
-                    self._finish(outcome.skipped(candidate, index, decision, self._clock() - started))
+                    earlier = self._earlier.pop(outcome.target_name(candidate, index), None)
+                    self._finish(outcome.skipped(candidate, index, decision, self._clock() - started, earlier))
                 case Broken(error=error):
                     self._target_failed(candidate, index, None, error, started)
                 case Copy():
                     destinations[index] = self._destination(candidate, index)
-        if plan.root is None:
+        if plan.root is None or not destinations:
             return
         if not self._settings.dry_run:
             for index in destinations:
@@ -217,18 +230,20 @@ class Pass:
         )
 
     def _mapping_failed(self, mapping: MappingConfig, error: OcyncError, started: float) -> None:
-        if self._worth_another_try(error):
-            self._again.append(mapping)
+        if self._is_tried_again(mapping, error):
             return
         elapsed = self._clock() - started
         self._sink(MappingResolved(mapping.name, len(mapping.targets)))
-        for result in outcome.unresolved(mapping, self._places, error, elapsed):
+        for result in outcome.unresolved(mapping, self._places, self._final(error), elapsed):
             self._finish(result)
 
     def _image_failed(
         self, candidate: Candidate, destinations: dict[int, Destination], error: OcyncError, started: float
     ) -> None:
         """Record that the image failed at all targets for which nothing has been recorded yet."""
+        # As one and not for each target: what follows the image goes to all of them.
+        if not destinations and self._is_tried_again(candidate, error):
+            return
         indices = list(destinations) or range(len(candidate.targets))
         for index in indices:
             self._target_failed(candidate, index, destinations.get(index), error, started)
@@ -236,16 +251,29 @@ class Pass:
     def _target_failed(
         self, candidate: Candidate, index: int, destination: Destination | None, error: OcyncError, started: float
     ) -> None:
-        if self._worth_another_try(error):
-            # Only this target: the others have their results.
+        key = outcome.target_name(candidate, index)
+        # Only this target: the others have their results.
+        if self._is_tried_again(replace(candidate, targets=(candidate.targets[index],)), error):
             if destination is not None:
-                self._earlier[outcome.target_name(candidate, index)] = destination
-            self._again.append(replace(candidate, targets=(candidate.targets[index],)))
+                self._earlier[key] = destination
             return
-        self._finish(outcome.failed(candidate, index, destination, error, self._clock() - started))
+        destination = destination or self._earlier.pop(key, None)
+        elapsed = self._clock() - started
+        self._finish(outcome.failed(candidate, index, destination, self._final(error), elapsed))
 
-    def _worth_another_try(self, error: OcyncError) -> bool:
-        return error.retryable and not self._second_round and not self._stop.requested()
+    def _is_tried_again(self, work: Work, error: OcyncError) -> bool:
+        """Keep for the second round what failed for a passing reason in the first one; tell whether it is kept."""
+        if not error.retryable or self._second_round or self._stop.requested():
+            return False
+        log.info("tried once more at the end: %s", error.message)
+        self._again.append(work)
+        return True
+
+    def _final(self, error: OcyncError) -> OcyncError:
+        """Return the error that is told: a passing one that a stop keeps from another try is the stop's."""
+        if error.retryable and self._stop.requested():
+            return InterruptedPassError(f"not tried again ({self._stop.reason}): {error.message}")
+        return error
 
     def _finish(self, result: ImageResult) -> None:
         if result.status is Status.FAILED and result.error is not None:

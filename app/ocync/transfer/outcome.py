@@ -40,8 +40,10 @@ def _behind(reference: str) -> str:
     return f":{reference}" if is_tag(reference) else f"@{reference}"
 
 
-def skipped(candidate: Candidate, index: int, decision: Skip, duration: float) -> ImageResult:
-    """Return the result of an image that needs nothing."""
+def skipped(
+    candidate: Candidate, index: int, decision: Skip, duration: float, earlier: Destination | None = None
+) -> ImageResult:
+    """Return the result of an image that needs nothing; what an earlier try sent for it is counted."""
     digest = str(decision.digest) if decision.digest else None
     return ImageResult(
         mapping=candidate.mapping.name,
@@ -53,6 +55,8 @@ def skipped(candidate: Candidate, index: int, decision: Skip, duration: float) -
         reason=decision.reason,
         digest=digest,
         previous_digest=digest,
+        bytes_transferred=earlier.bytes_transferred if earlier else 0,
+        blobs=earlier.blobs if earlier else BlobStats(),
         duration=duration,
     )
 

@@ -9,83 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memory import MemoryRepository, Place, put_image, put_index
-from ocync.config.model import ArtifactRules, MappingConfig, RegistryConfig, TagRules
-from ocync.errors import AuthError, ErrorKind, NetworkError, NotFoundError, OcyncError
+from memory import Place, put_image, put_index
+from ocync.config.model import ArtifactRules, TagRules
+from ocync.errors import AuthError, ErrorKind, NetworkError, NotFoundError
 from ocync.interrupt import Stop
-from ocync.oci.reference import Registry
-from ocync.registry.waiting import RetryPolicy
-from ocync.transfer.engine import Pass, PassSettings
-from ocync.transfer.events import BytesExpected, BytesMoved, Event, ImageFinished, MappingResolved
-from ocync.transfer.result import ImageResult, Reason, Status
+from ocync.transfer.events import BytesExpected, BytesMoved, ImageFinished, MappingResolved
+from ocync.transfer.result import Reason, Status
+from passes import MemoryPlaces, failing, mapping, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-async def no_sleep(_seconds: float) -> None:
-    await asyncio.sleep(0)
-
-
-class MemoryPlaces:
-    """Gives repositories of places in memory, by the registry's name."""
-
-    def __init__(self, *places: Place) -> None:
-        self._places = {place.name: place for place in places}
-
-    def source(self, registry: RegistryConfig, repository: str) -> MemoryRepository:
-        return self._places[registry.name].repository(repository)
-
-    def target(self, registry: RegistryConfig, repository: str) -> MemoryRepository:
-        return self._places[registry.name].repository(repository)
-
-
-def mapping(path: str, *targets: str, tags: TagRules | None = None) -> MappingConfig:
-    return MappingConfig(
-        name=path,
-        source=registry("source"),
-        source_repository=path,
-        targets=tuple((registry(name), path) for name in targets or ("a",)),
-        tags=tags or TagRules(),
-    )
-
-
-def registry(name: str) -> RegistryConfig:
-    return RegistryConfig(name=name, registry=Registry(f"{name}.example"))
-
-
-async def run(
-    places: MemoryPlaces,
-    *mappings: MappingConfig,
-    stop: Stop | None = None,
-    sink: Callable[[Event], None] = lambda _event: None,
-    at_once: int = 4,
-    dry_run: bool = False,
-) -> dict[str, ImageResult]:
-    stop = stop or Stop(grace=1)
-    engine = Pass(
-        places=places,
-        settings=PassSettings(images_at_once=at_once, dry_run=dry_run),
-        policy=RetryPolicy(attempts=2, sleep=no_sleep, stopping=stop.requested),
-        stop=stop,
-        sink=sink,
-    )
-    async with asyncio.timeout(10):
-        results = await engine.run(mappings)
-    assert len({(r.source, r.target) for r in results}) == len(results)
-    return {result.target: result for result in results}
-
-
-def failing(operation: str, error: OcyncError, *, times: int = 10**9, path: str = "") -> Callable[..., object]:
-    remaining = [times]
-
-    def step(called: str, where: str, _subject: str) -> tuple[int, OcyncError | None]:
-        if called == operation and path in where and remaining[0] > 0:
-            remaining[0] -= 1
-            return 1, error
-        return 1, None
-
-    return step
+    from ocync.errors import OcyncError
+    from ocync.transfer.events import Event
 
 
 async def test_all_tags_of_all_mappings_arrive_and_the_second_pass_moves_nothing() -> None:

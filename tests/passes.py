@@ -1,0 +1,87 @@
+"""Passes between places in memory, with no waiting between attempts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ocync.config.model import MappingConfig, RegistryConfig, TagRules
+from ocync.interrupt import Stop
+from ocync.oci.reference import Registry
+from ocync.registry.waiting import RetryPolicy
+from ocync.transfer.engine import Pass, PassSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memory import MemoryRepository, Place
+    from ocync.errors import OcyncError
+    from ocync.transfer.events import Event
+    from ocync.transfer.result import ImageResult
+
+
+async def no_sleep(_seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+class MemoryPlaces:
+    """Gives repositories of places in memory, by the registry's name."""
+
+    def __init__(self, *places: Place) -> None:
+        self._places = {place.name: place for place in places}
+
+    def source(self, registry: RegistryConfig, repository: str) -> MemoryRepository:
+        return self._places[registry.name].repository(repository)
+
+    def target(self, registry: RegistryConfig, repository: str) -> MemoryRepository:
+        return self._places[registry.name].repository(repository)
+
+
+def mapping(path: str, *targets: str, tags: TagRules | None = None) -> MappingConfig:
+    return MappingConfig(
+        name=path,
+        source=registry("source"),
+        source_repository=path,
+        targets=tuple((registry(name), path) for name in targets or ("a",)),
+        tags=tags or TagRules(),
+    )
+
+
+def registry(name: str) -> RegistryConfig:
+    return RegistryConfig(name=name, registry=Registry(f"{name}.example"))
+
+
+async def run(
+    places: MemoryPlaces,
+    *mappings: MappingConfig,
+    stop: Stop | None = None,
+    sink: Callable[[Event], None] = lambda _event: None,
+    at_once: int = 4,
+    dry_run: bool = False,
+) -> dict[str, ImageResult]:
+    """Make one pass, which has to end within ten seconds; the results by the name of the target."""
+    stop = stop or Stop(grace=1)
+    engine = Pass(
+        places=places,
+        settings=PassSettings(images_at_once=at_once, dry_run=dry_run),
+        policy=RetryPolicy(attempts=2, sleep=no_sleep, stopping=stop.requested),
+        stop=stop,
+        sink=sink,
+    )
+    async with asyncio.timeout(10):
+        results = await engine.run(mappings)
+    assert len({(r.source, r.target) for r in results}) == len(results)
+    return {result.target: result for result in results}
+
+
+def failing(operation: str, error: OcyncError, *, times: int = 10**9, path: str = "") -> Callable[..., object]:
+    """Return a step of a place that fails so many calls of an operation."""
+    remaining = [times]
+
+    def step(called: str, where: str, _subject: str) -> tuple[int, OcyncError | None]:
+        if called == operation and path in where and remaining[0] > 0:
+            remaining[0] -= 1
+            return 1, error
+        return 1, None
+
+    return step
