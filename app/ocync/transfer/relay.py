@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.errors import OcyncError
+from ocync.errors import NetworkError, OcyncError
 from ocync.oci.digest import Verifier
 from ocync.slots import reserve
 
@@ -66,15 +66,16 @@ async def relay(
     repository holds the blob.
     """
     *nearer, source = readers
+    reach = Reach()
     try:
         for reader in nearer:
             try:
-                await _attempt(blob, reader, deliveries, arrived)
+                await _attempt(blob, reader, deliveries, arrived, Reach())
             except OcyncError as error:
                 log.debug("%s: taken from %s instead", error, source.name)
-        async for attempt in policy.retrying():
+        async for attempt in policy.retrying(reach.got_further):
             with attempt:
-                await _attempt(blob, source, deliveries, arrived)
+                await _attempt(blob, source, deliveries, arrived, reach)
     except OcyncError as error:
         for delivery in deliveries:
             if not delivery.done and delivery.error is None:
@@ -82,13 +83,35 @@ async def relay(
     await _abandon([delivery.upload for delivery in deliveries])
 
 
+class Reach:
+    """How far the attempts that broke at the reader got, in bytes; how far a target let us get tells nothing."""
+
+    def __init__(self) -> None:
+        self._furthest = 0
+        self._further = False
+
+    def note(self, received: int) -> None:
+        """Record how many bytes came in the attempt that has just ended."""
+        self._further = received > self._furthest
+        self._furthest = max(self._furthest, received)
+
+    def got_further(self) -> bool:
+        """Tell, once, whether the last attempt got further than all before it."""
+        further, self._further = self._further, False
+        return further
+
+
 async def _attempt(
-    blob: Descriptor, reader: Repository, deliveries: Sequence[Delivery], arrived: Callable[[Delivery], None]
+    blob: Descriptor,
+    reader: Repository,
+    deliveries: Sequence[Delivery],
+    arrived: Callable[[Delivery], None],
+    reach: Reach,
 ) -> None:
     """Read once for all that is pending; raises what is worth another attempt, or went wrong at the reader."""
     await _reopen(blob, deliveries, arrived)
     try:
-        await _pour(blob, reader, [delivery for delivery in deliveries if delivery.pending], arrived)
+        await _pour(blob, reader, [delivery for delivery in deliveries if delivery.pending], arrived, reach)
     finally:
         await _abandon([delivery.take_spent() for delivery in deliveries])
     failed = next((delivery.error for delivery in deliveries if delivery.pending and delivery.error), None)
@@ -130,7 +153,11 @@ def _done(delivery: Delivery, arrived: Callable[[Delivery], None]) -> None:
 
 
 async def _pour(
-    blob: Descriptor, reader: Repository, deliveries: Sequence[Delivery], arrived: Callable[[Delivery], None]
+    blob: Descriptor,
+    reader: Repository,
+    deliveries: Sequence[Delivery],
+    arrived: Callable[[Delivery], None],
+    reach: Reach,
 ) -> None:
     """Make one read of the blob and send it to all deliveries; raises what went wrong at the reader."""
     if not deliveries:
@@ -150,6 +177,8 @@ async def _pour(
                 for channel in channels:
                     await channel.fail(error)
     if broken is not None:
+        # Bytes that lie are no progress, however many they are.
+        reach.note(verifier.received if isinstance(broken, NetworkError) else 0)
         raise broken
 
 

@@ -18,6 +18,8 @@ from ocync.transfer.image import ImageCopy
 from ocync.transfer.ledger import Ledger
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from ocync.oci.manifest import Manifest
 
 
@@ -158,6 +160,35 @@ async def test_a_broken_read_is_made_again_and_then_arrives() -> None:
 
     assert target.error is None
     world.assert_sound([job])
+
+
+async def test_a_read_that_breaks_a_little_later_each_time_is_not_given_up() -> None:
+    data = bytes(1000)
+    reached = [0]
+
+    world = World(Place("a"))
+    source = world.source.repository("app")
+    root = put_image(source, "t", data)
+    layer = root.blobs[1].digest
+
+    async def pieces(_descriptor: object, whole: bytes) -> AsyncIterator[bytes]:
+        if whole != data:
+            yield whole
+            return
+        reached[0] += 100
+        for start in range(0, reached[0], 100):
+            yield whole[start : start + 100]
+        if reached[0] < len(whole):
+            raise NetworkError("reset")
+
+    source._pieces = pieces  # type: ignore[method-assign]
+    target = world.to("a", "app")
+
+    await ImageCopy(source, RetryPolicy(attempts=3, sleep=no_sleep)).to([target], root, "t")
+
+    assert target.error is None
+    assert world.targets["a"].blobs["app"][layer] == data
+    assert reached[0] == 1000
 
 
 async def test_bytes_that_lie_never_reach_a_target_whole() -> None:
