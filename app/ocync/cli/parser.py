@@ -100,7 +100,12 @@ def _command(commands: argparse._SubParsersAction[Parser], name: str, summary: s
 
 
 def _config(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    parser.add_argument("-c", "--config", metavar="FILE", required=required, help="the configuration")
+    _file(parser.add_argument("-c", "--config", metavar="FILE", required=required, help="the configuration"))
+
+
+def _file(action: argparse.Action) -> None:
+    """Have shells complete the names of files here, by what shtab looks for."""
+    vars(action)["complete"] = {"bash": "_shtab_compgen_files", "zsh": "_files"}
 
 
 def _grace(parser: argparse.ArgumentParser) -> None:
@@ -125,11 +130,13 @@ def _sync(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _termination_log(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--termination-log",
-        metavar="FILE",
-        default="/dev/termination-log",
-        help="where Kubernetes reads a summary, if the file is there (default: /dev/termination-log)",
+    _file(
+        parser.add_argument(
+            "--termination-log",
+            metavar="FILE",
+            default="/dev/termination-log",
+            help="where Kubernetes reads a summary, if the file is there (default: /dev/termination-log)",
+        )
     )
 
 
@@ -169,14 +176,14 @@ def _validate(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = _command(
         commands, "validate", "check a configuration without any network, and show every error at once"
     )
-    parser.add_argument("config", metavar="FILE", help="the configuration")
+    _file(parser.add_argument("config", metavar="FILE", help="the configuration"))
 
 
 def _expand(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = _command(
         commands, "expand", "show the effective configuration: defaults merged, environment substituted"
     )
-    parser.add_argument("config", metavar="FILE", help="the configuration")
+    _file(parser.add_argument("config", metavar="FILE", help="the configuration"))
     parser.add_argument("--show-secrets", action="store_true", help="show secrets instead of ***; not for logs")
 
 
@@ -184,8 +191,10 @@ def _auth(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = _command(commands, "auth", "look after credentials")
     actions = parser.add_subparsers(dest="auth_command", metavar="ACTION", required=True, parser_class=Parser)
     check = _command(actions, "check", "tell which credentials were found where, and whether they are accepted")
-    check.add_argument(
-        "-c", "--config", metavar="FILE", action="append", required=True, help="the configuration; repeatable"
+    _file(
+        check.add_argument(
+            "-c", "--config", metavar="FILE", action="append", required=True, help="the configuration; repeatable"
+        )
     )
     check.add_argument("--json", action="store_true", help="write the findings as one JSON document to stdout")
 
