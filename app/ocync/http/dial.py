@@ -103,6 +103,8 @@ class Dialer:
             name = origin.host.rstrip(".")
             await wire.secure(self._trust(), name, self._sessions.get(origin), limits.connect)
         except BaseException:
+            # A session that a server does not like any more must not stand in the way of the next attempt.
+            self._sessions.pop(origin, None)
             wire.close()
             raise
 

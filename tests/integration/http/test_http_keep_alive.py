@@ -193,6 +193,23 @@ async def test_a_connection_that_went_silent_takes_the_idle_ones_with_it(pool: P
         assert await fetch(pool, stage) == b"ok"
 
 
+async def test_an_idle_connection_is_not_used_about_when_the_server_closes_it(pool: Pool) -> None:
+    async with playing(answering(with_fields("Keep-Alive: timeout=2\r\n"))) as stage:
+        for response in [await ask(pool, stage) for _ in range(2)]:
+            await whole(response)
+        await asyncio.sleep(0.5)
+        # The one that is not used again is dropped when another one comes back after its time.
+        await fetch(pool, stage)
+        await asyncio.sleep(0.6)
+        await fetch(pool, stage)
+        assert stage.connections == 2
+        assert repr(pool) == "<Pool: 0 busy, 1 idle>"
+
+        await asyncio.sleep(1.1)
+        await fetch(pool, stage)
+        assert stage.connections == 3
+
+
 async def test_origins_do_not_share_connections(pool: Pool) -> None:
     async with playing(answering(OK)) as one, playing(answering(OK)) as other:
         for _ in range(2):
