@@ -2,7 +2,8 @@
 One blob of an image at all of its targets: there already, mounted, or sent.
 
 For each place one repository leads and the others mount from it; the bytes are read from the source once for all
-targets that lead together.
+targets that lead together. A place that is the source's too mounts from there. What could not be brought for one
+image is not tried again for the next one that needs it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ocync.transfer.relay import Delivery, relay
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocync.endpoint import Repository, TargetRepository, Upload
+    from ocync.endpoint import Repository, Upload
     from ocync.oci.manifest import Descriptor
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.destination import Destination
@@ -30,7 +31,7 @@ async def bring_blob(
     leading: list[Destination] = []
     async with asyncio.TaskGroup() as group:
         for destination in destinations:
-            if not destination.alive:
+            if not destination.alive or _is_hopeless(blob, source, destination):
                 continue
             match destination.ledger.claim_blob(destination.repository, blob.digest):
                 case Present():
@@ -39,11 +40,26 @@ async def bring_blob(
                     group.create_task(_again(blob, source, destination, policy, until))
                 case Mount(holder):
                     group.create_task(_mount(blob, source, destination, policy, holder))
+                case Lead() if source.place == destination.repository.place:
+                    group.create_task(_mount(blob, source, destination, policy, source))
                 case Lead():
                     leading.append(destination)
         if leading:
             # The claims of all leaders were taken in one go; they wait for nobody until they are released.
             await _lead(blob, source, leading, policy)
+
+
+def _is_hopeless(blob: Descriptor, source: Repository, destination: Destination) -> bool:
+    """Let the destination fail where another image has tried in vain to bring this blob there."""
+    error = destination.ledger.failure(source, destination.repository, blob.digest)
+    if error is not None:
+        destination.fail(error)
+    return error is not None
+
+
+def _fail(blob: Descriptor, source: Repository, destination: Destination, error: OcyncError) -> None:
+    destination.fail(error)
+    destination.ledger.failed(source, destination.repository, blob.digest, error)
 
 
 async def _again(
@@ -59,7 +75,7 @@ async def _again(
 
 
 async def _mount(
-    blob: Descriptor, source: Repository, destination: Destination, policy: RetryPolicy, holder: TargetRepository
+    blob: Descriptor, source: Repository, destination: Destination, policy: RetryPolicy, holder: Repository
 ) -> None:
     try:
         upload = await destination.repository.open_upload(blob, mount_from=holder.path)
@@ -68,9 +84,10 @@ async def _mount(
             destination.count(mounted=1)
             return
         # The place has the bytes and does not mount: they are read there, and from the source if that fails.
-        await _send(blob, [holder, source], {id(destination.repository): destination}, [upload], policy)
+        readers = [source] if holder is source else [holder, source]
+        await _send(blob, readers, {id(destination.repository): destination}, [upload], policy)
     except OcyncError as error:
-        destination.fail(error)
+        _fail(blob, source, destination, error)
     finally:
         destination.ledger.release_blob(destination.repository, blob.digest)
 
@@ -80,7 +97,7 @@ async def _lead(
 ) -> None:
     try:
         async with asyncio.TaskGroup() as group:
-            prepared = [group.create_task(_prepare(blob, destination)) for destination in destinations]
+            prepared = [group.create_task(_prepare(blob, source, destination)) for destination in destinations]
         pairs = [
             (destination, upload)
             for destination, task in zip(destinations, prepared, strict=True)
@@ -94,7 +111,7 @@ async def _lead(
             destination.ledger.release_blob(destination.repository, blob.digest)
 
 
-async def _prepare(blob: Descriptor, destination: Destination) -> Upload | None:
+async def _prepare(blob: Descriptor, source: Repository, destination: Destination) -> Upload | None:
     """Return an open session where the blob has to be sent; None where it is there, or nothing can be done."""
     repository = destination.repository
     try:
@@ -105,7 +122,7 @@ async def _prepare(blob: Descriptor, destination: Destination) -> Upload | None:
             return None
         return await repository.open_upload(blob)
     except OcyncError as error:
-        destination.fail(error)
+        _fail(blob, source, destination, error)
         return None
 
 
@@ -132,4 +149,4 @@ async def _send(
     await relay(blob, readers, deliveries, policy=policy, arrived=arrived)
     for delivery in deliveries:
         if not delivery.done and delivery.error is not None:
-            destinations[id(delivery.repository)].fail(delivery.error)
+            _fail(blob, readers[-1], destinations[id(delivery.repository)], delivery.error)

@@ -102,6 +102,8 @@ class Pass:
             if self._again:
                 again, self._again = self._again, []
                 self._second_round = True
+                for ledger in self._ledgers.values():
+                    ledger.forget_failures()
                 if not self._stop.requested():
                     log.info("trying %d failed images or mappings once more", len(again))
                 # After a stop nothing is begun here either: this gives each of them its result.

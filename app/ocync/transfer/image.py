@@ -61,6 +61,9 @@ class ImageCopy:
         owned: list[Destination] = []
         async with asyncio.TaskGroup() as group:
             for destination in destinations:
+                error = destination.ledger.failure(self._source, destination.repository, child.digest)
+                if error is not None:
+                    destination.fail(error)
                 if not destination.alive:
                     continue
                 match destination.ledger.claim_manifest(destination.repository, child.digest):
@@ -93,6 +96,8 @@ class ImageCopy:
             try:
                 manifest = await self._source.manifest(str(child.digest), size=child.size)
             except OcyncError as error:
+                for destination in needing:
+                    destination.ledger.failed(self._source, destination.repository, child.digest, error)
                 self._fail(needing, error)
                 return
             await self._contents(manifest, needing, depth=depth + 1)
@@ -119,6 +124,8 @@ class ImageCopy:
                 await destination.repository.put_manifest(manifest, tag=tag)
             except OcyncError as error:
                 destination.fail(error)
+                if tag is None:
+                    destination.ledger.failed(self._source, destination.repository, manifest.digest, error)
             else:
                 destination.ledger.manifest_arrived(destination.repository, manifest.digest)
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ocync.endpoint import TargetRepository
+    from ocync.endpoint import Repository, TargetRepository
+    from ocync.errors import OcyncError
     from ocync.oci.digest import Digest
 
 
@@ -33,7 +34,7 @@ class Wait:
 class Mount:
     """Owned: bring it, best by a mount from the repository that holds it."""
 
-    holder: TargetRepository
+    holder: Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Ledger:
         self._blob_flights: dict[tuple[str, Digest], asyncio.Future[None]] = {}
         self._leads: dict[Digest, tuple[str, asyncio.Future[None]]] = {}
         self._manifest_flights: dict[tuple[str, Digest], asyncio.Future[None]] = {}
+        self._failures: dict[tuple[str, str, Digest], OcyncError] = {}
 
     def __repr__(self) -> str:
         return (
@@ -90,6 +92,18 @@ class Ledger:
         if lead is not None and lead[0] == repository.path:
             del self._leads[digest]
         _wake(flight)
+
+    def failed(self, source: Repository, repository: TargetRepository, digest: Digest, error: OcyncError) -> None:
+        """Record that a blob or manifest of a source could not be brought: the next image need not try it again."""
+        self._failures[source.name, repository.path, digest] = error
+
+    def failure(self, source: Repository, repository: TargetRepository, digest: Digest) -> OcyncError | None:
+        """Return why a blob or manifest of a source could not be brought, if that was tried."""
+        return self._failures.get((source.name, repository.path, digest))
+
+    def forget_failures(self) -> None:
+        """Let everything be tried again."""
+        self._failures.clear()
 
     def claim_manifest(self, repository: TargetRepository, digest: Digest) -> ManifestClaim:
         """Decide who brings the manifest; an owner (Lead) has to call `release_manifest`, whatever happens."""
