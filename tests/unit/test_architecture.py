@@ -34,7 +34,7 @@ MAY_IMPORT = {
     },
     "health": {"report", "errors"},
 }
-"""What a package or module may import of ours, besides itself; those not named are composition and may import all."""
+"""What a package or module may import of ours, besides itself; those not named compose, and may import all."""
 
 HEAVY = {
     "httpx": {"http", "auth", "registry", "report", "places"},
