@@ -77,7 +77,7 @@ class Connection:
     @property
     def tls_session(self) -> ssl.SSLSession | None:
         """What another connection to the same server can begin TLS with."""
-        return self._wire.tls.session if self._wire.tls is not None else None
+        return self._wire.session
 
     def is_expired(self) -> bool:
         """Tell whether the server is likely to close the idle connection about now."""

@@ -65,7 +65,7 @@ class Dialer:
                 raise httpx.ConnectError(_failed(origin, reason(error))) from error
             why = f"no connection to {origin.address} within {limits.connect:g} s"
             raise httpx.ConnectTimeout(why if proxy is None else f"{why}, through {proxy}") from error
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             raise httpx.ConnectError(_failed(origin, reason(error))) from error
 
     def remember(self, origin: Origin, connection: Connection) -> None:
@@ -90,7 +90,7 @@ class Dialer:
     async def _reach_through(self, proxy: Proxy, origin: Origin, limits: Limits) -> Wire:
         try:
             wire = await self._reach(proxy.origin, limits)
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:
             raise httpx.ProxyError(f"{proxy} can't be used: {reason(error)}") from error
         if origin.scheme == "https":
             await self._open_tunnel(wire, proxy, origin, limits)

@@ -23,7 +23,7 @@ def reason(error: BaseException) -> str:
         return f"the certificate is not trusted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return _TLS.get(error.reason or "", f"TLS failed: {error.reason or error}")
-    if isinstance(error, UnicodeError):
+    if isinstance(error, ValueError):
         return "the host's name is not valid"
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         # asyncio says "Connect call failed" for everything.

@@ -1,30 +1,30 @@
 """
-A connected socket on the event loop: read when somebody asks, in large pieces, through any number of TLS layers.
+A connected socket on the event loop, with TLS or without: read when somebody asks, in large pieces.
 
 Reading is pulled: what nobody asked for stays in the kernel, whose buffers hold the sender back. So nothing here
 is paused, resumed or queued, and a connection's memory is the piece that is on its way. asyncio's transports would
-do too; docs/transport.md has what both cost.
+do too, as would TLS over memory; docs/transport.md has what each costs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ocync.http.tls import Tls
+from ocync.http.tunnel import InnerTls
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import Callable
 
 PIECE = 256 * 1024
-"""Bytes that are read at once, at most; a TLS record may come on top."""
-_RECORD = 16 * 1024 + 512
-# What is encrypted at once; the rest of a piece waits unencrypted.
+"""Bytes that are read at once, at most."""
+# OpenSSL wants to be asked again with the same bytes when the kernel did not take all of them.
 _SLICE = 64 * 1024
+_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class StalledError(Exception):
@@ -35,8 +35,7 @@ class Scratch:
     """Room that all connections of an event loop share: nothing stays in it from one step to the next."""
 
     def __init__(self) -> None:
-        self.received = memoryview(bytearray(PIECE))
-        self.decrypted = memoryview(bytearray(PIECE + 2 * _RECORD))
+        self.room = memoryview(bytearray(PIECE))
 
 
 class Wire:
@@ -50,44 +49,70 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._fd = sock.fileno()
-        self._scratch = scratch
-        self._layers: list[Tls] = []
+        self._room = scratch.room
+        self._tls: ssl.SSLSocket | None = None
+        self._inner: InnerTls | None = None
+        self._shaking_hands = False
         self._arrived: bytes | None = None
+        self._ended = False
         self._receive_failure: OSError | None = None
+        self._drained = True
         self._unsent: deque[memoryview] = deque()
         self._send_failure: OSError | None = None
         self._waiter: asyncio.Future[bool] | None = None
         self._watching = False
         self._on_unasked: Callable[[], None] | None = None
-        self._drained = True
         self.closed = False
         self.truncated = False
         """Whether the end came without the goodbye that TLS has for it."""
 
     @property
-    def tls(self) -> Tls | None:
-        """The innermost TLS session, where there is one."""
-        return self._layers[-1] if self._layers else None
+    def session(self) -> ssl.SSLSession | None:
+        """What another connection can begin TLS with; TLS 1.3 has it after the first answer."""
+        tls = self._inner or self._tls
+        return None if tls is None else tls.session
 
     async def secure(
         self, context: ssl.SSLContext, server_name: str, session: ssl.SSLSession | None, seconds: float
     ) -> None:
-        """Speak TLS from here on."""
-        layer = Tls(context, server_name, session)
+        """Speak TLS from here on; the second time, within the first session. Raises ValueError for a bad name."""
+        if self._tls is not None:
+            await self._secure_within(InnerTls(context, server_name, session), seconds)
+            return
+        # An end without a goodbye is an error that can be told from a proper end.
+        tls = context.wrap_socket(
+            self._sock,
+            server_hostname=server_name,
+            session=session,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,
+        )
+        self._sock, self._shaking_hands = tls, True
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await self._wait(seconds)
+            except ssl.SSLWantWriteError:
+                await self._wait(seconds, writing=True)
+        self._tls, self._shaking_hands = tls, False
+
+    async def _secure_within(self, inner: InnerTls, seconds: float) -> None:
         data = b""
         while True:
             try:
-                done = layer.shake_hands(data)
+                done = inner.shake_hands(data)
             finally:
                 # An alert goes out too: the server's log then says why.
-                self._transmit(layer.take_owed())
+                self._transmit(inner.take_owed())
             if done:
                 break
             await self._flush(seconds, lambda: False)
             data = await self.receive(seconds)
             if not data:
                 raise ConnectionResetError("the connection was closed within the TLS handshake")
-        self._layers.append(layer)
+        self._inner = inner
 
     # Reading.
 
@@ -108,46 +133,62 @@ class Wire:
         if self._arrived is not None:
             data, self._arrived = self._arrived, None
             return data
-        if self._receive_failure is not None:
-            raise self._receive_failure
         return self._pull()
 
     @property
     def is_ready(self) -> bool:
         """Whether there is something to receive, if only the end, that is in the kernel no more."""
-        return (
-            self._arrived is not None
-            or self._receive_failure is not None
-            or bool(self._layers and self._layers[-1].ended)
-        )
+        return self._arrived is not None or self._ended
 
     def _pull(self) -> bytes | None:
-        layers = self._layers
-        if layers and layers[-1].ended:
-            return self._end(layers[-1])
-        try:
-            count = self._sock.recv_into(self._scratch.received)
-        except (BlockingIOError, InterruptedError):
-            self._drained = True
-            return None
-        # Then the kernel has no more, most likely; asking it once more is left to the loop.
-        self._drained = 0 < count < PIECE
-        if not count:
-            # A session that was broken from below knows it by now.
-            self.truncated = bool(layers)
-            return b""
-        data: bytes | memoryview = self._scratch.received[:count]
-        for layer in layers:
-            data = layer.decrypt(data, self._scratch.decrypted)
-            self._transmit(layer.take_owed(), layer)
-        if layers and not data:
-            return self._end(layers[-1]) if layers[-1].ended else None
-        return bytes(data)
+        count = 0 if self._ended else self._read()
+        if count and self._inner is not None:
+            data = self._inner.decrypt(bytes(self._room[:count]))
+            self._transmit_raw(self._inner.take_owed())
+            if self._inner.ended:
+                self._end(self._inner.failure)
+        else:
+            data = bytes(self._room[:count])
+        if data:
+            return data
+        if self._receive_failure is not None:
+            raise self._receive_failure
+        return b"" if self._ended else None
 
-    def _end(self, layer: Tls) -> bytes:
-        if layer.failure is not None:
-            raise layer.failure
-        return b""
+    def _read(self) -> int:
+        """Fill the room with what is there and return how much it is; an end or a failure is noted."""
+        count = 0
+        try:
+            if self._tls is None:
+                count = self._sock.recv_into(self._room)
+                self._drained = count < PIECE
+                if not count:
+                    self._end(None)
+                return count
+            # Into a buffer it reads, and returns the count; the types that are published know only the other way.
+            read = cast("Callable[[int, memoryview], int]", self._tls.read)
+            self._drained = False
+            while count < PIECE:
+                # A record at a time, of 16 KiB at most.
+                record = read(PIECE - count, self._room[count:])
+                if not record:
+                    self._end(None)
+                    break
+                count += record
+        except _NOT_NOW:
+            self._drained = True
+        except ssl.SSLEOFError:
+            self.truncated = True
+            self._end(None)
+        except OSError as error:
+            self._end(error)
+        return count
+
+    def _end(self, failure: OSError | None) -> None:
+        self._ended = True
+        self._receive_failure = failure
+        if self._inner is not None and not self._inner.ended:
+            self.truncated = True
 
     # Writing.
 
@@ -176,15 +217,14 @@ class Wire:
             raise self._send_failure
         return True
 
-    def _transmit(self, data: bytes | memoryview, below: Tls | None = None) -> None:
-        """Encrypt and send what the kernel takes: by all layers, or only by those below one of them."""
-        if not data or self._send_failure is not None:
-            return
-        layers = self._layers if below is None else self._layers[: self._layers.index(below)]
-        for layer in reversed(layers):
-            data = layer.encrypt(data)
-        self._unsent.append(memoryview(data))
-        self._push()
+    def _transmit(self, data: bytes | memoryview) -> None:
+        if data and self._send_failure is None:
+            self._transmit_raw(data if self._inner is None else self._inner.encrypt(data))
+
+    def _transmit_raw(self, data: bytes | memoryview) -> None:
+        if data:
+            self._unsent.append(memoryview(data))
+            self._push()
 
     def _push(self) -> None:
         try:
@@ -194,7 +234,7 @@ class Wire:
                     self._unsent.popleft()
                 else:
                     self._unsent[0] = self._unsent[0][sent:]
-        except (BlockingIOError, InterruptedError):
+        except _NOT_NOW:
             pass
         except OSError as error:
             self._unsent.clear()
@@ -237,18 +277,18 @@ class Wire:
     def _on_readable(self) -> None:
         if self._waiter is None and self._on_unasked is not None:
             self._on_unasked()
-            return
-        if self._waiter is None or self.is_ready:
+        elif self._waiter is None or self.is_ready:
             # Nobody waits for it: it stays in the kernel.
             self._loop.remove_reader(self._fd)
             self._watching = False
-            return
-        try:
-            self._arrived = self._pull()
-        except OSError as error:
-            self._receive_failure = error
-        if self._arrived is not None or self._receive_failure is not None:
+        elif self._shaking_hands:
             self._wake()
+        else:
+            with contextlib.suppress(OSError):
+                # A failure is kept, for whoever receives.
+                self._arrived = self._pull()
+            if self._arrived is not None or self._ended:
+                self._wake()
 
     def _on_writable(self) -> None:
         self._push()
@@ -264,18 +304,19 @@ class Wire:
         self.closed = True
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
-        if not self._unsent and self._send_failure is None:
-            with contextlib.suppress(OSError):
-                self._say_goodbye()
+        if self._tls is not None and not self._unsent and self._send_failure is None:
+            # The other side's goodbye is not waited for.
+            with contextlib.suppress(OSError, ValueError):
+                self._say_goodbye(self._tls)
         self._sock.close()
         self._unsent.clear()
         self._arrived = None
-        self._receive_failure = self._send_failure = ConnectionAbortedError("the connection was closed")
+        self._send_failure = ConnectionAbortedError("the connection was closed")
+        self._end(self._send_failure)
         self._wake()
 
-    def _say_goodbye(self) -> None:
-        data = b""
-        for layer in reversed(self._layers):
-            data = (layer.encrypt(data) if data else b"") + layer.end()
-        if data:
-            self._sock.send(data)
+    def _say_goodbye(self, tls: ssl.SSLSocket) -> None:
+        """Without it OpenSSL takes the session for a bad one, which can't be resumed."""
+        if self._inner is not None:
+            tls.send(self._inner.end())
+        tls.unwrap()

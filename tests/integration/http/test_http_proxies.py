@@ -189,6 +189,18 @@ async def test_a_dot_at_the_end_of_a_name_is_not_in_its_certificate(
         assert await get(pool, host=f"{NAME}.") == b"ok"
 
 
+async def test_a_name_of_dots_is_no_name(server: ssl.SSLContext, trusted: ssl.SSLContext) -> None:
+    tunnels = Tunnels()
+    async with (
+        playing(answering(OK), tls=server) as stage,
+        playing(tunnels) as proxy,
+        pool_through(f"http://127.0.0.1:{proxy.port}", trusted) as pool,
+    ):
+        tunnels.port = stage.port
+        with pytest.raises(httpx.ConnectError, match="the host's name is not valid"):
+            await get(pool, host="..")
+
+
 async def test_the_server_behind_the_proxy_is_verified(authority: Authority, trusted: ssl.SSLContext) -> None:
     tunnels = Tunnels()
     async with (
