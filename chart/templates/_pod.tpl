@@ -154,7 +154,7 @@ template:
   {{- include "ocync.podTemplate" (dict "root" . "args" $args "restartPolicy" "Never") | nindent 2 }}
 {{- end -}}
 
-{{/* The arguments that `sync` and `watch` share; the user's come last and so win. */}}
+{{/* The arguments behind `sync` or `watch`; the user's come last and so win. */}}
 {{- define "ocync.args" -}}
 - --config
 - /etc/ocync/config.yaml
@@ -162,7 +162,10 @@ template:
 - {{ .Values.logging.format }}
 - --grace-period
 - {{ include "ocync.gracePeriod" . | quote }}
-{{- if eq .Values.mode "watch" }}
+{{- if eq .Values.mode "cronjob" }}
+- --schedule
+- {{ .Values.cronjob.schedule | quote }}
+{{- else if eq .Values.mode "watch" }}
 - --interval
 - {{ .Values.watch.interval | int64 | quote }}
 - --health-port

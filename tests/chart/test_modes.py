@@ -7,6 +7,7 @@ import pytest
 from chart.rendering import at, merged, render, values
 
 SYNC = ["sync", "--config", "/etc/ocync/config.yaml", "--log-format", "text", "--grace-period", "50"]
+SCHEDULE = ["--schedule", "0 */6 * * *"]
 
 
 @pytest.mark.parametrize(
@@ -99,9 +100,19 @@ def test_large_numbers_stay_whole() -> None:
     assert release.config["global"]["deadline"] == "99999880s"
 
 
-@pytest.mark.parametrize("mode", ["cronjob", "job"])
-def test_a_run_gets_exactly_these_arguments(mode: str) -> None:
-    assert render(values(mode=mode)).container["args"] == SYNC
+@pytest.mark.parametrize(("mode", "more"), [("cronjob", SCHEDULE), ("job", [])])
+def test_a_run_gets_exactly_these_arguments(mode: str, more: list[str]) -> None:
+    assert render(values(mode=mode)).container["args"] == [*SYNC, *more]
+
+
+@pytest.mark.parametrize(
+    "schedule", ["*/5 * * * *", "@hourly", "@every 90m", "0 3 ? jan-MAR,12 MON", "*  *\t* * *"]
+)
+def test_a_run_is_told_the_schedule_of_its_cronjob_word_for_word(schedule: str) -> None:
+    release = render(merged(values(), at("cronjob.schedule", schedule)))
+
+    assert release.workload["spec"]["schedule"] == schedule
+    assert release.container["args"][-2:] == ["--schedule", schedule]
 
 
 def test_watch_gets_exactly_these_arguments() -> None:
@@ -113,7 +124,7 @@ def test_watch_gets_exactly_these_arguments() -> None:
 def test_extra_arguments_come_last_and_so_win() -> None:
     args = render(values(extraArgs=["-v", "--grace-period", 5])).container["args"]
 
-    assert args == [*SYNC, "-v", "--grace-period", "5"]
+    assert args == [*SYNC, *SCHEDULE, "-v", "--grace-period", "5"]
 
 
 @pytest.mark.parametrize(("pod", "ocync"), [(300, "290"), (60, "50"), (30, "20"), (10, "5"), (1, "1")])
@@ -121,7 +132,7 @@ def test_images_in_flight_get_the_grace_of_the_pod_less_what_the_report_needs(po
     release = render(values(terminationGracePeriodSeconds=pod))
 
     assert release.template["spec"]["terminationGracePeriodSeconds"] == pod
-    assert release.container["args"][-1] == ocync
+    assert f"--grace-period {ocync} " in " ".join(release.container["args"])
 
 
 def test_the_summary_of_a_run_is_in_its_termination_message_or_else_the_end_of_its_log() -> None:

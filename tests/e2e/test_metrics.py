@@ -119,6 +119,32 @@ def test_a_gateway_that_never_answers_is_left_when_the_program_is_told_to_end(
     assert "metrics were not sent" in done.err
 
 
+def test_the_interval_of_a_schedule_is_told_also_by_a_pass_that_fails(ready: Program, gateway: Pushgateway) -> None:
+    program = ready.knowing(OCYNC_PUSHGATEWAY_URL=gateway.url)
+
+    assert program(*SYNC, "--schedule", "0 */6 * * *").code == 0
+    good = samples(gateway.scrape())
+    assert program.knowing(GITHUB_TOKEN="expired-yesterday")(*SYNC, "--schedule", "@daily").code == 4
+    bad = samples(gateway.scrape())
+
+    assert good["ocync_schedule_interval_seconds"] == 6 * 3600
+    assert bad["ocync_schedule_interval_seconds"] == 24 * 3600
+
+
+@pytest.mark.parametrize("arguments", [(), ("--schedule", "every now and then")], ids=["unknown", "unreadable"])
+def test_without_a_schedule_there_is_no_interval(
+    ready: Program, gateway: Pushgateway, arguments: tuple[str, ...]
+) -> None:
+    done = ready.knowing(OCYNC_PUSHGATEWAY_URL=gateway.url)(*SYNC, *arguments)
+
+    assert done.code == 0, done
+    told = samples(gateway.scrape())
+    assert told["ocync_last_run_status{success}"] == 1
+    assert "ocync_schedule_interval_seconds" not in told
+    warnings = [line for line in done.err.splitlines() if "WARNING" in line and "'every now and then'" in line]
+    assert len(warnings) == len(arguments) // 2
+
+
 def test_a_dry_run_tells_no_gateway(ready: Program, gateway: Pushgateway) -> None:
     assert ready.knowing(OCYNC_PUSHGATEWAY_URL=gateway.url)(*SYNC, "--dry-run").code == 0
 

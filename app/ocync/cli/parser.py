@@ -125,6 +125,12 @@ def _sync(commands: argparse._SubParsersAction[Parser]) -> None:
         "--dry-run", action="store_true", help="ask both sides, say what would be done, write nothing"
     )
     parser.add_argument("--json", action="store_true", help="write the report as one JSON document to stdout")
+    parser.add_argument(
+        "--schedule",
+        metavar="CRON",
+        help="the cron expression by which this is run, as the chart's CronJob passes it; starts nothing, but lets "
+        "metrics tell the longest time between two runs (ocync_schedule_interval_seconds)",
+    )
     _grace(parser)
     _termination_log(parser)
 

@@ -36,6 +36,8 @@ class Job:
     settings: GlobalSettings
     work: Callable[[Places], Sequence[MappingConfig | Candidate]]
     metrics: MetricsConfig | None = None
+    interval: float | None = None
+    """Seconds from one pass to the next, for the metrics, where that is known."""
 
 
 def job_of(config: Config) -> Job:
@@ -86,7 +88,7 @@ async def _once(job: Job, options: argparse.Namespace, environ: Mapping[str, str
     stop = Stop(grace=options.grace_period)
     with stopped_by_signals(stop):
         report = await perform(job, options, environ, stop, redactor)
-        await delivery.deliver(report, job.metrics, options, environ, stop=stop)
+        await delivery.deliver(report, job.metrics, options, environ, stop=stop, interval=job.interval)
     return report.exit_code
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocync.cli import passes
 from ocync.config.load import load
+from ocync.report.schedule import longest_gap
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
 
 
 def sync(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -18,4 +23,19 @@ def sync(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     with passes.logging_as_asked(options, environ) as redactor:
         config = load(Path(options.config), environ)
         passes.introduce(config, redactor)
-        return passes.once(passes.job_of(config), options, environ, redactor)
+        job = replace(passes.job_of(config), interval=_interval(options.schedule))
+        return passes.once(job, options, environ, redactor)
+
+
+def _interval(schedule: str | None) -> float | None:
+    """Return the seconds between two passes of a schedule. One that makes no sense is no reason to copy nothing."""
+    if schedule is None:
+        return None
+    interval = longest_gap(schedule)
+    if interval is None:
+        log.warning(
+            "--schedule %r is no cron expression that ever comes due: metrics tell no interval; "
+            "correct or remove it",
+            schedule,
+        )
+    return interval
