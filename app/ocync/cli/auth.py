@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocync.auth.check import Finding, Verdict
 from ocync.auth.check import check as check_registry
 from ocync.auth.scope import Scope
-from ocync.cli import passes
+from ocync.cli import passes, streams
 from ocync.config.load import load
 from ocync.errors import ExitCode
 from ocync.places import ConfiguredPlaces
@@ -35,9 +34,9 @@ def check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             findings += asyncio.run(_check(config, environ))
         for finding in findings:
             if not options.json and (not options.quiet or finding.error is not None):
-                sys.stdout.write(f"{_line(finding)}\n")
+                streams.write(f"{_line(finding)}\n")
         if options.json:
-            sys.stdout.write(json.dumps([_fields(finding) for finding in findings], indent=2) + "\n")
+            streams.write(json.dumps([_fields(finding) for finding in findings], indent=2) + "\n")
     return _exit_code(findings)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocync.cli import streams
 from ocync.config.expand import expand as expanded
 from ocync.config.load import load
 from ocync.errors import ExitCode
@@ -25,9 +25,9 @@ def validate(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     config = load(path, environ, require_secrets=False)
     if not options.quiet:
         for warning in config.warnings:
-            sys.stderr.write(f"warning: {warning}\n")
+            streams.say(f"warning: {warning}")
     mappings, registries = len(config.mappings), len(config.registries)
-    sys.stdout.write(f"{path}: valid: {_count(mappings, 'mapping')}, {_count(registries, 'registry')}\n")
+    streams.write(f"{path}: valid: {_count(mappings, 'mapping')}, {_count(registries, 'registry')}\n")
     return ExitCode.OK
 
 
@@ -39,5 +39,5 @@ def _count(number: int, noun: str) -> str:
 
 def expand(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the effective configuration."""
-    sys.stdout.write(expanded(Path(options.config), environ, show_secrets=options.show_secrets))
+    streams.write(expanded(Path(options.config), environ, show_secrets=options.show_secrets))
     return ExitCode.OK

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocync.cli import streams
 from ocync.errors import ExitCode
 from ocync.filters.describe import rules_in_short, selection_in_full
 from ocync.report import as_json, termination, text
@@ -68,12 +69,11 @@ async def deliver(
 def _show(report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
     if options.json:
         # In watch mode a document a line, so that a reader finds its end.
-        sys.stdout.write(as_json.dump(report, one_line=options.command == "watch"))
+        streams.show(as_json.dump(report, one_line=options.command == "watch"))
     elif not options.quiet:
-        sys.stdout.write(text.render(report, color=text.wants_color(sys.stdout, environ)))
+        streams.show(text.render(report, color=text.wants_color(sys.stdout, environ)))
     elif report.exit_code is not ExitCode.OK:
-        sys.stderr.write(text.render(report, color=text.wants_color(sys.stderr, environ)))
-    sys.stdout.flush()
+        streams.say(text.render(report, color=text.wants_color(sys.stderr, environ)).rstrip("\n"))
 
 
 def selection(resolved: Resolved, *, verbose: bool) -> Iterator[str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
-import sys
 from typing import TYPE_CHECKING
 
 from ocync import __version__
+from ocync.cli import streams
 from ocync.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def version() -> int:
     """Print the version of the program and of Python."""
-    sys.stdout.write(f"ocync {__version__} (Python {platform.python_version()})\n")
+    streams.write(f"ocync {__version__} (Python {platform.python_version()})\n")
     return ExitCode.OK
 
 
@@ -25,5 +25,5 @@ def completion(options: argparse.Namespace) -> int:
 
     from ocync.cli import parser
 
-    sys.stdout.write(shtab.complete(parser.build(), shell=options.shell) + "\n")
+    streams.write(shtab.complete(parser.build(), shell=options.shell) + "\n")
     return ExitCode.OK

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from ocync.cli import parser
+from ocync.cli import parser, streams
 from ocync.errors import ConfigError, ExitCode, OcyncError
 
 if TYPE_CHECKING:
@@ -16,8 +15,16 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
-    """Run the command line; returns the exit code and raises nothing but SystemExit for --help."""
-    environ = os.environ if environ is None else environ
+    """Run the command line; returns the exit code and raises nothing but SystemExit for --help and --version."""
+    streams.prepare()
+    try:
+        code = _run(arguments, os.environ if environ is None else environ)
+    except SystemExit as ended:
+        raise SystemExit(streams.finish(int(ended.code or ExitCode.OK))) from None
+    return streams.finish(code)
+
+
+def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     verbose = 0
     try:
         options = parser.build().parse_args(arguments)
@@ -25,28 +32,23 @@ def run(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> i
         return int(_dispatch(options, environ))
     except ConfigError as error:
         for line in str(error).splitlines():
-            _say(line if error.problems else f"ocync: {line}")
+            streams.say(line if error.problems else f"ocync: {line}")
         return ExitCode.CONFIG
     except OcyncError as error:
-        _say(f"ocync: {error}")
+        streams.say(f"ocync: {error}")
         return error.exit_code
     except BrokenPipeError:
         # The reader of stdout has gone (ocync tags … | head): nobody is left to tell, and nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except KeyboardInterrupt:
-        _say("ocync: interrupted")
+        streams.say("ocync: interrupted")
         return ExitCode.INTERRUPTED
     except Exception as error:
         # A defect must not look like a partial failure (1) because Python says so.
         if verbose >= 2:
-            traceback.print_exc()
-        _say(f"ocync: unexpected {type(error).__name__}; run with -vv for a traceback and report it")
+            streams.say(traceback.format_exc())
+        streams.say(f"ocync: unexpected {type(error).__name__}; run with -vv for a traceback and report it")
         return ExitCode.FAILED
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
 
 
 def _dispatch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -84,6 +86,10 @@ def _dispatch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             from ocync.cli.auth import check
 
             return check(options, environ)
+        case "analyze":
+            from ocync.cli.analyze import analyze
+
+            return analyze(options, environ)
         case "watch":
             from ocync.cli.watch import watch
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.cli import delivery
+from ocync.cli import delivery, streams
 from ocync.config.secrets import secrets_of
 from ocync.interrupt import Stop, stopped_by_signals
 from ocync.log import configured, level_of
@@ -105,7 +104,8 @@ async def perform(
 
     def resolved(mapping: Resolved) -> None:
         if shown:
-            sys.stdout.writelines(f"{line}\n" for line in delivery.selection(mapping, verbose=options.verbose > 0))
+            lines = delivery.selection(mapping, verbose=options.verbose > 0)
+            streams.show("".join(f"{line}\n" for line in lines))
 
     with progress(quiet=options.quiet, environ=environ) as sink:
         report = await run_pass(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING
 
-from ocync.cli import passes
+from ocync.cli import passes, streams
 from ocync.cli.named import configuration, reference, registry_of, settings
 from ocync.config.model import SortOrder, TagRules
 from ocync.errors import ConfigError, ExitCode, TagRuleError
@@ -25,7 +24,7 @@ def tags(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     rules = _rules(options)
     with passes.logging_as_asked(options, environ):
         selected = asyncio.run(_selected(options, environ, rules))
-    sys.stdout.writelines(f"{tag}\n" for tag in selected)
+    streams.write("".join(f"{tag}\n" for tag in selected))
     return ExitCode.OK
 
 
