@@ -73,7 +73,7 @@ async def run_pass(
         timeouts=settings.timeouts, policy=policy, tally=tally, environ=environ, secret=options.secret
     )
     async with places:
-        with _deadline(stop, settings.deadline):
+        with kept_deadline(stop, settings.deadline):
             items = work(places)
             results = await Pass(
                 places=places,
@@ -99,7 +99,8 @@ async def run_pass(
 
 
 @contextmanager
-def _deadline(stop: Stop, seconds: float | None) -> Iterator[None]:
+def kept_deadline(stop: Stop, seconds: float | None) -> Iterator[None]:
+    """Request the stop after so many seconds, unless the context ends before that."""
     if seconds is None:
         yield
         return

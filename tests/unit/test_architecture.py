@@ -28,6 +28,10 @@ MAY_IMPORT = {
     "layout": {"errors", "oci", "endpoint", "slots"},
     "plan": {"errors", "oci", "config", "filters", "endpoint", "transfer.result"},
     "transfer": {"errors", "oci", "config", "endpoint", "slots", "plan", "registry.waiting", "interrupt"},
+    "analyze": {
+        *("errors", "oci", "config", "endpoint", "slots", "plan", "transfer", "interrupt", "registry.repository"),
+        *("report.figures", "report.summary", "printable"),
+    },
     "report": {
         *("errors", "transfer.result", "transfer.events", "config", "http", "log", "printable"),
         *("auth.files", "auth.excerpt"),  # secrets that stand in files are read by one piece of code

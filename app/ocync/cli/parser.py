@@ -64,7 +64,7 @@ def build() -> Parser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     _global_options(parser, top=True)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for add in (_sync, _copy, _tags, _validate, _expand, _auth, _watch, _version, _completion):
+    for add in (_sync, _copy, _tags, _validate, _expand, _auth, _analyze, _watch, _version, _completion):
         add(commands)
     return parser
 
@@ -203,6 +203,17 @@ def _auth(commands: argparse._SubParsersAction[Parser]) -> None:
         )
     )
     check.add_argument("--json", action="store_true", help="write the findings as one JSON document to stdout")
+
+
+def _analyze(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _command(commands, "analyze", "forecast the next pass, and what sharing of blobs between images saves")
+    _config(parser)
+    parser.add_argument(
+        "--cold",
+        action="store_true",
+        help="take the targets to be empty, and ask nothing there: what a first pass costs",
+    )
+    parser.add_argument("--json", action="store_true", help="write the analysis as one JSON document to stdout")
 
 
 def _watch(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -70,6 +70,11 @@ class RegistryRepository:
         """What limits requests to the registry."""
         return self._client.slots
 
+    @property
+    def pages_listed(self) -> int:
+        """How many pages of its tag list were asked for so far, retries not counted."""
+        return self._tags.pages
+
     async def tags(self) -> tuple[str, ...]:
         """Return all tags."""
         return await self._tags.all()

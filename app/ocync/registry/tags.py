@@ -37,6 +37,8 @@ class TagList:
         self._client = client
         self._repository = repository
         self._scopes = scopes
+        self.pages = 0
+        """Pages that were asked for so far, retries not counted."""
 
     async def all(self) -> tuple[str, ...]:
         """
@@ -98,6 +100,7 @@ class TagList:
             # Older versions of distribution refuse n above their limit instead of clamping it.
             if error.code != "PAGINATION_NUMBER_INVALID" or "n=" not in urlsplit(url).query:
                 raise
+            self.pages += 1
             bare = f"{self._client.registry.api}/v2/{self._repository}/tags/list"
             return await self._client.request(
                 "GET", bare, what=what, scopes=self._scopes, expect=frozenset({200}), read=read, limit=_MAX_BODY

@@ -48,6 +48,12 @@ def render(report: RunReport, *, color: bool = False, limits: Limits | None = No
     return "\n".join(_lines(report, _Paint(color), limits or Limits())) + "\n"
 
 
+def render_failures(report: RunReport, *, color: bool = False, limits: Limits | None = None) -> str:
+    """Return what `render` tells of failures alone; nothing where there are none."""
+    lines = _failures(report.failures, _Paint(color), limits or Limits()) if report.failures else ()
+    return "".join(f"{line}\n" for line in lines)
+
+
 class _Paint:
     """Colours, or none."""
 

@@ -1,0 +1,87 @@
+"""The manifests below an image, fetched from the source and kept as digests and sizes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ocync.analyze.facts import Parts, copied_parts
+from ocync.errors import ProtocolError
+from ocync.transfer.image import MAX_DEPTH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ocync.endpoint import Repository
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Manifest
+
+# Children of one image that are asked for at once; slots decide what runs.
+_AT_ONCE = 16
+
+
+class Contents:
+    """Manifests of all images; each is fetched once, whichever images list it."""
+
+    def __init__(self) -> None:
+        self.parts: dict[Digest, Parts] = {}
+        self.sizes: dict[Digest, int] = {}
+        """The blobs, in bytes."""
+        self._lengths: dict[Digest, int] = {}
+        """What indexes say of their children's length, in bytes."""
+        self._digests: dict[Digest, Digest] = {}
+        """The one object for all equal digests: a layer is listed by many."""
+        self._flights: dict[Digest, asyncio.Future[None]] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"<Contents: {len(self.parts)} manifests, {len(self.sizes)} blobs, {len(self._flights)} on their way>"
+        )
+
+    async def complete(self, source: Repository, root: Manifest) -> None:
+        """Hold afterwards everything below the image; raises OcyncError, perhaps in a group."""
+        self._keep(root)
+        below = self.parts[root.digest].manifests
+        seen: set[Digest] = set()
+        depth = 0
+        while below:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ProtocolError(f"an index of {source.name} is nested too deep")
+            await self._fetch(source, below)
+            seen.update(below)
+            deeper = dict.fromkeys(part for child in below for part in self.parts[child].manifests)
+            below = tuple(part for part in deeper if part not in seen)
+
+    async def _fetch(self, source: Repository, children: Iterable[Digest]) -> None:
+        remaining = iter(children)
+
+        async def work() -> None:
+            for child in remaining:
+                await self._bring(source, child)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(work())
+
+    async def _bring(self, source: Repository, child: Digest) -> None:
+        while (flight := self._flights.get(child)) is not None:
+            # Shielded: one who is cancelled must not take the flight from the others that wait for it.
+            await asyncio.shield(flight)
+        if child in self.parts:
+            return
+        flight = self._flights[child] = asyncio.get_running_loop().create_future()
+        try:
+            self._keep(await source.manifest(str(child), size=self._lengths[child]))
+        finally:
+            del self._flights[child]
+            flight.set_result(None)
+
+    def _keep(self, manifest: Manifest) -> None:
+        manifests: list[Digest] = []
+        blobs: list[Digest] = []
+        for part, as_manifest in copied_parts(manifest):
+            digest = self._digests.setdefault(part.digest, part.digest)
+            (manifests if as_manifest else blobs).append(digest)
+            (self._lengths if as_manifest else self.sizes).setdefault(digest, part.size)
+        self.parts[manifest.digest] = Parts(manifests=tuple(manifests), blobs=tuple(blobs))

@@ -1,0 +1,90 @@
+"""`ocync analyze`: what the next pass would cost, and what images share; writes nothing and reads no blob."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ocync.analyze import as_json
+from ocync.analyze.reading import Reading
+from ocync.analyze.simulate import simulate
+from ocync.analyze.text import render
+from ocync.cli import passes, streams
+from ocync.config.load import load
+from ocync.interrupt import Stop, stopped_by_signals
+from ocync.places import ConfiguredPlaces
+from ocync.registry.client import RequestTally
+from ocync.registry.waiting import RetryPolicy
+from ocync.report.progress import progress
+from ocync.report.summary import RunReport
+from ocync.report.text import render_failures, wants_color
+from ocync.run import kept_deadline
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from ocync.analyze.reading import Read
+    from ocync.config.model import Config
+    from ocync.redaction import Redactor
+
+
+def analyze(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Look at both sides and tell what a pass would do; the exit code is that of a pass with these failures."""
+    with passes.logging_as_asked(options, environ) as redactor:
+        config = load(Path(options.config), environ)
+        passes.introduce(config, redactor)
+        found, report = asyncio.run(_read(config, options, environ, redactor))
+        _show(found, report.redacted(redactor), options, environ)
+        return report.exit_code
+
+
+async def _read(
+    config: Config, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor
+) -> tuple[Read, RunReport]:
+    settings, tally, stop = config.settings, RequestTally(), Stop(grace=0.0)
+    policy = RetryPolicy(
+        attempts=settings.retry.attempts, max_delay=settings.retry.max_delay, stopping=stop.requested
+    )
+    places = ConfiguredPlaces(
+        timeouts=settings.timeouts, policy=policy, tally=tally, environ=environ, secret=redactor.add
+    )
+    started_at, started = datetime.now(UTC), time.monotonic()
+    with stopped_by_signals(stop), progress(quiet=options.quiet, environ=environ) as sink:
+        async with places:
+            with kept_deadline(stop, settings.deadline):
+                reading = Reading(
+                    places=places,
+                    at_once=settings.max_concurrent_transfers,
+                    stop=stop,
+                    sink=sink,
+                    cold=options.cold,
+                )
+                found = await reading.run(config.mappings)
+    report = RunReport(
+        run_id=str(uuid.uuid4()),
+        started_at=started_at,
+        duration=time.monotonic() - started,
+        images=found.results,
+        dry_run=True,
+        interrupted=None if found.is_whole else stop.reason,
+        requests={host: dict(classes) for host, classes in tally.requests.items()},
+        mappings=len(config.mappings),
+    )
+    return found, report
+
+
+def _show(found: Read, report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    if options.json:
+        streams.show(as_json.dump(simulate(found.facts, cold=options.cold), report))
+        return
+    if not options.quiet:
+        streams.show(render(simulate(found.facts, cold=options.cold), report))
+    failures = render_failures(report, color=wants_color(sys.stderr, environ))
+    if failures:
+        streams.say(failures.rstrip("\n"))
