@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ocync.report.schedule import longest_gap
@@ -168,6 +168,8 @@ def field(lowest: int, highest: int) -> st.SearchStrategy[tuple[str, set[int] | 
     return st.sampled_from([("*", None), ("?", None)]) | several
 
 
+# Many steps each, on machines that may be busy: an example has no time limit of its own.
+@settings(deadline=None)
 @given(field(0, 59), field(0, 23), field(0, 6))
 def test_a_walk_over_all_minutes_of_weeks_finds_the_same(
     minute: tuple[str, set[int] | None], hour: tuple[str, set[int] | None], weekday: tuple[str, set[int] | None]
@@ -189,6 +191,7 @@ def test_a_walk_over_all_minutes_of_weeks_finds_the_same(
     assert gap == max(later - earlier for earlier, later in pairwise(minutes)) * 60
 
 
+@settings(deadline=None, max_examples=50)
 @given(field(1, 31), field(1, 12), field(0, 6))
 def test_a_walk_over_all_days_of_sixty_years_finds_the_same(
     day: tuple[str, set[int] | None], month: tuple[str, set[int] | None], weekday: tuple[str, set[int] | None]
