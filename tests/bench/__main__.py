@@ -28,7 +28,7 @@ offered, every request answered one round trip late and counted. Needs nginx and
 
   scripts/bench                    some minutes, by the number of tools
   scripts/bench --quick            under a minute, to see that all works
-  scripts/bench --full             the corpus of docs/performance.md
+  scripts/bench --full             a quarter of an hour or more
 """
 _EPILOGUE = """\
 A tool that is not on PATH is named by a variable: BENCH_OCYNC, BENCH_OCYNC_RS (ocync 0.5.2), BENCH_REGSYNC,
@@ -75,7 +75,11 @@ def _measure(
             facts = table.conditions(shape, args.rtt / 1000, args.rounds, referrers=not args.no_referrers)
             corpora = {name: table.described(state) for name, state in states.source.items()}
             _write(args.out, facts, corpora, found, runs)
-    print(Path(f"{args.out}.md").read_text(encoding="utf-8"), end="")
+    written = Path(f"{args.out}.md").read_text(encoding="utf-8")
+    print(written, end="")
+    if args.into:
+        document = Path(args.into)
+        document.write_text(table.placed(document.read_text(encoding="utf-8"), written), encoding="utf-8")
     return 0 if all(run.good for run in runs if run.tool == "ocync") else 1
 
 
@@ -142,7 +146,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=300.0, metavar="S", help="the end of a run")
     parser.add_argument("--data", metavar="DIR", help="the registries' files; a tmpfs gives steadier numbers")
     parser.add_argument("--out", default="bench", metavar="PREFIX", help="PREFIX.md and PREFIX.json (%(default)s)")
+    parser.add_argument(
+        "--into", metavar="FILE", help="put the tables into this document too, in place of its last ones"
+    )
     args = parser.parse_args()
+    if args.into and not all(mark in Path(args.into).read_text(encoding="utf-8") for mark in table.MARKS):
+        parser.error(f"--into: {args.into} has no lines {' and '.join(table.MARKS)}")
     args.rounds = args.rounds or (1 if args.quick else 3)
     for option, known in (("tools", tools.NAMES), ("only", scenarios.NAMES)):
         if unknown := set(filter(None, getattr(args, option).split(","))) - set(known):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bench.runs import Run
     from bench.tools import Tool
 
+MARKS = ("<!-- measured -->", "<!-- /measured -->")
+"""The lines between which a document has the tables."""
 _MIB = 1 << 20
 _HEAD = (
     *("tool", "n", "wall s", "least - most", "CPU s", "peak MiB", "requests: source + target"),
@@ -71,9 +73,15 @@ def markdown(
     for scenario in (scenario for chain in CHAINS for scenario in chain):
         these = [run for run in runs if run.scenario == scenario.name]
         if these:
-            lines += ["", f"## {scenario.title} (`{scenario.name}`)", "", *_table(these, tools), ""]
+            lines += ["", f"### {scenario.title} (`{scenario.name}`)", "", *_table(these, tools), ""]
             lines += [_kinds(next(run for run in these if run.tool == name)) for name in _names(these, tools)]
     return "\n".join(lines) + "\n"
+
+
+def placed(document: str, tables: str) -> str:
+    """Return a document with these tables between its marks."""
+    before, _, rest = document.partition(MARKS[0])
+    return f"{before}{MARKS[0]}\n{tables}{MARKS[1]}{rest.partition(MARKS[1])[2]}"
 
 
 def _names(runs: Sequence[Run], tools: Sequence[Tool]) -> list[str]:
