@@ -98,8 +98,9 @@ def test_tags_of_a_layout(program: Program, source: ScriptedRegistry) -> None:
 
 
 def test_a_reader_that_has_enough_is_no_failure(program: Program, open_registry: ScriptedRegistry) -> None:
+    image = build.image()
     for number in range(9000):
-        open_registry.seed("team/many", f"tag-with-a-long-name-{number:06}", build.image())
+        open_registry.seed("team/many", f"tag-with-a-long-name-{number:06}", image)
     open_registry.behaviour.page_size = None
     command = f'set -o pipefail; "{BIN}/ocync" tags {open_registry.url}/team/many | head -n 1'
 
