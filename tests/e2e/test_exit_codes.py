@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from e2e import corpus
 from scripted import faults
+from servers.process import free_port
 
 if TYPE_CHECKING:
     from e2e.program import Program
@@ -54,6 +56,28 @@ def test_1_when_one_image_fails_and_the_others_are_synced_all_the_same(
     assert set(kinds.values()) == {None}
     assert "3.12" not in target.repositories["myorg/python"].tags
     assert target.incomplete_tags() == []
+
+
+def test_1_when_one_of_several_targets_is_down_and_the_others_get_everything(
+    ready: Program, source: ScriptedRegistry, target: ScriptedRegistry
+) -> None:
+    hasty(ready)
+    config = ready.folder / "ocync.yaml"
+    more = f'  down: {{ url: "http://127.0.0.1:{free_port()}" }}\n  disk: {{ url: "oci:./mirror" }}\ndefaults:\n'
+    ready.write(
+        config.read_text().replace("defaults:\n", more).replace("targets: ghcr", "targets: [ghcr, down, disk]")
+    )
+
+    done = ready(*SYNC, "--json")
+
+    assert done.code == 1, done
+    by_place = Counter((image["target"].split("/")[0], image["status"]) for image in done.report["images"])
+    assert set(by_place.values()) == {corpus.COUNT}
+    corpus.assert_mirrored(source, target)
+    assert sorted(ready("tags", "oci:mirror/myorg/static").out.split()) == ["1.0", "latest", "latest-dev"]
+    # All three targets were fed by one read.
+    fetched = [request.path.rsplit("/", 1)[1] for request in source.requests.matching("GET", "/blobs/")]
+    assert len(fetched) == len(set(fetched)) > 10
 
 
 def test_2_when_everything_fails(ready: Program, source: ScriptedRegistry, target: ScriptedRegistry) -> None:
