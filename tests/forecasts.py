@@ -1,21 +1,24 @@
-"""Analyses of worlds between scripted registries, and what was really asked of these afterwards."""
+"""Forecasts of passes between scripted registries, and what these were really asked."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from ocync.analyze.reading import Reading
 from ocync.analyze.requests import NONE, Kind
 from ocync.analyze.simulate import simulate
+from ocync.transfer.engine import Pass, PassSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clients import Side
     from ocync.analyze.model import Analysis
     from ocync.analyze.reading import Read
     from ocync.config.model import MappingConfig
+    from ocync.transfer.result import ImageResult
     from scripted import ScriptedRegistry
     from scripted.record import Recorded
 
@@ -26,19 +29,18 @@ KINDS = {
     Kind.MANIFEST_PUT: ("PUT", r"/manifests/"),
     Kind.BLOB_HEAD: ("HEAD", r"/blobs/sha"),
     Kind.BLOB_GET: ("GET", r"/blobs/sha"),
-    Kind.BLOB_MOUNT: ("POST", r"/blobs/uploads/\?.*\bmount="),
+    Kind.BLOB_MOUNT: ("POST", r"/blobs/uploads/\?mount="),
     Kind.BLOB_POST: ("POST", r"/blobs/uploads/$"),
     Kind.BLOB_PUT: ("PUT", r"/blobs/uploads/"),
 }
 
 
 def kind_of(request: Recorded) -> Kind | None:
-    """Return what a request was for; None for pings, tokens, and requests that only brought a challenge."""
+    """Return what a request was for; None for pings, tokens, and those that were only answered by a challenge."""
     if request.status == 401 or request.path in ("/v2/", "/token"):
         return None
-    found = [kind for kind, (method, pattern) in KINDS.items() if request.matches(method, pattern)]
-    assert len(found) == 1, request
-    return found[0]
+    (kind,) = [kind for kind, (method, pattern) in KINDS.items() if request.matches(method, pattern)]
+    return kind
 
 
 def asked_by_kind(registry: ScriptedRegistry) -> Counter[Kind]:
@@ -46,40 +48,57 @@ def asked_by_kind(registry: ScriptedRegistry) -> Counter[Kind]:
     return Counter(kind for request in registry.requests if (kind := kind_of(request)) is not None)
 
 
-async def read(side: Side, *mappings: MappingConfig, cold: bool = False, at_once: int = 10) -> Read:
-    """Read both sides, which has to be done within 15 seconds."""
-    reading = Reading(places=side.places, at_once=at_once, stop=side.stop, sink=lambda _event: None, cold=cold)
+async def read(side: Side, work: Sequence[MappingConfig], *, cold: bool = False) -> Read:
+    """Read both sides to the end, which has to be within 15 seconds."""
+    reading = Reading(places=side.places, at_once=10, stop=side.stop, sink=lambda _event: None, cold=cold)
     async with asyncio.timeout(15):
-        return await reading.run(mappings)
-
-
-async def analyzed(side: Side, *mappings: MappingConfig, cold: bool = False) -> Analysis:
-    """Read both sides and return the forecast."""
-    found = await read(side, *mappings, cold=cold)
+        found = await reading.run(work)
     assert found.is_whole
+    return found
+
+
+async def analyzed(side: Side, work: Sequence[MappingConfig], *, cold: bool = False) -> Analysis:
+    """Read both sides, where nothing may fail, and return the forecast."""
+    found = await read(side, work, cold=cold)
+    assert not [result.error for result in found.results if result.error is not None]
     return simulate(found.facts, cold=cold)
 
 
-def misses(analysis: Analysis, registry: ScriptedRegistry) -> list[str]:
-    """Return what was asked of a registry and is not within the bounds of its forecast."""
-    asked, forecast = asked_by_kind(registry), analysis.requests[registry.host]
-    return [
-        f"{kind}: {asked[kind]} were asked, {forecast.get(kind, NONE)} forecast"
-        for kind in Kind
-        if asked[kind] not in forecast.get(kind, NONE)
-    ]
+async def passed(side: Side, work: Sequence[MappingConfig], *, at_once: int = 10) -> tuple[ImageResult, ...]:
+    """Make a pass in which nothing may fail; mappings may overlap."""
+    engine = Pass(
+        places=side.places,
+        settings=PassSettings(images_at_once=at_once),
+        policy=side.policy,
+        stop=side.stop,
+        sink=lambda _event: None,
+    )
+    async with asyncio.timeout(15):
+        results = await engine.run(work)
+    assert not [result.error for result in results if result.error is not None]
+    return results
 
 
-def inexact(analysis: Analysis) -> list[str]:
+def misses(
+    analysis: Analysis, registries: Sequence[ScriptedRegistry], results: Sequence[ImageResult] = ()
+) -> list[str]:
+    """Return what a pass has asked and sent that is not within the bounds of its forecast."""
+    found = []
+    for registry in registries:
+        asked, forecast = asked_by_kind(registry), analysis.requests.get(registry.host, {})
+        found += [
+            f"{registry.host}: {asked[kind]} {kind}, forecast was {forecast.get(kind, NONE)}"
+            for kind in Kind
+            if asked[kind] not in forecast.get(kind, NONE)
+        ]
+    for target in analysis.targets:
+        here = [result for result in results if result.target_place == target.place]
+        sent, mounted = sum(each.bytes_transferred for each in here), sum(each.blobs.mounted for each in here)
+        if here and (sent not in target.sent_size or mounted not in target.mounted):
+            found.append(f"{target.place}: {sent} bytes sent and {mounted} blobs mounted, forecast was {target}")
+    return found
+
+
+def unsure(analysis: Analysis) -> set[Kind]:
     """Return the kinds of requests whose number the forecast does not claim to know."""
-    return [
-        f"{place} {kind}: {bounds}"
-        for place, requests in analysis.requests.items()
-        for kind, bounds in requests.items()
-        if not bounds.is_exact
-    ]
-
-
-def without_own_port(text: str) -> str:
-    """Return a text without the ports of the registries that it names."""
-    return re.sub(r"127\.0\.0\.1:\d+", "registry", text)
+    return {kind for kinds in analysis.requests.values() for kind, bounds in kinds.items() if not bounds.is_exact}

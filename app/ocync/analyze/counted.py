@@ -26,6 +26,7 @@ class Counted:
     def __init__(self, inner: Repository) -> None:
         self.inner = inner
         self._asked: Counter[Kind] = Counter()
+        self._pages_before = inner.pages_listed if isinstance(inner, RegistryRepository) else 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {sum(self.asked.values())} requests>"
@@ -36,7 +37,7 @@ class Counted:
         if not isinstance(self.inner, RegistryRepository):
             return self._asked
         # Only the registry knows how many pages its lists have.
-        return self._asked | Counter({Kind.TAG_LIST: self.inner.pages_listed})
+        return self._asked | Counter({Kind.TAG_LIST: self.inner.pages_listed - self._pages_before})
 
     @property
     def name(self) -> str:

@@ -41,22 +41,30 @@ class Users:
     by_fill: dict[Fill, int] = field(default_factory=lambda: dict.fromkeys(Fill, 0))
     """Those that need it for sure."""
     perhaps: int = 0
+    from_here: bool = False
+    """Whether an image of this very place brings it: it is then mounted from there."""
+    from_elsewhere: bool = False
 
     def arriving(self) -> Arriving:
         """
         Return how the blob comes to all of them: one leads, whichever comes first, and the others mount from it.
 
-        Only the one that leads looks for the blob, and only where it is not known to hold nothing.
+        Only the one that leads looks for the blob, and only where its repository is not known to hold nothing.
         """
         sure, empty = sum(self.by_fill.values()), self.by_fill[Fill.NOTHING]
         ours, filled = self.by_fill[Fill.OURS], self.by_fill[Fill.SOMETHING] + self.perhaps
-        sent = Bounds(1 if sure and not filled else 0, 1)
-        mounted = Bounds(max(sure - 1, 0), max(sure + self.perhaps - 1, 0))
+        every = sure + self.perhaps
+        if not self.from_elsewhere:
+            return Arriving(sent=NONE, mounted=Bounds(sure, every), looked_for=NONE, there=Bounds(0, every - sure))
+        sent = Bounds(1 if sure and not filled and not self.from_here else 0, 1)
+        mounted = Bounds(max(sure - 1, 0), every if self.from_here else max(every - 1, 0))
         return Arriving(
             sent=sent,
             mounted=mounted,
-            looked_for=Bounds(1 if sure and not (empty or ours) else 0, 1 if ours or filled else 0),
-            there=Bounds(0, sure + self.perhaps - sent.low - mounted.low),
+            looked_for=Bounds(
+                1 if sure and not (empty or ours or self.from_here) else 0, 1 if ours or filled else 0
+            ),
+            there=Bounds(0, every - sent.low - mounted.low if filled else 0),
         )
 
 
@@ -64,7 +72,7 @@ Arrivals = dict[str, dict["Digest", Arriving]]
 """By target place and blob."""
 
 
-def arrivals_of(needs: Mapping[Spot, Needs]) -> Arrivals:
+def arrivals_of(facts: Facts, trees: Trees, needs: Mapping[Spot, Needs]) -> Arrivals:
     """Return how each blob comes to each target place."""
     users: dict[str, dict[Digest, Users]] = defaultdict(lambda: defaultdict(Users))
     for spot, need in needs.items():
@@ -74,6 +82,13 @@ def arrivals_of(needs: Mapping[Spot, Needs]) -> Arrivals:
                 at_place[blob].by_fill[need.fill] += 1
             else:
                 at_place[blob].perhaps += 1
+    for image in facts.images:
+        for place in {spot.place for spot in image.targets}:
+            for blob in trees.blobs([image.root]):
+                if place == image.source.place:
+                    users[place][blob].from_here = True
+                else:
+                    users[place][blob].from_elsewhere = True
     return {place: {blob: each.arriving() for blob, each in blobs.items()} for place, blobs in users.items()}
 
 
@@ -81,8 +96,9 @@ def blob_reads(facts: Facts, trees: Trees, needs: Mapping[Spot, Needs], arrivals
     """Return how many blobs are read from each source place."""
     readers: dict[Digest, set[Reader[str]]] = defaultdict(set)
     for image in facts.images:
-        reader = Reader(image.source.place, frozenset(spot.place for spot in image.targets))
-        for blob in trees.blobs([image.root]):
+        # Within its own place it mounts.
+        reader = Reader(image.source.place, frozenset(spot.place for spot in image.targets) - {image.source.place})
+        for blob in trees.blobs([image.root]) if reader.destinations else ():
             readers[blob].add(reader)
     unsure = {blob for need in needs.values() for blob in need.blobs - need.sure_blobs}
     counts: dict[str, BlobReads] = defaultdict(BlobReads)

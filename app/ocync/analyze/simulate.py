@@ -24,7 +24,7 @@ def simulate(facts: Facts, *, cold: bool = False) -> Analysis:
     """Return what a pass would do with these facts; `cold` is only noted."""
     trees = Trees(facts.parts)
     needs = needs_of(facts, trees)
-    arrivals = arrivals_of(needs)
+    arrivals = arrivals_of(facts, trees, needs)
     blobs = blob_reads(facts, trees, needs, arrivals)
     at_places: dict[str, list[Needs]] = defaultdict(list)
     for spot, need in needs.items():

@@ -92,6 +92,7 @@ class TagList:
         def read(answer: Answer) -> Page:
             return read_page(answer, what=what, host=self._client.host)
 
+        self.pages += 1
         try:
             return await self._client.request(
                 "GET", url, what=what, scopes=self._scopes, expect=frozenset({200}), read=read, limit=_MAX_BODY

@@ -1,0 +1,386 @@
+"""What is forecast of a pass is what the pass then asks and sends, counted at the registries."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clients import Side
+from forecasts import analyzed, asked_by_kind, misses, passed, read, unsure
+from ocync.analyze.requests import Bounds, Kind
+from ocync.config.model import RegistryConfig, TagRules
+from ocync.oci.platform import Platform
+from scripted import Basic, Bearer, ScriptedRegistry, User, build
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from ocync.config.model import MappingConfig
+
+ROBOT = User(name="robot", password="secret")
+ACCOUNT = ("robot", "secret")
+LAYERS = [build.layer(3_000, seed) for seed in range(4)]
+FOUND_BY_LOOKING = {Kind.BLOB_GET, Kind.BLOB_POST, Kind.BLOB_PUT}
+"""What depends on the blobs that a repository turns out to hold."""
+
+
+@dataclass(kw_only=True)
+class World:
+    """A source, two targets, and the mappings of one configuration."""
+
+    source: ScriptedRegistry
+    target: ScriptedRegistry
+    other: ScriptedRegistry
+    folder: Path
+
+    @property
+    def registries(self) -> tuple[ScriptedRegistry, ...]:
+        return self.source, self.target, self.other
+
+    def mapping(self, repository: str = "team/app", *, both: bool = False) -> MappingConfig:
+        targets = (self.target, self.other) if both else (self.target,)
+        side = Side(account=ACCOUNT)
+        return side.mapping(self.source.url, *(target.url for target in targets), repository=repository)
+
+    def into(self, place: str) -> RegistryConfig:
+        return RegistryConfig(name=place, layout=self.folder / place)
+
+    def forget(self) -> None:
+        for registry in self.registries:
+            registry.requests.clear()
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Tokens that are good for one repository at the source, Basic at one target, nothing at the other."""
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(ScriptedRegistry(auth=Bearer(users=(ROBOT,))))
+        target = await stack.enter_async_context(ScriptedRegistry(auth=Basic(users=(ROBOT,))))
+        other = await stack.enter_async_context(ScriptedRegistry())
+        yield World(source=source, target=target, other=other, folder=tmp_path)
+
+
+def ten_repositories_that_share_layers(world: World) -> list[MappingConfig]:
+    for number in range(10):
+        for tag in ("1", "2"):
+            own = build.layer(500, 100 + number)
+            world.source.seed(f"team/app{number}", tag, build.image([*LAYERS, own], label=f"{number}{tag}"))
+    return [world.mapping(f"team/app{number}") for number in range(10)]
+
+
+def indexes_with_attestations_and_several_tags_each(world: World) -> list[MappingConfig]:
+    for number in range(2):
+        image = build.multi_arch(seed=number, shared=LAYERS[:1], attestations=True)
+        for tag in ("1", "1.2", "latest"):
+            world.source.seed(f"team/app{number}", tag, image)
+    return [world.mapping("team/app0"), world.mapping("team/app1")]
+
+
+def children_that_several_indexes_list(world: World) -> list[MappingConfig]:
+    children = [build.image([layer], platform=f"linux/p{number}") for number, layer in enumerate(LAYERS)]
+    for number in range(1, 4):
+        world.source.seed("team/app", str(number), build.index(children[number - 1 : number + 1]))
+    world.source.seed("team/app", "deep", build.index([build.index(children), build.index(children[:3])]))
+    return [world.mapping()]
+
+
+def two_targets(world: World) -> list[MappingConfig]:
+    for number in range(3):
+        world.source.seed(f"team/app{number}", "1", build.multi_arch(seed=number, shared=LAYERS))
+    return [world.mapping(f"team/app{number}", both=True) for number in range(3)]
+
+
+def a_second_target_that_is_new(world: World) -> list[MappingConfig]:
+    work = two_targets(world)
+    for number in range(3):
+        world.target.seed(f"team/app{number}", "1", build.multi_arch(seed=number, shared=LAYERS))
+    return work
+
+
+def one_repository_to_two_of_one_target(world: World) -> list[MappingConfig]:
+    world.source.seed("team/app", "1", build.multi_arch(shared=LAYERS))
+    mapping = world.mapping()
+    return [replace(mapping, targets=(*mapping.targets, (mapping.targets[0][0], "team/copy")))]
+
+
+def nothing_changed(world: World) -> list[MappingConfig]:
+    work = ten_repositories_that_share_layers(world)
+    for number in range(10):
+        for tag in ("1", "2"):
+            own = build.layer(500, 100 + number)
+            world.target.seed(f"team/app{number}", tag, build.image([*LAYERS, own], label=f"{number}{tag}"))
+    return work
+
+
+def new_tags_of_known_layers(world: World) -> list[MappingConfig]:
+    work = nothing_changed(world)
+    for number in range(3):
+        world.source.seed(f"team/app{number}", "3", build.image([*LAYERS], label="new"))
+    return work
+
+
+def moved_tags(world: World) -> list[MappingConfig]:
+    work = nothing_changed(world)
+    for number in range(3):
+        world.source.seed(f"team/app{number}", "2", build.image([*LAYERS[:2], build.layer(700, 7)], label="new"))
+    return work
+
+
+def an_index_that_moved(world: World) -> list[MappingConfig]:
+    one, two, three = (build.image([LAYERS[number]], platform=f"linux/p{number}") for number in range(3))
+    world.source.seed("team/app", "1", build.index([one, two]))
+    world.target.seed("team/app", "1", build.index([one, three]))
+    return [world.mapping()]
+
+
+def an_empty_repository_beside_a_filled_one(world: World) -> list[MappingConfig]:
+    for number in range(2):
+        world.source.seed(f"team/app{number}", "1", build.image(LAYERS, label=str(number)))
+    world.target.seed("team/app0", "old", build.image(LAYERS[:2]))
+    return [world.mapping("team/app0"), world.mapping("team/app1")]
+
+
+def images_of_an_index_that_have_tags_too(world: World) -> list[MappingConfig]:
+    image = build.multi_arch(shared=LAYERS)
+    world.source.seed("team/app", "1", image)
+    amd64 = replace(image, manifests=image.manifests[:1])
+    world.source.seed("team/app", "1-amd64", amd64)
+    return [world.mapping()]
+
+
+def platforms(world: World) -> list[MappingConfig]:
+    many = ("linux/amd64", "linux/arm64", "linux/s390x")
+    world.source.seed("team/app", "1", build.multi_arch(many, attestations=True))
+    world.source.seed("team/app", "2", build.image())
+    world.target.seed("team/app", "2", build.image())
+    return [replace(world.mapping(), platforms=(Platform("linux", "arm64", ""),))]
+
+
+def platforms_that_are_there(world: World) -> list[MappingConfig]:
+    for tag, wanted in (("1", "linux/amd64"), ("2", "linux/arm64")):
+        image = build.multi_arch((wanted,))
+        world.source.seed("team/app", tag, image)
+        world.target.seed("team/app", tag, image)
+    both = (Platform("linux", "arm64", ""), Platform("linux", "amd64", ""))
+    return [replace(world.mapping(), platforms=both)]
+
+
+def tags_that_are_named(world: World) -> list[MappingConfig]:
+    for tag in ("1", "2", "3"):
+        world.source.seed("team/app", tag, build.image(LAYERS, label=tag))
+    return [replace(world.mapping(), tags=TagRules(glob=("1", "3"), include=("gone",)))]
+
+
+def tags_that_never_change(world: World) -> list[MappingConfig]:
+    for tag in ("1", "2", "3"):
+        world.source.seed("team/app", tag, build.image(LAYERS, label=tag))
+    for number in range(5):
+        world.target.seed("team/app", str(number), build.image(LAYERS, label=str(number)))
+    world.target.behaviour.page_size = 2
+    return [replace(world.mapping(), tags=TagRules(immutable_tags="*"))]
+
+
+def lists_of_many_pages(world: World) -> list[MappingConfig]:
+    world.source.behaviour.page_size = 3
+    for number in range(10):
+        world.source.seed("team/app", f"v{number}", build.image(LAYERS))
+    return [world.mapping()]
+
+
+def signatures_by_tag(world: World) -> list[MappingConfig]:
+    image = build.multi_arch(shared=LAYERS)
+    world.source.seed("team/app", "1", image)
+    for signed in (image, *(build.image([layer]) for layer in LAYERS[:1])):
+        world.source.seed("team/app", build.cosign_tag(signed.digest), build.cosign_signature(signed))
+    world.source.seed("team/app", build.cosign_tag(image.manifests[0].digest, "att"), build.image(label="att"))
+    return [world.mapping()]
+
+
+def signatures_of_what_is_there(world: World) -> list[MappingConfig]:
+    work = signatures_by_tag(world)
+    world.target.seed("team/app", "1", build.multi_arch(shared=LAYERS))
+    return work
+
+
+def two_mappings_into_one_repository(world: World) -> list[MappingConfig]:
+    work = []
+    for number in range(2):
+        world.source.seed(f"team/app{number}", f"v{number}", build.multi_arch(shared=LAYERS, seed=number))
+        mapping = world.mapping(f"team/app{number}")
+        work.append(replace(mapping, targets=((mapping.targets[0][0], "all/apps"),)))
+    return work
+
+
+def from_a_folder_into_a_folder(world: World) -> list[MappingConfig]:
+    for number in range(2):
+        world.source.seed(f"team/app{number}", "1", build.multi_arch(shared=LAYERS, seed=number))
+    mappings = [world.mapping(f"team/app{number}") for number in range(2)]
+    return [
+        replace(mapping, targets=((world.into("disk"), mapping.source_repository), *mapping.targets))
+        for mapping in mappings
+    ]
+
+
+def a_registry_into_itself(world: World) -> list[MappingConfig]:
+    for number in range(2):
+        world.other.seed(f"team/app{number}", "1", build.multi_arch(shared=LAYERS, seed=number))
+    here = Side().config(world.other.url)
+    return [
+        replace(world.mapping(f"team/app{number}"), source=here, targets=((here, f"mirror/app{number}"),))
+        for number in range(2)
+    ]
+
+
+EXACT = [
+    ten_repositories_that_share_layers,
+    indexes_with_attestations_and_several_tags_each,
+    children_that_several_indexes_list,
+    two_targets,
+    a_second_target_that_is_new,
+    one_repository_to_two_of_one_target,
+    nothing_changed,
+    platforms_that_are_there,
+    tags_that_are_named,
+    tags_that_never_change,
+    lists_of_many_pages,
+    signatures_by_tag,
+    from_a_folder_into_a_folder,
+    a_registry_into_itself,
+]
+UNSURE = [
+    (new_tags_of_known_layers, FOUND_BY_LOOKING),
+    (moved_tags, FOUND_BY_LOOKING),
+    (an_empty_repository_beside_a_filled_one, FOUND_BY_LOOKING | {Kind.BLOB_HEAD}),
+    (an_index_that_moved, FOUND_BY_LOOKING | {Kind.BLOB_HEAD, Kind.MANIFEST_GET, Kind.MANIFEST_PUT}),
+    (platforms, FOUND_BY_LOOKING | {Kind.BLOB_HEAD, Kind.MANIFEST_GET, Kind.MANIFEST_PUT}),
+    (images_of_an_index_that_have_tags_too, {Kind.MANIFEST_GET, Kind.MANIFEST_PUT}),
+    (signatures_of_what_is_there, FOUND_BY_LOOKING),
+    (two_mappings_into_one_repository, {Kind.MANIFEST_HEAD, Kind.BLOB_HEAD}),
+]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "unknown"),
+    [*((scenario, set[Kind]()) for scenario in EXACT), *UNSURE],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_a_pass_asks_what_was_forecast(
+    world: World, scenario: Callable[[World], list[MappingConfig]], unknown: set[Kind]
+) -> None:
+    work = scenario(world)
+    async with Side(account=ACCOUNT) as side:
+        analysis = await analyzed(side, work)
+    world.forget()
+
+    async with Side(account=ACCOUNT) as side:
+        results = await passed(side, work)
+
+    assert misses(analysis, world.registries, results) == []
+    assert unsure(analysis) == unknown
+
+
+@pytest.mark.parametrize("scenario", EXACT, ids=lambda value: value.__name__)
+async def test_an_analysis_writes_nothing_reads_no_blob_and_no_manifest_twice(
+    world: World, scenario: Callable[[World], list[MappingConfig]]
+) -> None:
+    work = scenario(world)
+
+    async with Side(account=ACCOUNT) as side:
+        await analyzed(side, work)
+
+    for registry in world.registries:
+        assert registry.count("POST|PUT|PATCH|DELETE") == 0
+        assert registry.count("*", "/blobs/") == 0
+        by_digest = [r.target for r in registry.requests.matching("GET", r"/manifests/sha256:") if r.status == 200]
+        assert len(by_digest) == len(set(by_digest))
+
+
+@pytest.mark.parametrize("scenario", [ten_repositories_that_share_layers, two_targets, lists_of_many_pages])
+async def test_a_cold_forecast_is_about_targets_as_they_were_before_the_first_pass(
+    world: World, scenario: Callable[[World], list[MappingConfig]]
+) -> None:
+    work = scenario(world)
+    async with Side(account=ACCOUNT) as side:
+        results = await passed(side, work)
+        asked = {registry.host: asked_by_kind(registry) for registry in world.registries}
+        world.forget()
+        analysis = await analyzed(side, work, cold=True)
+
+    assert {place: kinds for place, kinds in asked.items() if kinds} == {
+        place: {kind: bounds.high for kind, bounds in kinds.items()} for place, kinds in analysis.requests.items()
+    }
+    assert unsure(analysis) == set()
+    assert sum(r.bytes_transferred for r in results) == sum(target.sent_size.high for target in analysis.targets)
+    assert len(world.target.requests) == len(world.other.requests) == 0
+
+
+async def test_a_forecast_tells_what_mounting_saves(world: World) -> None:
+    work = ten_repositories_that_share_layers(world)
+
+    async with Side(account=ACCOUNT) as side:
+        analysis = await analyzed(side, work)
+
+    (target,) = analysis.targets
+    shared = sum(layer.size for layer in LAYERS)
+    assert target.mounted == Bounds.exactly(9 * len(LAYERS))
+    assert target.mounted_size == Bounds.exactly(9 * shared)
+    assert target.size_by_repository == target.sent_size.high + target.mounted_size.high
+    assert (analysis.sharing.between_repositories.blobs, analysis.sharing.between_repositories.size) == (4, shared)
+    assert [blob.images for blob in analysis.sharing.most][:4] == [20] * 4
+    assert {blob.repositories for blob in analysis.sharing.most[:4]} == {10}
+
+
+async def test_what_fails_fails_alone_and_is_left_out_of_the_forecast(world: World) -> None:
+    work = ten_repositories_that_share_layers(world)
+    del world.source.repositories["team/app3"]
+    gone = build.multi_arch(seed=5)
+    world.source.seed("team/app4", "3", gone)
+    del world.source.repository("team/app4").manifests[gone.manifests[0].digest]
+
+    async with Side(account=ACCOUNT) as side:
+        found = await read(side, work)
+
+    failed = {result.target.partition("/")[2] for result in found.results if result.error is not None}
+    assert failed == {"team/app3", "team/app4:3"}
+    assert len(found.facts.images) == 18
+
+
+async def test_an_image_that_is_nested_without_end_is_refused(world: World) -> None:
+    deep = build.image([])
+    for _ in range(150):
+        deep = build.index([deep])
+    world.source.seed("team/app", "deep", deep)
+
+    async with Side(account=ACCOUNT) as side:
+        found = await read(side, [world.mapping()])
+
+    (result,) = found.results
+    assert result.error is not None
+    assert "nested too deep" in result.error.message
+    assert world.source.count("GET", "/manifests/", status=200) <= 102
+
+
+async def test_a_stop_ends_an_analysis_at_once_with_what_was_read(world: World) -> None:
+    from ocync.analyze.reading import Reading
+    from ocync.transfer.events import ImageFinished
+    from scripted import faults
+
+    work = ten_repositories_that_share_layers(world)
+    world.source.on("GET", "/team/app9/manifests/", respond=faults.stall(20))
+    async with Side(account=ACCOUNT, idle=30) as side:
+        finished = 0
+
+        def count(event: object) -> None:
+            nonlocal finished
+            finished += isinstance(event, ImageFinished)
+            if finished == 18:
+                side.stop.request("a test")
+
+        found = await Reading(places=side.places, at_once=10, stop=side.stop, sink=count).run(work)
+
+    assert not found.is_whole
+    assert len(found.facts.images) == 18
