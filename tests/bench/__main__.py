@@ -19,7 +19,7 @@ from bench.runs import Run, Session
 from bench.stage import staged
 
 _MIB = 1 << 20
-_USUAL = Shape(repositories=12, tags=36, size=192, big=256, many=2000, growth=20)
+_USUAL = Shape(repositories=12, tags=36, size=192, big=256, many=2000, growth=10)
 _QUICK = Shape(repositories=4, tags=8, size=16, big=16, many=200, growth=2)
 _FULL = Shape(repositories=40, tags=120, size=1536, big=1024, many=2000, growth=50)
 _ABOUT = """\
@@ -141,9 +141,9 @@ def _arguments() -> argparse.Namespace:
         "--growth", type=_positive, metavar="N", help="repositories of 20 tags; then ten times as many"
     )
     parser.add_argument(
-        "--patience", type=float, default=20.0, metavar="S", help="no repetition of what took longer"
+        "--patience", type=float, default=10.0, metavar="S", help="no repetition of what took longer (%(default)s)"
     )
-    parser.add_argument("--limit", type=float, default=300.0, metavar="S", help="the end of a run")
+    parser.add_argument("--limit", type=float, default=300.0, metavar="S", help="the end of a run (%(default)s)")
     parser.add_argument("--data", metavar="DIR", help="the registries' files; a tmpfs gives steadier numbers")
     parser.add_argument("--out", default="bench", metavar="PREFIX", help="PREFIX.md and PREFIX.json (%(default)s)")
     parser.add_argument(
