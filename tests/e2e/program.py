@@ -19,6 +19,8 @@ BIN = Path(sys.executable).parent
 """Where `ocync` is installed."""
 TIME = 40.0
 """Seconds after which a run is ended, and the test with it."""
+MEASURED = {name: value for name, value in os.environ.items() if name == "COVERAGE_PROCESS_CONFIG"}
+"""What tells a process that its coverage is wanted: all that comes from the environment of the tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class Program:
         home.mkdir(parents=True)
         return cls(
             folder=folder,
-            environ={"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8", **variables},
+            environ={"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8", **MEASURED, **variables},
         )
 
     @property
