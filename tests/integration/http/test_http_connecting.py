@@ -75,7 +75,7 @@ async def test_a_connection_that_is_not_taken_is_a_timeout(pool: Pool) -> None:
         with pytest.raises(httpx.ConnectTimeout, match=r"within 0\.3 s"):
             await pool.send(Origin("http", "127.0.0.1", place.place[1]), "GET", b"/", [], None, HASTY)
 
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < LIMITS.connect
 
 
 async def test_a_literal_of_ipv6_is_reached_and_named(pool: Pool) -> None:
@@ -93,7 +93,8 @@ async def test_a_literal_of_ipv6_is_reached_and_named(pool: Pool) -> None:
 # Several addresses.
 
 
-async def test_the_next_address_is_tried_at_once_after_a_refusal() -> None:
+async def test_the_next_address_is_tried_at_once_after_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(race, "HEAD_START", 30.0)
     async with playing(silent) as stage:
         begun = time.monotonic()
         sock, where = await race.connect([refusing(), refusing(), address_of(stage.port)])
@@ -110,7 +111,7 @@ async def test_a_dead_address_costs_a_head_start() -> None:
         sock.close()
 
         assert where == address_of(stage.port)
-        assert race.HEAD_START * 0.9 < time.monotonic() - begun < 4 * race.HEAD_START
+        assert time.monotonic() - begun > race.HEAD_START * 0.9
 
 
 async def test_all_refusals_are_told() -> None:

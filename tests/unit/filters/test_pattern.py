@@ -89,12 +89,12 @@ def test_a_bad_pattern_is_refused_with_its_place(pattern: str, why: str) -> None
     ],
 )
 def test_a_pattern_that_stands_for_too_many_is_refused_at_once(pattern: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     with pytest.raises(ValueError, match=f"too large: its braces may stand for {MAX_ALTERNATIVES} patterns"):
         Pattern(pattern)
 
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 10
 
 
 def test_braces_may_stand_for_a_thousand() -> None:
@@ -115,13 +115,13 @@ def test_braces_may_stand_for_a_thousand() -> None:
 )
 def test_no_pattern_makes_matching_slow(pattern: str, tag: str) -> None:
     compiled = Pattern(pattern)
-    started = time.perf_counter()
+    started = time.process_time()
 
     for _ in range(10):
         assert not compiled.matches(tag)
 
     # A matcher that goes back over its stars needs years for the first of these.
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("text", ["latest", "1.25.5", "v1.2.3-rc1", "", "{1.2,1.3}"])
