@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from e2e import corpus
-from e2e.waiting import until
+from e2e.waiting import PROMPT, until
 from scripted import faults
 from servers.pushgateway import pushgateway
 
@@ -40,7 +40,7 @@ def test_a_signal_ends_a_pass_within_the_grace_period_with_a_report(
         asked = time.monotonic()
         done = run.done()
 
-    assert time.monotonic() - asked < 3
+    assert time.monotonic() - asked < PROMPT
     assert done.code == done.report["exit_code"] == 5, done
     assert {image["error"]["kind"] for image in done.report["images"]} == {"interrupted"}
     assert number.name in done.report["images"][0]["error"]["message"]
@@ -114,7 +114,7 @@ def test_a_second_signal_stops_at_once(ready: Program, source: ScriptedRegistry,
         asked = time.monotonic()
         done = run.done()
 
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < PROMPT
     assert done.code == done.report["exit_code"] == 5, done
     assert target.incomplete_tags() == []
 
@@ -127,7 +127,7 @@ def test_a_signal_while_a_registry_keeps_us_waiting_is_answered(ready: Program, 
         asked = time.monotonic()
         done = run.done()
 
-    assert time.monotonic() - asked < 3
+    assert time.monotonic() - asked < PROMPT
     assert done.code == 5, done
 
 
@@ -139,7 +139,7 @@ def test_a_signal_while_a_retry_is_waited_for_is_answered(ready: Program, source
         asked = time.monotonic()
         done = run.done()
 
-    assert time.monotonic() - asked < 3
+    assert time.monotonic() - asked < PROMPT
     assert done.code == 5, done
 
 
@@ -152,7 +152,7 @@ def test_the_deadline_ends_a_pass_as_a_signal_does(
 
     done = ready(*SYNC, "--grace-period", "0.5")
 
-    assert 1 < time.monotonic() - started < 5
+    assert 1 < time.monotonic() - started < PROMPT
     assert done.code == 5, done
     assert "Interrupted (deadline of 1 s): 6 of 6 images not done" in done.out
     assert target.incomplete_tags() == []

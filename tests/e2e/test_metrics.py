@@ -113,7 +113,7 @@ def test_a_gateway_that_never_answers_is_left_when_the_program_is_told_to_end(
         asked = time.monotonic()
         done = run.done()
 
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 5
     assert done.code == 0, done
     assert done.out.startswith("Up to date: 6 images; 6 copied")
     assert "metrics were not sent" in done.err

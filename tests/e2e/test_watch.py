@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import ocync.report
 from e2e import corpus
 from e2e.accounts import PASSWORD, TOKEN, USERNAME, encoded
-from e2e.waiting import until
+from e2e.waiting import PROMPT, until
 from e2e.watching import SOON, watching
 from scripted import User, faults
 from servers.pushgateway import pushgateway
@@ -224,7 +224,7 @@ def test_a_signal_between_passes_ends_it_at_once_with_0(ready: Program, number: 
         asked = time.monotonic()
         done = watch.end()
 
-    assert time.monotonic() - asked < 3
+    assert time.monotonic() - asked < PROMPT
     assert (done.code, watch.codes) == (0, [0]), done
     assert "Traceback" not in done.said
 
@@ -239,7 +239,7 @@ def test_a_signal_is_not_kept_waiting_by_a_pushgateway_that_is_silent(ready: Pro
             asked = time.monotonic()
             done = watch.end()
 
-    assert time.monotonic() - asked < 3
+    assert time.monotonic() - asked < 8  # alone it would be waited for 10
     assert done.code == 0, done
     assert "metrics were not sent: there was no time left for it (signal SIGTERM)" in done.err
 
@@ -269,7 +269,7 @@ def test_a_pass_that_is_cut_off_after_a_signal_ends_it_with_5_in_time_and_is_tol
             until(lambda: source.count("GET", "/blobs/", status=200) > 0, of=watch.run)
             watch.run.send(signal.SIGTERM)
             asked = time.monotonic()
-            until(lambda: not watch.run.running(), within=4)
+            until(lambda: not watch.run.running())
             took = time.monotonic() - asked
             done = watch.end()
         scraped = gateway.scrape()
@@ -293,7 +293,7 @@ def test_a_second_signal_stops_a_pass_at_once(ready: Program, source: ScriptedRe
         asked = time.monotonic()
         done = watch.end()
 
-    assert time.monotonic() - asked < 3
+    assert time.monotonic() - asked < PROMPT
     assert (done.code, watch.codes) == (5, [5]), done
 
 

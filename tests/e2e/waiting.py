@@ -10,8 +10,11 @@ if TYPE_CHECKING:
 
     from e2e.program import Started
 
+PROMPT = 15.0
+"""Seconds within which a busy machine ends what is to be ended at once; what is in its way lasts much longer."""
 
-def until(condition: Callable[[], object], *, of: Started | None = None, within: float = 15.0) -> None:
+
+def until(condition: Callable[[], object], *, of: Started | None = None, within: float = PROMPT) -> None:
     """Return when the condition holds; raises TimeoutError, and AssertionError where the run ends before that."""
     limit = time.monotonic() + within
     while not condition():
