@@ -43,7 +43,8 @@ mappings: [ {{ from: team/app, source: src, targets: dst }} ]
         done = subprocess.run(
             command,
             cwd=program.folder,
-            env=dict(program.environ),
+            # What measures coverage takes memory too.
+            env={name: value for name, value in program.environ.items() if not name.startswith("COVERAGE")},
             capture_output=True,
             text=True,
             check=True,
