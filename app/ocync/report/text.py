@@ -145,7 +145,8 @@ def _failures(failures: Sequence[ImageResult], paint: _Paint, limits: Limits) ->
     # What most suffer from comes first; what an interruption left over needs no one's attention, so it is the last.
     for kind, count in sorted(kinds.items(), key=lambda item: (item[0] is ErrorKind.INTERRUPTED, -item[1])):
         cause = cause_of(kind)
-        yield paint.title(f"Failed, {kind}: {counted(count, 'image')}, {cause.meaning}")
+        what = "Not done" if kind is ErrorKind.INTERRUPTED else f"Failed, {kind}"
+        yield paint.title(f"{what}: {counted(count, 'image')}, {cause.meaning}")
         yield f"  to do: {cause.remedy}"
         images = [image for image in failures if _kind(image) is kind]
         yield from _errors(images, cause.remedy, limits)
