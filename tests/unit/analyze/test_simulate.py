@@ -1,0 +1,172 @@
+"""The forecast, as a pure function of what was read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocync.analyze.facts import Arrival, Facts, Image, Parts, Spot
+from ocync.analyze.requests import NONE, Bounds, Kind
+from ocync.analyze.simulate import simulate
+from ocync.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from ocync.analyze.model import Analysis
+
+SIZE = 100
+"""Bytes of every blob here."""
+
+
+def digest(name: str) -> Digest:
+    return Digest.of(name.encode())
+
+
+def forecast(
+    *images: tuple[str, str, str],
+    listing: dict[str, str],
+    filled: str = "",
+    source: str = "source",
+    mappings: bool = False,
+) -> Analysis:
+    """
+    Forecast images given as (repository, tag, root), each copied to a repository of the same name at `target`.
+
+    `listing` says what manifests list: `m…` are manifests, anything else blobs. `filled` names repositories that
+    hold something. Each repository is a mapping's; with `mappings` each image comes of one of its own.
+    """
+    parts = {
+        digest(name): Parts(
+            manifests=tuple(digest(part) for part in text.split() if part[0] == "m"),
+            blobs=tuple(digest(part) for part in text.split() if part[0] != "m"),
+        )
+        for name, text in listing.items()
+    }
+    repositories = sorted({repository for repository, _, _ in images})
+    facts = Facts(
+        images=tuple(
+            Image(
+                mapping=number if mappings else repositories.index(repository),
+                tag=tag,
+                source=Spot(source, repository),
+                root=digest(root),
+                arrivals=(Arrival(spot=Spot("target", repository), is_empty=repository not in filled.split()),),
+            )
+            for number, (repository, tag, root) in enumerate(images)
+        ),
+        parts=parts,
+        sizes={blob: SIZE for each in parts.values() for blob in each.blobs},
+        asked={place: {} for place in (source, "target")},
+    )
+    return simulate(facts)
+
+
+def counts(analysis: Analysis, place: str = "target") -> dict[Kind, Bounds]:
+    return dict(analysis.requests[place])
+
+
+IMAGES = {"m1": "base own1", "m2": "base own2", "m3": "base own3"}
+
+
+def test_one_repository_gets_each_blob_once() -> None:
+    analysis = forecast(("app", "1", "m1"), ("app", "2", "m2"), listing=IMAGES)
+
+    assert counts(analysis) == {
+        Kind.BLOB_POST: Bounds(3, 3),
+        Kind.BLOB_PUT: Bounds(3, 3),
+        Kind.MANIFEST_PUT: Bounds(2, 2),
+    }
+    assert counts(analysis, "source") == {Kind.BLOB_GET: Bounds(3, 3)}
+
+
+def test_other_repositories_mount_what_one_gets() -> None:
+    analysis = forecast(("a", "1", "m1"), ("b", "1", "m2"), ("c", "1", "m3"), listing=IMAGES)
+
+    (target,) = analysis.targets
+    assert (target.sent, target.mounted, target.there) == (Bounds(4, 4), Bounds(2, 2), NONE)
+    assert (target.sent_size.high, target.mounted_size.high) == (4 * SIZE, 2 * SIZE)
+    assert (target.size_by_image, target.size_by_repository) == (6 * SIZE, 6 * SIZE)
+
+
+def test_the_leader_of_a_filled_repository_looks_for_its_blobs_first() -> None:
+    analysis = forecast(("app", "1", "m1"), listing=IMAGES, filled="app")
+
+    (target,) = analysis.targets
+    assert counts(analysis)[Kind.BLOB_HEAD] == Bounds(2, 2)
+    assert (target.sent, target.there) == (Bounds(0, 2), Bounds(0, 2))
+
+
+def test_whether_blobs_are_looked_for_depends_on_who_leads() -> None:
+    analysis = forecast(("a", "1", "m1"), ("b", "1", "m1"), listing=IMAGES, filled="a")
+
+    assert counts(analysis)[Kind.BLOB_HEAD] == Bounds(0, 2)
+    assert counts(analysis)[Kind.BLOB_MOUNT] == Bounds(2, 2)
+
+
+def test_children_of_an_index_are_put_by_their_digests_before_it() -> None:
+    analysis = forecast(("app", "1", "mi"), ("app", "2", "mi"), listing={"mi": "m1 m2", **IMAGES})
+
+    assert counts(analysis)[Kind.MANIFEST_PUT] == Bounds(2 + 2, 2 + 2)
+    assert counts(analysis, "source")[Kind.MANIFEST_GET] == Bounds(2, 2)
+
+
+def test_children_of_an_index_that_goes_to_a_filled_repository_are_looked_for() -> None:
+    analysis = forecast(("app", "1", "mi"), listing={"mi": "m1 m2", **IMAGES}, filled="app")
+
+    assert counts(analysis)[Kind.MANIFEST_HEAD] == Bounds(2, 2)
+    assert counts(analysis)[Kind.MANIFEST_PUT] == Bounds(1, 3)
+    # A child that is there ends the look at what it lists.
+    assert counts(analysis)[Kind.BLOB_HEAD] == Bounds(0, 3)
+
+
+@pytest.mark.parametrize(
+    ("filled", "heads"), [pytest.param("", NONE, id="empty"), pytest.param("app", Bounds(0, 1), id="filled")]
+)
+def test_a_child_that_has_a_tag_too_may_come_by_its_tag(filled: str, heads: Bounds) -> None:
+    analysis = forecast(("app", "1", "mi"), ("app", "2", "m1"), listing={"mi": "m1", **IMAGES}, filled=filled)
+
+    assert counts(analysis)[Kind.MANIFEST_PUT] == Bounds(2, 3)
+    assert counts(analysis).get(Kind.MANIFEST_HEAD, NONE) == heads
+    assert counts(analysis, "source")[Kind.MANIFEST_GET] == Bounds(0, 1)
+
+
+def test_an_empty_repository_that_several_mappings_fill_may_look_filled_to_the_later_ones() -> None:
+    analysis = forecast(("app", "1", "mi"), ("app", "2", "m2"), listing={"mi": "m1", **IMAGES}, mappings=True)
+
+    assert counts(analysis)[Kind.MANIFEST_HEAD] == Bounds(0, 1)
+    assert counts(analysis)[Kind.BLOB_HEAD] == Bounds(0, 3)
+    # What it looks for is not there: this is known.
+    assert counts(analysis)[Kind.BLOB_PUT] == Bounds(3, 3)
+
+
+def test_two_mappings_that_write_one_tag_may_find_each_others_work() -> None:
+    analysis = forecast(("app", "1", "m1"), ("app", "1", "m1"), listing=IMAGES, mappings=True)
+
+    assert counts(analysis)[Kind.MANIFEST_PUT].high == 2
+    assert 1 in counts(analysis)[Kind.MANIFEST_PUT]
+
+
+def test_within_one_registry_everything_is_mounted() -> None:
+    analysis = forecast(("app", "1", "mi"), listing={"mi": "m1 m2", **IMAGES}, source="target", filled="app")
+
+    assert counts(analysis)[Kind.BLOB_MOUNT] == Bounds(0, 3)
+    assert Kind.BLOB_PUT not in counts(analysis)
+    assert Kind.BLOB_GET not in counts(analysis)
+    assert analysis.sources == ()
+
+
+def test_sharing_counts_blobs_by_images_that_differ_and_by_repositories() -> None:
+    analysis = forecast(("a", "1", "m1"), ("a", "latest", "m1"), ("a", "2", "m2"), ("b", "1", "m1"), listing=IMAGES)
+
+    sharing = analysis.sharing
+    assert (sharing.images, sharing.repositories, sharing.manifests, sharing.all.blobs) == (3, 2, 2, 3)
+    assert (sharing.between_images.blobs, sharing.between_repositories.blobs) == (2, 2)
+    first, second = sharing.most
+    assert (first.digest, first.images, first.repositories) == (str(digest("base")), 3, 2)
+    assert (second.digest, second.images, second.repositories) == (str(digest("own1")), 2, 2)
+
+
+def test_nothing_to_copy_is_nothing_to_tell() -> None:
+    analysis = forecast(listing={})
+
+    assert (analysis.targets, analysis.sources, analysis.sharing.images) == ((), (), 0)
