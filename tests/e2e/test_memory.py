@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from e2e.program import BIN
 from scripted import ScriptedRegistry, build
 from scripted.background import in_thread
@@ -26,6 +28,7 @@ print(json.dumps({"code": os.waitstatus_to_exitcode(status), "peak": usage.ru_ma
 """
 
 
+@pytest.mark.timeout(300)
 def test_a_cold_pass_with_a_layer_of_a_gibibyte_fits_into_little_memory(program: Program) -> None:
     giant = build.image([build.big_layer(1024 * MIB, 1)])
     with (
@@ -48,7 +51,7 @@ mappings: [ {{ from: team/app, source: src, targets: dst }} ]
             capture_output=True,
             text=True,
             check=True,
-            timeout=50,
+            timeout=240,
         )
 
         measured = json.loads(done.stdout)
