@@ -159,7 +159,9 @@ def _wait_in_message(text: str) -> float | None:
 
 
 def _missing_repository(code: str) -> str | None:
-    return "the repository does not exist there; a target's has to be created first" if code == "NAME_UNKNOWN" else None
+    if code != "NAME_UNKNOWN":
+        return None
+    return "the repository does not exist there; a target's has to be created first"
 
 
 def from_transport(error: httpx.TransportError, *, what: str, host: str) -> RegistryError:
