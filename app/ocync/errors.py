@@ -14,6 +14,7 @@ raised again as one of these, with the cause kept. This module imports nothing f
     │   ├── ImmutableTagError     the target refuses to move a tag
     │   ├── ServerError           5xx and 408; worth another try
     │   ├── NetworkError          no connection, a broken or a stalled one; worth another try
+    │   │   └── UnreachableError  no answer to anyone for long; worth another try, and no waiting for it
     │   ├── VerificationError     the bytes are not those the digest or size promised
     │   └── ProtocolError         an answer outside of the specification, or a request refused for good
     ├── TagRuleError              a mapping's tag rules select too little, or can't be applied
@@ -190,6 +191,14 @@ class NetworkError(RegistryError):
 
     kind = ErrorKind.NETWORK
     retryable = True
+
+
+class UnreachableError(NetworkError):
+    """
+    The host gives no answer, to this request or to those before it, and has not for long.
+
+    Another try later may succeed; to wait for it again and again would make a pass endless.
+    """
 
 
 class VerificationError(RegistryError):

@@ -217,6 +217,8 @@ class RegistryClient:
             at_home = Origin(*links.origin(url)) == self._home
             used = renewed if at_home else elsewhere
             if at_home and used is None and self._authorizer is not None:
+                # Before a token is waited for together with others, as long as a dead host takes to be noticed.
+                await self._sender.wait_for(url)
                 used = await self._authorizer.header(call.scopes)
             response = await self._send(call, url, used)
             try:

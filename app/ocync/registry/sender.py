@@ -15,6 +15,7 @@ from ocync.errors import OcyncError, ProtocolError
 from ocync.http.pool import Limits, Origin
 from ocync.registry import links, notices
 from ocync.registry.encoding import decoded
+from ocync.registry.outage import Outage
 from ocync.registry.problem import clean
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Sender:
         self._timeouts = timeouts
         self._tally = tally
         self._warned: set[str] = set()
+        self._outages: dict[Origin, Outage] = {}
 
     async def send(
         self,
@@ -62,21 +64,53 @@ class Sender:
         *,
         patience: float = 0.0,
     ) -> Response:
-        """Send one request and return its answer with the body unread; raises errors of httpx."""
+        """
+        Send one request and return its answer with the body unread.
+
+        Raises errors of httpx, and UnreachableError for a host that has given no answer for long.
+        """
         origin = Origin(*links.origin(url))
         own = [("Host", origin.authority), *_FIELDS]
         given = {name.lower() for name, _ in fields}
         fields = [*(field for field in own if field[0].lower() not in given), *fields]
         limits = Limits(connect=self._timeouts.connect, idle=self._timeouts.idle + patience)
+        outage, probes = self._outages.get(origin), False
+        # A stream is let through: its outcome may be long in coming, and whoever opened it has had an answer.
+        if outage is not None and (content is None or isinstance(content, bytes)):
+            probes = await outage.admit(origin.authority)
         try:
             response = await self._pool.send(origin, method, links.target(url), fields, content, limits)
-        except BaseException:
+        except BaseException as error:
             self._tally.answered(self._host, None)
+            if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.LocalProtocolError):
+                self._unanswered(origin, error)
             raise
+        finally:
+            if outage is not None and probes:
+                outage.probed()
+        self._answered(origin)
         self._tally.answered(self._host, response.status)
         log.log(5, "%s %s -> %d", method, url.partition("?")[0], response.status)
         self._tell_warnings(response)
         return response
+
+    async def wait_for(self, url: str) -> None:
+        """Wait a moment where a host has given no answer for long; raises UnreachableError if it still does not."""
+        origin = Origin(*links.origin(url))
+        if origin in self._outages:
+            await self._outages[origin].wait(origin.authority)
+
+    def _unanswered(self, origin: Origin, error: httpx.TransportError) -> None:
+        outage = self._outages.setdefault(origin, Outage())
+        outage.failed(clean(str(error)) or type(error).__name__)
+        if outage.is_long():
+            # Said also to those who only wait for this request: who may come after it need not wait as long.
+            raise outage.error(origin.authority) from error
+
+    def _answered(self, origin: Origin) -> None:
+        outage = self._outages.pop(origin, None)
+        if outage is not None:
+            outage.end()
 
     def _tell_warnings(self, response: Response) -> None:
         """Tell people what the registry wants them to know, each text once."""

@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from ocync.errors import OcyncError, RegistryError
+from ocync.errors import OcyncError, RegistryError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -84,8 +84,8 @@ def asked_wait(error: BaseException | None) -> float | None:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Tell whether another try may help; cancellation and unknown errors are never among these."""
-    return isinstance(error, OcyncError) and error.retryable
+    """Tell whether another try may help soon; cancellation and unknown errors are never among these."""
+    return isinstance(error, OcyncError) and error.retryable and not isinstance(error, UnreachableError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

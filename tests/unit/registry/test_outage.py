@@ -1,0 +1,98 @@
+"""When a host is taken for dead, who asks it then, and who does not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ocync.errors import UnreachableError
+from ocync.registry.outage import FAILURES, PATIENCE, Outage
+from ocync.registry.waiting import is_retryable
+
+HOST = "dead.example"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def dead() -> tuple[Outage, Clock]:
+    clock = Clock()
+    outage = Outage(clock=clock)
+    for _ in range(FAILURES):
+        outage.failed("refused")
+    clock.now += PATIENCE
+    return outage, clock
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds", "expected"),
+    [
+        (FAILURES, PATIENCE, True),
+        (FAILURES * 100, PATIENCE - 1, False),
+        (FAILURES - 1, PATIENCE * 10, False),
+    ],
+    ids=["often and for long", "often and a moment ago", "seldom"],
+)
+async def test_a_host_is_dead_when_it_failed_often_and_for_long(
+    failures: int, seconds: float, expected: bool
+) -> None:
+    clock = Clock()
+    outage = Outage(clock=clock)
+    for _ in range(failures):
+        outage.failed("refused")
+    clock.now += seconds
+
+    assert outage.is_long() is expected
+    # The first to come is let through in any case: somebody has to find out.
+    assert await outage.admit(HOST) is expected
+
+
+async def test_while_one_asks_a_dead_host_the_others_wait_a_moment_for_what_comes_of_it() -> None:
+    outage, _ = dead()
+    assert await outage.admit(HOST)
+
+    others = [asyncio.ensure_future(outage.admit(HOST)) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert not any(other.done() for other in others)
+    outage.end()
+    outage.probed()
+
+    assert await asyncio.gather(*others) == [False, False, False]
+
+
+async def test_who_waited_in_vain_fails_and_does_not_ask_too() -> None:
+    outage, _ = dead()
+    assert await outage.admit(HOST)
+
+    others = [asyncio.ensure_future(outage.admit(HOST)) for _ in range(3)]
+    await asyncio.sleep(0)
+    outage.failed("refused again")
+    outage.probed()
+    answers = await asyncio.gather(*others, return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [UnreachableError] * 3
+    assert str(answers[0]) == f"{HOST} gives no answer and is not waited for any more: refused again"
+    assert await outage.admit(HOST)
+
+
+async def test_a_slow_answer_is_not_waited_for_by_all() -> None:
+    outage, clock = dead()
+    assert await outage.admit(HOST)
+    clock.now += 2
+
+    async with asyncio.timeout(0.5):
+        with pytest.raises(UnreachableError):
+            await outage.wait(HOST)
+
+
+def test_the_error_is_worth_another_try_at_the_end_and_none_before() -> None:
+    error = dead()[0].error(HOST)
+
+    assert error.retryable
+    assert not is_retryable(error)
