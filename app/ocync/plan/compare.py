@@ -25,9 +25,9 @@ async def compare(candidate: Candidate) -> ImagePlan:
 
     The tag is resolved once: all else goes by digest. A target that can't be asked fails for itself alone.
     """
-    # Without a tag anywhere to compare with, a HEAD at the source could end nothing; and a rewritten index has a
-    # digest that only its manifest tells.
-    by_head = not candidate.mapping.platforms and not all(
+    # Where a target is known to lack the tag, the manifest is needed and a HEAD at the source could end nothing; and
+    # a rewritten index has a digest that only its manifest tells.
+    by_head = not candidate.mapping.platforms and not any(
         target.lacks(candidate.destination_tag) for target in candidate.targets
     )
     async with asyncio.TaskGroup() as group:
