@@ -25,8 +25,8 @@ async def compare(candidate: Candidate) -> ImagePlan:
 
     The tag is resolved once: all else goes by digest. A target that can't be asked fails for itself alone.
     """
-    # Where a target is known to lack the tag, the manifest is needed and a HEAD at the source could end nothing; and
-    # a rewritten index has a digest that only its manifest tells.
+    # Where a target is known to lack the tag, the manifest is needed and a HEAD at the source could end nothing;
+    # and a rewritten index has a digest that only its manifest tells.
     by_head = not candidate.mapping.platforms and not any(
         target.lacks(candidate.destination_tag) for target in candidate.targets
     )
@@ -37,12 +37,12 @@ async def compare(candidate: Candidate) -> ImagePlan:
     if isinstance(resolved, OcyncError):
         raise resolved
     found = [task.result() for task in at_targets]
-    decisions = decide(resolved.digest, found)
     if not isinstance(resolved, Manifest):
+        decisions = decide(resolved.digest, found)
         if not _is_to_copy(decisions):
             return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved)
         resolved = await _fetch(candidate, resolved)
-        decisions = decide(resolved.digest, found)
+    decisions = decide(resolved.digest, found, resolved.raw)
     return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved.descriptor, root=resolved)
 
 

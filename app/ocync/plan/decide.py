@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocync.errors import OcyncError
+from ocync.oci.digest import Digest
 from ocync.plan.model import Broken, Copy, Decision, Skip
 from ocync.transfer.result import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor
     from ocync.plan.model import TargetState
 
@@ -25,16 +25,25 @@ def is_settled(tag: str, *, immutable: bool, targets: Sequence[TargetState]) -> 
     return immutable and all(target.tags is not None and tag in target.tags for target in targets)
 
 
-def decide(wanted: Digest, found: Sequence[Descriptor | OcyncError | None]) -> tuple[Decision, ...]:
-    """Decide for each target from what its tag points to now: a descriptor, nothing, or an error."""
-    return tuple(_decide(wanted, answer) for answer in found)
+def decide(
+    wanted: Digest, found: Sequence[Descriptor | OcyncError | None], raw: bytes | None = None
+) -> tuple[Decision, ...]:
+    """
+    Decide for each target from what its tag points to now: a descriptor, nothing, or an error.
+
+    `raw` are the bytes that are wanted, where they are known: a target may name them by another algorithm.
+    """
+    return tuple(_decide(wanted, answer, raw) for answer in found)
 
 
-def _decide(wanted: Digest, answer: Descriptor | OcyncError | None) -> Decision:
+def _decide(wanted: Digest, answer: Descriptor | OcyncError | None, raw: bytes | None) -> Decision:
     if isinstance(answer, OcyncError):
         return Broken(error=answer)
     if answer is None:
         return Copy(reason=Reason.NEW)
-    if answer.digest == wanted:
-        return Skip(reason=Reason.UP_TO_DATE, digest=wanted)
-    return Copy(reason=Reason.MOVED, previous=answer.digest)
+    there = answer.digest
+    if there == wanted or (
+        raw is not None and there.algorithm != wanted.algorithm and there == Digest.of(raw, there.algorithm)
+    ):
+        return Skip(reason=Reason.UP_TO_DATE, digest=there)
+    return Copy(reason=Reason.MOVED, previous=there)

@@ -497,3 +497,16 @@ async def test_a_registry_can_be_mirrored_into_itself() -> None:
         await side.sync(mapping)
 
         assert registry.content_of("mirror/app", "1") == registry.content_of("team/app", "1")
+
+
+async def test_an_image_that_both_sides_name_by_another_algorithm_is_left_alone(world: World) -> None:
+    side, source, target = world
+    image = build.image(algorithm="sha512")
+    source.seed("team/app", "1", image)
+    await side.sync(side.mapping(source.url, target.url))
+
+    results = await side.sync(side.mapping(source.url, target.url))
+
+    assert image.digest.startswith("sha512:")
+    assert [(r.status, r.reason) for r in results.values()] == [(Status.SKIPPED, Reason.UP_TO_DATE)]
+    assert target.count("PUT", MANIFEST) == 1

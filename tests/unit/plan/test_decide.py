@@ -50,3 +50,17 @@ def test_only_an_immutable_tag_at_every_target_is_settled(
     targets = [TargetState(repository=repository, tags=None if t is None else frozenset(t)) for t in tags]
 
     assert is_settled("v1", immutable=immutable, targets=targets) is settled
+
+
+def test_bytes_that_a_target_names_by_another_algorithm_are_up_to_date() -> None:
+    raw = b"a manifest"
+    by_sha256, by_sha512 = Digest.of(raw), Digest.of(raw, "sha512")
+
+    same, other, unknown = (
+        *decide(by_sha512, [at(by_sha256), at(Digest.of(b"another"))], raw),
+        *decide(by_sha512, [at(by_sha256)]),
+    )
+
+    assert same == Skip(reason=Reason.UP_TO_DATE, digest=by_sha256)
+    assert isinstance(other, Copy)
+    assert isinstance(unknown, Copy)
