@@ -1,0 +1,325 @@
+"""The formulas of docs/requests.md, counted in passes between registries."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from clients import Side
+from forecasts import asked_by_kind, passed
+from ocync.analyze.requests import Kind
+from ocync.config.model import TagRules
+from ocync.oci.platform import Platform
+from scripted import Basic, Bearer, ScriptedRegistry, User, build
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from ocync.config.model import MappingConfig
+    from scripted.build import Image
+
+PAGE = (Path(__file__).parents[3] / "docs" / "requests.md").read_text(encoding="utf-8")
+ROBOT = User(name="robot", password="secret")
+ACCOUNT = ("robot", "secret")
+SHARED = [build.layer(2_000, seed) for seed in range(3)]
+OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul}
+
+
+# The page
+
+
+def sections() -> dict[str, list[list[str]]]:
+    """Return the tables of kinds of requests, by the heading that they stand under: the cells of each row."""
+    tables = {}
+    for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]:
+        heading, _, text = section.partition("\n")
+        rows = [
+            [cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", text, re.M)
+        ]
+        if rows and rows[0][0] == "kind" and rows[0][1] != "request":
+            tables[heading] = rows
+    return tables
+
+
+SECTIONS = sections()
+
+
+def formula(cell: str, numbers: Mapping[str, int]) -> int:
+    """Compute a formula of names, numbers, `+`, `-` and `*`; a name that is not known is a KeyError."""
+
+    def value(node: ast.expr) -> int:
+        match node:
+            case ast.BinOp(left=left, op=op, right=right):
+                return OPERATORS[type(op)](value(left), value(right))
+            case ast.Name(id=name):
+                return numbers[name]
+            case ast.Constant(value=int(number)):
+                return number
+        raise ValueError(f"not a formula: {cell}")
+
+    return value(ast.parse(cell.strip("`"), mode="eval").body)
+
+
+def documented(heading: str, column: int, numbers: Mapping[str, int]) -> dict[Kind, int]:
+    """Return what a table says for a world of these numbers, without the kinds that are not asked for."""
+    counts = {Kind(row[0].strip("`")): formula(row[column], numbers) for row in SECTIONS[heading][2:]}
+    return {kind: count for kind, count in counts.items() if count}
+
+
+# The worlds
+
+
+@dataclass(kw_only=True)
+class World:
+    """Two sides, and what of them the formulas speak of."""
+
+    source: ScriptedRegistry
+    target: ScriptedRegistry
+    second: ScriptedRegistry
+    work: list[MappingConfig] = field(default_factory=list)
+    copied: dict[str, list[Image]] = field(default_factory=dict)
+    """What is to be copied, by repository."""
+    tags: int = 0
+
+    def put(self, repository: str, tag: str, image: Image, *, copied: bool = True) -> None:
+        """Put an image at the source; `copied` says that it has to go to the target."""
+        self.source.seed(repository, tag, image)
+        self.tags += 1
+        if copied:
+            self.copied.setdefault(repository, []).append(image)
+
+    def map(self, repository: str, *, second: bool = False, **changes: object) -> None:
+        """Map a repository to one of the same name."""
+        targets = [self.target.url, self.second.url] if second else [self.target.url]
+        mapping = Side(account=ACCOUNT).mapping(self.source.url, *targets, repository=repository)
+        self.work.append(replace(mapping, **changes))  # type: ignore[arg-type]
+
+    def numbers(self, **known: int) -> dict[str, int]:
+        """Return the numbers of what is copied into empty repositories; others have to be given."""
+        below = [{m.digest for image in images for m in image.manifests[:-1]} for images in self.copied.values()]
+        needed = [{blob for image in images for blob in image.blobs} for images in self.copied.values()]
+        blobs = set().union(*needed)
+        return {
+            "mappings": len(self.work),
+            "pages": len(self.work),
+            "tags": self.tags,
+            "children": sum(map(len, below)),
+            "blobs": len(blobs),
+            "mounts": sum(map(len, needed)) - len(blobs),
+        } | known
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(ScriptedRegistry(auth=Bearer(users=(ROBOT,))))
+        target = await stack.enter_async_context(ScriptedRegistry(auth=Basic(users=(ROBOT,))))
+        second = await stack.enter_async_context(ScriptedRegistry())
+        yield World(source=source, target=target, second=second)
+
+
+def cold(world: World, *, second: bool = False) -> dict[str, int]:
+    """Ten repositories: indexes with attestations, tags of equal digests, layers that all of them share."""
+    for number in range(10):
+        repository = f"team/app{number}"
+        image = build.multi_arch(seed=number, shared=SHARED, attestations=number % 2 == 0)
+        for tag in ("1", "1.2", "latest"):
+            world.put(repository, tag, image)
+        world.put(repository, "0", build.image(SHARED[:2], label=str(number)))
+        world.map(repository, second=second)
+    return world.numbers()
+
+
+def two_empty_targets(world: World) -> dict[str, int]:
+    return cold(world, second=True)
+
+
+def nothing_changed(world: World) -> dict[str, int]:
+    numbers = cold(world)
+    for repository in world.source.repositories:
+        for tag, digest in world.source.repository(repository).tags.items():
+            seed_with(world.target, repository, tag, world, digest)
+    return numbers
+
+
+def seed_with(registry: ScriptedRegistry, repository: str, tag: str, world: World, digest: str) -> None:
+    (image, *_) = [image for image in world.copied[repository] if image.digest == digest]
+    registry.seed(repository, tag, image)
+
+
+def moved_tags(world: World) -> dict[str, int]:
+    """Each of three repositories has a tag that stays, an image that moved, an index of which one child moved."""
+    for number in range(3):
+        repository = f"team/app{number}"
+        stays = build.image(SHARED, label=f"stays {number}")
+        kept, old, new = (
+            build.image([build.layer(700, 10 * number + seed)], platform=f"linux/p{seed}") for seed in (1, 2, 3)
+        )
+        world.put(repository, "stays", stays, copied=False)
+        world.target.seed(repository, "stays", stays)
+        world.put(repository, "image", build.image([*SHARED, build.layer(300, 90)], label=f"moved {number}"))
+        world.target.seed(repository, "image", build.image(SHARED, label=f"before {number}"))
+        world.put(repository, "index", build.index([kept, new]))
+        world.target.seed(repository, "index", build.index([kept, old]))
+        world.map(repository)
+    # Of each repository: the config of the image, the config and the layer of the child that is missing. All need
+    # the three shared layers, which are there, and one new layer.
+    own, shared, new_shared = 3 * 3, 3, 1
+    return world.numbers(
+        moved=6,
+        listed=3 * 2,
+        missing=3 * 1,
+        blobs=own + shared + new_shared,
+        sent=own + new_shared,
+        mounts=2 * (shared + new_shared),
+    )
+
+
+def new_tags(world: World) -> dict[str, int]:
+    """Two repositories hold an index; a new one has one of its children, one that is new, and the shared layers."""
+    for number in range(2):
+        repository = f"team/app{number}"
+        there, new = (build.image(SHARED, platform=f"linux/p{seed}", label=str(number)) for seed in (1, 2))
+        world.put(repository, "1", build.index([there]), copied=False)
+        world.target.seed(repository, "1", build.index([there]))
+        world.put(repository, "2", build.index([there, new]))
+        world.map(repository)
+    return world.numbers(new=2, listed=2 * 2, missing=2, blobs=2 + 3, sent=2, mounts=3)
+
+
+def a_second_target(world: World) -> dict[str, int]:
+    """The first target is up to date, the second one is empty."""
+    numbers = nothing_changed(world)
+    world.work.clear()
+    for repository in world.copied:
+        world.map(repository, second=True)
+    # The table is about the one that is new.
+    world.target, world.second = world.second, world.target
+    return numbers
+
+
+def platforms(world: World) -> dict[str, int]:
+    """Of three platforms one is kept, with its attestation; and an image that is no index."""
+    many = ("linux/amd64", "linux/arm64", "linux/s390x")
+    for number in range(2):
+        repository = f"team/app{number}"
+        world.put(repository, "1", build.multi_arch(many, seed=number, shared=SHARED, attestations=True))
+        world.put(repository, "2", build.image(SHARED, label=str(number)))
+        world.map(repository, platforms=(Platform("linux", "arm64", ""),))
+    # The child has a config and a layer of its own, its attestation a config and a statement.
+    own = 2 + 2 + 1
+    return world.numbers(children=2 * 2, blobs=2 * own + len(SHARED), mounts=len(SHARED))
+
+
+def named_tags(world: World) -> dict[str, int]:
+    for tag in ("1", "2"):
+        world.put("team/app", tag, build.multi_arch(seed=int(tag), shared=SHARED))
+    world.source.seed("team/app", "3", build.image())
+    world.map("team/app", tags=TagRules(glob=("1", "2")))
+    return world.numbers()
+
+
+def immutable_tags(world: World) -> dict[str, int]:
+    """Seven tags in pages of three at the source, nine in pages of two at the target."""
+    for number in range(9):
+        if number < 7:
+            world.put("team/app", str(number), build.image(label=str(number)), copied=False)
+        world.target.seed("team/app", str(number), build.image(label=str(number)))
+    world.source.behaviour.page_size, world.target.behaviour.page_size = 3, 2
+    world.map("team/app", tags=TagRules(immutable_tags="*"))
+    return world.numbers(pages=3, target_pages=5)
+
+
+def one_registry(world: World) -> dict[str, int]:
+    numbers = cold(world)
+    here = world.work[0].source
+    world.work = [
+        replace(mapping, targets=((here, f"mirror/{mapping.source_repository}"),)) for mapping in world.work
+    ]
+    return numbers
+
+
+def no_mounts(world: World) -> dict[str, int]:
+    world.target.behaviour.mount = False
+    return cold(world)
+
+
+WORLDS: dict[str, Callable[[World], dict[str, int]]] = {
+    "Cold: empty repositories": cold,
+    "Nothing changed": nothing_changed,
+    "Moved tags": moved_tags,
+    "New tags in filled repositories": new_tags,
+    "A second target, both empty": two_empty_targets,
+    "A second target beside one that is up to date": a_second_target,
+    "Platforms: cold": platforms,
+    "Platforms: nothing changed": platforms,
+    "Tags that are named": named_tags,
+    "Immutable tags that are there": immutable_tags,
+    "Within one registry": one_registry,
+    "A target that grants no mounts": no_mounts,
+}
+
+
+# The tests
+
+
+def test_every_table_of_the_page_is_counted() -> None:
+    assert list(SECTIONS) == list(WORLDS)
+
+
+def test_every_name_of_a_formula_is_explained() -> None:
+    explained = set(re.findall(r"^\| `(\w+)` \| ", PAGE, re.MULTILINE))
+    cells = [cell for rows in SECTIONS.values() for row in rows[2:] for cell in row[1:]]
+
+    assert {name for cell in cells for name in re.findall(r"[a-z_]+", cell)} <= explained
+    assert {kind.value for kind in Kind} <= explained
+
+
+@pytest.mark.parametrize("heading", WORLDS)
+async def test_a_pass_makes_as_many_requests_as_the_page_says(world: World, heading: str) -> None:
+    numbers = WORLDS[heading](world)
+    if heading == "Platforms: nothing changed":
+        await synced(world)
+        for registry in (world.source, world.target):
+            registry.requests.clear()
+
+    await synced(world)
+
+    at_source, at_target = asked_by_kind(world.source), asked_by_kind(world.target)
+    assert at_source == documented(heading, 1, numbers)
+    if heading != "Within one registry":
+        assert at_target == documented(heading, 2, numbers)
+    if heading == "A second target, both empty":
+        assert asked_by_kind(world.second) == at_target
+    if heading == "A second target beside one that is up to date":
+        assert asked_by_kind(world.second) == documented("Nothing changed", 2, numbers)
+
+
+async def synced(world: World) -> None:
+    async with Side(account=ACCOUNT) as side:
+        await passed(side, world.work)
+
+
+async def test_signatures_by_tag_cost_what_tags_cost(world: World) -> None:
+    image = build.multi_arch(shared=SHARED)
+    world.put("team/app", "1", image)
+    for tag, signature in (
+        (build.cosign_tag(image.digest), build.cosign_signature(image)),
+        (build.cosign_tag(image.manifests[0].digest, "att"), build.image(label="att")),
+    ):
+        world.put("team/app", tag, signature)
+    world.map("team/app")
+
+    await synced(world)
+
+    numbers = world.numbers()
+    assert numbers["tags"] == 3
+    assert asked_by_kind(world.source) == documented("Cold: empty repositories", 1, numbers)
+    assert asked_by_kind(world.target) == documented("Cold: empty repositories", 2, numbers)
