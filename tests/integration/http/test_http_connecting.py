@@ -129,6 +129,17 @@ async def test_a_race_that_is_cancelled_leaves_nothing(after: float) -> None:
                 await race.connect([one, other])
 
 
+async def test_a_connection_that_comes_second_is_closed() -> None:
+    async with playing(silent) as stage:
+        heat = race._Race()
+        winner = await race.connect([address_of(stage.port)])
+        heat.winner = winner
+        await heat._try(address_of(stage.port), asyncio.Event())
+
+        assert heat.winner == winner
+        winner[0].close()
+
+
 # Names.
 
 
@@ -200,6 +211,17 @@ async def test_a_failure_that_nobody_waits_for_is_not_reported(questions: list[s
 
     assert questions == ["missing.example"]
     assert reported == []
+
+
+async def test_a_connection_made_while_the_pool_closes_is_not_kept(pool: Pool, questions: list[str]) -> None:
+    async with playing(answering(OK)) as stage, asyncio.TaskGroup() as group:
+        fetching = group.create_task(fetch(pool, stage, host="registry.example"))
+        await asyncio.sleep(0.01)
+        await pool.close()
+
+        assert await fetching == b"ok"
+        assert repr(pool) == "<Pool: 0 busy, 0 idle>"
+        assert questions == ["registry.example"]
 
 
 async def test_the_limit_of_time_holds_for_the_name_too(questions: list[str]) -> None:

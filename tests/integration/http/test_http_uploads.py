@@ -176,14 +176,39 @@ async def test_an_early_answer_is_seen_while_nothing_can_be_sent(pool: Pool) -> 
         await peer.request()
         peer.writer.transport.pause_reading()
         await asyncio.sleep(0.3)
-        await peer.say(REFUSED)
-        await asyncio.sleep(1)
+        await peer.say(b"HTTP/1.1 100 Continue\r\n\r\n", REFUSED)
+        await seen.wait()
 
+    seen = asyncio.Event()
     body = Body(500 * MIB)
     async with playing(script) as stage:
         response = await ask(pool, stage, "PUT", body=body.pieces(), fields=body.fields)
+        seen.set()
 
         assert await whole(response) == b"too much"
+
+
+async def test_an_early_answer_is_seen_while_there_is_nothing_to_send(pool: Pool) -> None:
+    taken = 0
+
+    async def slow() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for taken in range(1000):  # noqa: B007
+            yield b"x"
+            await asyncio.sleep(0.005)
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.body(1)
+        await peer.say(REFUSED)
+        await peer.until_closed()
+
+    async with playing(script) as stage:
+        response = await ask(pool, stage, "PUT", body=slow(), fields=[("Content-Length", "1000")])
+
+        assert await whole(response) == b"too much"
+        assert taken < 100
+        assert repr(pool) == "<Pool: 0 busy, 0 idle>"
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
