@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
@@ -38,7 +40,12 @@ class _Known:
 
 
 class Resolver:
-    """Asks the system's resolver, in a thread, once at a time for each host; remembers what it said."""
+    """
+    Asks the system's resolver, once at a time for each host, and remembers what it said.
+
+    Each question has a thread of its own. Those of the loop's executor are few, and needed for files; and the
+    program could not end before the last of them does, which takes minutes where no name server answers.
+    """
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], _Known] = {}
@@ -74,9 +81,9 @@ class Resolver:
         question = self._asked.get(key)
         if question is None:
             loop = asyncio.get_running_loop()
-            question = loop.run_in_executor(None, _look_up, host, port)
-            self._asked[key] = question
+            question = self._asked[key] = loop.create_future()
             question.add_done_callback(lambda done: self._answered(key, done))
+            threading.Thread(target=_look_up, args=(host, port, question), name=f"DNS {host}", daemon=True).start()
         # Shielded: many wait for the same answer, and one that is cancelled must not take it from the others.
         answer = await asyncio.shield(question)
         return [Address(family, place) for family, _, _, _, place in answer]
@@ -88,8 +95,25 @@ class Resolver:
             question.exception()
 
 
-def _look_up(host: str, port: int) -> list[Any]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+def _look_up(host: str, port: int, question: asyncio.Future[list[Any]]) -> None:
+    found: list[Any] | Exception
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except Exception as error:
+        # Raised again by who asked.
+        found = error
+    # Where the loop has ended, nobody waits for the answer any more.
+    with suppress(RuntimeError):
+        question.get_loop().call_soon_threadsafe(_tell, question, found)
+
+
+def _tell(question: asyncio.Future[list[Any]], found: list[Any] | Exception) -> None:
+    if question.done():
+        return
+    if isinstance(found, Exception):
+        question.set_exception(found)
+    else:
+        question.set_result(found)
 
 
 def _literal(host: str, port: int) -> Address | None:

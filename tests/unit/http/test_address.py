@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -43,3 +46,26 @@ def test_a_family_that_is_gone_is_not_missed() -> None:
 
 def test_addresses_are_shown_as_in_urls() -> None:
     assert (str(six(1)), str(four(1))) == ("[2001:db8::1]:443", "192.0.2.1:443")
+
+
+def test_a_name_server_that_does_not_answer_does_not_keep_the_program_from_ending() -> None:
+    program = """
+import asyncio, socket, time
+from ocync.http.address import Resolver
+
+socket.getaddrinfo = lambda *_args, **_options: time.sleep(30)
+
+async def main():
+    try:
+        await asyncio.wait_for(Resolver().addresses("registry.example", 443), 0.1)
+    except TimeoutError:
+        print("gave up")
+
+asyncio.run(main())
+"""
+    started = time.monotonic()
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
+
+    assert (done.stdout, done.stderr) == ("gave up\n", "")
+    assert time.monotonic() - started < 10
