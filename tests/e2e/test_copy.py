@@ -151,6 +151,17 @@ def test_a_tag_can_be_put_to_what_another_tag_or_a_digest_of_the_same_repository
     assert target.count("GET", "/blobs/") == target.count("POST", "/uploads/") == 0
 
 
+def test_a_digest_alone_is_no_name_in_a_folder(program: Program, source: ScriptedRegistry) -> None:
+    done = program("copy", f"{source.url}/chainguard/static@{IMAGE.digest}", "oci:out/static")
+
+    assert (done.code, done.err) == (
+        3,
+        "ocync: oci:out/static: an image that is named by its digest alone needs a tag in a folder; "
+        "write oci:out/static:TAG\n",
+    )
+    assert not (program.folder / "out").exists()
+
+
 def test_a_destination_by_digest_is_refused(program: Program, source: ScriptedRegistry) -> None:
     done = program("copy", f"{source.url}/chainguard/static", f"{source.url}/x/y@{IMAGE.digest}")
 

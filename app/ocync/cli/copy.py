@@ -35,6 +35,12 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
         raise ConfigError(
             f"{options.destination}: a destination is named by a tag", hint="its digest is that of the source"
         )
+    if destination.registry is None and source.digest is not None and not (destination.tag or source.tag):
+        # A folder lists its images by name: this one would be there, and no program would find it.
+        raise ConfigError(
+            f"{options.destination}: an image that is named by its digest alone needs a tag in a folder",
+            hint=f"write {options.destination}:TAG",
+        )
     mapping = MappingConfig(
         name=source.repository,
         source=registry_of(source, config),
