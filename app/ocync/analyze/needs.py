@@ -82,6 +82,14 @@ class Trees:
             self._below[root] = frozenset(found)
         return self._below[root]
 
+    def listing(self, roots: Iterable[Digest]) -> dict[Digest, list[Digest]]:
+        """Return which manifests, of the roots and all below them, list a manifest or a blob."""
+        holders: dict[Digest, list[Digest]] = defaultdict(list)
+        for holder in {each for root in roots for each in (root, *self.below(root))}:
+            for part in (*self._parts[holder].manifests, *self._parts[holder].blobs):
+                holders[part].append(holder)
+        return holders
+
     def blobs(self, roots: Iterable[Digest], *, deep: bool = True) -> frozenset[Digest]:
         """Return the blobs of manifests; with `deep` also those of the manifests below."""
         holders = {each for root in roots for each in ((root, *self.below(root)) if deep else (root,))}

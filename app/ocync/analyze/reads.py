@@ -26,12 +26,12 @@ class Reader(Generic[D]):
     destinations: frozenset[D]
 
 
-def reads(readers: Collection[Reader[D]], *, sure: Set[D], varying: bool) -> dict[str, Bounds]:
+def reads(readers: Collection[Reader[D]], *, sure: Set[D], most: int | None = None) -> dict[str, Bounds]:
     """
     Return how often the thing is read from each source place.
 
-    `sure` are the destinations that are known not to have it. `varying` says that an image may want it for some of
-    its destinations only, because the others turn out to have what lists it.
+    `sure` are the destinations that are known not to have it. With `most`, an image may want it for some of its
+    destinations only, because the others turn out to have what lists it; it is then read so often at most.
     """
     counts: dict[str, Bounds] = {}
     for group in _connected(readers):
@@ -40,7 +40,8 @@ def reads(readers: Collection[Reader[D]], *, sure: Set[D], varying: bool) -> dic
         # Each read is for destinations of one reader, and the first of equal readers leaves nothing to the others.
         widest = max(len(reader.destinations & missing) for reader in group)
         low = -(-len(missing) // widest) if missing else 0
-        high = len(wanted) if varying else min(len(wanted), len({reader.destinations for reader in group}))
+        different = len({reader.destinations for reader in group})
+        high = min(len(wanted), different if most is None else most)
         sources = {reader.source for reader in group}
         for source in sources:
             # Of several sources nobody knows which one is read.

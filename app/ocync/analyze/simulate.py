@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ocync.analyze.forecast import arrivals_of, blob_reads, requests_of
+from ocync.analyze.arrivals import arrivals_of
+from ocync.analyze.forecast import requests_of
 from ocync.analyze.model import Analysis, SourceForecast, TargetForecast
 from ocync.analyze.needs import Fill, Trees, needs_of
 from ocync.analyze.requests import total
 from ocync.analyze.sharing import sharing_of
+from ocync.analyze.sources import Sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ocync.analyze.arrivals import Arriving
     from ocync.analyze.facts import Facts
-    from ocync.analyze.forecast import Arriving
     from ocync.analyze.needs import Needs
     from ocync.oci.digest import Digest
 
@@ -25,7 +27,9 @@ def simulate(facts: Facts, *, cold: bool = False) -> Analysis:
     trees = Trees(facts.parts)
     needs = needs_of(facts, trees)
     arrivals = arrivals_of(facts, trees, needs)
-    blobs = blob_reads(facts, trees, needs, arrivals)
+    sources = Sources(facts, trees, needs)
+    blobs = sources.blobs(arrivals)
+    requests = requests_of(facts, needs, arrivals, manifests=sources.manifests(), blobs=blobs)
     at_places: dict[str, list[Needs]] = defaultdict(list)
     for spot, need in needs.items():
         at_places[spot.place].append(need)
@@ -38,7 +42,7 @@ def simulate(facts: Facts, *, cold: bool = False) -> Analysis:
         targets=tuple(
             _target(place, at_places[place], arrivals.get(place, {}), facts, trees) for place in sorted(at_places)
         ),
-        requests=dict(sorted(requests_of(facts, trees, needs, arrivals, blobs).items())),
+        requests=dict(sorted(requests.items())),
     )
 
 

@@ -88,16 +88,16 @@ class Chance:
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_a_pass_keeps_within_the_bounds_of_its_forecast(seed: int) -> None:
     async with AsyncExitStack() as stack:
-        one, two, three = [await stack.enter_async_context(ScriptedRegistry()) for _ in range(3)]
+        registries = [await stack.enter_async_context(ScriptedRegistry()) for _ in range(4)]
         # The last one is both a source and a target.
-        chance = Chance(seed, sources=(one, three), targets=(two, three))
+        chance = Chance(seed, sources=(registries[0], registries[3]), targets=registries[1:])
         work = chance.mappings()
         async with Side() as side:
             analysis = await analyzed(side, work)
-        for registry in (one, two, three):
+        for registry in registries:
             registry.requests.clear()
 
         async with Side() as side:
             results = await passed(side, work, at_once=chance.random.choice([1, 3, 10]))
 
-        assert misses(analysis, (one, two, three), results) == []
+        assert misses(analysis, registries, results) == []

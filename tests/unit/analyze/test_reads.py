@@ -29,7 +29,7 @@ def reader(destinations: str, source: str = "s") -> Reader[str]:
     ],
 )
 def test_reads_of_known_worlds(readers: list[str], sure: str, expected: Bounds | None) -> None:
-    assert reads([reader(each) for each in readers], sure=set(sure), varying=False).get("s") == expected
+    assert reads([reader(each) for each in readers], sure=set(sure)).get("s") == expected
 
 
 def test_the_bounds_hold_for_every_order_and_every_content() -> None:
@@ -39,7 +39,7 @@ def test_the_bounds_hold_for_every_order_and_every_content() -> None:
         for chosen in combinations_with_replacement(subsets, number):
             wanted = set("".join(chosen))
             for unknown in (set[str](), {"a"}, {"a", "b"}, wanted):
-                bounds = reads([reader(each) for each in chosen], sure=wanted - unknown, varying=False)["s"]
+                bounds = reads([reader(each) for each in chosen], sure=wanted - unknown)["s"]
                 counts = {
                     happening(order, lacking)
                     for order in permutations(chosen)
@@ -60,10 +60,13 @@ def happening(order: tuple[str, ...], lacking: set[str]) -> int:
 
 
 def test_of_several_sources_nobody_knows_which_is_read() -> None:
-    counts = reads([reader("a", "one"), reader("a", "two"), reader("b", "two")], sure={"a", "b"}, varying=False)
+    counts = reads([reader("a", "one"), reader("a", "two"), reader("b", "two")], sure={"a", "b"})
 
     assert counts == {"one": Bounds(0, 1), "two": Bounds(1, 2)}
 
 
-def test_readers_that_may_want_it_for_some_of_their_destinations_read_once_for_each_at_most() -> None:
-    assert reads([reader("ab"), reader("ab")], sure=set(), varying=True) == {"s": Bounds(0, 2)}
+def test_readers_that_want_it_for_some_of_their_destinations_read_as_often_as_its_lists_are_gone_through() -> None:
+    readers = [reader("abc"), reader("abc")]
+
+    assert reads(readers, sure=set(), most=2) == {"s": Bounds(0, 2)}
+    assert reads(readers, sure=set(), most=9) == {"s": Bounds(0, 3)}

@@ -1,0 +1,94 @@
+"""How each blob comes to each target place: sent, mounted, or found. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ocync.analyze.needs import Fill
+from ocync.analyze.requests import NONE, Bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocync.analyze.facts import Facts, Spot
+    from ocync.analyze.needs import Needs, Trees
+    from ocync.oci.digest import Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arriving:
+    """One blob at one target place: how many repositories get it which way."""
+
+    sent: Bounds
+    mounted: Bounds
+    looked_for: Bounds
+    there: Bounds
+    """Repositories that may turn out to hold it."""
+
+
+@dataclass(slots=True)
+class Users:
+    """The repositories of a place that need one blob, counted."""
+
+    by_fill: dict[Fill, int] = field(default_factory=lambda: dict.fromkeys(Fill, 0))
+    """Those that need it for sure."""
+    perhaps: int = 0
+    from_here: bool = False
+    """Whether an image of this very place brings it: it is then mounted from there."""
+    from_elsewhere: bool = False
+
+    def arriving(self) -> Arriving:
+        """
+        Return how the blob comes to all of them: one leads, whichever comes first, and the others mount from it.
+
+        Only the one that leads looks for the blob, and only where its repository is not known to hold nothing.
+        """
+        sure, empty = sum(self.by_fill.values()), self.by_fill[Fill.NOTHING]
+        ours, filled = self.by_fill[Fill.OURS], self.by_fill[Fill.SOMETHING] + self.perhaps
+        every = sure + self.perhaps
+        if not self.from_elsewhere:
+            return Arriving(sent=NONE, mounted=Bounds(sure, every), looked_for=NONE, there=Bounds(0, every - sure))
+        sent = Bounds(1 if sure and not filled and not self.from_here else 0, 1)
+        mounted = Bounds(max(sure - 1, 0), every if self.from_here else max(every - 1, 0))
+        return Arriving(
+            sent=sent,
+            mounted=mounted,
+            looked_for=Bounds(
+                1 if sure and not (empty or ours or self.from_here) else 0, 1 if ours or filled else 0
+            ),
+            there=Bounds(0, every - sent.low - mounted.low if filled else 0),
+        )
+
+
+Arrivals = dict[str, dict["Digest", Arriving]]
+"""By target place and blob."""
+
+
+def arrivals_of(facts: Facts, trees: Trees, needs: Mapping[Spot, Needs]) -> Arrivals:
+    """Return how each blob comes to each target place."""
+    users: dict[str, dict[Digest, Users]] = defaultdict(lambda: defaultdict(Users))
+    for spot, need in needs.items():
+        at_place = users[spot.place]
+        for blob in need.blobs:
+            if blob in need.sure_blobs:
+                at_place[blob].by_fill[need.fill] += 1
+            else:
+                at_place[blob].perhaps += 1
+    for (source, place), roots in _roots_by_way(facts).items():
+        for blob in trees.blobs(roots):
+            if source == place:
+                users[place][blob].from_here = True
+            else:
+                users[place][blob].from_elsewhere = True
+    return {place: {blob: each.arriving() for blob, each in blobs.items()} for place, blobs in users.items()}
+
+
+def _roots_by_way(facts: Facts) -> dict[tuple[str, str], set[Digest]]:
+    """Return the images that go from a source place to a target place."""
+    roots: dict[tuple[str, str], set[Digest]] = defaultdict(set)
+    for image in facts.images:
+        for spot in image.targets:
+            roots[image.source.place, spot.place].add(image.root)
+    return roots
