@@ -133,22 +133,22 @@ def select_platforms(index: Manifest, wanted: tuple[Platform, ...]) -> Manifest:
 
     The same index comes back when nothing is left out. Raises ValueError when no entry matches.
     """
-    selected = [
-        child
-        for child in index.children
+    selected = {
+        position
+        for position, child in enumerate(index.children)
         if child.platform is not None and any(platform.selects(child.platform) for platform in wanted)
-    ]
+    }
     if not selected:
         present = sorted({ascii(str(child.platform))[1:-1] for child in index.children if child.platform})
         raise ValueError(
             f"no entry for {', '.join(map(str, wanted))}; the index has {', '.join(present) or 'no platforms'}"
         )
-    named = {str(child.digest) for child in selected}
+    named = {str(index.children[position].digest) for position in selected}
     kept = [
         position
         for position, child in enumerate(index.children)
         # BuildKit keeps attestations as entries unknown/unknown which name the entry that they speak of.
-        if child in selected or child.annotation("vnd.docker.reference.digest") in named
+        if position in selected or child.annotation("vnd.docker.reference.digest") in named
     ]
     if len(kept) == len(index.children):
         return index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -69,6 +70,17 @@ def test_the_index_that_comes_out_reads_as_what_was_returned() -> None:
     assert again == cut
     assert cut.digest == Digest.of(cut.raw)
     assert json.loads(cut.raw)["annotations"] == {"k": "é\ud800"}
+
+
+def test_an_index_of_thousands_of_entries_takes_no_more_than_its_share_of_time() -> None:
+    platforms = ("linux/amd64", "linux/arm64")
+    large = index(*(entry(f"{number}", platforms[number % 2]) for number in range(10_000)))
+    started = time.perf_counter()
+
+    cut = select(large, "linux/amd64")
+
+    assert len(cut.children) == 5_000
+    assert time.perf_counter() - started < 3
 
 
 def test_entries_keep_all_their_fields() -> None:
