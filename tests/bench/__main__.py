@@ -28,7 +28,7 @@ offered, every request answered one round trip late and counted. Needs nginx and
 
   scripts/bench                    some minutes, by the number of tools
   scripts/bench --quick            under a minute, to see that all works
-  scripts/bench --full             a quarter of an hour or more
+  scripts/bench --full             half an hour or more
 """
 _EPILOGUE = """\
 A tool that is not on PATH is named by a variable: BENCH_OCYNC, BENCH_OCYNC_RS (ocync 0.5.2), BENCH_REGSYNC,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,7 @@ def conditions(shape: Shape, round_trip: float, rounds: int, *, referrers: bool)
     kernel = f"Linux {platform.release()}, {platform.machine()}"
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "machine": f"{os.cpu_count()} processors, {memory:.0f} GiB, {kernel}",
         "python": platform.python_version(),
         "round_trip_ms": round(round_trip * 1000, 3),
@@ -59,6 +62,7 @@ def markdown(
     """Return the whole document."""
     foreign = [run.cost.foreign for run in runs]
     lines = [
+        f"{facts['date']}: " + ", ".join(f"--{name} {number}" for name, number in facts["shape"].items()) + ".",
         f"Machine: {facts['machine']}; Python {facts['python']}.",
         f"Round trip: {facts['round_trip_ms']:g} ms. Rounds: {facts['rounds']}; medians are shown.",
         f"Referrers API at the targets: {'yes' if facts['referrers_api'] else 'no'}.",
@@ -79,9 +83,10 @@ def markdown(
 
 
 def placed(document: str, tables: str) -> str:
-    """Return a document with these tables between its marks."""
+    """Return a document with these tables between its marks, without the requests of each tool by kind."""
     before, _, rest = document.partition(MARKS[0])
-    return f"{before}{MARKS[0]}\n{tables}{MARKS[1]}{rest.partition(MARKS[1])[2]}"
+    shorter = re.sub(r"(\n- .+: source .+)+\n", "", tables)
+    return f"{before}{MARKS[0]}\n{shorter}{MARKS[1]}{rest.partition(MARKS[1])[2]}"
 
 
 def _names(runs: Sequence[Run], tools: Sequence[Tool]) -> list[str]:

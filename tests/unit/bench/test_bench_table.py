@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +12,6 @@ from bench.measure import Cost
 from bench.runs import Run
 from bench.tools import Job, Tool
 from bench.traffic import Traffic
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NONE = Traffic(requests=0, kinds={}, statuses={}, sent=0, received=0, connections=0, peak=0)
 COST = Cost(code=0, wall=2.0, user=0.5, system=0.5, memory=30 << 20, servers=1.0, foreign=0.25)
@@ -38,7 +35,15 @@ def tool(name: str) -> Tool:
 
 def shown(*runs: Run) -> list[list[str]]:
     """Return the cells of the rows of these runs' table."""
-    facts = {"machine": "m", "python": "3", "round_trip_ms": 25.0, "rounds": 3, "referrers_api": True}
+    facts = {
+        "date": "d",
+        "shape": {"tags": 4},
+        "machine": "m",
+        "python": "3",
+        "round_trip_ms": 25.0,
+        "rounds": 3,
+        "referrers_api": True,
+    }
     text = table.markdown(facts, {}, [tool("ocync"), tool("crane")], runs)
     rows = [line for line in text.splitlines() if line.startswith(("| ocync", "| crane"))]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
@@ -69,7 +74,10 @@ def test_rows_show_the_worst_that_was_found_at_the_targets() -> None:
 def test_tables_take_the_place_of_the_last_ones() -> None:
     begin, end = table.MARKS
 
-    assert table.placed(f"a\n{begin}\nold\n{end}\nb\n", "new\n") == f"a\n{begin}\nnew\n{end}\nb\n"
+    new = "- source `cold`: 4 tags\n\n| row |\n\n- ocync: source tags 1 (at most 1 at once); target nothing\n"
+    kept = "- source `cold`: 4 tags\n\n| row |\n"
+
+    assert table.placed(f"a\n{begin}\nold\n{end}\nb\n", new) == f"a\n{begin}\n{kept}{end}\nb\n"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +92,14 @@ def test_tables_take_the_place_of_the_last_ones() -> None:
 )
 def test_a_scenario_comes_with_those_that_lead_to_it(names: list[str], chains: list[list[str]]) -> None:
     assert [[scenario.name for scenario in chain] for chain in scenarios.chosen(names)] == chains
+
+
+def test_the_document_tells_of_every_scenario_and_tool_and_has_a_place_for_the_tables() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "performance.md").read_text(encoding="utf-8")
+
+    assert all(mark in text for mark in table.MARKS)
+    assert all(f"`{name}`" in text for name in scenarios.NAMES)
+    assert all(name in text for name in tools.NAMES if name != "ocync-rs")
 
 
 @pytest.mark.parametrize("name", tools.NAMES)
