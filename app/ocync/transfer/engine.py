@@ -28,6 +28,7 @@ from ocync.transfer.events import (
     BytesExpected,
     BytesMoved,
     ImageFinished,
+    ImagesFound,
     ImageStarted,
     MappingResolved,
     MappingsCounted,
@@ -181,14 +182,13 @@ class Pass:
             failure = outcome.as_ocync_error(error, f"what follows {candidate.source.name}:{candidate.tag}")
             if self._is_tried_again(plan, failure):
                 return []
-            self._sink(MappingResolved(candidate.mapping.name, len(candidate.targets)))
+            self._sink(ImagesFound(len(candidate.targets)))
             by_digest = replace(candidate, tag=str(plan.resolved.digest), target_tag=None)
             for index in range(len(candidate.targets)):
                 self._target_failed(by_digest, index, None, failure, started)
             return []
         if following:
-            name = plan.candidate.mapping.name
-            self._sink(MappingResolved(name, sum(len(follower.targets) for follower in following)))
+            self._sink(ImagesFound(sum(len(follower.targets) for follower in following)))
         return following
 
     async def _carry_out(self, plan: ImagePlan, destinations: dict[int, Destination], started: float) -> None:
