@@ -11,6 +11,7 @@ import base64
 import binascii
 import json
 import re
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
@@ -21,6 +22,8 @@ MARK = "***"
 _SHORTEST = 4
 """Characters; a shorter value would be found, by accident, everywhere."""
 _LONGEST = 256 * 1024
+_REMEMBERED = 256
+"""Secrets; a program that runs for months is given new tokens every hour, which end as fast."""
 
 # Behind `Authorization:` everything to the end of the line or of the quoted text, whatever the scheme; also as a
 # dict's or a list's entry, where the name stands in quotes of its own.
@@ -54,12 +57,13 @@ class Redactor:
     """
     Replaces what is known to be secret, and what looks like it, by `***`.
 
-    `add` may be called at any time, from any thread; what was added is never taken away.
+    `add` may be called at any time, from any thread. Of many secrets those that were added last are remembered.
     """
 
     def __init__(self) -> None:
-        self._forms: frozenset[str] = frozenset()
-        self._known: re.Pattern[str] | None = None
+        self._adding = Lock()
+        self._secrets: dict[tuple[str, str], frozenset[str]] = {}
+        self._forms: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Redactor with {len(self._forms)} forms of secrets>"
@@ -71,28 +75,35 @@ class Redactor:
         `username` is the one that is sent along in Basic credentials (RFC 7617), whose base64 is replaced too. A
         secret of fewer than 4 characters is replaced in Basic credentials alone.
         """
-        forms: set[str] = set()
-        if username or secret:
-            forms.add(_base64(f"{username}:{secret}"))
-        for value in {secret, secret.strip()}:
-            if len(value) >= _SHORTEST:
-                forms |= {value, quote(value, safe=""), quote(value), quote_plus(value), _base64(value)}
-                forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
-        forms = {form for form in forms if len(form) >= _SHORTEST}
-        if forms <= self._forms:
-            return
-        self._forms |= forms
-        # The longest first, so that a secret is not left half replaced because another one is its beginning.
-        longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
-        self._known = re.compile("|".join(re.escape(form) for form in longest_first))
+        key = (secret, username)
+        with self._adding:
+            known = self._secrets.pop(key, None)
+            self._secrets[key] = _forms(secret, username) if known is None else known
+            if known is not None:
+                return
+            while len(self._secrets) > _REMEMBERED:
+                del self._secrets[next(iter(self._secrets))]
+            forms = frozenset[str]().union(*self._secrets.values())
+            # The longest first, so that a secret is not left half replaced because another one is its beginning.
+            self._forms = tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets; of an enormous one, the beginning."""
         if len(text) > _LONGEST:
             text = text[:_LONGEST] + "..."
-        if self._known is not None:
-            text = self._known.sub(MARK, text)
+        for form in self._forms:
+            text = text.replace(form, MARK)
         return without_credentials(text)
+
+
+def _forms(secret: str, username: str) -> frozenset[str]:
+    """Return the texts as which a secret may appear."""
+    forms = {_base64(f"{username}:{secret}")} if username or secret else set()
+    for value in {secret, secret.strip()}:
+        if len(value) >= _SHORTEST:
+            forms |= {value, quote(value, safe=""), quote(value), quote_plus(value), _base64(value)}
+            forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
+    return frozenset(form for form in forms if len(form) >= _SHORTEST)
 
 
 def without_credentials(text: str) -> str:

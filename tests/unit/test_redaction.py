@@ -62,6 +62,24 @@ def test_an_empty_secret_changes_nothing() -> None:
     assert redactor("as it was") == "as it was"
 
 
+def test_a_secret_that_holds_another_is_replaced_whole_in_whatever_order_they_came() -> None:
+    redactor = Redactor()
+    for secret in ("middle-part", "the-middle-part-and-more", "part"):
+        redactor.add(secret)
+    assert redactor("the-middle-part-and-more, middle-part, part") == "***, ***, ***"
+
+
+def test_of_the_tokens_of_months_the_last_are_remembered_and_those_that_come_again() -> None:
+    redactor = Redactor()
+    for number in range(1000):
+        redactor.add("of the configuration")
+        redactor.add(f"{number:04}" * 400, username="oauth2accesstoken")
+
+    assert redactor("0999" * 400) == redactor("0900" * 400) == redactor("of the configuration") == "***"
+    # They would fill the memory, and be looked for in each line.
+    assert int(repr(redactor).split()[2]) < 2500
+
+
 def test_the_repr_shows_no_secret() -> None:
     redactor = Redactor()
     redactor.add("hush-hush")
