@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ROBOT = User(name="robot", password="secret")
 ACCOUNT = ("robot", "secret")
+IDLE = 20.0
+"""Seconds: a busy machine must not make a request that is counted time out and be made again."""
 LAYERS = [build.layer(3_000, seed) for seed in range(4)]
 FOUND_BY_LOOKING = {Kind.BLOB_GET, Kind.BLOB_POST, Kind.BLOB_PUT}
 """What depends on the blobs that a repository turns out to hold."""
@@ -272,11 +274,11 @@ async def test_a_pass_asks_what_was_forecast(
     world: World, scenario: Callable[[World], list[MappingConfig]], unknown: set[Kind]
 ) -> None:
     work = scenario(world)
-    async with Side(account=ACCOUNT) as side:
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
         analysis = await analyzed(side, work)
     world.forget()
 
-    async with Side(account=ACCOUNT) as side:
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
         results = await passed(side, work)
 
     assert misses(analysis, world.registries, results) == []
@@ -289,7 +291,7 @@ async def test_an_analysis_writes_nothing_reads_no_blob_and_no_manifest_twice(
 ) -> None:
     work = scenario(world)
 
-    async with Side(account=ACCOUNT) as side:
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
         await analyzed(side, work)
 
     for registry in world.registries:
@@ -304,7 +306,7 @@ async def test_a_cold_forecast_is_about_targets_as_they_were_before_the_first_pa
     world: World, scenario: Callable[[World], list[MappingConfig]]
 ) -> None:
     work = scenario(world)
-    async with Side(account=ACCOUNT) as side:
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
         results = await passed(side, work)
         asked = {registry.host: asked_by_kind(registry) for registry in world.registries}
         world.forget()
@@ -321,7 +323,7 @@ async def test_a_cold_forecast_is_about_targets_as_they_were_before_the_first_pa
 async def test_a_forecast_tells_what_mounting_saves(world: World) -> None:
     work = ten_repositories_that_share_layers(world)
 
-    async with Side(account=ACCOUNT) as side:
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
         analysis = await analyzed(side, work)
 
     (target,) = analysis.targets
@@ -341,7 +343,7 @@ async def test_what_fails_fails_alone_and_is_left_out_of_the_forecast(world: Wor
     world.source.seed("team/app4", "3", gone)
     del world.source.repository("team/app4").manifests[gone.manifests[0].digest]
 
-    async with Side(account=ACCOUNT) as side:
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
         found = await read(side, work)
 
     failed = {result.target.partition("/")[2] for result in found.results if result.error is not None}
@@ -355,7 +357,7 @@ async def test_an_image_that_is_nested_without_end_is_refused(world: World) -> N
         deep = build.index([deep])
     world.source.seed("team/app", "deep", deep)
 
-    async with Side(account=ACCOUNT) as side:
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
         found = await read(side, [world.mapping()])
 
     (result,) = found.results
@@ -371,7 +373,7 @@ async def test_a_stop_ends_an_analysis_at_once_with_what_was_read(world: World) 
 
     work = ten_repositories_that_share_layers(world)
     world.source.on("GET", "/team/app9/manifests/", respond=faults.stall(20))
-    async with Side(account=ACCOUNT, idle=30) as side:
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
         finished = 0
 
         def count(event: object) -> None:
