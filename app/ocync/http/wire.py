@@ -177,11 +177,12 @@ class Wire:
                 count += record
         except _NOT_NOW:
             self._drained = True
-        except ssl.SSLEOFError:
-            self.truncated = True
-            self._end(None)
         except OSError as error:
-            self._end(error)
+            if _is_cut(error):
+                self.truncated = True
+                self._end(None)
+            else:
+                self._end(error)
         return count
 
     def _end(self, failure: OSError | None) -> None:
@@ -320,3 +321,8 @@ class Wire:
         if self._inner is not None:
             tls.send(self._inner.end())
         tls.unwrap()
+
+
+def _is_cut(error: OSError) -> bool:
+    """Tell whether TLS ended without saying so; before 3.11.4 Python has no type for that with OpenSSL 3."""
+    return isinstance(error, ssl.SSLEOFError) or getattr(error, "reason", None) == "UNEXPECTED_EOF_WHILE_READING"
