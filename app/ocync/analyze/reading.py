@@ -25,7 +25,7 @@ from ocync.plan.followers import followers_of
 from ocync.plan.model import Broken, Copy, Skip
 from ocync.transfer import outcome
 from ocync.transfer.destination import Destination
-from ocync.transfer.events import ImageFinished, MappingResolved, MappingsCounted
+from ocync.transfer.events import ImageFinished, ImagesFound, MappingResolved, MappingsCounted
 from ocync.transfer.ledger import Ledger
 from ocync.transfer.result import Reason
 
@@ -189,12 +189,12 @@ class Reading:
             following = await followers_of(plan)
         except Exception as error:
             failure = outcome.as_ocync_error(error, f"what follows {outcome.source_name(candidate)}")
+            self._sink(ImagesFound(len(candidate.targets)))
             by_digest = replace(candidate, tag=str(plan.resolved.digest), target_tag=None)
             self._failed(by_digest, _indices(candidate), failure)
             return []
         if following:
-            images = sum(len(follower.targets) for follower in following)
-            self._sink(MappingResolved(candidate.mapping.name, images))
+            self._sink(ImagesFound(sum(len(follower.targets) for follower in following)))
         return following
 
     def _asked(self) -> dict[str, dict[Kind, Bounds]]:
