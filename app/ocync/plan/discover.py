@@ -69,7 +69,7 @@ async def discover(mapping: MappingConfig, places: Places) -> Resolved:
         require_minimum(selection, mapping.tags)
         tags = selection.kept
     pattern = Pattern(mapping.tags.immutable_tags) if mapping.tags.immutable_tags else None
-    followers = _followers(mapping, selection)
+    followers, brought = _followers(mapping, selection, states)
     candidates: list[Candidate] = []
     settled: list[Candidate] = []
     for tag in tags:
@@ -84,6 +84,9 @@ async def discover(mapping: MappingConfig, places: Places) -> Resolved:
         )
         immutable = pattern is not None and pattern.matches(tag)
         (settled if is_settled(tag, immutable=immutable, targets=states) else candidates).append(candidate)
+    candidates += [
+        Candidate(mapping=mapping, tag=tag, source=source, targets=states, optional=True) for tag in brought
+    ]
     return Resolved(
         mapping=mapping,
         candidates=tuple(candidates),
@@ -93,11 +96,24 @@ async def discover(mapping: MappingConfig, places: Places) -> Resolved:
     )
 
 
-def _followers(mapping: MappingConfig, selection: Selection | None) -> Followers | None:
+def _followers(
+    mapping: MappingConfig, selection: Selection | None, targets: tuple[TargetState, ...]
+) -> tuple[Followers | None, tuple[str, ...]]:
+    """
+    Return the digest-named tags whose images are to be found, and those that every target is known to have.
+
+    The latter were brought by an earlier pass: they are compared as they are (signing anew moves them), and no
+    index has to be fetched to know whose they are.
+    """
     if selection is None or not mapping.artifacts.enabled:
-        return None
+        return None, ()
     tags = [tag for drop in selection.dropped if drop.kind is DropKind.DIGEST_NAMED for tag in drop.tags]
-    return Followers(tags) if tags else None
+    brought = tuple(
+        tag for tag in tags if all(target.tags is not None and tag in target.tags for target in targets)
+    )
+    done = frozenset(brought)
+    others = [tag for tag in tags if tag not in done]
+    return Followers(others) if others else None, brought
 
 
 async def _source_tags(source: Repository) -> tuple[str, ...] | OcyncError:
