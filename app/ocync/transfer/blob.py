@@ -12,6 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ocync.errors import OcyncError
+from ocync.slots import reserve
 from ocync.transfer.ledger import Lead, Mount, Present, Wait
 from ocync.transfer.relay import Delivery, relay
 
@@ -95,17 +96,19 @@ async def _mount(
 async def _lead(
     blob: Descriptor, source: Repository, destinations: Sequence[Destination], policy: RetryPolicy
 ) -> None:
+    sessions = [destination.ledger.sessions(source, destination.repository) for destination in destinations]
     try:
-        async with asyncio.TaskGroup() as group:
-            prepared = [group.create_task(_prepare(blob, source, destination)) for destination in destinations]
-        pairs = [
-            (destination, upload)
-            for destination, task in zip(destinations, prepared, strict=True)
-            if (upload := task.result()) is not None
-        ]
-        if pairs:
-            by_repository = {id(destination.repository): destination for destination, _ in pairs}
-            await _send(blob, [source], by_repository, [upload for _, upload in pairs], policy)
+        async with reserve(sessions):
+            async with asyncio.TaskGroup() as group:
+                prepared = [group.create_task(_prepare(blob, source, destination)) for destination in destinations]
+            pairs = [
+                (destination, upload)
+                for destination, task in zip(destinations, prepared, strict=True)
+                if (upload := task.result()) is not None
+            ]
+            if pairs:
+                by_repository = {id(destination.repository): destination for destination, _ in pairs}
+                await _send(blob, [source], by_repository, [upload for _, upload in pairs], policy)
     finally:
         for destination in destinations:
             destination.ledger.release_blob(destination.repository, blob.digest)

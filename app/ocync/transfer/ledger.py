@@ -12,6 +12,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ocync.slots import Slots
+
 if TYPE_CHECKING:
     from ocync.endpoint import Repository, TargetRepository
     from ocync.errors import OcyncError
@@ -56,12 +58,25 @@ class Ledger:
         self._leads: dict[Digest, tuple[str, asyncio.Future[None]]] = {}
         self._manifest_flights: dict[tuple[str, Digest], asyncio.Future[None]] = {}
         self._failures: dict[tuple[str, str, Digest], OcyncError] = {}
+        self._sessions: dict[str, Slots] = {}
 
     def __repr__(self) -> str:
         return (
             f"<Ledger: {len(self._holders)} blobs and {len(self._manifests)} manifests present, "
             f"{len(self._blob_flights)} blobs and {len(self._manifest_flights)} manifests on their way>"
         )
+
+    def sessions(self, source: Repository, repository: TargetRepository) -> Slots:
+        """
+        Return what limits the upload sessions that are open for blobs of a source's place.
+
+        Registries forget sessions that wait for long. Twice as many as can be sent at once are enough for the next
+        ones to be ready.
+        """
+        if source.place not in self._sessions:
+            capacity = min(source.slots.statistics.capacity, repository.slots.statistics.capacity)
+            self._sessions[source.place] = Slots(f"sessions {source.place} {repository.place}", 2 * capacity)
+        return self._sessions[source.place]
 
     def claim_blob(self, repository: TargetRepository, digest: Digest) -> BlobClaim:
         """Decide who brings the blob; an owner (Mount, Lead) has to call `release_blob`, whatever happens."""
