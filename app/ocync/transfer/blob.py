@@ -79,14 +79,15 @@ async def _mount(
     blob: Descriptor, source: Repository, destination: Destination, policy: RetryPolicy, holder: Repository
 ) -> None:
     try:
-        upload = await destination.repository.open_upload(blob, mount_from=holder.path)
-        if upload is None:
-            destination.ledger.blob_arrived(destination.repository, blob.digest)
-            destination.count(mounted=1)
-            return
-        # The place has the bytes and does not mount: they are read there, and from the source if that fails.
-        readers = [source] if holder is source else [holder, source]
-        await _send(blob, readers, {id(destination.repository): destination}, [upload], policy)
+        async with destination.ledger.sessions(source, destination.repository).hold():
+            upload = await destination.repository.open_upload(blob, mount_from=holder.path)
+            if upload is None:
+                destination.ledger.blob_arrived(destination.repository, blob.digest)
+                destination.count(mounted=1)
+                return
+            # The place has the bytes and does not mount: they are read there, and from the source if that fails.
+            readers = [source] if holder is source else [holder, source]
+            await _send(blob, readers, {id(destination.repository): destination}, [upload], policy)
     except OcyncError as error:
         _fail(blob, source, destination, error)
     finally:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from scripted.wire import Request, Response
 
 
+@pytest.mark.parametrize("repositories", [1, 5], ids=["one repository", "several that share their layers"])
 @pytest.mark.parametrize("slots", [1, 2, 4])
-async def test_few_sessions_wait_for_bytes_however_many_blobs_there_are(slots: int) -> None:
+async def test_few_sessions_wait_for_bytes_however_many_blobs_there_are(slots: int, repositories: int) -> None:
     opened = most = 0
 
     async def count(request: Request, proceed: Callable[[], Awaitable[Response]]) -> Response:
@@ -27,14 +28,16 @@ async def test_few_sessions_wait_for_bytes_however_many_blobs_there_are(slots: i
         most = max(most, opened)
         return response
 
-    async with ScriptedRegistry() as source, ScriptedRegistry() as target, Side(slots=slots) as side:
-        for number in range(10):
+    names = [f"team/app{number}" for number in range(repositories)]
+    async with ScriptedRegistry() as source, ScriptedRegistry(mount=False) as target, Side(slots=slots) as side:
+        for number in range(10 // repositories):
             layers = [build.layer(100, 100 * number + layer) for layer in range(15)]
-            source.seed("team/app", str(number), build.image(layers))
+            for name in names:
+                source.seed(name, str(number), build.image(layers, label=name))
         source.on("GET", "/blobs/", respond=faults.drip(size=2000, pause=0.005))
         target.on("POST|PUT", "/uploads/", respond=count)
 
-        results = await side.sync(side.mapping(source.url, target.url))
+        results = await side.sync(*(side.mapping(source.url, target.url, repository=name) for name in names))
 
     assert {result.status for result in results.values()} == {Status.SYNCED}
     assert opened == 0
