@@ -120,7 +120,7 @@ class Dialer:
             raise httpx.ConnectError(_failed(origin, "the host's name is not valid")) from error
         if head.status >= 300:
             wire.close()
-            what = "wants other credentials" if head.status == 407 else f"does not lead to {authority}"
+            what = "wants other credentials" if head.status in (401, 407) else f"does not lead to {authority}"
             raise httpx.ProxyError(f"{proxy} {what}: {head.status} {head.reason}".rstrip())
 
 

@@ -221,6 +221,7 @@ async def test_the_server_behind_the_proxy_is_verified(authority: Authority, tru
             "wants other credentials: 407 Proxy Authentication Required",
             id="407",
         ),
+        pytest.param(b"HTTP/1.0 401 Unauthorized\r\n\r\n", "wants other credentials: 401", id="401, as tinyproxy"),
         pytest.param(
             b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
             r"does not lead to registry\.example:443: 403 Forbidden",
