@@ -220,11 +220,13 @@ def bomb(levels: int, width: int, *, merge: bool = False) -> str:
         pytest.param("- a\n" * 1_000_000, id="a million values"),
     ],
 )
+@pytest.mark.timeout(300)
 def test_bombs_are_refused_before_they_go_off(text: str) -> None:
     started = time.process_time()
 
     assert "values, aliases written out" in refused(text)[0]
-    assert time.process_time() - started < 10
+    # It takes 2 s, and several times that where coverage is measured.
+    assert time.process_time() - started < 30
 
 
 def test_a_file_that_is_too_large_is_refused() -> None:
