@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ocync.errors import OcyncError
+from ocync.errors import OcyncError, RegistryError
 from ocync.slots import reserve
 from ocync.transfer.ledger import Lead, Mount, Present, Wait
 from ocync.transfer.relay import Delivery, relay
@@ -58,9 +58,19 @@ def _is_hopeless(blob: Descriptor, source: Repository, destination: Destination)
     return error is not None
 
 
+def _is_refused(destination: Destination) -> bool:
+    """Let the destination fail where its place takes no blobs at all: the bytes need not be read for that."""
+    error = destination.ledger.refusal()
+    if error is not None:
+        destination.fail(error)
+    return error is not None
+
+
 def _fail(blob: Descriptor, source: Repository, destination: Destination, error: OcyncError) -> None:
     destination.fail(error)
     destination.ledger.failed(source, destination.repository, blob.digest, error)
+    if isinstance(error, RegistryError) and error.host == destination.repository.place:
+        destination.ledger.refused(error)
 
 
 async def _again(
@@ -84,6 +94,9 @@ async def _mount(
             if upload is None:
                 destination.ledger.blob_arrived(destination.repository, blob.digest)
                 destination.count(mounted=1)
+                return
+            if _is_refused(destination):
+                await upload.abandon()
                 return
             # The place has the bytes and does not mount: they are read there, and from the source if that fails.
             readers = [source] if holder is source else [holder, source]
@@ -124,7 +137,7 @@ async def _prepare(blob: Descriptor, source: Repository, destination: Destinatio
             destination.ledger.blob_arrived(repository, blob.digest)
             destination.count(skipped=1)
             return None
-        return await repository.open_upload(blob)
+        return None if _is_refused(destination) else await repository.open_upload(blob)
     except OcyncError as error:
         _fail(blob, source, destination, error)
         return None
@@ -141,6 +154,7 @@ async def _send(
         destination = destinations[id(delivery.repository)]
         destination.count(transferred=1, size=blob.size)
         destination.ledger.blob_arrived(delivery.repository, blob.digest)
+        destination.ledger.took()
         # At once: who waits for this target need not wait for a slower one of the same read.
         destination.ledger.release_blob(delivery.repository, blob.digest)
 

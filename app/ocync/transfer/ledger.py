@@ -9,15 +9,25 @@ claim's owner only ever waits for requests, and for the parts of what it brings.
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ocync.errors import RegistryError
 from ocync.slots import Slots
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocync.endpoint import Repository, TargetRepository
     from ocync.errors import OcyncError
     from ocync.oci.digest import Digest
+
+
+# Blobs that a place did not take, in a row, each with all its attempts, before no others are read for it.
+_IN_VAIN = 8
+# Seconds after which one is sent all the same.
+_PAUSE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +61,7 @@ ManifestClaim = Present | Wait | Lead
 class Ledger:
     """The state of one place; used from one event loop, never across an await."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._holders: dict[Digest, dict[str, TargetRepository]] = {}
         self._manifests: set[tuple[str, Digest]] = set()
         self._blob_flights: dict[tuple[str, Digest], asyncio.Future[None]] = {}
@@ -59,6 +69,10 @@ class Ledger:
         self._manifest_flights: dict[tuple[str, Digest], asyncio.Future[None]] = {}
         self._failures: dict[tuple[str, str, Digest], OcyncError] = {}
         self._sessions: dict[str, Slots] = {}
+        self._clock = clock
+        self._sent_in_vain = 0
+        self._refusal: RegistryError | None = None
+        self._next_try = 0.0
 
     def __repr__(self) -> str:
         return (
@@ -116,9 +130,38 @@ class Ledger:
         """Return why a blob or manifest of a source could not be brought, if that was tried."""
         return self._failures.get((source.name, repository.path, digest))
 
+    def refused(self, error: OcyncError) -> None:
+        """Count a blob that the place did not take, whatever was tried; one of a source's errors is none."""
+        if error.retryable and isinstance(error, RegistryError):
+            self._sent_in_vain += 1
+            self._refusal = error
+
+    def took(self) -> None:
+        """Say that the place has taken a blob."""
+        self._sent_in_vain = 0
+
+    def refusal(self) -> OcyncError | None:
+        """
+        Return why no blob is to be sent: so many in a row were sent in vain, as to a disk that is full.
+
+        Now and then there is none, so that one is sent and shows whether that has changed.
+        """
+        last = self._refusal
+        if last is None or self._sent_in_vain < _IN_VAIN or self._clock() >= self._next_try:
+            self._next_try = self._clock() + _PAUSE
+            return None
+        return type(last)(
+            f"{last.host} takes no blobs; of the last one: {last.message}",
+            host=last.host,
+            status=last.status,
+            code=last.code,
+            hint=last.hint,
+        )
+
     def forget_failures(self) -> None:
         """Let everything be tried again."""
         self._failures.clear()
+        self._sent_in_vain = 0
 
     def claim_manifest(self, repository: TargetRepository, digest: Digest) -> ManifestClaim:
         """Decide who brings the manifest; an owner (Lead) has to call `release_manifest`, whatever happens."""

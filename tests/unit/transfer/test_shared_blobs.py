@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memory import Place, put_image
-from ocync.errors import NetworkError, NotFoundError
+from ocync.errors import NetworkError, NotFoundError, ServerError
 from ocync.oci.digest import Digest
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.blob import bring_blob
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from memory import MemoryRepository
     from ocync.errors import OcyncError
 
+CONFIG = str(put_image(Place("any").repository("any"), "1", b"one layer").blobs[0].digest)
+"""The one that all images of one layer have here."""
 POLICY = RetryPolicy(attempts=2, sleep=no_sleep)
 
 
@@ -128,3 +130,62 @@ async def test_within_one_registry_blobs_are_mounted_and_not_read() -> None:
     assert results["source/prod/app:1"].blobs.mounted == 2
     assert registry.count("read") == 0
     assert registry.tagged["prod/app"] == registry.tagged["staging/app"]
+
+
+@pytest.mark.parametrize("operation", ["commit", "open"])
+async def test_a_place_that_takes_no_blobs_is_not_sent_each_of_them_again_and_again(operation: str) -> None:
+    """A full disk answers each PUT with 500: all bytes would be read ten times from the source."""
+    source, a, b = Place("source"), Place("a"), Place("b")
+    repository = source.repository("app")
+    for number in range(200):
+        put_image(repository, f"t{number}", f"own {number}".encode())
+
+    def step(called: str, _path: str, subject: str) -> tuple[int, OcyncError | None]:
+        return 3, ServerError("disk full", host="a") if called == operation and subject != CONFIG else None
+
+    a.step = step
+
+    results = await run(MemoryPlaces(source, a, b), mapping("app", "a", "b"), at_once=10)
+
+    assert Counter((r.target_place, r.status) for r in results.values()) == {
+        ("a", Status.FAILED): 200,
+        ("b", Status.SYNCED): 200,
+    }
+    assert all("disk full" in result.error.message for result in results.values() if result.error)
+    assert a.count(operation) < 150
+
+
+async def test_a_place_that_takes_blobs_again_gets_them_at_the_second_try() -> None:
+    source, a = Place("source"), Place("a")
+    repository = source.repository("app")
+    for number in range(200):
+        put_image(repository, f"t{number}", f"own {number}".encode())
+    left = [20]
+
+    def step(called: str, _path: str, subject: str) -> tuple[int, OcyncError | None]:
+        if called == "commit" and subject != CONFIG and left[0] > 0:
+            left[0] -= 1
+            return 1, ServerError("disk full", host="a")
+        return 1, None
+
+    a.step = step
+
+    results = await run(MemoryPlaces(source, a), mapping("app"), at_once=10)
+
+    assert {result.status for result in results.values()} == {Status.SYNCED}
+
+
+async def test_a_source_that_fails_is_no_reason_to_spare_the_target() -> None:
+    source, a = Place("source"), Place("a")
+    for path in ("bad", "good"):
+        for number in range(40):
+            put_image(source.repository(path), f"t{number}", f"own {number}".encode())
+
+    def step(called: str, path: str, _subject: str) -> tuple[int, OcyncError | None]:
+        return 1, ServerError("down", host="source") if (called, path) == ("read", "bad") else None
+
+    source.step = step
+
+    results = await run(MemoryPlaces(source, a), mapping("bad"), mapping("good"), at_once=10)
+
+    assert {r.status for r in results.values() if r.mapping == "good"} == {Status.SYNCED}
