@@ -17,6 +17,7 @@ from ocync.auth.credential import Anonymous, BearerToken, StaticToken
 from ocync.auth.excerpt import excerpt
 from ocync.auth.flights import Flights
 from ocync.auth.learned import Challenges, Learned
+from ocync.auth.refusals import Refusals
 from ocync.auth.scope import Scope
 from ocync.auth.ways import AsIs, Exchange
 from ocync.errors import AuthError
@@ -72,6 +73,9 @@ class Authorizer:
         self._challenges = Challenges()
         self._pinging = Flights[str, None]()
         self._pinged = False
+        self._refusals = Refusals()
+        self._shown: dict[str, Credential] = {}
+        """Headers that are credentials as they are, and whose."""
         self._exchange_static: dict[frozenset[Scope], bool] = {}
         """Whether a StaticToken is exchanged first, where one of both ways has been refused."""
 
@@ -92,6 +96,7 @@ class Authorizer:
         if learned is None:
             return None
         credential = await self.credential(scopes)
+        self._refusals.check(credential)
         try:
             return await self._answer(learned, credential, scopes)
         except AuthError:
@@ -124,8 +129,17 @@ class Authorizer:
         new = await self._source.credential(_repository(scopes), refused=old)
         header = await self._answer(learned, new, scopes, refused=used)
         if header is None:
-            raise self._refusal(new, answered)
+            error = self._refusal(new, answered)
+            if used in self._shown:
+                self._refusals.refused(new, error)
+            raise error
         return header
+
+    def accepted(self, used: str) -> None:
+        """Note that a request which carried `used` was answered with anything but 401."""
+        credential = self._shown.get(used)
+        if credential is not None:
+            self._refusals.taken(credential)
 
     async def forbidden(self, scopes: frozenset[Scope], used: str | None) -> str | None:
         """
@@ -204,6 +218,8 @@ class Authorizer:
                     self._exchange_static[scopes] = False
                 continue
             if header is not None:
+                if isinstance(way, AsIs):
+                    self._shown[header] = credential
                 if isinstance(credential, StaticToken) and refused is not None:
                     self._exchange_static[_EVERYTHING] = isinstance(way, Exchange)
                 return header
@@ -243,7 +259,12 @@ class Authorizer:
         *,
         after_403: bool = False,
     ) -> Held:
-        given = await token.fetch(self._send, learned.service(registry), asked, credential, clock=self._clock)
+        try:
+            given = await token.fetch(self._send, learned.service(registry), asked, credential, clock=self._clock)
+        except AuthError as error:
+            self._refusals.refused(credential, error)
+            raise
+        self._refusals.taken(credential)
         return Held(token=given, asked=asked, after_403=after_403)
 
     def _renewed(self, learned: Learned, credential: Credential, scopes: frozenset[Scope], used: str) -> str | None:

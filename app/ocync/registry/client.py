@@ -246,6 +246,8 @@ class RegistryClient:
             except BaseException:
                 response.close()
                 raise
+            if used is not None and at_home and response.status != 401 and self._authorizer is not None:
+                self._authorizer.accepted(used)
             response.url = url
             return response
 
