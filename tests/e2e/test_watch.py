@@ -67,12 +67,15 @@ def values(text: str) -> dict[str, float]:
 def test_passes_come_at_the_interval_with_a_line_of_json_each(
     ready: Program, source: ScriptedRegistry, target: ScriptedRegistry
 ) -> None:
+    ready.write((ready.folder / "ocync.yaml").read_text().replace("to: myorg/static", "to: myorg/static${NOWHERE}"))
     with watching(ready, *SOON) as watch:
         first, second, *_ = reports = watch.passes(3)
 
     begun = [datetime.fromisoformat(report["started_at"]) for report in reports]
     gaps = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(begun)]
     assert 0.99 < min(gaps) < 3
+    # What is odd about the configuration is not told again with each pass.
+    assert watch.said.count("${NOWHERE} is not set") == 1
     for report in reports:
         jsonschema.validate(report, SCHEMA, cls=jsonschema.Draft202012Validator)
     assert len({report["run_id"] for report in reports}) == len(reports)
