@@ -1,0 +1,124 @@
+"""
+The facts that are remembered, and how they stand in a row.
+
+A row is (kind, key, repository, value, learned, mark). The mark is a checksum of all else: SQLite does not notice a
+flipped bit, and a list of children that lies would hide signatures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
+
+from ocync.oci.digest import Digest
+from ocync.oci.manifest import Descriptor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_VALUE = 64 * 1024
+"""Bytes of a value that are kept at most: an index of a thousand entries, or more."""
+_ALGORITHMS = {"sha256": 1, "sha384": 2, "sha512": 3}
+
+
+class Kind(IntEnum):
+    """What a row tells. The numbers stand in files: they are never used anew for something else."""
+
+    BLOB = 1
+    """A repository holds the blob."""
+    MANIFEST = 2
+    """A repository holds the manifest, and all that it lists."""
+    CHILDREN = 3
+    """The entries of an index, by its digest: true for ever."""
+    ARTIFACT_SET = 4
+    """A target's repository has these artifacts of a subject (value: their fingerprint)."""
+    BARE = 5
+    """Nothing refers to the manifest of a source's repository."""
+    OWNED = 6
+    """A repository was empty before this program wrote to it, so what it holds is what is known of it."""
+    HINT = 7
+    """Anything else that is worth a try: limits, forms of uploads, refused mounts (key: kind and name)."""
+
+
+class Belief(Enum):
+    """How well something is known to be at a place."""
+
+    FRESH = "fresh"
+    """Learned within the time that facts are believed."""
+    AGED = "aged"
+    """Learned before that: likely, and to be looked at."""
+    NONE = "none"
+    """Nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fact as it is stored; `repository` is 0 where a fact is not of one."""
+
+    kind: int
+    key: bytes
+    repository: int
+    value: bytes
+    learned: int
+    """Milliseconds since 1970."""
+    mark: int
+
+    @classmethod
+    def of(cls, kind: Kind, key: bytes, repository: int, value: bytes, learned: int) -> Row:
+        """Make a row with its mark."""
+        return cls(kind, key, repository, value, learned, mark_of(kind, key, repository, value, learned))
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the mark is that of the rest."""
+        return self.mark == mark_of(self.kind, self.key, self.repository, self.value, self.learned)
+
+    @property
+    def fields(self) -> tuple[int, bytes, int, bytes, int, int]:
+        """The columns in their order."""
+        return (self.kind, self.key, self.repository, self.value, self.learned, self.mark)
+
+
+def mark_of(kind: int, key: bytes, repository: int, value: bytes, learned: int) -> int:
+    """Return the checksum of a row."""
+    return zlib.crc32(value, zlib.crc32(b"%d %d %d " % (kind, repository, learned) + key))
+
+
+def digest_key(digest: Digest) -> bytes:
+    """Return a digest as a key, in half the bytes of its text."""
+    return bytes((_ALGORITHMS[digest.algorithm],)) + bytes.fromhex(digest.encoded)
+
+
+def hint_key(kind: str, name: str) -> bytes:
+    """Return the key of a hint."""
+    return f"{kind}\0{name}".encode()
+
+
+def repository_key(place: str, path: str) -> int:
+    """Return the number of a repository: the same in every file, so that two of them can be merged."""
+    return int.from_bytes(hashlib.sha256(f"{place}\0{path}".encode()).digest()[:8], "big", signed=True) or 1
+
+
+def pack_children(children: Iterable[Descriptor]) -> bytes:
+    """Return the entries of an index as a value."""
+    entries = [[str(child.digest), child.media_type, child.size] for child in children]
+    return zlib.compress(json.dumps(entries, separators=(",", ":")).encode(), 1)
+
+
+def unpack_children(value: bytes) -> tuple[Descriptor, ...]:
+    """Read what `pack_children` made; raises ValueError for anything else, however large it would become."""
+    inflater = zlib.decompressobj()
+    try:
+        text = inflater.decompress(value, 16 * MAX_VALUE)
+        if not inflater.eof:
+            raise ValueError("too long, or cut")
+        return tuple(
+            Descriptor(media_type=str(media_type), digest=Digest.parse(digest), size=int(size))
+            for digest, media_type, size in json.loads(text)
+        )
+    except (zlib.error, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("not the entries of an index") from error

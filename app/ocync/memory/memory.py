@@ -1,0 +1,366 @@
+"""
+What is known from earlier passes, asked and told by name; lives in memory, used from one event loop.
+
+All of it are hints: who acts on one has to notice when it was wrong, and call `forget_…` then. Facts about places
+are believed for as long as `ttl` says; what a digest contains is true for ever.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ocync.memory import tables
+from ocync.memory.facts import (
+    MAX_VALUE,
+    Belief,
+    Kind,
+    Row,
+    digest_key,
+    hint_key,
+    pack_children,
+    repository_key,
+    unpack_children,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Descriptor
+
+_SKEW = 300_000
+"""Milliseconds by which other clocks may be ahead; what was learned later than that was not."""
+_USED_AGAIN = 86_400_000
+"""Milliseconds after which a fact that is true for ever is written anew when it is used, so that it stays."""
+_MAX_HINT = 4096
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the facts were good for in this pass."""
+
+    hits: int = 0
+    """Questions that memory answered and a registry was therefore spared."""
+    misses: int = 0
+    """Questions that memory had no answer to."""
+    stale: int = 0
+    """Facts that turned out to be wrong."""
+
+
+class Memory:
+    """
+    Facts by name. Lookups are point queries of microseconds, and nothing here waits for a disk.
+
+    `ttl` are the seconds that a fact about a place is believed; 0 means until it is proved wrong. `clock` gives
+    seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        ttl: float = 0.0,
+        clock: Callable[[], float] = time.time,
+        connection: sqlite3.Connection | None = None,
+    ) -> None:
+        self.counts = Counts()
+        self._ttl = int(ttl * 1000)
+        self._clock = clock
+        self._connection = connection or tables.in_memory()
+        self._facts: dict[tuple[int, bytes, int], Row | None] = {}
+        self._changed_repositories: dict[int, tables.Repository] = {}
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._is_full = False
+        rows = self._connection.execute("SELECT id, place, path, since FROM repository").fetchall()
+        self._repositories = {
+            number: tables.Repository(place, path, since)
+            for number, place, path, since in rows
+            if isinstance(place, str) and isinstance(path, str) and repository_key(place, path) == number
+        }
+
+    def __repr__(self) -> str:
+        (rows,) = self._connection.execute("SELECT count(*) FROM fact").fetchone()
+        return f"<Memory: {rows} facts of {len(self._repositories)} repositories>"
+
+    # Contents, by digest
+
+    def children(self, index: Digest) -> tuple[Descriptor, ...] | None:
+        """Return the entries of an index (digest, media type and size of each); None where they are not known."""
+        row = self._find(Kind.CHILDREN, digest_key(index), 0)
+        self._count(row is not None)
+        if row is None:
+            return None
+        try:
+            children = unpack_children(row.value)
+        except ValueError:
+            self._drop(Kind.CHILDREN, digest_key(index), 0)
+            return None
+        if self._now() - row.learned > _USED_AGAIN:
+            self._learn(Kind.CHILDREN, digest_key(index), 0, row.value)
+        return children
+
+    def learn_children(self, index: Digest, children: Iterable[Descriptor]) -> None:
+        """Remember the entries of an index, in their order."""
+        self._learn(Kind.CHILDREN, digest_key(index), 0, pack_children(children))
+
+    # Artifacts
+
+    def artifact_set(self, place: str, repository: str, subject: Digest) -> str | None:
+        """Return the fingerprint of the artifacts that a target's repository is believed to have of a subject."""
+        row = self._believed(Kind.ARTIFACT_SET, digest_key(subject), place, repository)
+        self._count(row is not None)
+        return row.value.decode(errors="replace") if row is not None else None
+
+    def learn_artifact_set(self, place: str, repository: str, subject: Digest, fingerprint: str) -> None:
+        """Remember that a target's repository has exactly the artifacts of a fingerprint, each of them complete."""
+        self._learn_at(Kind.ARTIFACT_SET, digest_key(subject), place, repository, fingerprint.encode())
+
+    def forget_artifact_set(self, place: str, repository: str, subject: Digest, *, stale: bool = False) -> None:
+        """Forget a set; `stale` says that it was believed and wrong."""
+        self._forget(Kind.ARTIFACT_SET, subject, place, repository, stale=stale)
+
+    def has_no_referrers(self, place: str, repository: str, digest: Digest) -> bool:
+        """Tell whether nothing is believed to refer to a manifest of a source's repository."""
+        row = self._believed(Kind.BARE, digest_key(digest), place, repository)
+        self._count(row is not None)
+        return row is not None
+
+    def learn_no_referrers(self, place: str, repository: str, digest: Digest) -> None:
+        """Remember that nothing refers to a manifest of a source's repository."""
+        self._learn_at(Kind.BARE, digest_key(digest), place, repository)
+
+    def forget_no_referrers(self, place: str, repository: str, digest: Digest, *, stale: bool = False) -> None:
+        """Forget that nothing refers to a manifest."""
+        self._forget(Kind.BARE, digest, place, repository, stale=stale)
+
+    # What targets hold
+
+    def blob(self, place: str, repository: str, digest: Digest) -> Belief:
+        """Return how well a repository is known to hold a blob."""
+        return self._belief(Kind.BLOB, digest, place, repository)
+
+    def learn_blob(self, place: str, repository: str, digest: Digest) -> None:
+        """Remember that a repository holds a blob."""
+        self._learn_at(Kind.BLOB, digest_key(digest), place, repository)
+
+    def forget_blob(self, place: str, repository: str, digest: Digest, *, stale: bool = False) -> None:
+        """Forget that a repository holds a blob."""
+        self._forget(Kind.BLOB, digest, place, repository, stale=stale)
+
+    def manifest(self, place: str, repository: str, digest: Digest) -> Belief:
+        """Return how well a repository is known to hold a manifest and all that it lists."""
+        return self._belief(Kind.MANIFEST, digest, place, repository)
+
+    def learn_manifest(self, place: str, repository: str, digest: Digest) -> None:
+        """Remember that a repository holds a manifest and all that it lists."""
+        self._learn_at(Kind.MANIFEST, digest_key(digest), place, repository)
+
+    def forget_manifest(self, place: str, repository: str, digest: Digest, *, stale: bool = False) -> None:
+        """Forget that a repository holds a manifest."""
+        self._forget(Kind.MANIFEST, digest, place, repository, stale=stale)
+
+    def holders(self, place: str, digest: Digest) -> list[str]:
+        """
+        Return the repositories of a place that hold a blob as far as is known, those learned last first.
+
+        However long ago that was: the registry that mounts a blob from one of them looks itself.
+        """
+        rows = self._connection.execute(
+            "SELECT repository, learned FROM fact WHERE kind = ? AND key = ? ORDER BY learned DESC",
+            (Kind.BLOB, digest_key(digest)),
+        )
+        found = ((self._repositories.get(number), learned) for number, learned in rows)
+        return [r.path for r, learned in found if r is not None and r.place == place and learned >= r.since]
+
+    def learn_owned(self, place: str, repository: str) -> None:
+        """Remember that a repository held nothing before this program wrote to it, and forget what it held."""
+        self.forget_repository(place, repository)
+        self._learn_at(Kind.OWNED, b"", place, repository)
+
+    def is_owned(self, place: str, repository: str) -> bool:
+        """Tell whether a repository holds what is known of it and, unless others write to it too, nothing else."""
+        number = self._number(place, repository)
+        return number in self._repositories and self._since(self._find(Kind.OWNED, b"", number)) is not None
+
+    def forget_repository(self, place: str, repository: str) -> None:
+        """Forget all that is known of a repository: it is empty or gone."""
+        number = self._number(place, repository)
+        if number not in self._repositories:
+            return
+        self._know(number, tables.Repository(place, repository, self._now()))
+        self._changed_repositories[number] = self._repositories[number]
+
+    # Anything else
+
+    def hint(self, kind: str, name: str) -> str | None:
+        """Return a hint about anything (`kind` says what, `name` of which host or pair), however old it is."""
+        row = self._find(Kind.HINT, hint_key(kind, name), 0)
+        return row.value.decode(errors="replace") if row is not None else None
+
+    def learn_hint(self, kind: str, name: str, value: str) -> None:
+        """Remember a hint of 4 KiB at most; longer ones are not kept."""
+        encoded = value.encode()
+        if len(encoded) <= _MAX_HINT and len(name) <= _MAX_HINT and self.hint(kind, name) != value:
+            self._learn(Kind.HINT, hint_key(kind, name), 0, encoded)
+
+    def forget_hint(self, kind: str, name: str) -> None:
+        """Forget a hint."""
+        self._drop(Kind.HINT, hint_key(kind, name), 0)
+
+    # What is to be kept
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether something was learned or forgotten that `take_changes` has not given yet."""
+        return bool(self._facts or self._changed_repositories)
+
+    def take_changes(self) -> tables.Changes:
+        """Return what was learned and forgotten since the last time."""
+        facts, self._facts = self._facts, {}
+        repositories, self._changed_repositories = self._changed_repositories, {}
+        return tables.Changes(facts, repositories)
+
+    def give_back(self, changes: tables.Changes) -> None:
+        """Take changes back that could not be written; later ones win."""
+        self._facts = {**changes.facts, **self._facts}
+        self._changed_repositories = {**changes.repositories, **self._changed_repositories}
+
+    def all(self) -> tables.Changes:
+        """Return all that is known."""
+        rows = self._connection.execute("SELECT kind, key, repository, value, learned, mark FROM fact").fetchall()
+        facts = {(row[0], row[1], row[2]): Row(*row) for row in rows}
+        return tables.Changes(facts, dict(self._repositories))
+
+    def absorb(self, changes: tables.Changes) -> None:
+        """Add what was learned elsewhere, as facts that need not be kept here; of two, the later one wins."""
+        for number, repository in changes.repositories.items():
+            known = self._repositories.get(number)
+            if known is None or known.since < repository.since:
+                self._know(number, repository)
+        for key, row in changes.facts.items():
+            there = self._find(*key)
+            if row is None:
+                self._delete(*key)
+            elif row.is_whole and (there is None or there.learned < row.learned):
+                self._put(row)
+
+    def release(self) -> sqlite3.Connection:
+        """Give the tables to another memory; this one is not to be asked any more."""
+        connection, self._connection = self._connection, sqlite3.connect(":memory:")
+        self._connection.close()
+        return connection
+
+    def close(self) -> None:
+        """Give the tables up."""
+        self._connection.close()
+
+    def __del__(self) -> None:
+        # Made before the first error that __init__ can raise.
+        with suppress(AttributeError):
+            self._connection.close()
+
+    # Below
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _number(self, place: str, path: str) -> int:
+        number = self._numbers.get((place, path))
+        if number is None:
+            number = self._numbers[place, path] = repository_key(place, path)
+        return number
+
+    def _know(self, number: int, repository: tables.Repository) -> None:
+        self._repositories[number] = repository
+        self._write(
+            "INSERT OR REPLACE INTO repository VALUES (?, ?, ?, ?)",
+            (number, repository.place, repository.path, repository.since),
+        )
+
+    def _find(self, kind: int, key: bytes, repository: int) -> Row | None:
+        found = self._connection.execute(
+            "SELECT value, learned, mark FROM fact WHERE kind = ? AND key = ? AND repository = ?",
+            (kind, key, repository),
+        ).fetchone()
+        if found is None:
+            return None
+        value, learned, mark = found
+        if isinstance(value, bytes) and isinstance(learned, int):
+            row = Row(kind, key, repository, value, learned, mark)
+            if row.is_whole and learned <= self._now() + _SKEW:
+                return row
+        self._drop(kind, key, repository)
+        return None
+
+    def _since(self, row: Row | None) -> Row | None:
+        """Return the row unless its repository was emptied after that was learned."""
+        if row is None:
+            return None
+        repository = self._repositories.get(row.repository)
+        return row if repository is not None and row.learned >= repository.since else None
+
+    def _believed(self, kind: Kind, key: bytes, place: str, path: str) -> Row | None:
+        row = self._since(self._find(kind, key, self._number(place, path)))
+        return row if row is not None and self._is_fresh(row) else None
+
+    def _is_fresh(self, row: Row) -> bool:
+        return not self._ttl or self._now() - row.learned <= self._ttl
+
+    def _belief(self, kind: Kind, digest: Digest, place: str, path: str) -> Belief:
+        number = self._number(place, path)
+        if number not in self._repositories:
+            return Belief.NONE
+        row = self._since(self._find(kind, digest_key(digest), number))
+        if row is None:
+            return Belief.NONE
+        return Belief.FRESH if self._is_fresh(row) else Belief.AGED
+
+    def _count(self, known: bool) -> None:
+        if known:
+            self.counts.hits += 1
+        else:
+            self.counts.misses += 1
+
+    def _learn_at(self, kind: Kind, key: bytes, place: str, path: str, value: bytes = b"") -> None:
+        number = self._number(place, path)
+        if number not in self._repositories:
+            self._know(number, tables.Repository(place, path))
+            self._changed_repositories[number] = self._repositories[number]
+        self._learn(kind, key, number, value)
+
+    def _learn(self, kind: Kind, key: bytes, repository: int, value: bytes) -> None:
+        if len(value) > MAX_VALUE:
+            return
+        row = Row.of(kind, key, repository, value, self._now())
+        if self._put(row):
+            self._facts[kind, key, repository] = row
+
+    def _put(self, row: Row) -> bool:
+        return self._write("INSERT OR REPLACE INTO fact VALUES (?, ?, ?, ?, ?, ?)", row.fields)
+
+    def _write(self, statement: str, values: tuple[object, ...]) -> bool:
+        if self._is_full:
+            return False
+        try:
+            self._connection.execute(statement, values)
+        except sqlite3.Error:
+            # As much as is kept at all: the next pass begins with less.
+            self._is_full = True
+            return False
+        return True
+
+    def _forget(self, kind: Kind, digest: Digest, place: str, path: str, *, stale: bool) -> None:
+        self._drop(kind, digest_key(digest), self._number(place, path))
+        self.counts.stale += stale
+
+    def _drop(self, kind: int, key: bytes, repository: int) -> None:
+        self._delete(kind, key, repository)
+        self._facts[kind, key, repository] = None
+
+    def _delete(self, kind: int, key: bytes, repository: int) -> None:
+        self._connection.execute(
+            "DELETE FROM fact WHERE kind = ? AND key = ? AND repository = ?", (kind, key, repository)
+        )

@@ -1,0 +1,215 @@
+"""A pass gets its memory and keeps it, or does without."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocync.memory import file, keeper
+from ocync.memory.facts import Belief
+from ocync.memory.keeper import Keeper
+from ocync.memory.memory import Memory
+from ocync.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLACE, BLOB, OTHER = "registry.example", Digest.of(b"blob"), Digest.of(b"other")
+
+
+async def learn(folder: Path | None, *digests: Digest, by: Keeper | None = None) -> None:
+    async with (by or Keeper()).memory(folder, ttl=3600.0) as memory:
+        for digest in digests:
+            memory.learn_blob(PLACE, "app", digest)
+
+
+async def known(folder: Path | None, digest: Digest = BLOB, *, by: Keeper | None = None) -> bool:
+    async with (by or Keeper()).memory(folder, ttl=3600.0) as memory:
+        return memory.blob(PLACE, "app", digest) is Belief.FRESH
+
+
+async def test_the_next_pass_knows_what_the_last_one_learned(tmp_path: Path) -> None:
+    await learn(tmp_path / "cache", BLOB)
+
+    assert await known(tmp_path / "cache")
+    assert not await known(tmp_path / "cache", OTHER)
+
+
+async def test_a_memory_in_no_file_ends_with_its_pass() -> None:
+    await learn(None, BLOB)
+
+    assert not await known(None)
+
+
+async def test_a_pass_that_fails_or_is_cancelled_keeps_what_it_learned(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with Keeper().memory(tmp_path, ttl=0.0) as memory:
+            memory.learn_blob(PLACE, "app", BLOB)
+            raise ZeroDivisionError
+
+    async def work() -> None:
+        async with Keeper().memory(tmp_path, ttl=0.0) as memory:
+            memory.learn_blob(PLACE, "app", OTHER)
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert await known(tmp_path)
+    assert await known(tmp_path, OTHER)
+
+
+async def test_what_is_learned_is_written_while_the_pass_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_PAUSE", 0.05)
+    async with Keeper().memory(tmp_path, ttl=0.0) as memory:
+        memory.learn_blob(PLACE, "app", BLOB)
+        async with asyncio.timeout(10):
+            while not await known(tmp_path):
+                await asyncio.sleep(0.05)
+
+
+async def test_a_folder_that_can_not_be_written_is_said_once_and_the_program_remembers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    lasting = Keeper()
+
+    await learn(tmp_path / "cache", BLOB, by=lasting)
+
+    assert await known(tmp_path / "cache", by=lasting)
+    assert not await known(tmp_path / "cache", OTHER, by=lasting)
+    assert len(caplog.records) == 1
+    assert "cache_dir" in caplog.text
+
+
+async def test_what_could_not_be_written_is_when_the_folder_is_there_again(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    folder.write_text("no folder")
+    lasting = Keeper()
+    await learn(folder, BLOB, by=lasting)
+    folder.unlink()
+
+    await learn(folder, OTHER, by=lasting)
+
+    assert await known(folder)
+    assert await known(folder, OTHER)
+
+
+async def test_a_damaged_file_is_said_and_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / file.NAME).write_bytes(b"no database" * 1000)
+
+    await learn(tmp_path, BLOB)
+
+    assert "damaged" in caplog.text
+    assert await known(tmp_path)
+
+
+async def test_a_file_that_another_program_holds_does_not_hold_the_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(file, "_LOCKED_FOR", 0.1)
+    await learn(tmp_path, BLOB)
+    other = sqlite3.connect(tmp_path / file.NAME, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    started = time.monotonic()
+
+    await learn(tmp_path, OTHER)
+
+    assert time.monotonic() - started < 5
+    assert "locked" in caplog.text
+    other.close()
+
+
+async def test_a_disk_that_hangs_does_not_hold_the_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(keeper, "_LOAD_TIME", 0.2)
+    (tmp_path / "cache").mkdir()
+    # Opening a pipe to which nobody writes is what a dead network file system looks like.
+    real = file._read
+
+    def hang(path: Path, now: int) -> sqlite3.Connection:
+        os.mkfifo(path.with_name("pipe"))
+        path.with_name("pipe").read_bytes()
+        return real(path, now)
+
+    monkeypatch.setattr(file, "_read", hang)
+    started = time.monotonic()
+
+    await learn(tmp_path / "cache", BLOB)
+
+    assert time.monotonic() - started < 2
+    assert "could not be read within" in caplog.text
+    os.close(os.open(tmp_path / "cache" / "pipe", os.O_WRONLY))
+
+
+def test_a_full_disk_is_said_and_nothing_fails(tmp_path: Path) -> None:
+    """A limit on the size of files is what a full disk looks like to SQLite."""
+    script = f"""
+import asyncio, resource, signal
+from pathlib import Path
+from ocync.memory.keeper import Keeper
+from ocync.oci.digest import Digest
+async def main():
+    async with Keeper().memory(Path({str(tmp_path)!r}), ttl=0.0) as memory:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
+        for number in range(5000):
+            memory.learn_blob("a.example", "app", Digest.of(b"%d" % number))
+    print("done")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+asyncio.run(main())
+"""
+    # A limit on the size of files would also keep what measures coverage from writing.
+    environment = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+    assert done.stdout == "done\n"
+    assert done.stderr.count("can't be written") == 1
+    # And what is there can still be read.
+    assert file.load(tmp_path / file.NAME, int(time.time() * 1000)).unwritable == ""
+
+
+def test_a_killed_pass_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
+    script = f"""
+from pathlib import Path
+from ocync.memory import file
+from ocync.memory.memory import Memory
+from ocync.oci.digest import Digest
+number = 0
+while True:
+    memory = Memory()
+    for _ in range(200):
+        memory.learn_blob({PLACE!r}, "app", Digest.of(b"%d" % number))
+        number += 1
+    file.save(Path({str(tmp_path)!r}) / file.NAME, memory.take_changes())
+    print(number, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        last = 0
+        while last < 2000:
+            last = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        rest = process.stdout.read().split()
+    last = max([last, *map(int, rest)])
+
+    found = file.load(tmp_path / file.NAME, int(time.time() * 1000))
+
+    assert not found.remark
+    memory = Memory(connection=found.connection)
+    assert all(memory.holders(PLACE, Digest.of(b"%d" % number)) for number in range(last))
