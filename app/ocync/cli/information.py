@@ -11,15 +11,16 @@ from ocync.errors import ExitCode
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
 
-def version() -> int:
+def version(_options: argparse.Namespace | None = None, _environ: Mapping[str, str] | None = None) -> int:
     """Print the version of the program and of Python."""
     streams.write(f"ocync {__version__} (Python {platform.python_version()})\n")
     return ExitCode.OK
 
 
-def completion(options: argparse.Namespace) -> int:
+def completion(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
     """Print a completion script for a shell."""
     import shtab
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-
+from ocync.config.conforming import conforms
 from ocync.config.node import NOWHERE, Listing, Path, Table, Value, at, key_place
 from ocync.config.shape import Shape, shape, strict
 from ocync.config.typed import plain
@@ -36,7 +34,10 @@ _KINDS = {
 
 def validate(table: Table[Value], findings: Findings) -> None:
     """Note every way in which the file is not what the schema asks for."""
-    for error in _validator().iter_errors(plain(table)):
+    document = plain(table)
+    if conforms(document, strict()):
+        return
+    for error in _validator().iter_errors(document):
         path: Path = tuple(error.absolute_path)
         if not findings.is_wrong(path):
             _note(error, path, table, findings)
@@ -49,6 +50,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def _closest(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 -- for files with errors only
+
     folded = {_folded(name): name for name in known}
     short = _folded(word)
     close = get_close_matches(short, folded, n=5, cutoff=0.6)
@@ -60,6 +63,8 @@ def _closest(word: str, known: Iterable[str]) -> str:
 
 @cache
 def _validator() -> Any:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 -- for files with errors only
+
     return Draft202012Validator(strict())
 
 
