@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 
 def edit_json(change: Callable[[Any], Any]) -> Action:
-    """Change the JSON document of an answer."""
+    """Change the JSON document of an answer; what another rule has made of it, and is none, is left alone."""
 
     async def action(request: Request, proceed: Proceed) -> Response:
         response = await proceed()
         if response.status == 200:
-            response.body = Bytes(json.dumps(change(json.loads(response.whole()))).encode())
+            try:
+                body = json.loads(response.whole())
+            except ValueError:
+                return response
+            response.body = Bytes(json.dumps(change(body)).encode())
         return response
 
     return Named("edit JSON", action)
@@ -41,7 +45,7 @@ def tags_missing() -> Action:
 
 def tags_with(*entries: object) -> Action:
     """Add entries to a tag list: null, "", a digest, as Nexus and Artifactory do."""
-    return edit_json(lambda body: {**body, "tags": [*entries, *body["tags"]]})
+    return edit_json(lambda body: {**body, "tags": [*entries, *(body.get("tags") or [])]})
 
 
 def endless_tags(kind: str = "same") -> Action:
@@ -57,7 +61,10 @@ def endless_tags(kind: str = "same") -> Action:
         nonlocal pages
         pages += 1
         response = await proceed()
-        body = json.loads(response.whole())
+        try:
+            body = json.loads(response.whole())
+        except ValueError:
+            return response
         if kind == "grow":
             body["tags"] = [f"page-{pages}"]
         mark = "again" if kind == "same" else f"page-{pages}"

@@ -39,6 +39,8 @@ class Session:
         """Queries of Locations, each with the offset it was issued at."""
         self.busy = False
         """Whether a request writes to it at this moment."""
+        self.forgotten = False
+        """Whether the registry has given it up, while a request may still write to it."""
 
     def hash_with(self, algorithm: str) -> None:
         """Use another algorithm, where nothing has come yet."""

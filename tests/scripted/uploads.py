@@ -29,6 +29,7 @@ class Uploads:
     def forget_all(self) -> None:
         """Lose every session, as a restart would."""
         for session in self.sessions.values():
+            session.forgotten = True
             session.drop()
         self.sessions.clear()
 
@@ -160,6 +161,8 @@ class Uploads:
 
     def _commit(self, exchange: Exchange, session: Session, digest: str) -> Response:
         self.sessions.pop(session.id, None)
+        if session.forgotten:
+            raise RefusedError(404, "BLOB_UPLOAD_UNKNOWN", f"upload {session.id} was lost on its way")
         actual = session.digest(digest.partition(":")[0])
         if actual != digest:
             session.drop()
@@ -173,6 +176,7 @@ class Uploads:
         if exchange.behaviour.cancel_status >= 400:
             raise RefusedError(exchange.behaviour.cancel_status, "UNSUPPORTED")
         self.cancelled += 1
+        session.forgotten = True
         session.drop()
         del self.sessions[session.id]
         return respond(exchange.behaviour.cancel_status)

@@ -1,0 +1,108 @@
+"""What has to hold at every moment, at a registry and in a folder of OCI layouts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from scripted import faults
+from scripted.content import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from scripted import ScriptedRegistry
+
+    Known = Callable[[str, str, str], dict[str, bytes | int] | None]
+    """From repository, tag and digest to what has to be there; None: no image of that digest ever had the tag."""
+
+_FOREIGN = ("foreign", "nondistributable")
+
+
+class RegistryWatch:
+    """Looks at all tags of a registry after each manifest that was put."""
+
+    def __init__(self, registry: ScriptedRegistry, known: Known) -> None:
+        self._registry = registry
+        self._known = known
+        self._hashed: set[int] = set()
+        self.wrong: list[str] = []
+        """What was wrong, at whatever moment."""
+        self.looks = 0
+        registry.on("PUT|DELETE", r"/manifests/", respond=faults.afterwards(self.look))
+
+    def look(self) -> None:
+        """Add to `wrong` every tag that points at what is incomplete, or at what the source never had there."""
+        self.looks += 1
+        self.wrong += self._registry.incomplete_tags()
+        for name, repository in self._registry.repositories.items():
+            for tag, digest in repository.tags.items():
+                whole = self._known(name, tag, digest)
+                if whole is None:
+                    self.wrong.append(f"{name}:{tag} is {digest}, which it never was at the source")
+                elif repository.content_of(tag) != whole:
+                    self.wrong.append(f"{name}:{tag} ({digest}) is not what it is at the source")
+            for digest, content in repository.blobs.items():
+                if id(content) not in self._hashed:
+                    self._hashed.add(id(content))
+                    if digest_of(repository.read(digest), digest.partition(":")[0]) != digest:
+                        self.wrong.append(f"{name} holds other bytes under {digest}")
+
+
+class FolderWatch:
+    """Reads a folder of OCI layouts as another program would, at any moment."""
+
+    def __init__(self, folder: Path, known: Known) -> None:
+        self.folder = folder
+        self._known = known
+        self.wrong: list[str] = []
+        self.looks = 0
+
+    def look(self) -> None:
+        """Add to `wrong` every name in an index.json under which something is missing or wrong."""
+        self.looks += 1
+        for name, tag, digest in self.tags():
+            whole = self._known(name, tag, digest)
+            try:
+                found = self.content_of(name, digest)
+            except (OSError, ValueError) as error:
+                self.wrong.append(f"{name}:{tag}: {error}")
+                continue
+            if whole is None:
+                self.wrong.append(f"{name}:{tag} is {digest}, which it never was at the source")
+            elif found != whole:
+                self.wrong.append(f"{name}:{tag} ({digest}) is not what it is at the source")
+
+    def tags(self) -> Iterator[tuple[str, str, str]]:
+        """Give repository, tag and digest of all names in the folder."""
+        for index in self.folder.glob("**/index.json"):
+            for entry in json.loads(index.read_bytes())["manifests"]:
+                tag = entry.get("annotations", {}).get("org.opencontainers.image.ref.name")
+                if tag is not None:
+                    yield str(index.parent.relative_to(self.folder)), tag, entry["digest"]
+
+    def content_of(self, name: str, digest: str) -> dict[str, bytes | int]:
+        """Return all under a digest, in the form of `Repository.content_of`; raises OSError and ValueError."""
+        found: dict[str, bytes | int] = {}
+        waiting = [digest]
+        while waiting:
+            current = waiting.pop()
+            if current in found:
+                continue
+            raw = self._read(name, current)
+            found[current] = raw
+            body = json.loads(raw)
+            waiting += [entry["digest"] for entry in body.get("manifests") or []]
+            for entry in [body.get("config"), *(body.get("layers") or [])]:
+                if entry and not any(mark in entry["mediaType"] for mark in _FOREIGN):
+                    found[entry["digest"]] = len(self._read(name, entry["digest"]))
+        return found
+
+    def _read(self, name: str, digest: str) -> bytes:
+        algorithm, _, encoded = digest.partition(":")
+        data = (self.folder / name / "blobs" / algorithm / encoded).read_bytes()
+        if hashlib.new(algorithm, data).hexdigest() != encoded:
+            raise ValueError(f"the file of {digest} holds something else")
+        return data

@@ -1,0 +1,269 @@
+"""One world: a source, two registries and a folder as targets, and passes between them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from chaos.corpus import Corpus
+from chaos.events import Source, befall, meanwhile
+from chaos.hazards import Hazards
+from chaos.watch import FolderWatch, RegistryWatch
+from clients import Side
+from ocync.config.model import AuthType, MappingConfig, RegistryConfig, Secret
+from ocync.errors import ErrorKind
+from ocync.interrupt import Stop
+from ocync.oci.reference import Registry
+from ocync.transfer.result import Status
+from scripted import Anonymous, Basic, Bearer, BlobStore, ScriptedRegistry, User
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ocync.transfer.result import ImageResult
+    from scripted.access import Auth
+    from scripted.record import Record
+
+IDLE = 0.25
+"""Seconds without a byte after which our side gives up, while there are faults."""
+LONGEST = 30.0
+"""Seconds that a pass may take: it waits for a byte as often as it tries, and for nothing else."""
+LOCATIONS = ("absolute", "path", "relative", "no-scheme", "other-host")
+READER, WRITER = User(name="reader", password="of the source", push=()), User(name="writer", password="of targets")
+
+
+@dataclass
+class Counts:
+    """What was done so far."""
+
+    passes: int = 0
+    requests: int = 0
+    looks: int = 0
+    results: dict[str, int] = field(default_factory=dict)
+
+
+class World:
+    """Made for a seed: equal seeds give the same images, faults and events."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        chance = self._chance = random.Random(seed)
+        self.seed = seed
+        self.counts = Counts()
+        honest = chance.random() < 0.3
+        self.registry = ScriptedRegistry(auth=self._auth(READER), page_size=chance.choice([None, 1, 3]))
+        self.targets = [
+            ScriptedRegistry(
+                auth=self._auth(WRITER),
+                location=chance.choice(LOCATIONS),
+                location_query=chance.choice(["none", "state", "exact"]),
+                mount=chance.random() < 0.7,
+                check_references=not honest,
+                page_size=chance.choice([None, 2]),
+                ranges=chance.random() < 0.8,
+            )
+            for _ in range(2)
+        ]
+        self.store = BlobStore(lifetime=chance.choice([0.02, 0.2, 60]))
+        self.elsewhere = ScriptedRegistry(bind="127.0.0.2")
+        self.source = Source(self.registry, Corpus(chance), chance)
+        self.folder = FolderWatch(folder / "layouts", self.source.known)
+        self._honest = honest
+        self._names = ["team/app", "team/db", "team/tool"][: chance.randint(1, 3)]
+        self._closing = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        for server in (self.registry, *self.targets, self.store, self.elsewhere):
+            await self._closing.enter_async_context(server)
+        self.watches = [RegistryWatch(target, self.source.known) for target in self.targets]
+        self._hazards = Hazards(self._chance, store=self.store, elsewhere=self.elsewhere.url, honest=self._honest)
+        self.source.fill(self._names)
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._closing.__aexit__(*exception)
+
+    def _auth(self, user: User) -> Auth | None:
+        chance = self._chance
+        bearer = Bearer(
+            users=(user,),
+            anonymous=None if chance.random() < 0.5 else Anonymous(),
+            own_port=chance.random() < 0.5,
+            expires_in=chance.choice([1, 60, 300]),
+            lifetime=chance.choice([None, None, 0.2]),
+        )
+        return chance.choice([None, Basic(users=(user,)), bearer, bearer])
+
+    async def pass_under_faults(self) -> None:
+        """Let faults loose, make a pass (or two at once, or one that is cut off), and look at everything."""
+        chance = self._chance
+        rules = []
+        if chance.random() < 0.9:
+            rules += self._hazards.let_loose(self.registry, writes=False, count=chance.randint(0, 4))
+        for target in self.targets:
+            rules += self._hazards.let_loose(target, writes=True, count=chance.randint(0, 4))
+        rules.append(meanwhile(self.registry, chance, self.source.happen))
+        rules += [
+            meanwhile(target, chance, lambda each=target: befall(each, chance, cleans=not self._honest))
+            for target in self.targets
+        ]
+        if chance.random() < 0.2:
+            await asyncio.gather(self._pass(), self._pass())
+        else:
+            await self._pass(cut_off=chance.random() if chance.random() < 0.2 else None)
+        for rule in rules:
+            rule.end()
+        left = [_place(task) for task in asyncio.all_tasks() if "/ocync/" in _place(task)]
+        assert not left, self._tell(["tasks were left behind:", *left])
+        # What was begun and given up meanwhile must not come later: a server may still be at it.
+        await self._quiet()
+        self.check()
+
+    async def settle(self) -> None:
+        """Make one pass without faults, and find all targets equal to the source."""
+        self.source.repair()
+        for registry in (self.registry, *self.targets):
+            if isinstance(registry.auth, Bearer):
+                registry.auth.lifetime = None
+        results = await self._pass(idle=5.0)
+        self.check()
+        failed = [f"{result.target}: {result.error}" for result in results if result.status is Status.FAILED]
+        assert not failed, self._tell(failed)
+        self._compare()
+
+    def check(self) -> None:
+        """Raise AssertionError for anything that was ever wrong."""
+        self.folder.look()
+        for watch in (*self.watches, self.folder):
+            self.counts.looks += watch.looks
+            watch.looks = 0
+            assert not watch.wrong, self._tell(watch.wrong)
+        for server in (self.registry, *self.targets, self.store):
+            server.check()
+        strangers = [str(request) for request in self.elsewhere.requests if request.scheme is not None]
+        assert not strangers, self._tell(["credentials came to another host:", *strangers])
+
+    def _compare(self) -> None:
+        unequal = []
+        for name in self._names:
+            for tag, digest in self.registry.repository(name).tags.items():
+                if tag.startswith("sha256-") and not self._follows(name, tag):
+                    continue
+                whole = self.source.known(name, tag, digest)
+                unequal += [
+                    f"{name}:{tag} at {target.host}"
+                    for target in self.targets
+                    if target.content_of(name, tag) != whole
+                ]
+                at_folder = {t: d for n, t, d in self.folder.tags() if n == name}
+                if at_folder.get(tag) != digest or self.folder.content_of(name, digest) != whole:
+                    unequal.append(f"{name}:{tag} in the folder")
+        assert not unequal, self._tell(unequal)
+
+    def _follows(self, name: str, tag: str) -> bool:
+        """Tell whether a digest-named tag belongs to an image that has a tag."""
+        repository = self.registry.repository(name)
+        marks = {
+            manifest.digest.replace(":", "-")
+            for other, digest in repository.tags.items()
+            if not other.startswith("sha256-")
+            for manifest in repository.tree(digest)
+        }
+        return tag.partition(".")[0] in marks
+
+    async def _pass(self, *, idle: float = IDLE, cut_off: float | None = None) -> tuple[ImageResult, ...]:
+        """Make a pass; with `cut_off`, end it after so many seconds: by a stop, or without a word."""
+        before = self._asked()
+        attempts = self._chance.choice([1, 2, 3])
+        results: dict[str, ImageResult] = {}
+        stop = Stop(grace=self._chance.choice([0.0, 0.1]))
+        gently = cut_off is None or self._chance.random() < 0.5
+        timer = asyncio.get_running_loop().call_later(cut_off or LONGEST * 2, stop.request, "a test")
+        try:
+            async with (
+                asyncio.timeout(None if gently else cut_off),
+                Side(idle=idle, attempts=attempts, sleep=_briefly, stop=stop) as side,
+            ):
+                work = [self._mapping(name) for name in self._names]
+                at_once = self._chance.choice([1, 4, 20])
+                results = await side.sync(*work, within=LONGEST, at_once=at_once, sink=self._saw)
+        except TimeoutError:
+            if gently:
+                raise
+        finally:
+            timer.cancel()
+        internal = [r for r in results.values() if r.error is not None and r.error.kind is ErrorKind.INTERNAL]
+        assert not internal, self._tell([f"{result.target}: {result.error!r}" for result in internal])
+        self._count(results, self._asked() - before, attempts)
+        return tuple(results.values())
+
+    def _count(self, results: dict[str, ImageResult], asked: int, attempts: int) -> None:
+        self.counts.passes += 1
+        self.counts.requests += asked
+        for result in results.values():
+            kind = str(result.error.kind) if result.error is not None else str(result.status)
+            self.counts.results[kind] = self.counts.results.get(kind, 0) + 1
+        allowed = self._allowed(attempts)
+        assert asked <= allowed, self._tell([f"{asked} requests in a pass; {allowed} were allowed"])
+
+    def _allowed(self, attempts: int) -> int:
+        """
+        Return a bound for the requests of a pass, or two at once.
+
+        Each part is asked for at the source, and looked for, opened and sent at three targets, in two rounds of so
+        many attempts; each of these may be redirected, and refused for its credentials once.
+        """
+        parts = 10
+        for name in self._names:
+            repository = self.registry.repository(name)
+            parts += 10 + 3 * len(repository.tags) + len(repository.manifests) + len(repository.blobs)
+        return parts * (1 + 3 * 3) * 2 * attempts * 2
+
+    def _saw(self, event: object) -> None:
+        if type(event).__name__ == "ImageFinished":
+            self.folder.look()
+
+    async def _quiet(self) -> None:
+        async with asyncio.timeout(5):
+            while any(record.active for record in self._records()):
+                await asyncio.sleep(0.01)
+
+    def _records(self) -> list[Record]:
+        return [server.requests for server in (self.registry, *self.targets, self.store, self.elsewhere)]
+
+    def _asked(self) -> int:
+        return sum(len(record) for record in self._records())
+
+    def _mapping(self, name: str) -> MappingConfig:
+        at_targets = [self._config(target, WRITER) for target in self.targets]
+        folder = RegistryConfig(name="folder", layout=self.folder.folder)
+        return MappingConfig(
+            name=name,
+            source=self._config(self.registry, READER),
+            source_repository=name,
+            targets=tuple((each, name) for each in (*at_targets, folder)),
+        )
+
+    def _config(self, registry: ScriptedRegistry, user: User) -> RegistryConfig:
+        return RegistryConfig(
+            name=registry.host,
+            registry=Registry.parse(registry.url),
+            auth_type=AuthType.BASIC,
+            username=Secret(user.name, origin="a test"),
+            password=Secret(user.password, origin="a test"),
+        )
+
+    def _tell(self, lines: list[str]) -> str:
+        return "\n  ".join([f"seed {self.seed}, pass {self.counts.passes}:", *map(str, lines[:10])])
+
+
+async def _briefly(seconds: float) -> None:
+    """Wait a thousandth of the time that is waited for between two attempts."""
+    await asyncio.sleep(min(seconds / 1000, 0.02))
+
+
+def _place(task: asyncio.Task[object]) -> str:
+    code = getattr(task.get_coro(), "cr_code", None)
+    return f"{code.co_filename}:{code.co_name}" if code is not None else ""
