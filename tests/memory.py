@@ -108,12 +108,12 @@ class MemoryRepository:
         return self._place.stored[self.path].get(digest) if digest else None
 
     @asynccontextmanager
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def blob(self, descriptor: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
         await self._place.call("read", self.path, descriptor.digest)
         data = self._place.blobs[self.path].get(descriptor.digest)
         if data is None:
             raise NotFoundError(f"{self.name} has no {descriptor.digest}")
-        yield self._pieces(descriptor, data)
+        yield self._pieces(descriptor, data[start:])
 
     async def _pieces(self, descriptor: Descriptor, data: bytes) -> AsyncIterator[bytes]:
         half = len(data) // 2

@@ -64,11 +64,12 @@ class Repository(Protocol):
         `size` is what a descriptor promised, where there is one.
         """
 
-    def blob(self, descriptor: Descriptor) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def blob(self, descriptor: Descriptor, *, start: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """
-        Open a blob for one read from its start: `async with repository.blob(d) as pieces: async for …`.
+        Open a blob for one read from the byte `start` on: `async with repository.blob(d) as pieces: async for …`.
 
-        Pieces are not yet verified: who consumes them holds a Verifier. They are not larger than 1 MiB.
+        Pieces are not yet verified: who consumes them holds a Verifier. They are not larger than 1 MiB. No limit of
+        time runs while nobody asks for a piece; a piece that does not come is an error of the wait for it.
         """
 
 

@@ -79,7 +79,7 @@ class Counted:
         self._asked[Kind.MANIFEST_GET] += 1
         return await self.inner.manifest(reference, size=size)
 
-    def blob(self, descriptor: Descriptor) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def blob(self, descriptor: Descriptor, *, start: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Refuse: an analysis reads no blob."""
         self._refuse("a blob was to be read")
 

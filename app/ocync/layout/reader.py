@@ -64,6 +64,11 @@ class Reader:
         with told("read", self.path):
             return os.read(self._fd, count)
 
+    def skip(self, count: int) -> None:
+        """Go on behind so many bytes."""
+        with told("read", self.path):
+            os.lseek(self._fd, count, os.SEEK_CUR)
+
     def read_all(self, limit: int) -> bytes:
         """Return all bytes; raises StorageError when there are more than `limit`."""
         pieces = bytearray()

@@ -110,8 +110,8 @@ class LayoutRepository:
         return manifests.parse(raw, content_type=content_type, digest=digest, where=f"{self.name} {reference}")
 
     @asynccontextmanager
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a blob; one of the wrong size raises VerificationError before its first piece."""
+    async def blob(self, descriptor: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a blob from the byte `start` on; one of the wrong size raises VerificationError at once."""
         path = await in_thread(self._store.find_blob, descriptor.digest)
         if path is None:
             raise self._lacks(descriptor.digest)
@@ -120,6 +120,7 @@ class LayoutRepository:
             await in_thread(reader.open)
             if reader.size != descriptor.size:
                 raise damaged(path, f"it has {reader.size} bytes, not {descriptor.size}")
+            await in_thread(reader.skip, start)
             async with aclosing(_pieces(reader)) as pieces:
                 yield pieces
         finally:

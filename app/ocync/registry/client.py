@@ -73,6 +73,8 @@ class RegistryClient:
         self.host = registry.host
         self.slots = slots
         self.policy = policy
+        self.ignores_ranges = False
+        """Whether the registry was seen to give no parts of blobs, or wrong ones."""
         self._authorizer: Authorizer | None = None
         self._sender = Sender(host=registry.host, pool=pool, timeouts=timeouts, tally=tally)
         self._home = Origin(*links.origin(registry.api))
@@ -186,7 +188,7 @@ class RegistryClient:
         scopes: frozenset[Scope],
         headers: Mapping[str, str] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
-        seconds: float = REQUEST_TIME,
+        seconds: float | None = REQUEST_TIME,
         patience: float = 0.0,
     ) -> AsyncIterator[Response]:
         """

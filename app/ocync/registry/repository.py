@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing, asynccontextmanager
+import asyncio
+import logging
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ocync.auth.scope import Scope
@@ -11,18 +13,22 @@ from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest, verify
 from ocync.oci.manifest import Descriptor, Manifest
-from ocync.registry import uploads
+from ocync.registry import ranges, uploads
 from ocync.registry.call import stored_length
-from ocync.registry.client import stream_time
+from ocync.registry.client import REQUEST_TIME
+from ocync.registry.problem import translated
 from ocync.registry.tags import TagList
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from ocync.endpoint import TagPage
+    from ocync.http.pool import Response
     from ocync.registry.client import Answer, RegistryClient
     from ocync.registry.uploads import RegistryUpload
     from ocync.slots import Slots
+
+log = logging.getLogger(__name__)
 
 _ACCEPT = {"Accept": media.ACCEPT}
 _DIGEST_HEADER = "docker-content-digest"
@@ -134,24 +140,61 @@ class RegistryRepository:
         )
 
     @asynccontextmanager
-    async def blob(self, descriptor: Descriptor) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a blob for one read from its start; the caller holds a slot."""
+    async def blob(self, descriptor: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+        """
+        Open a blob for one read from the byte `start` on; the caller holds a slot.
+
+        It is always asked for at the registry: where that sends us on to may be signed for minutes only. A part
+        that is not the one asked for is not taken; a registry without parts is read from the blob's start, and what
+        stands before `start` is not used.
+        """
         what = f"fetch blob {descriptor.digest.algorithm}:{descriptor.digest.short} of {self.name}"
+        if start and not self._client.ignores_ranges:
+            async with self._reading(descriptor, start, what) as response:
+                if response.status == 206 and ranges.is_rest(response.headers, start, descriptor.size):
+                    async with aclosing(self._client.body(response, what=what)) as pieces:
+                        yield pieces
+                    return
+                if response.status not in (200, 206, 416):
+                    raise await self._client.refusal_of(response, what=what)
+                self._client.ignores_ranges = True
+                log.info("%s does not give parts of blobs: what breaks is read again from its start", self.place)
+                if response.status == 200:
+                    async with aclosing(self._whole(response, descriptor, start, what)) as pieces:
+                        yield pieces
+                    return
+        async with self._reading(descriptor, 0, what) as response:
+            if response.status != 200:
+                raise await self._client.refusal_of(response, what=what)
+            async with aclosing(self._whole(response, descriptor, start, what)) as pieces:
+                yield pieces
+
+    @asynccontextmanager
+    async def _reading(self, descriptor: Descriptor, start: int, what: str) -> AsyncIterator[Response]:
         exchange = self._client.exchange(
             "GET",
             f"/v2/{self._repository}/blobs/{descriptor.digest}",
             what=what,
             scopes=self._scopes,
-            seconds=stream_time(descriptor.size),
+            headers=ranges.asking_from(start),
+            seconds=None,
         )
-        async with exchange as response:
-            if response.status != 200:
-                raise await self._client.refusal_of(response, what=what)
-            length = stored_length(response.headers)
-            if length is not None and length != descriptor.size:
-                raise _wrong_length(what, length, descriptor.size, self.place)
-            async with aclosing(self._client.body(response, what=what)) as pieces:
-                yield pieces
+        async with AsyncExitStack() as stack:
+            with translated(what, self.place):
+                # Of the answer's beginning only. What the body may take is a matter of who asks for its pieces.
+                async with asyncio.timeout(REQUEST_TIME):
+                    response = await stack.enter_async_context(exchange)
+            yield response
+
+    def _whole(
+        self, response: Response, descriptor: Descriptor, start: int, what: str
+    ) -> AsyncGenerator[bytes, None]:
+        """Give a 200 from `start` on; raises VerificationError where it announces another length."""
+        length = stored_length(response.headers)
+        if length is not None and length != descriptor.size:
+            raise _wrong_length(what, length, descriptor.size, self.place)
+        body = self._client.body(response, what=what)
+        return _behind(body, start) if start else body
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """
@@ -231,6 +274,16 @@ class RegistryRepository:
 
     def _image(self, reference: str) -> str:
         return f"{self.name}{'@' if ':' in reference else ':'}{reference}"
+
+
+async def _behind(pieces: AsyncGenerator[bytes, None], start: int) -> AsyncGenerator[bytes, None]:
+    """Give what stands behind the first `start` bytes."""
+    unused = start
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if unused < len(piece):
+                yield piece[unused:]
+            unused = max(unused - len(piece), 0)
 
 
 def _described(answer: Answer) -> Descriptor | None:

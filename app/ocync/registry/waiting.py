@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
@@ -17,8 +17,6 @@ from ocync.errors import OcyncError, RegistryError, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-# Attempts that each get a little further are made this many times as often as those that do not.
-_MOST_PROGRESS = 4
 MAX_RETRY_AFTER = 600.0
 """Seconds that a registry can make us wait at once, whatever it asks for."""
 
@@ -65,19 +63,6 @@ class _StopWhen(stop_base):
         return self._stopping()
 
 
-class _StopAfter(stop_base):
-    """Stops after so many attempts that got nowhere; of those that got further there may be more, within bounds."""
-
-    def __init__(self, attempts: int, progressed: Callable[[], bool]) -> None:
-        self._attempts = attempts
-        self._progressed = progressed
-        self._in_vain = 0
-
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        self._in_vain += not self._progressed()
-        return self._in_vain >= self._attempts or retry_state.attempt_number >= self._attempts * _MOST_PROGRESS
-
-
 def asked_wait(error: BaseException | None) -> float | None:
     """Return the seconds that the registry asked us to wait, if it did."""
     return error.retry_after if isinstance(error, RegistryError) else None
@@ -102,13 +87,8 @@ class RetryPolicy:
     stopping: Callable[[], bool] = bool
     on_retry: Callable[[BaseException], None] = lambda _error: None
 
-    def retrying(self, progressed: Callable[[], bool] = bool) -> AsyncRetrying:
-        """
-        Return a fresh tenacity loop; the last error is raised as it is.
-
-        `progressed` tells whether the attempt that has just failed got further than any before it: such attempts do
-        not count, up to four times as many as `attempts`.
-        """
+    def retrying(self) -> AsyncRetrying:
+        """Return a fresh tenacity loop; the last error is raised as it is."""
 
         def count(state: RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
@@ -116,7 +96,7 @@ class RetryPolicy:
                 self.on_retry(error)
 
         return AsyncRetrying(
-            stop=_StopAfter(self.attempts, progressed) | _StopWhen(self.stopping),
+            stop=stop_after_attempt(self.attempts) | _StopWhen(self.stopping),
             wait=_Wait(self.max_delay),
             # A positive list: anything else, cancellation above all, goes through at once.
             retry=retry_if_exception(is_retryable),

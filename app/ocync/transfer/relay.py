@@ -2,7 +2,8 @@
 One blob from one source to several targets in one read, verified on its way.
 
 The last piece is held back until the digest is known to be right, so a target never gets the whole of a body that
-lies. A target that fails drops out; the others go on. Memory: two pieces per target, and what sockets hold.
+lies. A read that breaks goes on where it broke, into the same uploads. A target that fails drops out; the others go
+on, and those that failed in passing get a read of their own. Memory: four pieces, and what sockets hold.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.errors import NetworkError, OcyncError
+from ocync.errors import OcyncError
 from ocync.oci.digest import Verifier
 from ocync.slots import reserve
+from ocync.transfer.fanout import FanOut
+from ocync.transfer.reading import Breaks, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from ocync.endpoint import Repository, TargetRepository, Upload
     from ocync.oci.manifest import Descriptor
     from ocync.registry.waiting import RetryPolicy
+    from ocync.transfer.fanout import Branch
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,14 @@ class Delivery:
         return not self.done and not self.given_up and (self.error is None or self.error.retryable)
 
 
+class _GivenUpError(Exception):
+    """The read was tried as often as it may be."""
+
+    def __init__(self, error: OcyncError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 async def relay(
     blob: Descriptor,
     readers: Sequence[Repository],
@@ -61,57 +73,38 @@ async def relay(
     """
     Bring the blob to all deliveries; afterwards each is done or has an error.
 
-    The last of `readers` is the one that counts: it is read as often as the policy allows. Those before it are
-    nearer, and tried once each, whatever goes wrong there. `arrived` is called for a delivery as soon as its
-    repository holds the blob.
+    The last of `readers` is the one that counts. Those before it are nearer, and left for the next one whatever
+    goes wrong there. `arrived` is called for a delivery as soon as its repository holds the blob.
     """
     *nearer, source = readers
-    reach = Reach()
+    breaks = Breaks(blob.size)
     try:
         for reader in nearer:
             try:
-                await _attempt(blob, reader, deliveries, arrived, Reach())
-            except OcyncError as error:
+                await _attempt(Reading(blob, reader, policy=policy, breaks=breaks), deliveries, arrived)
+            except (OcyncError, _GivenUpError) as error:
                 log.debug("%s: taken from %s instead", error, source.name)
-        async for attempt in policy.retrying(reach.got_further):
+        async for attempt in policy.retrying():
             with attempt:
-                await _attempt(blob, source, deliveries, arrived, reach)
+                await _attempt(Reading(blob, source, policy=policy, breaks=breaks), deliveries, arrived)
     except OcyncError as error:
-        for delivery in deliveries:
-            if not delivery.done and delivery.error is None:
-                delivery.error = error
+        _fail(deliveries, error)
+    except _GivenUpError as given_up:
+        _fail(deliveries, given_up.error)
     await _abandon([delivery.upload for delivery in deliveries])
 
 
-class Reach:
-    """How far the attempts that broke at the reader got, in bytes; how far a target let us get tells nothing."""
-
-    def __init__(self) -> None:
-        self._furthest = 0
-        self._further = False
-
-    def note(self, received: int) -> None:
-        """Record how many bytes came in the attempt that has just ended."""
-        self._further = received > self._furthest
-        self._furthest = max(self._furthest, received)
-
-    def got_further(self) -> bool:
-        """Tell, once, whether the last attempt got further than all before it."""
-        further, self._further = self._further, False
-        return further
+def _fail(deliveries: Sequence[Delivery], error: OcyncError) -> None:
+    for delivery in deliveries:
+        if not delivery.done and delivery.error is None:
+            delivery.error = error
 
 
-async def _attempt(
-    blob: Descriptor,
-    reader: Repository,
-    deliveries: Sequence[Delivery],
-    arrived: Callable[[Delivery], None],
-    reach: Reach,
-) -> None:
+async def _attempt(reading: Reading, deliveries: Sequence[Delivery], arrived: Callable[[Delivery], None]) -> None:
     """Read once for all that is pending; raises what is worth another attempt, or went wrong at the reader."""
-    await _reopen(blob, deliveries, arrived)
+    await _reopen(reading.blob, deliveries, arrived)
     try:
-        await _pour(blob, reader, [delivery for delivery in deliveries if delivery.pending], arrived, reach)
+        await _pour(reading, [delivery for delivery in deliveries if delivery.pending], arrived)
     finally:
         await _abandon([delivery.take_spent() for delivery in deliveries])
     failed = next((delivery.error for delivery in deliveries if delivery.pending and delivery.error), None)
@@ -152,106 +145,33 @@ def _done(delivery: Delivery, arrived: Callable[[Delivery], None]) -> None:
     arrived(delivery)
 
 
-async def _pour(
-    blob: Descriptor,
-    reader: Repository,
-    deliveries: Sequence[Delivery],
-    arrived: Callable[[Delivery], None],
-    reach: Reach,
-) -> None:
+async def _pour(reading: Reading, deliveries: Sequence[Delivery], arrived: Callable[[Delivery], None]) -> None:
     """Make one read of the blob and send it to all deliveries; raises what went wrong at the reader."""
     if not deliveries:
         return
-    verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reader.place)
-    broken: OcyncError | None = None
+    blob, reader = reading.blob, reading.reader
+    whole = FanOut(reading, Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reader.place))
     slots = reserve([reader.slots, *(delivery.repository.slots for delivery in deliveries)])
-    async with slots, reader.blob(blob) as pieces:
-        channels = [Channel() for _ in deliveries]
+    async with slots, reading:
+        # Before anything is sent: a source that can't be read costs no session.
+        await whole.begin()
         async with asyncio.TaskGroup() as group:
-            for delivery, channel in zip(deliveries, channels, strict=True):
-                group.create_task(_deliver(delivery, channel, arrived))
-            try:
-                await _pump(pieces, verifier, channels)
-            except OcyncError as error:
-                broken = error
-                for channel in channels:
-                    await channel.fail(error)
-    if broken is not None:
-        # Bytes that lie are no progress, however many they are.
-        reach.note(verifier.received if isinstance(broken, NetworkError) else 0)
-        raise broken
+            for delivery, branch in [(delivery, whole.branch()) for delivery in deliveries]:
+                group.create_task(_deliver(delivery, branch, whole, arrived))
+    if whole.failure is not None:
+        raise _GivenUpError(whole.failure) if reading.exhausted else whole.failure
 
 
-async def _deliver(delivery: Delivery, channel: Channel, arrived: Callable[[Delivery], None]) -> None:
+async def _deliver(delivery: Delivery, branch: Branch, whole: FanOut, arrived: Callable[[Delivery], None]) -> None:
     upload, delivery.upload, delivery.spent = delivery.upload, None, delivery.upload
     assert upload is not None
     try:
-        await upload.send(channel.pieces(delivery.moved))
+        await upload.send(branch.pieces(delivery.moved))
     except OcyncError as error:
-        if error is not channel.failure:
+        if error is not whole.failure:
             delivery.error = error
     else:
         delivery.spent = None
         _done(delivery, arrived)
     finally:
-        channel.close()
-
-
-async def _pump(pieces: AsyncIterator[bytes], verifier: Verifier, channels: Sequence[Channel]) -> None:
-    """Hand each piece to all channels, one piece behind the reader; the last one when all is verified."""
-    held = b""
-    async for piece in pieces:
-        verifier.update(piece)
-        if held:
-            await _hand_out(held, channels)
-        if all(channel.closed for channel in channels):
-            return
-        held = piece
-    verifier.finish()
-    if held:
-        await _hand_out(held, channels)
-    for channel in channels:
-        await channel.finish()
-
-
-async def _hand_out(piece: bytes, channels: Sequence[Channel]) -> None:
-    for channel in channels:
-        await channel.put(piece)
-
-
-class Channel:
-    """A queue of one piece between the reader and one upload."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self.failure: OcyncError | None = None
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
-
-    async def put(self, piece: bytes) -> None:
-        """Hand a piece over, waiting for room; nothing happens once the upload has ended."""
-        if not self.closed:
-            await self._queue.put(piece)
-
-    async def finish(self) -> None:
-        """Say that all pieces have been handed over."""
-        if not self.closed:
-            await self._queue.put(None)
-
-    async def fail(self, error: OcyncError) -> None:
-        """End the upload's body with an error, so that it is not committed."""
-        self.failure = error
-        await self.finish()
-
-    def close(self) -> None:
-        """Take no more: the upload has ended, one way or another. Wakes a reader that waits for room."""
-        self.closed = True
-        while not self._queue.empty():
-            self._queue.get_nowait()
-
-    async def pieces(self, moved: Callable[[int], None]) -> AsyncIterator[bytes]:
-        """Give the pieces to an upload as its body; raises the failure, where there is one."""
-        while (piece := await self._queue.get()) is not None:
-            moved(len(piece))
-            yield piece
-        if self.failure is not None:
-            raise self.failure
+        branch.leave()

@@ -144,6 +144,8 @@ async def test_a_large_blob_comes_in_pieces_of_bounded_size(repository: LayoutRe
 
     assert [len(piece) for piece in received] == [PIECE, PIECE, PIECE, 17]
     assert b"".join(received) == data
+    async with repository.blob(descriptor, start=PIECE + 5) as pieces:
+        assert b"".join([piece async for piece in pieces]) == data[PIECE + 5 :]
 
 
 def open_files() -> int:

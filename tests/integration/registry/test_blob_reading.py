@@ -68,6 +68,35 @@ async def test_no_encoding_and_no_range_is_asked_for(registry: ScriptedRegistry)
     assert "range" not in request.headers
 
 
+PARTS = {
+    "parts": faults.headers({}),
+    "no parts": faults.headers({}),
+    "parts in chunks": faults.chunked(),
+    "a wrong part": faults.headers({"Content-Range": "bytes 1-2/3"}),
+    "no such part": faults.error(416, "RANGE_INVALID"),
+}
+
+
+@pytest.mark.parametrize("start", [1, 150_000, 299_999])
+@pytest.mark.parametrize(("kind", "fault"), PARTS.items(), ids=PARTS)
+async def test_a_blob_can_be_read_from_the_middle(
+    registry: ScriptedRegistry, kind: str, fault: Action, start: int
+) -> None:
+    registry.behaviour.ranges = kind != "no parts"
+    registry.on("GET", GET, times=1, respond=fault)
+
+    async with repository_of(registry.url) as repository, repository.slots.hold():
+        async with repository.blob(BLOB, start=start) as pieces:
+            assert b"".join([piece async for piece in pieces]) == DATA[start:]
+        # What was learned the first time is known the second time.
+        async with repository.blob(BLOB, start=start) as pieces:
+            assert b"".join([piece async for piece in pieces]) == DATA[start:]
+
+    assert registry.count("GET", GET) == (3 if kind in ("a wrong part", "no such part") else 2)
+    asked = [request.headers.get("range") for request in registry.requests.matching("GET", GET)]
+    assert asked[-1] == (f"bytes={start}-" if kind.startswith("parts") else None)
+
+
 @pytest.mark.parametrize("framing", [faults.chunked(), faults.without_length()], ids=["chunked", "until close"])
 async def test_a_blob_without_a_length_is_read_to_its_end(registry: ScriptedRegistry, framing: Action) -> None:
     registry.on("GET", GET, respond=framing)

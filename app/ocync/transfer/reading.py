@@ -1,0 +1,130 @@
+"""One blob read to its end in as many requests as that takes: what breaks goes on where it broke."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+from ocync.errors import NetworkError, OcyncError, VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ocync.endpoint import Repository
+    from ocync.oci.manifest import Descriptor
+    from ocync.registry.waiting import RetryPolicy
+
+log = logging.getLogger(__name__)
+
+# A connection that breaks after so many bytes is worth another one each time: that can't go on for ever.
+_WORTH_A_BREAK = 64 * 1024 * 1024
+_BREAKS = 20
+# A stream that drips a byte a minute would never stand still; this is slower than any use is worth waiting for.
+_SLOWEST = 32 * 1024
+_GRACE = 300.0
+
+
+class Breaks:
+    """How many times the reads of one blob may break, after something has come each time, in all its reads."""
+
+    def __init__(self, size: int) -> None:
+        self._left = _BREAKS + size // _WORTH_A_BREAK
+
+    def count(self) -> bool:
+        """Count one and tell whether going on is still allowed."""
+        self._left -= 1
+        return self._left >= 0
+
+
+class Reading:
+    """
+    Gives the pieces of a blob from the byte `start` on; a context manager that closes what is open.
+
+    A break before the first piece is raised as it is: whoever reads has nothing to lose then and can wait without
+    holding anything. After that reading goes on behind the last byte that came, as often as the policy allows
+    without one more byte, and as `breaks` allows with.
+    """
+
+    def __init__(
+        self, blob: Descriptor, reader: Repository, *, policy: RetryPolicy, breaks: Breaks, start: int = 0
+    ) -> None:
+        self.offset = start
+        """Bytes of the blob that have been given, or stood before `start`."""
+        self.blob = blob
+        self.reader = reader
+        self._policy = policy
+        self._breaks = breaks
+        self.exhausted = False
+        """Whether it ended because no more attempts are allowed: not worth reading all of it again."""
+        self._start = start
+        self._opened = AsyncExitStack()
+        self._pieces: AsyncIterator[bytes] | None = None
+        self._waited = 0.0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self._close()
+
+    async def next(self) -> bytes:
+        """
+        Return the next piece, b"" at the end; raises OcyncError when that can't be had.
+
+        Who is cancelled in here loses nothing: the next call goes on.
+        """
+        try:
+            return await self._pull()
+        except VerificationError:
+            raise
+        except OcyncError as error:
+            if self.offset == self._start:
+                raise
+            self.exhausted = True
+            if not self._breaks.count():
+                raise
+            piece = await self._go_on(error)
+            self.exhausted = False
+            return piece
+
+    async def _go_on(self, broken: OcyncError) -> bytes:
+        log.debug("going on at byte %d: %s", self.offset, broken)
+        # What has broken is the first attempt: it is counted, and waited after, like any other.
+        failures = [broken]
+        async for attempt in self._policy.retrying():
+            with attempt:
+                if failures:
+                    raise failures.pop()
+                return await self._pull()
+        raise AssertionError("a retry loop ends by returning or raising")
+
+    async def _pull(self) -> bytes:
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        try:
+            if self._pieces is None:
+                self._pieces = await self._opened.enter_async_context(
+                    self.reader.blob(self.blob, start=self.offset)
+                )
+            piece = await anext(self._pieces, b"")
+            self._waited += clock() - asked
+            if self._waited > _GRACE + self.offset / _SLOWEST:
+                raise self._too_slow()
+        except BaseException:
+            await self._close()
+            raise
+        self.offset += len(piece)
+        return piece
+
+    def _too_slow(self) -> NetworkError:
+        host = self.reader.place
+        return NetworkError(
+            f"can't fetch blob {self.blob.digest}: {host} sent {self.offset} bytes in {self._waited:.0f} s",
+            host=host,
+        )
+
+    async def _close(self) -> None:
+        opened, self._opened, self._pieces = self._opened, AsyncExitStack(), None
+        await opened.aclose()
