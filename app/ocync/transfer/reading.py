@@ -18,24 +18,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A connection that breaks after so many bytes is worth another one each time: that can't go on for ever.
-_WORTH_A_BREAK = 64 * 1024 * 1024
-_BREAKS = 20
+# So many bytes, or such a part of the blob, are worth another connection, and the attempts begin anew with it: who
+# gives less each time is as good as dead. The other limit is for those that never come to an end.
+_PROGRESS, _PART = 1024 * 1024, 32
+_BREAKS, _BYTES_PER_BREAK = 32, 64 * 1024 * 1024
 # A stream that drips a byte a minute would never stand still; this is slower than any use is worth waiting for.
 _SLOWEST = 32 * 1024
 _GRACE = 300.0
 
 
 class Breaks:
-    """How many times the reads of one blob may break, after something has come each time, in all its reads."""
+    """How many times all reads of one blob may break: `attempts` with little between them, and more with much."""
 
-    def __init__(self, size: int) -> None:
-        self._left = _BREAKS + size // _WORTH_A_BREAK
+    def __init__(self, size: int, attempts: int) -> None:
+        self._enough = min(_PROGRESS, size // _PART)
+        self._attempts = attempts
+        self._small = 0
+        self._left = _BREAKS + size // _BYTES_PER_BREAK
 
-    def count(self) -> bool:
-        """Count one and tell whether going on is still allowed."""
+    def count(self, came: int) -> bool:
+        """Count one, before which so many bytes had come, and tell whether going on is allowed."""
         self._left -= 1
-        return self._left >= 0
+        self._small = 0 if came >= self._enough else self._small + 1
+        return self._left >= 0 and self._small < self._attempts
 
 
 class Reading:
@@ -44,7 +49,7 @@ class Reading:
 
     A break before the first piece is raised as it is: whoever reads has nothing to lose then and can wait without
     holding anything. After that reading goes on behind the last byte that came, as often as the policy allows
-    without one more byte, and as `breaks` allows with.
+    without one more byte, and as `breaks` allows with some.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class Reading:
         self._breaks = breaks
         self.exhausted = False
         """Whether it ended because no more attempts are allowed: not worth reading all of it again."""
-        self._start = start
+        self._start = self._broken_at = start
         self._opened = AsyncExitStack()
         self._pieces: AsyncIterator[bytes] | None = None
         self._waited = 0.0
@@ -83,7 +88,8 @@ class Reading:
             if self.offset == self._start:
                 raise
             self.exhausted = True
-            if not self._breaks.count():
+            came, self._broken_at = self.offset - self._broken_at, self.offset
+            if not self._breaks.count(came):
                 raise
             piece = await self._go_on(error)
             self.exhausted = False

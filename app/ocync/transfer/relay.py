@@ -77,7 +77,7 @@ async def relay(
     goes wrong there. `arrived` is called for a delivery as soon as its repository holds the blob.
     """
     *nearer, source = readers
-    breaks = Breaks(blob.size)
+    breaks = Breaks(blob.size, policy.attempts)
     try:
         for reader in nearer:
             try:

@@ -87,7 +87,8 @@ async def test_a_source_that_gives_a_little_each_time_is_left_in_the_end() -> No
         assert isinstance(delivery.error, NetworkError)
         assert delivery.error.retryable
         assert at.held() == [False]
-        assert at.reads == 21
+        # The little that came each time is no reason to begin counting anew.
+        assert at.reads == 3
         assert at.targets[0].count("PUT", UPLOADS, status=201) == 0
 
 
@@ -233,7 +234,7 @@ async def test_a_source_and_targets_that_always_break_end_within_bounds() -> Non
 
         assert [delivery.done for delivery in deliveries] == [False, False]
         assert at.held() == [False, False]
-        assert at.reads <= 3 + 20
+        assert at.reads <= 2 * 3 + 32
         assert all(target.count("PUT|POST", UPLOADS) <= 2 * 3 for target in at.targets)
 
 
@@ -302,7 +303,7 @@ async def test_a_large_blob_may_break_more_often() -> None:
     blob = Descriptor(media_type="x", digest=Digest.of(b"never reached"), size=content.size)
     async with course(attempts=2) as at:
         at.put(content, blob)
-        turns = [*[faults.cut(after=1000)] * 60, faults.error(404, "BLOB_UNKNOWN")]
+        turns = [*[faults.cut(after=1024 * 1024)] * 60, faults.error(404, "BLOB_UNKNOWN")]
         at.source.on("GET", GET, respond=faults.in_turn(turns))
         async with asyncio.timeout(20):
             (delivery,) = await at.run(blob)
