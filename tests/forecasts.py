@@ -30,7 +30,7 @@ KINDS = {
     Kind.BLOB_HEAD: ("HEAD", r"/blobs/sha"),
     Kind.BLOB_GET: ("GET", r"/blobs/sha"),
     Kind.BLOB_MOUNT: ("POST", r"/blobs/uploads/\?mount="),
-    Kind.BLOB_POST: ("POST", r"/blobs/uploads/$"),
+    Kind.BLOB_POST: ("POST", r"/blobs/uploads/($|\?digest=)"),
     Kind.BLOB_PUT: ("PUT", r"/blobs/uploads/"),
 }
 

@@ -74,17 +74,18 @@ class Repository(Protocol):
 
 
 class Upload(Protocol):
-    """An upload session that a target has opened; it is used once."""
+    """A blob that a target is ready to take, with a session that it has opened or without; it is used once."""
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
         """
         Send all bytes and commit: afterwards the repository holds the blob under its digest.
 
-        When `pieces` raises, or the target refuses, nothing is committed and the error goes on to the caller.
+        The target may be asked for the first time now: what `open_upload` raises may be raised here. When `pieces`
+        raises, or the target refuses, nothing is committed and the error goes on to the caller.
         """
 
     async def abandon(self) -> None:
-        """Give the session up as far as the target lets us; never raises for what the target answers."""
+        """Give up what has been opened, as far as the target lets us; never raises for what the target answers."""
 
 
 class TargetRepository(Repository, Protocol):
@@ -95,7 +96,7 @@ class TargetRepository(Repository, Protocol):
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> Upload | None:
         """
-        Open an upload, asking first for a mount from another repository (its `path`) of the same place.
+        Prepare an upload, asking first for a mount from another repository (its `path`) of the same place.
 
         None means that the mount was granted: the repository holds the blob. A place that does not mount answers
         with an upload.

@@ -155,6 +155,15 @@ class CountedPlaces:
             for place, counter in counts.items()
         }
 
+    def single_post(self) -> Mapping[str, bool]:
+        """Return which places take a blob by one POST, as far as that is known."""
+        known = {
+            repository.place: repository.inner.single_post
+            for repository in self._given.values()
+            if isinstance(repository.inner, RegistryRepository)
+        }
+        return {place: takes for place, takes in known.items() if takes is not None}
+
     def _counted(
         self, registry: RegistryConfig, repository: str, writable: bool, make: Callable[[], Counted]
     ) -> Counted:

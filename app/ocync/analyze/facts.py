@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from ocync.oci import media
@@ -67,6 +67,8 @@ class Facts:
     """Every blob of these images, in bytes."""
     asked: Mapping[str, Mapping[Kind, Bounds]]
     """What a pass asks before it copies anything, by place; a folder is not among them: it takes no requests."""
+    single_post: Mapping[str, bool] = field(default_factory=dict)
+    """Whether a place takes a blob by one POST; those that have not shown it yet are left out."""
 
 
 def copied_parts(manifest: Manifest) -> Iterator[tuple[Descriptor, bool]]:

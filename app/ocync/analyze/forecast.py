@@ -40,7 +40,7 @@ def requests_of(
     for spot, need in needs.items():
         add(spot.place, _of_manifests(need))
     for place, arriving in arrivals.items():
-        add(place, _of_blobs(arriving.values()))
+        add(place, _of_blobs(arriving.values(), single_post=facts.single_post.get(place)))
     for place, number in manifests.items():
         add(place, {Kind.MANIFEST_GET: number})
     for place, read in blobs.items():
@@ -65,15 +65,15 @@ def _of_manifests(need: Needs) -> dict[Kind, Bounds]:
     }
 
 
-def _of_blobs(arriving: Iterable[Arriving]) -> dict[Kind, Bounds]:
-    """Return the requests for blobs at one target place."""
+def _of_blobs(arriving: Iterable[Arriving], *, single_post: bool | None) -> dict[Kind, Bounds]:
+    """Return the requests for blobs at one target place; whether it takes one POST for a blob may not be known."""
     each = list(arriving)
     sent = total(blob.sent for blob in each)
     return {
         Kind.BLOB_HEAD: total(blob.looked_for for blob in each),
         Kind.BLOB_MOUNT: total(blob.mounted for blob in each),
         Kind.BLOB_POST: sent,
-        Kind.BLOB_PUT: sent,
+        Kind.BLOB_PUT: Bounds(sent.low if single_post is False else 0, 0 if single_post else sent.high),
     }
 
 

@@ -76,7 +76,11 @@ class Reading:
         self._sink(MappingsCounted(len(mappings)))
         is_whole = await self._until_stopped(mappings)
         facts = Facts(
-            images=tuple(self._images), parts=self._contents.parts, sizes=self._contents.sizes, asked=self._asked()
+            images=tuple(self._images),
+            parts=self._contents.parts,
+            sizes=self._contents.sizes,
+            asked=self._asked(),
+            single_post=self._places.single_post(),
         )
         return Read(facts=facts, results=tuple(self._results), is_whole=is_whole)
 

@@ -22,7 +22,7 @@ class Kind(StrEnum):
     BLOB_MOUNT = "blob_mount"
     """POST that asks for a mount from another repository."""
     BLOB_POST = "blob_post"
-    """POST that opens an upload."""
+    """POST that opens an upload, or sends the whole blob where a registry takes that."""
     BLOB_PUT = "blob_put"
     """PUT that sends a blob and ends its upload."""
     MANIFEST_PUT = "manifest_put"

@@ -21,6 +21,7 @@ from ocync.http.pool import Origin
 from ocync.registry import links, problem
 from ocync.registry.call import Answer, Call
 from ocync.registry.encoding import decoded
+from ocync.registry.habits import Habits
 from ocync.registry.problem import translated
 from ocync.registry.sender import RequestTally, Sender
 
@@ -75,6 +76,7 @@ class RegistryClient:
         self.policy = policy
         self.ignores_ranges = False
         """Whether the registry was seen to give no parts of blobs, or wrong ones."""
+        self.habits = Habits()
         self._authorizer: Authorizer | None = None
         self._sender = Sender(host=registry.host, pool=pool, timeouts=timeouts, tally=tally)
         self._home = Origin(*links.origin(registry.api))

@@ -22,10 +22,9 @@ from ocync.registry.tags import TagList
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-    from ocync.endpoint import TagPage
+    from ocync.endpoint import TagPage, Upload
     from ocync.http.pool import Response
     from ocync.registry.client import Answer, RegistryClient
-    from ocync.registry.uploads import RegistryUpload
     from ocync.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -224,7 +223,12 @@ class RegistryRepository:
             read=read,
         )
 
-    async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> RegistryUpload | None:
+    @property
+    def single_post(self) -> bool | None:
+        """Whether the host takes a blob by one POST; None where it has not shown that yet."""
+        return self._client.habits.single_post
+
+    async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> Upload | None:
         """Open an upload, or mount the blob (None)."""
         return await uploads.open_upload(
             self._client, self._repository, descriptor, scopes=self._scopes, mount_from=mount_from

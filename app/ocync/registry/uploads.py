@@ -1,4 +1,4 @@
-"""Writing blobs: POST, then PUT with the whole blob, or a mount (distribution-spec 1.1, "Pushing blobs")."""
+"""Writing blobs: one POST, or POST and PUT, or a mount (distribution-spec 1.1, "Pushing blobs")."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ocync.auth.scope import Scope
-from ocync.errors import AuthError, NotFoundError, OcyncError, ProtocolError, RegistryError, ServerError
+from ocync.errors import (
+    AuthError,
+    NotFoundError,
+    OcyncError,
+    ProtocolError,
+    RegistryError,
+    ServerError,
+    VerificationError,
+)
 from ocync.oci.media import OCTET_STREAM
 from ocync.registry import links
 from ocync.registry.client import stream_time
+from ocync.registry.habits import SMALL, Form
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,48 +38,190 @@ _STORES = 32 * 1024 * 1024
 _SPOILT = frozenset(
     {"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "RANGE_INVALID", "SIZE_INVALID"}
 )
+# Answers to one POST with the bytes that say nothing of whether it is taken: of credentials, names and patience.
+_NOT_ABOUT_THE_FORM = frozenset({401, 403, 404, 408, 429})
+
+
+class Blob:
+    """A blob on its way to a repository: what its requests have in common."""
+
+    def __init__(
+        self, client: RegistryClient, repository: str, descriptor: Descriptor, scopes: frozenset[Scope]
+    ) -> None:
+        self.client = client
+        self.repository = repository
+        self.descriptor = descriptor
+        self.scopes = scopes
+        self.name = f"{client.host}/{repository}"
+        self.what = f"push blob {descriptor.digest.algorithm}:{descriptor.digest.short} to {self.name}"
+        self.path = f"/v2/{repository}/blobs/uploads/"
+
+    async def send(self, method: str, url: str, content: bytes | AsyncIterator[bytes]) -> Answer:
+        """Send all bytes in one request and return the answer, whatever it is. The caller holds a slot."""
+        headers = {"Content-Type": OCTET_STREAM}
+        if not isinstance(content, bytes):
+            # Without a length the body would be chunked, which zot ignores and GAR refuses.
+            headers["Content-Length"] = str(self.descriptor.size)
+        return await self.client.once(
+            method,
+            url,
+            what=self.what,
+            scopes=self.scopes,
+            headers=headers,
+            content=content,
+            seconds=stream_time(self.descriptor.size),
+            patience=self.descriptor.size / _STORES,
+        )
+
+    def opened(self, answer: Answer) -> RegistryUpload:
+        """Return the session that an answer has opened; raises ProtocolError where it does not say where it is."""
+        location = links.resolve(
+            answer.headers.get("location"), answer.url, what="the opening of an upload", host=self.client.host
+        )
+        return RegistryUpload(self, location)
 
 
 class RegistryUpload:
     """An upload session at a registry: one PUT with the whole blob."""
 
-    def __init__(
-        self, client: RegistryClient, location: str, descriptor: Descriptor, name: str, scopes: frozenset[Scope]
-    ) -> None:
-        self._client = client
+    def __init__(self, blob: Blob, location: str) -> None:
+        self._blob = blob
         self._location = location
-        self._descriptor = descriptor
-        self._scopes = scopes
-        self._what = f"push blob {descriptor.digest.algorithm}:{descriptor.digest.short} to {name}"
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
         """Send all bytes and commit; see endpoint.Upload. The caller holds a slot."""
-        answer = await self._client.once(
-            "PUT",
-            links.with_digest(self._location, str(self._descriptor.digest)),
-            what=self._what,
-            scopes=self._scopes,
-            # Without a length the body would be chunked, which zot ignores and GAR refuses.
-            headers={"Content-Type": OCTET_STREAM, "Content-Length": str(self._descriptor.size)},
-            content=pieces,
-            seconds=stream_time(self._descriptor.size),
-            patience=self._descriptor.size / _STORES,
-        )
+        await self.put(pieces)
+
+    async def put(self, content: bytes | AsyncIterator[bytes]) -> None:
+        """Send all bytes and commit."""
+        blob, client = self._blob, self._blob.client
+        answer = await blob.send("PUT", links.with_digest(self._location, str(blob.descriptor.digest)), content)
         if answer.status not in (200, 201, 202, 204):
-            error = self._client.refusal(answer, what=self._what)
+            error = client.refusal(answer, what=blob.what)
             error.retryable = error.retryable or _is_spoilt(answer.status, error)
             raise error
-        self._client.refuse_page(answer, what=self._what)
+        client.refuse_page(answer, what=blob.what)
 
     async def abandon(self) -> None:
         """Cancel the session; many registries do not allow it, and sessions end by themselves."""
+        client = self._blob.client
         try:
-            async with self._client.slots.hold():
-                await self._client.once(
-                    "DELETE", self._location, what=f"cancel: {self._what}", scopes=self._scopes, seconds=10
+            async with client.slots.hold():
+                await client.once(
+                    "DELETE",
+                    self._location,
+                    what=f"cancel: {self._blob.what}",
+                    scopes=self._blob.scopes,
+                    seconds=10,
                 )
         except OcyncError as error:
             log.debug("%s", error)
+
+
+class SinglePost:
+    """
+    A blob that goes by one POST, without a session.
+
+    A small one goes on by a session where the host does not take it so; of a large one the bytes are gone then, and
+    the error says that another upload may do.
+    """
+
+    def __init__(self, blob: Blob, *, is_trial: bool) -> None:
+        self._blob = blob
+        self._is_trial = is_trial
+        self._session: RegistryUpload | None = None
+        """One that the host has opened instead of taking the bytes, and that is of no use."""
+
+    async def send(self, pieces: AsyncIterator[bytes]) -> None:
+        """Send all bytes and commit; see endpoint.Upload. The caller holds a slot."""
+        if self._blob.descriptor.size > SMALL:
+            await self._stream(pieces)
+            return
+        failed = False
+        try:
+            body = b"".join([piece async for piece in pieces])
+            if len(body) != self._blob.descriptor.size:
+                raise VerificationError(
+                    f"can't {self._blob.what}: {len(body)} bytes came where {self._blob.descriptor.size} are due",
+                    host=self._blob.client.host,
+                )
+            failed = True
+            await self._replayable(body)
+        finally:
+            self._end_trial(failed=failed)
+
+    async def abandon(self) -> None:
+        """Cancel what may have been opened."""
+        self._end_trial()
+        if self._session is not None:
+            await self._session.abandon()
+
+    async def _replayable(self, body: bytes) -> None:
+        habits, client = self._blob.client.habits, self._blob.client
+        answer = await self._post(body)
+        if answer.status == 201:
+            habits.takes_single_post(len(body))
+        elif answer.status == 202:
+            habits.refuses_single_post()
+            await self._blob.opened(answer).put(body)
+        elif answer.status in (401, 408, 429, 503):
+            raise client.refusal(answer, what=self._blob.what)
+        else:
+            # Whatever it has against such a POST, it may be said of every other one too: the usual way shows that.
+            log.debug("not sent by one POST: %s", client.refusal(answer, what=self._blob.what))
+            opened = await client.once(
+                "POST",
+                self._blob.path,
+                what=f"open an upload at {self._blob.name}",
+                scopes=self._blob.scopes,
+                headers={"Content-Length": "0"},
+            )
+            if opened.status != 202:
+                raise client.refusal(opened, what=f"open an upload at {self._blob.name}")
+            session = self._blob.opened(opened)
+            habits.refuses_single_post()
+            await session.put(body)
+
+    async def _stream(self, pieces: AsyncIterator[bytes]) -> None:
+        habits, client = self._blob.client.habits, self._blob.client
+        source_failed = False
+
+        async def watched() -> AsyncIterator[bytes]:
+            nonlocal source_failed
+            try:
+                async for piece in pieces:
+                    yield piece
+            except OcyncError:
+                source_failed = True
+                raise
+
+        try:
+            answer = await self._post(watched())
+        except RegistryError:
+            if not source_failed:
+                habits.stream_failed()
+            raise
+        if answer.status == 201:
+            habits.takes_single_post(self._blob.descriptor.size)
+            return
+        error = client.refusal(answer, what=self._blob.what)
+        if answer.status >= 500:
+            habits.stream_failed()
+        elif answer.status not in _NOT_ABOUT_THE_FORM:
+            habits.refuses_single_post()
+            error.retryable = True
+        if answer.status == 202:
+            self._session = self._blob.opened(answer)
+        raise error
+
+    async def _post(self, content: bytes | AsyncIterator[bytes]) -> Answer:
+        digest = quote(str(self._blob.descriptor.digest), safe=":")
+        return await self._blob.send("POST", f"{self._blob.path}?digest={digest}", content)
+
+    def _end_trial(self, *, failed: bool = False) -> None:
+        if self._is_trial:
+            self._is_trial = False
+            self._blob.client.habits.trial_ended(failed=failed)
 
 
 def _is_spoilt(status: int, error: OcyncError) -> bool:
@@ -86,39 +237,40 @@ async def open_upload(
     *,
     scopes: frozenset[Scope],
     mount_from: str | None,
-) -> RegistryUpload | None:
-    """Open a session, or mount; see endpoint.TargetRepository.open_upload."""
-    name = f"{client.host}/{repository}"
-    path = f"/v2/{repository}/blobs/uploads/"
+) -> RegistryUpload | SinglePost | None:
+    """Open a session, mount, or promise one POST; see endpoint.TargetRepository.open_upload."""
+    blob = Blob(client, repository, descriptor, scopes)
     if mount_from is not None:
         query = f"?mount={quote(str(descriptor.digest), safe=':')}&from={quote(mount_from, safe='/')}"
         both = scopes | {Scope(mount_from, ("pull",))}
         try:
-            location = await _post(client, path + query, name, both, expect=frozenset({201, 202}))
+            return await _post(blob, blob.path + query, both, expect=frozenset({201, 202}))
         except (AuthError, ProtocolError, NotFoundError, ServerError) as error:
             # Whatever a registry, or its token service, has against a mount: the bytes can still be sent.
             log.debug("mount refused: %s", error)
-        else:
-            return None if location is None else RegistryUpload(client, location, descriptor, name, scopes)
-    location = await _post(client, path, name, scopes, expect=_OPENED)
-    if location is None:
-        raise ProtocolError(f"{name} answered 201 to an upload that has no bytes yet", host=client.host)
-    return RegistryUpload(client, location, descriptor, name, scopes)
+    form = await client.habits.form(descriptor.size)
+    if form is not Form.SESSION:
+        return SinglePost(blob, is_trial=form is Form.TRIAL)
+    session = await _post(blob, blob.path, scopes, expect=_OPENED)
+    if session is None:
+        raise ProtocolError(f"{blob.name} answered 201 to an upload that has no bytes yet", host=client.host)
+    return session
 
 
 async def _post(
-    client: RegistryClient, path: str, name: str, scopes: frozenset[Scope], *, expect: frozenset[int]
-) -> str | None:
-    """Return the session's Location, or None when the blob was mounted."""
-    what = f"open an upload at {name}"
+    blob: Blob, path: str, scopes: frozenset[Scope], *, expect: frozenset[int]
+) -> RegistryUpload | None:
+    """Return the session, or None when the blob was mounted."""
 
-    def read(answer: Answer) -> str | None:
-        if answer.status == _MOUNTED:
-            return None
-        return links.resolve(
-            answer.headers.get("location"), answer.url, what="the opening of an upload", host=client.host
-        )
+    def read(answer: Answer) -> RegistryUpload | None:
+        return None if answer.status == _MOUNTED else blob.opened(answer)
 
-    return await client.request(
-        "POST", path, what=what, scopes=scopes, expect=expect, read=read, headers={"Content-Length": "0"}
+    return await blob.client.request(
+        "POST",
+        path,
+        what=f"open an upload at {blob.name}",
+        scopes=scopes,
+        expect=expect,
+        read=read,
+        headers={"Content-Length": "0"},
     )

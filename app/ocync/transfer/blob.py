@@ -114,12 +114,15 @@ async def _lead(
     try:
         async with reserve(sessions):
             async with asyncio.TaskGroup() as group:
-                prepared = [group.create_task(_prepare(blob, source, destination)) for destination in destinations]
-            pairs = [
-                (destination, upload)
-                for destination, task in zip(destinations, prepared, strict=True)
-                if (upload := task.result()) is not None
-            ]
+                lacking = [group.create_task(_lacks(blob, source, destination)) for destination in destinations]
+            # All are opened in one go, so that those who find out how their hosts take blobs do so for all of them.
+            async with asyncio.TaskGroup() as group:
+                opened = [
+                    (destination, group.create_task(_open(blob, source, destination)))
+                    for destination, task in zip(destinations, lacking, strict=True)
+                    if task.result()
+                ]
+            pairs = [(destination, upload) for destination, task in opened if (upload := task.result()) is not None]
             if pairs:
                 by_repository = {id(destination.repository): destination for destination, _ in pairs}
                 await _send(blob, [source], by_repository, [upload for _, upload in pairs], policy)
@@ -128,16 +131,24 @@ async def _lead(
             destination.ledger.release_blob(destination.repository, blob.digest)
 
 
-async def _prepare(blob: Descriptor, source: Repository, destination: Destination) -> Upload | None:
-    """Return an open session where the blob has to be sent; None where it is there, or nothing can be done."""
+async def _lacks(blob: Descriptor, source: Repository, destination: Destination) -> bool:
+    """Tell whether the blob has to be sent: it is not there, and somebody can say so."""
     repository = destination.repository
     try:
         # In a repository that was empty only this pass can have put anything, and the ledger knows that.
-        if not destination.is_empty and await repository.has_blob(blob):
-            destination.ledger.blob_arrived(repository, blob.digest)
-            destination.count(skipped=1)
-            return None
-        return None if _is_refused(destination) else await repository.open_upload(blob)
+        if destination.is_empty or not await repository.has_blob(blob):
+            return not _is_refused(destination)
+    except OcyncError as error:
+        _fail(blob, source, destination, error)
+    else:
+        destination.ledger.blob_arrived(repository, blob.digest)
+        destination.count(skipped=1)
+    return False
+
+
+async def _open(blob: Descriptor, source: Repository, destination: Destination) -> Upload | None:
+    try:
+        return await destination.repository.open_upload(blob)
     except OcyncError as error:
         _fail(blob, source, destination, error)
         return None

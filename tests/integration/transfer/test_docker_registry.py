@@ -229,6 +229,19 @@ async def test_blobs_by_sha512_are_kept_under_that_name(target: DockerRegistry) 
         assert await repository.has_blob(blob)
 
 
+async def test_a_blob_takes_two_requests_there_and_finding_that_out_takes_none(target: DockerRegistry) -> None:
+    async with Side(account=ACCOUNT) as side:
+        repository = side.repository(target.url)
+        for data in (b"a config", b"{}", b"x" * 100_000):
+            await write(repository, data)
+            assert target.blob(str(descriptor(data).digest)) == data
+        assert repository.single_post is False
+
+    # The first look at /v2/ is answered by 401.
+    assert dict(side.tally.requests[target.host]) == {"2xx": 3 * 2, "4xx": 1}
+    assert target.uploads("team/app") == []
+
+
 async def test_a_blob_that_is_not_what_its_digest_says_is_refused_by_it_too(target: DockerRegistry) -> None:
     async with repository_of(target.url, account=ACCOUNT, idle=5) as repository:
         with pytest.raises(ProtocolError, match="DIGEST_INVALID") as caught:

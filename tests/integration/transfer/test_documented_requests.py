@@ -115,6 +115,7 @@ class World:
             "children": sum(map(len, below)),
             "blobs": len(blobs),
             "mounts": sum(map(len, needed)) - len(blobs),
+            "twice": int(not self.target.behaviour.single_post),
         } | known
 
 
@@ -284,8 +285,13 @@ def test_every_name_of_a_formula_is_explained() -> None:
     assert {kind.value for kind in Kind} <= explained
 
 
+@pytest.mark.parametrize("single_post", [True, False], ids=["one POST", "POST and PUT"])
 @pytest.mark.parametrize("heading", WORLDS)
-async def test_a_pass_makes_as_many_requests_as_the_page_says(world: World, heading: str) -> None:
+async def test_a_pass_makes_as_many_requests_as_the_page_says(
+    world: World, heading: str, *, single_post: bool
+) -> None:
+    for registry in (world.source, world.target, world.second):
+        registry.behaviour.single_post = single_post
     numbers = WORLDS[heading](world)
     if heading == "Platforms: nothing changed":
         await synced(world)

@@ -29,7 +29,11 @@ async def test_few_sessions_wait_for_bytes_however_many_blobs_there_are(slots: i
         return response
 
     names = [f"team/app{number}" for number in range(repositories)]
-    async with ScriptedRegistry() as source, ScriptedRegistry(mount=False) as target, Side(slots=slots) as side:
+    async with (
+        ScriptedRegistry() as source,
+        ScriptedRegistry(mount=False, single_post=False) as target,
+        Side(slots=slots) as side,
+    ):
         for number in range(10 // repositories):
             layers = [build.layer(100, 100 * number + layer) for layer in range(15)]
             for name in names:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scripted.rules import Action
 
 MANIFEST, BLOB, UPLOADS, LIST = r"/manifests/", r"/blobs/sha", r"/uploads/", r"/tags/list"
+SINGLE = r"/uploads/\?digest="
 SHARED = build.layer(200_000, 1)
 NAMES = ("team/app", "team/db")
 
@@ -37,6 +38,11 @@ async def target() -> AsyncIterator[ScriptedRegistry]:
     """Leaving it fails the test where a tag was ever put with something missing below it."""
     async with ScriptedRegistry() as registry:
         yield registry
+
+
+def takes_single_post(method: str, pattern: str) -> bool:
+    """Tell whether a target has to take one POST for a blob, so that requests of this kind come at all."""
+    return (method, pattern) != ("PUT", UPLOADS)
 
 
 def patience(fault: Action) -> float:
@@ -90,6 +96,14 @@ AT_TARGET: dict[str, tuple[str, str, Action]] = {
     "PUT forgets the session": ("PUT", UPLOADS, faults.error(404, "BLOB_UPLOAD_UNKNOWN")),
     "PUT loses bytes": ("PUT", UPLOADS, faults.error(400, "DIGEST_INVALID")),
     "PUT hangs up": ("PUT", UPLOADS, faults.hang_up()),
+    "one POST 503": ("POST", SINGLE, faults.answer(503)),
+    "one POST 500": ("POST", SINGLE, faults.answer(500)),
+    "one POST lost": ("POST", SINGLE, faults.lose_answer()),
+    "one POST reset": ("POST", SINGLE, faults.reset_upload(after=30_000)),
+    "one POST stall": ("POST", SINGLE, faults.stall_upload(30, after=30_000)),
+    "one POST refused": ("POST", SINGLE, faults.error(405, "UNSUPPORTED")),
+    "one POST loses bytes": ("POST", SINGLE, faults.error(400, "DIGEST_INVALID")),
+    "one POST 429": ("POST", SINGLE, faults.too_many(seconds=2)),
     "manifests 503": ("PUT", MANIFEST, faults.answer(503)),
     "manifests lost": ("PUT", MANIFEST, faults.lose_answer()),
     "manifests 429": ("PUT", MANIFEST, faults.too_many(date_in=5)),
@@ -105,6 +119,7 @@ EVERYWHERE = [
 async def test_what_fails_in_passing_does_not_keep_an_image_from_arriving(
     source: ScriptedRegistry, target: ScriptedRegistry, where: str, method: str, pattern: str, fault: Action
 ) -> None:
+    target.behaviour.single_post = takes_single_post(method, pattern)
     (source if where == "source" else target).on(method, pattern, times=3, respond=fault)
 
     async with Side(idle=patience(fault)) as side:
@@ -122,6 +137,8 @@ async def test_every_other_request_may_fail_on_two_targets_at_once(
     source: ScriptedRegistry, target: ScriptedRegistry, where: str, method: str, pattern: str, fault: Action
 ) -> None:
     async with ScriptedRegistry() as other, Side(idle=patience(fault), attempts=8) as side:
+        for registry in (target, other):
+            registry.behaviour.single_post = takes_single_post(method, pattern)
         for registry in (source,) if where == "source" else (target, other):
             registry.on(method, pattern, times=20, every=2, respond=fault)
         results = await sync(side, source, target, other)
@@ -135,6 +152,7 @@ async def test_every_other_request_may_fail_on_two_targets_at_once(
 async def test_what_never_stops_failing_ends_in_time_leaves_no_half_tag_and_is_made_good_later(
     source: ScriptedRegistry, target: ScriptedRegistry, where: str, method: str, pattern: str, fault: Action
 ) -> None:
+    target.behaviour.single_post = takes_single_post(method, pattern)
     rule = (source if where == "source" else target).on(method, pattern, respond=fault)
 
     async with Side(idle=patience(fault), attempts=2) as side:

@@ -172,7 +172,8 @@ async def test_a_first_pass_asks_for_nothing_twice(world: World) -> None:
     assert source.count("GET", BLOB) == len(image.blobs)
     # The target was empty: nothing is looked for there.
     assert target.count("HEAD") == 0
-    assert target.count("POST", UPLOADS) == target.count("PUT", UPLOADS) == len(image.blobs)
+    assert target.count("POST", UPLOADS) == len(image.blobs)
+    assert target.count("PUT", UPLOADS) == 0
     assert target.count("PUT", MANIFEST) == 3
 
 
@@ -191,7 +192,7 @@ async def test_ten_images_that_share_layers_fetch_each_blob_once(world: World) -
     assert fetched == dict.fromkeys(unique, 1)
     # The other repositories of the target get the shared ones by mounts.
     assert target.count("POST", r"\?mount=") == 4 * 4
-    assert target.count("PUT", UPLOADS) == len(unique)
+    assert target.count("POST", r"\?digest=") == len(unique)
     total = BlobStats()
     for result in results.values():
         total += result.blobs
@@ -401,7 +402,7 @@ async def test_tokens_that_end_in_the_middle_of_everything_cost_nothing_but_toke
     ):
         source.seed("team/app", "1", build.image([build.layer(2_000_000, seed) for seed in range(12)]))
         # Uploads that last longer than a token does.
-        target.on("PUT", UPLOADS, authorized=True, every=3, respond=faults.stall_upload(0.2, after=100_000))
+        target.on("POST|PUT", UPLOADS, authorized=True, every=3, respond=faults.stall_upload(0.2, after=100_000))
 
         results = await side.sync(side.mapping(source.url, target.url), within=30)
 
@@ -454,7 +455,7 @@ async def test_two_repositories_of_one_target_share_one_upload(world: World) -> 
     assert {r.status for r in results.values()} == {Status.SYNCED}
     for name in ("one/app", "two/app"):
         assert target.content_of(name, "1") == source.content_of("team/app", "1")
-    assert target.count("PUT", UPLOADS) == source.count("GET", BLOB) == 2
+    assert target.count("POST", r"\?digest=") == source.count("GET", BLOB) == 2
 
 
 async def test_a_pass_through_tls_on_both_sides(tmp_path: Path) -> None:

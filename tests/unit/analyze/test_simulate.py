@@ -28,12 +28,14 @@ def forecast(
     filled: str = "",
     source: str = "source",
     mappings: bool = False,
+    single_post: bool | None = False,
 ) -> Analysis:
     """
     Forecast images given as (repository, tag, root), each copied to a repository of the same name at `target`.
 
     `listing` says what manifests list: `m…` are manifests, anything else blobs. `filled` names repositories that
-    hold something. Each repository is a mapping's; with `mappings` each image comes of one of its own.
+    hold something; `single_post` is what the target has shown of how it takes blobs. Each repository is a
+    mapping's; with `mappings` each image comes of one of its own.
     """
     parts = {
         digest(name): Parts(
@@ -57,6 +59,7 @@ def forecast(
         parts=parts,
         sizes={blob: SIZE for each in parts.values() for blob in each.blobs},
         asked={place: {} for place in (source, "target")},
+        single_post={} if single_post is None else {"target": single_post},
     )
     return simulate(facts)
 
@@ -66,6 +69,20 @@ def counts(analysis: Analysis, place: str = "target") -> dict[Kind, Bounds]:
 
 
 IMAGES = {"m1": "base own1", "m2": "base own2", "m3": "base own3"}
+
+
+@pytest.mark.parametrize(
+    ("single_post", "puts"),
+    [(True, None), (False, Bounds(3, 3)), (None, Bounds(0, 3))],
+    ids=["yes", "no", "unknown"],
+)
+def test_whether_blobs_take_one_request_or_two_depends_on_what_the_target_has_shown(
+    *, single_post: bool | None, puts: Bounds | None
+) -> None:
+    analysis = forecast(("app", "1", "m1"), ("app", "2", "m2"), listing=IMAGES, single_post=single_post)
+
+    assert counts(analysis)[Kind.BLOB_POST] == Bounds(3, 3)
+    assert counts(analysis).get(Kind.BLOB_PUT) == puts
 
 
 def test_one_repository_gets_each_blob_once() -> None:
