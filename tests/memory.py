@@ -133,7 +133,10 @@ class MemoryRepository:
             return None
         return MemoryUpload(self._place, self.path, descriptor)
 
-    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        return None
+
+    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
         await self._place.call("put", self.path, tag or manifest.digest)
         lacking = [d for d in manifest.blobs if not d.is_foreign and d.digest not in self._place.blobs[self.path]]
         lacking += [d for d in manifest.children if d.digest not in self._place.stored[self.path]]
@@ -142,6 +145,7 @@ class MemoryRepository:
         self._place.stored[self.path][manifest.digest] = manifest
         if tag is not None:
             self._place.tagged[self.path][tag] = manifest.digest
+        return False
 
 
 class MemoryUpload:

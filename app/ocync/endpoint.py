@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
+    from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.slots import Slots
 
@@ -64,6 +65,13 @@ class Repository(Protocol):
         `size` is what a descriptor promised, where there is one.
         """
 
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """
+        Return what refers to a manifest by its `subject`, as far as the place keeps account of it.
+
+        None means that it does not: then a tag may list them (`ocync.oci.referrers.fallback_tag`).
+        """
+
     def blob(self, descriptor: Descriptor, *, start: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """
         Open a blob for one read from the byte `start` on: `async with repository.blob(d) as pieces: async for …`.
@@ -102,5 +110,10 @@ class TargetRepository(Repository, Protocol):
         with an upload.
         """
 
-    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
-        """Store the manifest under its digest, or under a tag; what it lists has to be there before."""
+    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
+        """
+        Store the manifest under its digest, or under a tag; what it lists has to be there before.
+
+        Tells whether the place will list it among the referrers of its subject (OCI-Subject); if it does not, the
+        fallback tag has to.
+        """

@@ -18,6 +18,7 @@ raised again as one of these, with the cause kept. This module imports nothing f
     │   ├── VerificationError     the bytes are not those the digest or size promised
     │   └── ProtocolError         an answer outside of the specification, or a request refused for good
     ├── TagRuleError              a mapping's tag rules select too little, or can't be applied
+    ├── IncompleteArtifactsError  something attached to an image is not at the target, or can't be known
     ├── StorageError              a local file or folder can't be read or written
     └── InterruptedPassError      a signal or the deadline came before the work was complete; exit 5
 """
@@ -58,6 +59,7 @@ class ErrorKind(StrEnum):
     SERVER = "server"
     PROTOCOL = "protocol"
     TAG_RULES = "tag_rules"
+    INCOMPLETE_ARTIFACTS = "incomplete_artifacts"
     STORAGE = "storage"
     CONFIG = "config"
     INTERRUPTED = "interrupted"
@@ -219,6 +221,19 @@ class TagRuleError(OcyncError):
     """A mapping's tag rules select fewer tags than `min_tags`, or can't be applied."""
 
     kind = ErrorKind.TAG_RULES
+
+
+class IncompleteArtifactsError(OcyncError):
+    """Not everything that is attached to an image is at the target, or what that would be can't be known."""
+
+    kind = ErrorKind.INCOMPLETE_ARTIFACTS
+
+    @classmethod
+    def because(cls, cause: OcyncError, what: str) -> IncompleteArtifactsError:
+        """Return the error that another one leads to: as worth another try as that one, with its hint."""
+        error = cls(f"{what}: {cause.message}", hint=cause.hint)
+        error.retryable = cause.retryable
+        return error
 
 
 class StorageError(OcyncError):

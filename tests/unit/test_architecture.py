@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).parents[2] / "app" / "ocync"
 MAY_IMPORT = {
     "errors": set(),
     "slots": set(),
+    "flights": set(),
+    "concurrency": set(),
     "interrupt": set(),
     "oci": {"errors"},
     "config": {"errors", "oci", "filters"},
@@ -24,11 +26,14 @@ MAY_IMPORT = {
     "redaction": set(),
     "log": {"printable", "redaction"},
     "http": {"errors", "config"},
-    "auth": {"errors", "oci", "config"},
+    "auth": {"errors", "oci", "config", "flights"},
     "registry": {"errors", "oci", "config", "http", "auth", "endpoint", "slots", "memory"},
     "layout": {"errors", "oci", "endpoint", "slots"},
-    "plan": {"errors", "oci", "config", "filters", "endpoint", "memory", "transfer.result"},
-    "transfer": {"errors", "oci", "config", "endpoint", "slots", "plan", "registry.waiting", "interrupt", "memory"},
+    "plan": {"errors", "oci", "config", "filters", "endpoint", "memory", "flights", "concurrency", "transfer.result"},
+    "transfer": {
+        *("errors", "oci", "config", "endpoint", "slots", "plan", "registry.waiting", "interrupt", "memory"),
+        "concurrency",
+    },
     "analyze": {
         *("errors", "oci", "config", "endpoint", "slots", "plan", "transfer", "interrupt", "registry.repository"),
         *("report.figures", "report.summary", "printable"),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ocync.config.model import RegistryConfig
     from ocync.endpoint import Repository, TargetRepository, Upload
+    from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.plan.discover import Places
     from ocync.slots import Slots
@@ -79,6 +80,11 @@ class Counted:
         self._asked[Kind.MANIFEST_GET] += 1
         return await self.inner.manifest(reference, size=size)
 
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """Return what refers to a manifest."""
+        self._asked[Kind.REFERRERS] += 1
+        return await self.inner.referrers(subject)
+
     def blob(self, descriptor: Descriptor, *, start: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Refuse: an analysis reads no blob."""
         self._refuse("a blob was to be read")
@@ -91,7 +97,7 @@ class Counted:
         """Refuse: an analysis writes nothing."""
         self._refuse("a blob was to be written")
 
-    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
+    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
         """Refuse: an analysis writes nothing."""
         self._refuse("a manifest was to be written")
 
@@ -121,6 +127,11 @@ class Imagined(Counted):
         """Return that it is not there."""
         self._asked[Kind.MANIFEST_HEAD] += 1
         return None
+
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """Return that nothing does."""
+        self._asked[Kind.REFERRERS] += 1
+        return ()
 
 
 class CountedPlaces:

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocync.analyze.contents import Contents
 from ocync.analyze.counted import Counted, CountedPlaces
 from ocync.analyze.facts import Arrival, Facts, Image, Spot
-from ocync.analyze.requests import NONE, Bounds, Kind, summed
+from ocync.analyze.requests import Bounds, Kind, summed
 from ocync.errors import NotFoundError
-from ocync.oci import media
 from ocync.plan.compare import compare
 from ocync.plan.discover import discover
-from ocync.plan.followers import followers_of
 from ocync.plan.model import Broken, Copy, Skip
 from ocync.transfer import outcome
 from ocync.transfer.destination import Destination
-from ocync.transfer.events import ImageFinished, ImagesFound, MappingResolved, MappingsCounted
+from ocync.transfer.events import ImageFinished, MappingResolved, MappingsCounted
 from ocync.transfer.ledger import Ledger
 from ocync.transfer.result import Reason
 
@@ -36,7 +33,6 @@ if TYPE_CHECKING:
     from ocync.errors import OcyncError
     from ocync.interrupt import Stop
     from ocync.plan.discover import Places
-    from ocync.plan.followers import Followers
     from ocync.plan.model import Candidate, ImagePlan
     from ocync.transfer.events import Sink
     from ocync.transfer.result import ImageResult
@@ -68,8 +64,6 @@ class Reading:
         self._contents = Contents()
         self._images: list[Image] = []
         self._results: list[ImageResult] = []
-        self._followed: Counter[tuple[str, Followers]] = Counter()
-        """Indexes that were up to date, by their source's place and by what might have followed them."""
 
     async def run(self, mappings: Sequence[MappingConfig]) -> Read:
         """Read; never raises for what happens to an image or a mapping."""
@@ -135,9 +129,7 @@ class Reading:
     async def _work(self, queue: asyncio.Queue[tuple[int, Candidate] | None]) -> None:
         while (item := await queue.get()) is not None:
             number, candidate = item
-            plan = await self._look_at(number, candidate)
-            for follower in await self._following(plan) if plan is not None else ():
-                await self._look_at(number, follower)
+            await self._look_at(number, candidate)
 
     async def _look_at(self, mapping: int, candidate: Candidate) -> ImagePlan | None:
         """Compare one image and read what is below it, with one result for each of its targets."""
@@ -183,33 +175,8 @@ class Reading:
         )
         self._finish(*(outcome.synced(plan, index, _untouched(candidate, index), 0.0) for index in copies))
 
-    async def _following(self, plan: ImagePlan) -> list[Candidate]:
-        candidate = plan.candidate
-        if candidate.followers is None:
-            return []
-        if plan.root is None and plan.resolved.media_type in media.INDEXES:
-            self._followed[candidate.source.place, candidate.followers] += 1
-        try:
-            following = await followers_of(plan)
-        except Exception as error:
-            failure = outcome.as_ocync_error(error, f"what follows {outcome.source_name(candidate)}")
-            self._sink(ImagesFound(len(candidate.targets)))
-            by_digest = replace(candidate, tag=str(plan.resolved.digest), target_tag=None)
-            self._failed(by_digest, _indices(candidate), failure)
-            return []
-        if following:
-            self._sink(ImagesFound(sum(len(follower.targets) for follower in following)))
-        return following
-
     def _asked(self) -> dict[str, dict[Kind, Bounds]]:
         asked = {place: dict(requests) for place, requests in self._places.asked().items()}
-        for (place, followers), indexes in self._followed.items():
-            # As long as some are left over, every index that is up to date is looked into; else it depends on the
-            # order of images how many are.
-            if place in asked and not len(followers):
-                counted = asked[place].get(Kind.MANIFEST_GET, NONE)
-                unsure = {Kind.MANIFEST_GET: Bounds(-min(indexes, counted.low), indexes)}
-                asked[place] = summed(asked[place], unsure)
         return {place: summed(requests) for place, requests in asked.items()}
 
     def _failed(self, candidate: Candidate, indices: Sequence[int], error: OcyncError) -> None:

@@ -15,6 +15,8 @@ class Kind(StrEnum):
 
     TAG_LIST = "tag_list"
     """One page of a tag list."""
+    REFERRERS = "referrers"
+    """One page of a list of referrers."""
     MANIFEST_HEAD = "manifest_head"
     MANIFEST_GET = "manifest_get"
     BLOB_GET = "blob_get"

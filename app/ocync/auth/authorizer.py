@@ -15,12 +15,12 @@ from ocync.auth import token, ways
 from ocync.auth.cache import Held, Key, TokenCache
 from ocync.auth.credential import Anonymous, BearerToken, StaticToken
 from ocync.auth.excerpt import excerpt
-from ocync.auth.flights import Flights
 from ocync.auth.learned import Challenges, Learned
 from ocync.auth.refusals import Refusals
 from ocync.auth.scope import Scope
 from ocync.auth.ways import AsIs, Exchange
 from ocync.errors import AuthError
+from ocync.flights import Flights
 from ocync.oci.reference import Registry
 
 if TYPE_CHECKING:

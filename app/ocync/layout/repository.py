@@ -109,6 +109,10 @@ class LayoutRepository:
         content_type = entry.media_type if entry else None
         return manifests.parse(raw, content_type=content_type, digest=digest, where=f"{self.name} {reference}")
 
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """Return None: a layout keeps no account of referrers; the fallback tag lists them."""
+        return None
+
     @asynccontextmanager
     async def blob(self, descriptor: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a blob from the byte `start` on; one of the wrong size raises VerificationError at once."""
@@ -141,9 +145,9 @@ class LayoutRepository:
             return None
         return LayoutUpload(self._store, descriptor)
 
-    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
+    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
         """
-        Store the manifest, and list it in index.json if there is a tag.
+        Store the manifest, and list it in index.json if there is a tag; returns False, as no referrers are listed.
 
         Raises ProtocolError when something that it lists is not there, as a registry would.
         """
@@ -160,6 +164,7 @@ class LayoutRepository:
             descriptor = replace(manifest.descriptor, artifact_type=manifest.artifact_type)
             async with self._lock.hold():
                 await in_thread(self._store.point, tag, descriptor)
+        return False
 
     async def _prepare(self) -> None:
         async with self._preparing:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from ocync.errors import NotFoundError, OcyncError, ProtocolError
+from ocync.errors import NotFoundError, OcyncError, ProtocolError, VerificationError
+from ocync.oci import media
 from ocync.oci.manifest import Manifest, select_platforms
 from ocync.plan.decide import decide
 from ocync.plan.model import Copy, ImagePlan
@@ -13,10 +14,12 @@ from ocync.plan.model import Copy, ImagePlan
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor
     from ocync.plan.model import Candidate, Decision, TargetState
 
 T = TypeVar("T")
+_Found = Manifest | OcyncError | None
 
 
 async def compare(candidate: Candidate) -> ImagePlan:
@@ -30,20 +33,48 @@ async def compare(candidate: Candidate) -> ImagePlan:
     by_head = not candidate.mapping.platforms and not any(
         target.lacks(candidate.destination_tag) for target in candidate.targets
     )
+    # What the image consists of has to be known to look for what is attached to it. The target's own copy tells
+    # that at no request more, and costs no pull at a source that counts them.
+    whole = candidate.attachments is not None
     async with asyncio.TaskGroup() as group:
         at_source = group.create_task(_caught(_resolve(candidate, by_head=by_head)))
-        at_targets = [group.create_task(_look(target, candidate.destination_tag)) for target in candidate.targets]
+        at_targets = [
+            group.create_task(_look(target, candidate.destination_tag, whole=whole)) for target in candidate.targets
+        ]
     resolved = at_source.result()
     if isinstance(resolved, OcyncError):
         raise resolved
     found = [task.result() for task in at_targets]
+    present = tuple(answer if isinstance(answer, Manifest) else None for answer in found)
+    original = None
+    if isinstance(resolved, _Rewritten):
+        original, resolved = resolved.original, resolved.root
     if not isinstance(resolved, Manifest):
         decisions = decide(resolved.digest, found)
-        if not _is_to_copy(decisions):
-            return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved)
-        resolved = await _fetch(candidate, resolved)
+        root = next((each for each in present if each is not None and each.digest == resolved.digest), None)
+        if root is None:
+            needed = whole and resolved.media_type in media.INDEXES
+            if not _is_to_copy(decisions) and not needed:
+                return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved)
+            root = await _fetch(candidate, resolved)
+        resolved = root
     decisions = decide(resolved.digest, found, resolved.raw)
-    return ImagePlan(candidate=candidate, decisions=decisions, resolved=resolved.descriptor, root=resolved)
+    return ImagePlan(
+        candidate=candidate,
+        decisions=decisions,
+        resolved=resolved.descriptor,
+        root=resolved,
+        original=original,
+        present=present,
+    )
+
+
+class _Rewritten:
+    """An index that `platforms` has made of another one."""
+
+    def __init__(self, root: Manifest, original: Digest) -> None:
+        self.root = root
+        self.original = original
 
 
 def _is_to_copy(decisions: tuple[Decision, ...]) -> bool:
@@ -58,7 +89,7 @@ async def _fetch(candidate: Candidate, head: Descriptor) -> Manifest:
         return await candidate.source.manifest(candidate.tag)
 
 
-async def _resolve(candidate: Candidate, *, by_head: bool) -> Descriptor | Manifest:
+async def _resolve(candidate: Candidate, *, by_head: bool) -> Descriptor | Manifest | _Rewritten:
     """Return what the source's tag points to: its descriptor, or the manifest itself (platforms selected)."""
     source, tag = candidate.source, candidate.tag
     if by_head:
@@ -69,16 +100,27 @@ async def _resolve(candidate: Candidate, *, by_head: bool) -> Descriptor | Manif
     if not candidate.mapping.platforms or not root.is_index:
         return root
     try:
-        return select_platforms(root, candidate.mapping.platforms)
+        selected = select_platforms(root, candidate.mapping.platforms)
     except ValueError as error:
         raise ProtocolError(
             f"{source.name}:{tag}: {error}", host=source.place, hint="change platforms, or leave the tag out"
         ) from error
+    return root if selected.digest == root.digest else _Rewritten(selected, root.digest)
 
 
-async def _look(target: TargetState, reference: str) -> Descriptor | OcyncError | None:
+async def _look(target: TargetState, reference: str, *, whole: bool) -> Descriptor | _Found:
     if target.lacks(reference):
         return None
+    if whole:
+        try:
+            return await target.repository.manifest(reference)
+        except NotFoundError:
+            return None
+        except (ProtocolError, VerificationError):
+            # What stands there can't be read as an image; its digest still tells whether it is the right one.
+            pass
+        except OcyncError as error:
+            return error
     return await _caught(target.repository.head(reference))
 
 

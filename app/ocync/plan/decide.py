@@ -12,7 +12,7 @@ from ocync.transfer.result import Reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocync.oci.manifest import Descriptor
+    from ocync.oci.manifest import Descriptor, Manifest
     from ocync.plan.model import TargetState
 
 
@@ -26,17 +26,17 @@ def is_settled(tag: str, *, immutable: bool, targets: Sequence[TargetState]) -> 
 
 
 def decide(
-    wanted: Digest, found: Sequence[Descriptor | OcyncError | None], raw: bytes | None = None
+    wanted: Digest, found: Sequence[Descriptor | Manifest | OcyncError | None], raw: bytes | None = None
 ) -> tuple[Decision, ...]:
     """
-    Decide for each target from what its tag points to now: a descriptor, nothing, or an error.
+    Decide for each target from what its tag points to now: a descriptor or a manifest, nothing, or an error.
 
     `raw` are the bytes that are wanted, where they are known: a target may name them by another algorithm.
     """
     return tuple(_decide(wanted, answer, raw) for answer in found)
 
 
-def _decide(wanted: Digest, answer: Descriptor | OcyncError | None, raw: bytes | None) -> Decision:
+def _decide(wanted: Digest, answer: Descriptor | Manifest | OcyncError | None, raw: bytes | None) -> Decision:
     if isinstance(answer, OcyncError):
         return Broken(error=answer)
     if answer is None:

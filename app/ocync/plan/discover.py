@@ -10,9 +10,9 @@ from ocync.errors import NotFoundError, OcyncError
 from ocync.filters.exact import literal_tags
 from ocync.filters.pattern import Pattern
 from ocync.filters.pipeline import select
-from ocync.filters.selection import DropKind, require_minimum
+from ocync.filters.selection import require_minimum
+from ocync.plan.attachments import Attachments
 from ocync.plan.decide import is_settled
-from ocync.plan.followers import Followers
 from ocync.plan.model import Candidate, TargetState
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ class Resolved:
     candidates: tuple[Candidate, ...]
     settled: tuple[Candidate, ...] = ()
     """Immutable tags that every target has: nothing is asked about them."""
-    followers: int = 0
-    """Digest-named tags of the source, which follow the images they belong to."""
     selection: Selection | None = None
     """None where literal tags made a list unnecessary."""
 
@@ -59,17 +57,21 @@ async def discover(mapping: MappingConfig, places: Places) -> Resolved:
         at_targets = [group.create_task(_state(target, mapping)) for target in targets]
         at_source = group.create_task(_source_tags(source)) if literals is None else None
     states = tuple(task.result() for task in at_targets)
+    listed: tuple[str, ...] | None = None
     if at_source is None:
         selection, tags = None, literals or ()
     else:
-        listed = at_source.result()
-        if isinstance(listed, OcyncError):
-            raise listed
+        answer = at_source.result()
+        if isinstance(answer, OcyncError):
+            raise answer
+        listed = answer
         selection = select(listed, mapping.tags)
         require_minimum(selection, mapping.tags)
         tags = selection.kept
     pattern = Pattern(mapping.tags.immutable_tags) if mapping.tags.immutable_tags else None
-    followers, brought = _followers(mapping, selection, states)
+    attachments = None
+    if mapping.artifacts.enabled:
+        attachments = Attachments(source, mapping.artifacts, tags=listed, images=len(tags))
     candidates: list[Candidate] = []
     settled: list[Candidate] = []
     for tag in tags:
@@ -78,42 +80,18 @@ async def discover(mapping: MappingConfig, places: Places) -> Resolved:
             tag=tag,
             source=source,
             targets=states,
-            followers=followers,
+            attachments=attachments,
             # From a list it would not have been selected; what glob names has to be there.
             optional=selection is None and tag not in mapping.tags.glob,
         )
         immutable = pattern is not None and pattern.matches(tag)
         (settled if is_settled(tag, immutable=immutable, targets=states) else candidates).append(candidate)
-    candidates += [
-        Candidate(mapping=mapping, tag=tag, source=source, targets=states, optional=True) for tag in brought
-    ]
     return Resolved(
         mapping=mapping,
         candidates=tuple(candidates),
         settled=tuple(settled),
-        followers=len(followers) if followers else 0,
         selection=selection,
     )
-
-
-def _followers(
-    mapping: MappingConfig, selection: Selection | None, targets: tuple[TargetState, ...]
-) -> tuple[Followers | None, tuple[str, ...]]:
-    """
-    Return the digest-named tags whose images are to be found, and those that every target is known to have.
-
-    The latter were brought by an earlier pass: they are compared as they are (signing anew moves them), and no
-    index has to be fetched to know whose they are.
-    """
-    if selection is None or not mapping.artifacts.enabled:
-        return None, ()
-    tags = [tag for drop in selection.dropped if drop.kind is DropKind.DIGEST_NAMED for tag in drop.tags]
-    brought = tuple(
-        tag for tag in tags if all(target.tags is not None and tag in target.tags for target in targets)
-    )
-    done = frozenset(brought)
-    others = [tag for tag in tags if tag not in done]
-    return Followers(others) if others else None, brought
 
 
 async def _source_tags(source: Repository) -> tuple[str, ...] | OcyncError:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ocync.errors import OcyncError
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
-    from ocync.plan.followers import Followers
+    from ocync.plan.attachments import Attachments
     from ocync.transfer.result import Reason
 
 
@@ -44,8 +44,8 @@ class Candidate:
     targets: tuple[TargetState, ...]
     target_tag: str | None = None
     """The tag at the targets where it is not the source's."""
-    followers: Followers | None = None
-    """Digest-named tags of the source's repository; None where its tags were not listed, or none are to follow."""
+    attachments: Attachments | None = None
+    """What is attached to images of the source's repository; None where nothing of that is to be copied."""
     optional: bool = False
     """Whether the source need not have the tag: it was asked for without looking at a list."""
 
@@ -91,3 +91,7 @@ class ImagePlan:
     """What the source's tag points to (with `platforms`, the index as it will be)."""
     root: Manifest | None = None
     """The manifest: always when any of the decisions is to copy, and where it was needed to compare."""
+    original: Digest | None = None
+    """The source's own index, where `platforms` made another one of it."""
+    present: tuple[Manifest | None, ...] = ()
+    """For each target what its tag points to now, where that was read."""

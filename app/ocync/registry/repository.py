@@ -17,6 +17,7 @@ from ocync.registry import ranges, uploads
 from ocync.registry.call import stored_length
 from ocync.registry.client import REQUEST_TIME
 from ocync.registry.problem import translated
+from ocync.registry.referrers import ReferrersApi
 from ocync.registry.tags import TagList
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class RegistryRepository:
         actions = ("pull", "push") if writable else ("pull",)
         self._scopes = frozenset({Scope(repository, actions)})
         self._tags = TagList(client, repository, self._scopes)
+        self._referrers = ReferrersApi(client, repository, self._scopes)
 
     def __repr__(self) -> str:
         return f"<RegistryRepository {self.name}>"
@@ -137,6 +139,10 @@ class RegistryRepository:
             headers=_ACCEPT,
             limit=manifests.MAX_SIZE,
         )
+
+    async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """Return what the referrers API lists; None where there is none."""
+        return await self._referrers.of(subject)
 
     @asynccontextmanager
     async def blob(self, descriptor: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -234,26 +240,27 @@ class RegistryRepository:
             self._client, self._repository, descriptor, scopes=self._scopes, mount_from=mount_from
         )
 
-    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
-        """Store the manifest under its digest or a tag."""
+    async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
+        """Store the manifest under its digest or a tag; tell whether its subject was taken note of."""
         try:
-            await self._put(manifest, tag or str(manifest.digest))
+            return await self._put(manifest, tag or str(manifest.digest))
         except ImmutableTagError:
             # Said also of a tag that has this very digest: set by an attempt whose answer was lost, or by another
             # client in the meantime.
             there = await self.head(tag) if tag is not None else None
             if there is None or there.digest != manifest.digest:
                 raise
+            return False
         except NotFoundError as error:
             if error.code == "MANIFEST_BLOB_UNKNOWN" and any(blob.is_foreign for blob in manifest.blobs):
                 error.hint = _FOREIGN_HINT
             raise
 
-    async def _put(self, manifest: Manifest, reference: str) -> None:
+    async def _put(self, manifest: Manifest, reference: str) -> bool:
         image = self._image(reference)
         what = f"push the manifest of {image}"
 
-        def read(answer: Answer) -> None:
+        def read(answer: Answer) -> bool:
             self._client.refuse_page(answer, what=what)
             stored = answer.headers.get(_DIGEST_HEADER)
             # Compared within one algorithm only: a registry may name sha512 content by its sha256.
@@ -261,8 +268,10 @@ class RegistryRepository:
                 raise ProtocolError(
                     f"{image} was stored as {stored[:80]}, not as {manifest.digest}", host=self.place
                 )
+            subject = manifest.subject
+            return subject is not None and (answer.headers.get("oci-subject") or "").strip() == str(subject.digest)
 
-        await self._client.request(
+        return await self._client.request(
             "PUT",
             self._manifest_path(reference),
             what=what,

@@ -9,7 +9,6 @@ from ocync.transfer.events import (
     BytesExpected,
     BytesMoved,
     ImageFinished,
-    ImagesFound,
     ImageStarted,
     MappingResolved,
     MappingsCounted,
@@ -99,8 +98,6 @@ class Tally:
                 self._count(result.status)
             case MappingResolved(images=images):
                 self.mappings_resolved += 1
-                self.images_announced += images
-            case ImagesFound(images=images):
                 self.images_announced += images
             case MappingsCounted(total=total):
                 self.mappings += total

@@ -20,20 +20,19 @@ from ocync.config.model import MappingConfig
 from ocync.errors import ErrorKind, InterruptedPassError, NotFoundError, OcyncError
 from ocync.plan.compare import compare
 from ocync.plan.discover import discover
-from ocync.plan.followers import followers_of
-from ocync.plan.model import Broken, Candidate, Copy, ImagePlan, Skip
+from ocync.plan.model import Broken, Candidate, Copy, Skip
 from ocync.transfer import outcome
+from ocync.transfer.artifacts import ArtifactCopy
+from ocync.transfer.carry import Carrier
 from ocync.transfer.destination import Destination
 from ocync.transfer.events import (
     BytesExpected,
     BytesMoved,
     ImageFinished,
-    ImagesFound,
     ImageStarted,
     MappingResolved,
     MappingsCounted,
 )
-from ocync.transfer.image import ImageCopy
 from ocync.transfer.ledger import Ledger
 from ocync.transfer.result import BlobStats, ImageResult, Reason, Status
 
@@ -42,13 +41,14 @@ if TYPE_CHECKING:
 
     from ocync.interrupt import Stop
     from ocync.plan.discover import Places, Resolved
+    from ocync.plan.model import ImagePlan
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.events import Sink
 
 log = logging.getLogger(__name__)
 
-Work = MappingConfig | Candidate | ImagePlan
-"""What can be tried again: a mapping, an image, or (its plan) the look for what follows an image."""
+Work = MappingConfig | Candidate
+"""What can be tried again: a mapping or an image."""
 # Mappings whose tags are listed at once: enough to hide the round trips, few enough for tag lists in memory.
 _MAPPINGS_AT_ONCE = 16
 
@@ -89,6 +89,8 @@ class Pass:
         self._second_round = False
         # What was sent in vain in the first round, so that the report does not forget it.
         self._earlier: dict[str, Destination] = {}
+        self._artifacts = ArtifactCopy(policy, dry_run=settings.dry_run)
+        self._carrier = Carrier(policy, self._artifacts, dry_run=settings.dry_run)
 
     async def run(self, work: Sequence[MappingConfig | Candidate]) -> tuple[ImageResult, ...]:
         """
@@ -105,6 +107,7 @@ class Pass:
                 self._second_round = True
                 for ledger in self._ledgers.values():
                     ledger.forget_failures()
+                self._artifacts.forget_failures()
                 if not self._stop.requested():
                     log.info("trying %d failed images or mappings once more", len(again))
                 # After a stop nothing is begun here either: this gives each of them its result.
@@ -112,9 +115,7 @@ class Pass:
         return tuple(self._results)
 
     async def _round(self, work: Iterable[Work]) -> None:
-        queue: asyncio.Queue[Candidate | ImagePlan | None] = asyncio.Queue(
-            maxsize=2 * self._settings.images_at_once
-        )
+        queue: asyncio.Queue[Candidate | None] = asyncio.Queue(maxsize=2 * self._settings.images_at_once)
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.images_at_once):
                 group.create_task(self._work(queue))
@@ -125,7 +126,7 @@ class Pass:
             for _ in range(self._settings.images_at_once):
                 await queue.put(None)
 
-    async def _resolve(self, work: Iterable[Work], queue: asyncio.Queue[Candidate | ImagePlan | None]) -> None:
+    async def _resolve(self, work: Iterable[Work], queue: asyncio.Queue[Candidate | None]) -> None:
         for item in work:
             if not isinstance(item, MappingConfig):
                 await queue.put(item)
@@ -146,14 +147,12 @@ class Pass:
             for candidate in resolved.candidates:
                 await queue.put(candidate)
 
-    async def _work(self, queue: asyncio.Queue[Candidate | ImagePlan | None]) -> None:
-        while (item := await queue.get()) is not None:
-            plan = await self._bring(item) if isinstance(item, Candidate) else item
-            for follower in await self._following(plan) if plan is not None else ():
-                await self._bring(follower)
+    async def _work(self, queue: asyncio.Queue[Candidate | None]) -> None:
+        while (candidate := await queue.get()) is not None:
+            await self._bring(candidate)
 
-    async def _bring(self, candidate: Candidate) -> ImagePlan | None:
-        """Compare and copy one image, with one result for each of its targets; returns the plan there was."""
+    async def _bring(self, candidate: Candidate) -> None:
+        """Compare and copy one image, with one result for each of its targets."""
         started = self._clock()
         destinations: dict[int, Destination] = {}
         try:
@@ -166,55 +165,34 @@ class Pass:
                 log.info("%s:%s is not there and was not demanded", candidate.source.name, candidate.tag)
             else:
                 self._image_failed(candidate, destinations, failure, started)
-            return None
-        return plan
-
-    async def _following(self, plan: ImagePlan) -> list[Candidate]:
-        """Return what follows an image; where that can't be told, it is one more failed image, named by digest."""
-        if not plan.candidate.followers:
-            return []
-        started = self._clock()
-        try:
-            async with self._limited():
-                following = await followers_of(plan)
-        except Exception as error:
-            candidate = plan.candidate
-            failure = outcome.as_ocync_error(error, f"what follows {candidate.source.name}:{candidate.tag}")
-            if self._is_tried_again(plan, failure):
-                return []
-            self._sink(ImagesFound(len(candidate.targets)))
-            by_digest = replace(candidate, tag=str(plan.resolved.digest), target_tag=None)
-            for index in range(len(candidate.targets)):
-                self._target_failed(by_digest, index, None, failure, started)
-            return []
-        if following:
-            self._sink(ImagesFound(sum(len(follower.targets) for follower in following)))
-        return following
 
     async def _carry_out(self, plan: ImagePlan, destinations: dict[int, Destination], started: float) -> None:
         candidate = plan.candidate
         for index, decision in enumerate(plan.decisions):
             match decision:
-                case Skip():
+                case Skip() if candidate.attachments is None:
                     earlier = self._earlier.pop(outcome.target_name(candidate, index), None)
                     self._finish(outcome.skipped(candidate, index, decision, self._clock() - started, earlier))
                 case Broken(error=error):
                     self._target_failed(candidate, index, None, error, started)
-                case Copy():
+                case Skip() | Copy():
                     destinations[index] = self._destination(candidate, index)
-        if plan.root is None or not destinations:
+        if not destinations:
             return
-        if not self._settings.dry_run:
-            for index in destinations:
-                self._sink(ImageStarted(outcome.target_name(candidate, index)))
-            copy = ImageCopy(candidate.source, self._policy)
-            await copy.to(list(destinations.values()), plan.root, outcome.tag_of(candidate))
+        for index, destination in destinations.items():
+            if isinstance(plan.decisions[index], Copy):
+                destination.note(plan.present[index])
+                if not self._settings.dry_run:
+                    self._sink(ImageStarted(outcome.target_name(candidate, index)))
+        await self._carrier.carry(plan, destinations)
         for index in list(destinations):
-            destination = destinations.pop(index)
+            destination, decision = destinations.pop(index), plan.decisions[index]
+            elapsed = self._clock() - started
             if destination.error is not None:
                 self._target_failed(candidate, index, destination, destination.error, started)
+            elif isinstance(decision, Skip):
+                self._finish(outcome.skipped(candidate, index, decision, elapsed, destination))
             else:
-                elapsed = self._clock() - started
                 self._finish(outcome.synced(plan, index, destination, elapsed))
 
     def _destination(self, candidate: Candidate, index: int) -> Destination:
@@ -227,6 +205,7 @@ class Pass:
             repository=target.repository,
             ledger=self._ledgers[target.repository.place],
             is_empty=target.is_empty,
+            tags=target.tags,
             expected=lambda count: self._sink(BytesExpected(key, count)),
             moved=lambda count: self._sink(BytesMoved(key, count)),
         )

@@ -27,13 +27,6 @@ class MappingResolved:
 
 
 @dataclass(frozen=True, slots=True)
-class ImagesFound:
-    """This many images more (times targets) follow those that a mapping had selected."""
-
-    images: int
-
-
-@dataclass(frozen=True, slots=True)
 class ImageStarted:
     """Bytes of this image are about to move; `key` is the target's image name."""
 
@@ -63,7 +56,7 @@ class ImageFinished:
     result: ImageResult
 
 
-Event = MappingsCounted | MappingResolved | ImagesFound | ImageStarted | BytesExpected | BytesMoved | ImageFinished
+Event = MappingsCounted | MappingResolved | ImageStarted | BytesExpected | BytesMoved | ImageFinished
 if TYPE_CHECKING:
     Sink = Callable[[Event], None]
     """Takes events; never blocks and never raises."""

@@ -7,43 +7,36 @@ A manifest is put where all that it lists is; a tag therefore never points to so
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from ocync.concurrency import each_of
 from ocync.errors import OcyncError, ProtocolError
 from ocync.oci import media
 from ocync.transfer.blob import bring_blob
 from ocync.transfer.ledger import Lead, Present, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from ocync.endpoint import Repository
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.destination import Destination
 
-T = TypeVar("T")
-
 # Real images have an index of manifests; an index in an index is rare. Who nests deeper than this wants to see us
 # work for nothing.
 MAX_DEPTH = 100
-# Blobs or children of one manifest that are worked on at once; slots decide what runs.
-_AT_ONCE = 16
 
 
 class ImageCopy:
-    """The copy of one image from one source."""
+    """The copy of images and artifacts from one source."""
 
     def __init__(self, source: Repository, policy: RetryPolicy) -> None:
         self._source = source
         self._policy = policy
 
-    async def to(self, destinations: Sequence[Destination], root: Manifest, tag: str | None) -> None:
-        """Hold afterwards, for each destination, that the tag (or digest) is there complete, or that it failed."""
-        await self._contents(root, destinations, depth=0)
-        await self._put(root, destinations, tag)
-
-    async def _contents(self, manifest: Manifest, destinations: Sequence[Destination], *, depth: int) -> None:
+    async def contents(self, manifest: Manifest, destinations: Sequence[Destination], *, depth: int = 0) -> None:
+        """Hold afterwards, for each destination, that all is there that the manifest lists, or that it failed."""
         if depth > MAX_DEPTH:
             self._fail(destinations, ProtocolError(f"an index of {self._source.name} is nested too deep"))
             return
@@ -55,7 +48,7 @@ class ImageCopy:
                 await bring_blob(part, self._source, destinations, self._policy)
 
         parts = {part.digest: part for part in (*manifest.children, *manifest.blobs)}
-        await _each(parts.values(), bring)
+        await each_of(parts.values(), bring)
 
     async def _child(self, child: Descriptor, destinations: Sequence[Destination], *, depth: int) -> None:
         owned: list[Destination] = []
@@ -100,8 +93,8 @@ class ImageCopy:
                     destination.ledger.failed(self._source, destination.repository, child.digest, error)
                 self._fail(needing, error)
                 return
-            await self._contents(manifest, needing, depth=depth + 1)
-            await self._put(manifest, needing, None)
+            await self.contents(manifest, needing, depth=depth + 1)
+            await self.put(manifest, needing, None)
         finally:
             for destination in destinations:
                 destination.ledger.release_manifest(destination.repository, child.digest)
@@ -118,10 +111,18 @@ class ImageCopy:
             destination.ledger.manifest_arrived(destination.repository, child.digest)
         return there
 
-    async def _put(self, manifest: Manifest, destinations: Sequence[Destination], tag: str | None) -> None:
+    async def put(self, manifest: Manifest, destinations: Sequence[Destination], tag: str | None) -> set[int]:
+        """
+        Store the manifest under a tag or its digest wherever nothing has failed so far.
+
+        Returns the `id` of each destination whose place takes account of the manifest's subject itself.
+        """
+        accounted = set[int]()
+
         async def put(destination: Destination) -> None:
             try:
-                await destination.repository.put_manifest(manifest, tag=tag)
+                if await destination.repository.put_manifest(manifest, tag=tag):
+                    accounted.add(id(destination))
             except OcyncError as error:
                 destination.fail(error)
                 if tag is None:
@@ -129,21 +130,9 @@ class ImageCopy:
             else:
                 destination.ledger.manifest_arrived(destination.repository, manifest.digest)
 
-        await _each([destination for destination in destinations if destination.alive], put)
+        await each_of([destination for destination in destinations if destination.alive], put)
+        return accounted
 
     def _fail(self, destinations: Sequence[Destination], error: OcyncError) -> None:
         for destination in destinations:
             destination.fail(error)
-
-
-async def _each(items: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
-    """Act on all items, some at once: an index of thousands of entries is no thousands of tasks."""
-    remaining = iter(items)
-
-    async def work() -> None:
-        for item in remaining:
-            await act(item)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_AT_ONCE):
-            group.create_task(work())

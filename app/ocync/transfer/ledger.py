@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ocync.endpoint import Repository, TargetRepository
     from ocync.errors import OcyncError
     from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Manifest
 
 
 # Blobs that a place did not take, in a row, each with all its attempts, before no others are read for it.
@@ -176,6 +177,14 @@ class Ledger:
     def manifest_arrived(self, repository: TargetRepository, digest: Digest) -> None:
         """Record that the repository holds the manifest, and with it all that it lists."""
         self._manifests.add((repository.path, digest))
+
+    def whole(self, repository: TargetRepository, manifest: Manifest) -> None:
+        """Record that the repository holds a manifest, and all that it lists."""
+        self.manifest_arrived(repository, manifest.digest)
+        for blob in manifest.blobs:
+            self.blob_arrived(repository, blob.digest)
+        for child in manifest.children:
+            self.manifest_arrived(repository, child.digest)
 
     def release_manifest(self, repository: TargetRepository, digest: Digest) -> None:
         """Give a claim back, brought or not; who waits claims again. Does nothing the second time."""

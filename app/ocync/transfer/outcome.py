@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ocync.errors import OcyncError
 from ocync.oci.reference import is_tag
 from ocync.plan.model import Copy
-from ocync.transfer.result import BlobStats, Failure, ImageResult, Status
+from ocync.transfer.result import BlobStats, Failure, ImageResult, Reason, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,20 +43,27 @@ def _behind(reference: str) -> str:
 def skipped(
     candidate: Candidate, index: int, decision: Skip, duration: float, earlier: Destination | None = None
 ) -> ImageResult:
-    """Return the result of an image that needs nothing; what an earlier try sent for it is counted."""
+    """
+    Return the result of an image that needed no copy; what was sent for it all the same is counted.
+
+    It counts as synced where something that is attached to it was brought.
+    """
     digest = str(decision.digest) if decision.digest else None
+    artifacts = earlier.artifacts if earlier else None
+    moved = artifacts is not None and artifacts.transferred > 0
     return ImageResult(
         mapping=candidate.mapping.name,
         source=source_name(candidate),
         target=target_name(candidate, index),
         source_place=candidate.source.place,
         target_place=candidate.targets[index].repository.place,
-        status=Status.SKIPPED,
-        reason=decision.reason,
+        status=Status.SYNCED if moved else Status.SKIPPED,
+        reason=Reason.ARTIFACTS if moved else decision.reason,
         digest=digest,
         previous_digest=digest,
         bytes_transferred=earlier.bytes_transferred if earlier else 0,
         blobs=earlier.blobs if earlier else BlobStats(),
+        artifacts=artifacts,
         duration=duration,
     )
 
@@ -78,6 +85,7 @@ def synced(plan: ImagePlan, index: int, destination: Destination, duration: floa
         previous_digest=str(decision.previous) if decision.previous else None,
         bytes_transferred=destination.bytes_transferred,
         blobs=destination.blobs,
+        artifacts=destination.artifacts,
         duration=duration,
     )
 
@@ -96,6 +104,7 @@ def failed(
         status=Status.FAILED,
         bytes_transferred=destination.bytes_transferred if destination else 0,
         blobs=destination.blobs if destination else BlobStats(),
+        artifacts=destination.artifacts if destination else None,
         duration=duration,
         error=failure_of(error),
     )

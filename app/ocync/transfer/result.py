@@ -25,6 +25,8 @@ class Reason(StrEnum):
     IMMUTABLE_TAG = "immutable-tag"
     NEW = "new"
     MOVED = "moved"
+    ARTIFACTS = "artifacts"
+    """The image was there, and something that is attached to it was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,19 @@ class ArtifactCounts:
     source: int = 0
     target: int = 0
     transferred: int = 0
+    gone: int = 0
+    """Listed at the source, and not to be had there."""
+    unmatched: int = 0
+    """Attached to the source's index, which `platforms` has made another one of: they can't belong to that."""
+
+    def __add__(self, other: ArtifactCounts) -> ArtifactCounts:
+        return ArtifactCounts(
+            source=self.source + other.source,
+            target=self.target + other.target,
+            transferred=self.transferred + other.transferred,
+            gone=self.gone + other.gone,
+            unmatched=self.unmatched + other.unmatched,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ocync.auth.flights import Flights
+from ocync.flights import Flights
 
 
 class Calls:

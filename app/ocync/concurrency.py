@@ -1,0 +1,32 @@
+"""Acting on many things, some at once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+T = TypeVar("T")
+
+# Slots decide what runs; this only bounds the tasks.
+_AT_ONCE = 16
+
+
+async def each_of(items: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
+    """Act on all items, some at once: a list of thousands of entries is no thousands of tasks."""
+    everything = list(items)
+    if len(everything) <= 1:
+        for item in everything:
+            await act(item)
+        return
+    remaining = iter(everything)
+
+    async def work() -> None:
+        for item in remaining:
+            await act(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(_AT_ONCE, len(everything))):
+            group.create_task(work())

@@ -1,0 +1,291 @@
+"""
+What is attached to images at their source: referrers, by the API or the fallback tag, and cosign's tags.
+
+One object for the images of one mapping: whatever several of them share is asked for once. Nothing is written here.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ocync.concurrency import each_of
+from ocync.errors import AuthError, NotFoundError, ProtocolError
+from ocync.filters.pipeline import is_digest_named
+from ocync.flights import Flights
+from ocync.oci import media, referrers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from ocync.config.model import ArtifactRules
+    from ocync.endpoint import Repository
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Descriptor, Manifest
+
+log = logging.getLogger(__name__)
+
+MAX_ARTIFACTS = 10_000
+"""Artifacts of one image manifest, nested ones included, beyond which a source is taken for one without an end."""
+# Where a mapping names so few tags, and the repository has more than one page of others, three look-ups for each
+# image cost less than all pages.
+_FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedTag:
+    """A tag of cosign's scheme (`sha256-….sig`) and what it points to at the source."""
+
+    tag: str
+    descriptor: Descriptor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """What is attached to one subject: an image's manifest, or an artifact that something is attached to itself."""
+
+    subject: Digest
+    referrers: tuple[Descriptor, ...] = ()
+    fallback: Manifest | None = None
+    """The list under the source's fallback tag, where these referrers come from it, whole and unfiltered."""
+    tags: tuple[AttachedTag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """Everything that is attached to one manifest of an image, and to that again; subjects come first."""
+
+    subject: Digest
+    attachments: tuple[Attachment, ...] = ()
+    gone: int = 0
+    """Tags that a list named and that were not there when asked for."""
+
+    @property
+    def referrers(self) -> Iterator[Descriptor]:
+        """All referrers, nested ones too."""
+        for attachment in self.attachments:
+            yield from attachment.referrers
+
+    @property
+    def count(self) -> int:
+        """How many artifacts there are: a manifest that refers to two subjects, or a tag, counts each time."""
+        return sum(len(attachment.referrers) + len(attachment.tags) for attachment in self.attachments)
+
+    @property
+    def has_referrers(self) -> bool:
+        """Whether anything refers to the manifest itself."""
+        return any(each.subject == self.subject and each.referrers for each in self.attachments)
+
+
+@dataclass(slots=True)
+class _Search:
+    """One walk over what is attached to a manifest."""
+
+    seen: set[Digest]
+    found: list[Attachment] = field(default_factory=list)
+    count: int = 0
+    gone: int = 0
+
+
+class Attachments:
+    """The artifacts of the images that one mapping selects."""
+
+    def __init__(
+        self,
+        source: Repository,
+        rules: ArtifactRules,
+        *,
+        tags: Iterable[str] | None = None,
+        images: int = 1,
+    ) -> None:
+        """`tags` are all tags of the source, where they were listed; else so many `images` were named without."""
+        self._source = source
+        self._include = [_type_pattern(text) for text in rules.include]
+        self._exclude = [_type_pattern(text) for text in rules.exclude]
+        self._images = images
+        self._by_name = None if tags is None else _by_name(tags)
+        self._listed = tags is not None
+        self._flights: Flights[Digest, Attached] = Flights()
+        self._done: dict[Digest, Attached] = {}
+        self._lists: Flights[str, None] = Flights()
+
+    def __repr__(self) -> str:
+        return f"<Attachments of {self._source.name}: {len(self._done)} manifests looked at>"
+
+    @property
+    def source(self) -> Repository:
+        """Where the artifacts are read."""
+        return self._source
+
+    async def of(self, subject: Digest) -> Attached:
+        """
+        Return what is attached to a manifest of an image, and what is attached to that, and so on.
+
+        Asked once for each manifest, however many images have it; after an error it is asked for anew. Raises
+        OcyncError where it can't be told: then nobody may say that an image is complete.
+        """
+        if subject not in self._done:
+            self._done[subject] = await self._flights.run(subject, lambda: self._search(subject))
+        return self._done[subject]
+
+    async def _search(self, subject: Digest) -> Attached:
+        await self._know_tags()
+        search = _Search(seen={subject})
+        level = [subject]
+        while level:
+            found: list[list[Digest]] = []
+
+            async def look(each: Digest, found: list[list[Digest]] = found) -> None:
+                found.append(await self._attachment(each, search))
+
+            await each_of(level, look)
+            level = [digest for digests in found for digest in digests]
+        order = {digest: position for position, digest in enumerate(search.seen)}
+        attachments = sorted(search.found, key=lambda attachment: order[attachment.subject])
+        return Attached(subject=subject, attachments=tuple(attachments), gone=search.gone)
+
+    async def _attachment(self, subject: Digest, search: _Search) -> list[Digest]:
+        """Look at what is attached to one subject; return the digests to look at next."""
+        listed, fallback = await self._referrers(subject)
+        wanted = tuple(descriptor for descriptor in listed if self._wants((descriptor.artifact_type,)))
+        tags = await self._tags(subject, search)
+        if wanted or tags:
+            search.found.append(
+                Attachment(
+                    subject=subject,
+                    referrers=wanted,
+                    fallback=fallback if len(wanted) == len(listed) else None,
+                    tags=tags,
+                )
+            )
+            search.count += len(wanted) + len(tags)
+        if search.count > MAX_ARTIFACTS:
+            raise ProtocolError(
+                f"{self._source.name}@{subject}: more than {MAX_ARTIFACTS} artifacts are attached to one image",
+                host=self._source.place,
+                hint="set artifacts.include or artifacts.exclude, or artifacts.enabled: false",
+            )
+        following = []
+        for descriptor in wanted:
+            for digest in (descriptor.digest, *await self._children(descriptor)):
+                if digest not in search.seen:
+                    search.seen.add(digest)
+                    following.append(digest)
+        return following
+
+    async def _referrers(self, subject: Digest) -> tuple[tuple[Descriptor, ...], Manifest | None]:
+        """Return the referrers of a subject, and the list that they are taken from where that is the fallback's."""
+        by_api = await self._source.referrers(subject)
+        name = referrers.fallback_tag(subject)
+        is_listed = self._by_name is not None and name in self._by_name.get(name, ())
+        if not is_listed and (by_api is not None or self._by_name is not None):
+            return by_api or (), None
+        # Asked also beside the API where the tag is known to be there: a registry that has got the API since may
+        # not have taken into it what was attached before.
+        try:
+            index = await self._source.manifest(name)
+        except NotFoundError:
+            return by_api or (), None
+        if not index.is_index:
+            log.warning("%s:%s is no list of referrers; it is left alone", self._source.name, name)
+            return by_api or (), None
+        if by_api is None:
+            return _once(index.children), index
+        return _once((*by_api, *index.children)), None
+
+    async def _tags(self, subject: Digest, search: _Search) -> tuple[AttachedTag, ...]:
+        if self._by_name is None:
+            # Probed for images only: nobody attaches by tag to what is attached by reference.
+            names = [] if len(search.seen) > 1 else _probes(subject)
+        else:
+            names = [
+                tag
+                for name in referrers.attached_names(subject)
+                for tag in self._by_name.get(name, ())
+                if "." in tag
+            ]
+        found: list[AttachedTag] = []
+        while names:
+            names, asked = [], [tag for tag in names if self._wants(referrers.types_of_tag(tag))]
+            for tag in asked:
+                descriptor = await self._source.head(tag)
+                if descriptor is None:
+                    if self._by_name is not None:
+                        log.warning("%s:%s was listed and is gone", self._source.name, tag)
+                        search.gone += 1
+                    continue
+                found.append(AttachedTag(tag, descriptor))
+                # An SBOM that is attached by tag may itself be signed by tag.
+                if self._by_name is not None and descriptor.digest not in search.seen:
+                    search.seen.add(descriptor.digest)
+                    names += [
+                        other
+                        for name in referrers.attached_names(descriptor.digest)
+                        for other in self._by_name.get(name, ())
+                        if "." in other
+                    ]
+        return tuple(found)
+
+    async def _children(self, descriptor: Descriptor) -> tuple[Digest, ...]:
+        """Return the manifests below an artifact that is an index: they can be signed like any other."""
+        if descriptor.media_type not in media.INDEXES:
+            return ()
+        try:
+            index = await self._source.manifest(str(descriptor.digest), size=descriptor.size)
+        except NotFoundError:
+            return ()
+        return tuple(child.digest for child in index.children if media.is_manifest_like(child.media_type))
+
+    async def _know_tags(self) -> None:
+        """Learn which tags there are, once for the repository, where no list was needed to select images."""
+        if not self._listed:
+            await self._lists.run("", self._list)
+
+    async def _list(self) -> None:
+        if self._listed:
+            return
+        try:
+            page = await self._source.first_tags()
+            if page.complete:
+                self._by_name = _by_name(page.tags)
+            elif self._images > _FEW:
+                self._by_name = _by_name(await self._source.tags())
+        except (AuthError, NotFoundError, ProtocolError) as error:
+            # Registries that let nobody list answer for single tags all the same.
+            log.debug("%s; tags of signatures are looked for by name", error.message)
+        self._listed = True
+
+    def _wants(self, types: tuple[str, ...]) -> bool:
+        """Tell whether an artifact of these types (several names of one thing) is to be copied."""
+        if any(pattern.fullmatch(kind) for pattern in self._exclude for kind in types):
+            return False
+        return not self._include or any(pattern.fullmatch(kind) for pattern in self._include for kind in types)
+
+
+def _type_pattern(text: str) -> re.Pattern[str]:
+    """Return what a media type of `artifacts.include` or `exclude` matches: itself, and anything for a star."""
+    return re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE)
+
+
+def _by_name(tags: Iterable[str]) -> dict[str, list[str]]:
+    """Return the digest-named tags by the digest in their names."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for tag in tags:
+        if is_digest_named(tag):
+            found[tag.partition(".")[0]].append(tag)
+    return dict(found)
+
+
+def _probes(subject: Digest) -> list[str]:
+    name = referrers.attached_names(subject)[0]
+    return [f"{name}.{suffix}" for suffix in referrers.COSIGN_SUFFIXES]
+
+
+def _once(descriptors: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    unique: dict[Digest, Descriptor] = {}
+    for descriptor in descriptors:
+        unique.setdefault(descriptor.digest, descriptor)
+    return tuple(unique.values())

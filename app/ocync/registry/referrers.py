@@ -1,0 +1,141 @@
+"""The referrers API (distribution-spec 1.1, "Listing Referrers"): all pages, and telling that there is none."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ocync.errors import AuthError, OcyncError, ProtocolError, RegistryError, ServerError
+from ocync.oci import manifest as manifests
+from ocync.oci import media
+from ocync.oci.digest import Digest
+from ocync.registry import links
+
+if TYPE_CHECKING:
+    from ocync.auth.scope import Scope
+    from ocync.oci.manifest import Descriptor
+    from ocync.registry.client import Answer, RegistryClient
+
+log = logging.getLogger(__name__)
+
+MAX_PAGES = 1000
+"""Pages of one list that are read at most."""
+_MAX_IDLE_PAGES = 4
+# Of the subject or the repository, and not of the API: registries with the API say so of what they don't know.
+_OF_THE_SUBJECT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"})
+# 404 as the specification says; 400, 405, 406 and 501 are seen where a router or a proxy knows no such path
+# (google/go-containerregistry, pkg/v1/remote/referrers.go).
+_NO_API = frozenset({400, 404, 405, 406, 410, 501})
+
+
+class ReferrersApi:
+    """The API at one repository; what was learned of it there holds for the pass."""
+
+    def __init__(self, client: RegistryClient, repository: str, scopes: frozenset[Scope]) -> None:
+        self._client = client
+        self._repository = repository
+        self._scopes = scopes
+        self.supported: bool | None = None
+        """Whether the repository has the API; None while that is not known."""
+
+    async def of(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """
+        Return what refers to the subject, each once; None where there is no API, so that tags have to tell.
+
+        Raises ProtocolError for a list that does not end or is none: part of a list is never taken for the whole.
+        """
+        if self.supported is False:
+            return None
+        found: dict[Digest, Descriptor] = {}
+        seen: set[str] = set()
+        idle = 0
+        url: str | None = f"{self._client.registry.api}/v2/{self._repository}/referrers/{subject}"
+        what = f"list what refers to {self._client.host}/{self._repository}@{subject.algorithm}:{subject.short}"
+        while url is not None:
+            seen.add(url)
+            page = await self._page(url, what)
+            if page is None:
+                if found:
+                    raise ProtocolError(f"can't {what}: the list breaks off after a page", host=self._client.host)
+                return None
+            before = len(found)
+            found.update({entry.digest: entry for entry in page.entries if entry.digest not in found})
+            idle = 0 if len(found) > before else idle + 1
+            url = page.next
+            if url is not None and (url in seen or idle >= _MAX_IDLE_PAGES or len(seen) >= MAX_PAGES):
+                raise ProtocolError(f"can't {what}: the list does not end; it is not used", host=self._client.host)
+        return tuple(found.values())
+
+    async def _page(self, url: str, what: str) -> _Page | None:
+        def read(answer: Answer) -> _Page | None:
+            return read_page(answer, what=what, host=self._client.host)
+
+        try:
+            page = await self._client.request(
+                "GET",
+                url,
+                what=what,
+                scopes=self._scopes,
+                expect=frozenset({200}),
+                read=read,
+                headers={"Accept": media.OCI_INDEX},
+                limit=manifests.MAX_SIZE,
+            )
+        except RegistryError as error:
+            if not self._tells_that_there_is_none(error):
+                raise
+            log.debug("%s; tags are looked at instead", error.message)
+            return None
+        self.supported = page is not None
+        return page
+
+    def _tells_that_there_is_none(self, error: RegistryError) -> bool:
+        if isinstance(error, AuthError) and error.status == 403:
+            # Said of the whole path by proxies and by gateways that were not made for it; the image itself could
+            # be read with the same credentials.
+            if self.supported is None:
+                log.warning(
+                    "%s/%s refuses to list referrers (403): only what is attached by tags is found there",
+                    self._client.host,
+                    self._repository,
+                )
+            self.supported = False
+            return True
+        if isinstance(error, ServerError) and error.status in (400, 403):
+            # From a host that the registry has sent us on to (GHCR does: artifacthub/hub#4785).
+            return True
+        if error.status not in _NO_API:
+            return False
+        if error.code not in _OF_THE_SUBJECT and self.supported is None:
+            self.supported = False
+        return True
+
+
+class _Page:
+    """One page of a list of referrers."""
+
+    __slots__ = ("entries", "next")
+
+    def __init__(self, entries: tuple[Descriptor, ...], following: str | None) -> None:
+        self.entries = entries
+        self.next = following
+
+
+def read_page(answer: Answer, *, what: str, host: str) -> _Page | None:
+    """Read a page of referrers; None for a success that is no such list, as servers give that know no API. Pure."""
+    content_type = media.essence(answer.headers.get("content-type"))
+    try:
+        index = manifests.parse(
+            answer.body,
+            content_type=content_type,
+            digest=Digest.of(answer.body),
+            where=f"{what} (the answer)",
+            host=host,
+        )
+    except OcyncError:
+        if content_type != media.OCI_INDEX:
+            return None
+        raise
+    if not index.is_index:
+        return None
+    return _Page(index.children, links.next_page(answer.headers.get_list("link"), answer.url))

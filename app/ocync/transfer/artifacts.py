@@ -1,0 +1,299 @@
+"""
+What is attached to images, at their targets: compared on every pass, brought where it is missing.
+
+Images share manifests, and so what is attached to these: each is seen to once for every target repository, and all
+images that have it are told how it went.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ocync.concurrency import each_of
+from ocync.errors import NotFoundError, OcyncError
+from ocync.oci import referrers
+from ocync.transfer.fallback import add_to_list, read_list
+from ocync.transfer.image import ImageCopy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocync.endpoint import Repository
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.plan.attachments import Attached, AttachedTag, Attachment
+    from ocync.registry.waiting import RetryPolicy
+    from ocync.transfer.destination import Destination
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What became of what is attached to one manifest, at one target."""
+
+    present: int = 0
+    """Artifacts that are there now."""
+    transferred: int = 0
+    """Of these, those that were brought for the image that asks; in a dry run, those that would be."""
+    gone: int = 0
+    """Artifacts that a list at the source names and that are not to be had there."""
+    error: OcyncError | None = None
+
+
+@dataclass(slots=True)
+class _Target:
+    """One target while what is attached to one manifest is brought there."""
+
+    destination: Destination
+    listed: set[Digest] = field(default_factory=set)
+    """What the target lists for the subject at hand."""
+    index: Manifest | None = None
+    """The list under the fallback tag, where there is one."""
+    was_read: bool = False
+    """Whether it is known what stands under the fallback tag."""
+    unlisted: dict[Digest, dict[str, Any]] = field(default_factory=dict)
+    """Entries that the fallback tag has to list."""
+    present: int = 0
+    transferred: int = 0
+    gone: int = 0
+
+    @property
+    def result(self) -> Brought:
+        """What is told of it."""
+        return Brought(
+            present=self.present, transferred=self.transferred, gone=self.gone, error=self.destination.error
+        )
+
+
+class ArtifactCopy:
+    """Brings artifacts to targets; made for one pass."""
+
+    def __init__(self, policy: RetryPolicy, *, dry_run: bool = False) -> None:
+        self._policy = policy
+        self._dry_run = dry_run
+        self._claims: dict[tuple[Digest, str, str], asyncio.Future[Brought]] = {}
+        self._lists: dict[tuple[str, Digest], asyncio.Lock] = {}
+        self._written: set[tuple[str, Digest]] = set()
+
+    def __repr__(self) -> str:
+        return f"<ArtifactCopy: {len(self._claims)} manifests seen to>"
+
+    def forget_failures(self) -> None:
+        """Let everything that failed be tried again."""
+        self._claims = {
+            key: claim for key, claim in self._claims.items() if not claim.done() or claim.result().error is None
+        }
+
+    async def bring(
+        self, attached: Attached, source: Repository, destinations: Sequence[Destination]
+    ) -> tuple[Brought, ...]:
+        """
+        Bring what is attached to one manifest; tells for each destination how it went, and never raises for that.
+
+        Nothing is changed in the destinations but the counts of what was sent.
+        """
+        results: dict[int, Brought] = {}
+        waiting = list(range(len(destinations)))
+        while waiting:
+            own = [i for i in waiting if self._claim(attached, source, destinations[i])]
+            if own:
+                mine = await self._own(attached, source, [destinations[i] for i in own])
+                results |= dict(zip(own, mine, strict=True))
+            for i in [i for i in waiting if i not in own]:
+                other = self._claims.get(self._key(attached, source, destinations[i]))
+                # A claim that is gone was given up by a task that was cancelled: it is taken in the next round.
+                if other is not None and (brought := await _outcome(other)) is not None:
+                    results[i] = Brought(present=brought.present, gone=brought.gone, error=brought.error)
+            waiting = [i for i in waiting if i not in results]
+        return tuple(results[i] for i in range(len(destinations)))
+
+    def _key(self, attached: Attached, source: Repository, destination: Destination) -> tuple[Digest, str, str]:
+        return attached.subject, source.name, destination.repository.name
+
+    def _claim(self, attached: Attached, source: Repository, destination: Destination) -> bool:
+        key = self._key(attached, source, destination)
+        if key in self._claims:
+            return False
+        self._claims[key] = asyncio.get_running_loop().create_future()
+        return True
+
+    async def _own(
+        self, attached: Attached, source: Repository, destinations: Sequence[Destination]
+    ) -> tuple[Brought, ...]:
+        keys = [self._key(attached, source, destination) for destination in destinations]
+        try:
+            # The image may have failed, or fail meanwhile, for what is not attached to it.
+            targets = [_Target(destination.beside()) for destination in destinations]
+            await self._bring(attached, source, targets)
+            for key, target, destination in zip(keys, targets, destinations, strict=True):
+                destination.blobs += target.destination.blobs
+                destination.bytes_transferred += target.destination.bytes_transferred
+                self._claims[key].set_result(target.result)
+            return tuple(target.result for target in targets)
+        finally:
+            for key in keys:
+                if not self._claims[key].done():
+                    self._claims.pop(key).cancel()
+
+    async def _bring(self, attached: Attached, source: Repository, targets: Sequence[_Target]) -> None:
+        copy = ImageCopy(source, self._policy)
+        for target in targets:
+            target.gone = attached.gone
+        # One after the other: what is attached to an artifact comes when that is there.
+        for attachment in attached.attachments:
+            alive = [target for target in targets if target.destination.alive]
+            if attachment.referrers:
+                await self._bring_referrers(attachment, source, copy, alive)
+            if attachment.tags:
+                bring_tag = partial(self._bring_tag, source=source, copy=copy, targets=alive)
+                await each_of(attachment.tags, bring_tag)
+
+    async def _bring_referrers(
+        self, attachment: Attachment, source: Repository, copy: ImageCopy, targets: Sequence[_Target]
+    ) -> None:
+        await each_of(targets, lambda target: self._look(target, attachment.subject))
+
+        async def bring(descriptor: Descriptor) -> None:
+            lacking = []
+            for target in targets:
+                if descriptor.digest in target.listed:
+                    target.present += 1
+                elif target.destination.alive:
+                    lacking.append(target)
+            if lacking:
+                await self._bring_referrer(descriptor, attachment.subject, source, copy, lacking)
+
+        await each_of(attachment.referrers, bring)
+        await each_of(targets, lambda target: self._keep_list(target, attachment))
+
+    async def _look(self, target: _Target, subject: Digest) -> None:
+        """Learn what the target lists for the subject; nothing is asked of a repository that was empty."""
+        destination, repository = target.destination, target.destination.repository
+        target.listed, target.index, target.unlisted = set(), None, {}
+        tag = referrers.fallback_tag(subject)
+        target.was_read = destination.lacks(tag)
+        if destination.is_empty:
+            return
+        try:
+            by_api = await repository.referrers(subject)
+            # Beside the API only where the tag is known: manifests without a subject are listed by it alone.
+            if not target.was_read and (by_api is None or destination.tags is not None):
+                target.index = await read_list(repository, subject)
+                target.was_read = True
+        except OcyncError as error:
+            destination.fail(error)
+            return
+        children = target.index.children if target.index is not None else ()
+        target.listed = {descriptor.digest for descriptor in (*(by_api or ()), *children)}
+
+    async def _bring_referrer(
+        self,
+        descriptor: Descriptor,
+        subject: Digest,
+        source: Repository,
+        copy: ImageCopy,
+        targets: Sequence[_Target],
+    ) -> None:
+        if self._dry_run:
+            for target in targets:
+                target.transferred += 1
+            return
+        try:
+            manifest = await source.manifest(str(descriptor.digest), size=descriptor.size)
+        except NotFoundError:
+            log.warning(
+                "%s lists %s among what is attached to %s and does not have it",
+                source.name,
+                descriptor.digest,
+                subject,
+            )
+            for target in targets:
+                target.gone += 1
+            return
+        except OcyncError as error:
+            for target in targets:
+                target.destination.fail(error)
+            return
+        destinations = [target.destination for target in targets]
+        await copy.contents(manifest, destinations)
+        accounted = await copy.put(manifest, destinations, None)
+        for target in targets:
+            if not target.destination.alive:
+                continue
+            target.present += 1
+            target.transferred += 1
+            of_this = manifest.subject is not None and manifest.subject.digest == subject
+            if id(target.destination) not in accounted or not of_this:
+                target.unlisted[manifest.digest] = referrers.entry_of(manifest)
+
+    async def _keep_list(self, target: _Target, attachment: Attachment) -> None:
+        """See to it that the target lists what it does not list by itself."""
+        destination, subject = target.destination, attachment.subject
+        if not target.unlisted or not destination.alive:
+            return
+        key = (destination.repository.name, subject)
+        try:
+            # Two mappings may bring what is attached to one image from two sources.
+            async with self._lists.setdefault(key, asyncio.Lock()):
+                if not target.was_read or key in self._written:
+                    target.index = await read_list(destination.repository, subject)
+                await add_to_list(
+                    destination.repository,
+                    subject,
+                    target.unlisted,
+                    existing=target.index,
+                    verbatim=attachment.fallback,
+                )
+                self._written.add(key)
+        except OcyncError as error:
+            target.present -= len(target.unlisted)
+            destination.fail(error)
+
+    async def _bring_tag(
+        self, attached: AttachedTag, *, source: Repository, copy: ImageCopy, targets: Sequence[_Target]
+    ) -> None:
+        lacking: list[_Target] = []
+
+        async def compare(target: _Target) -> None:
+            destination = target.destination
+            try:
+                there = None if destination.lacks(attached.tag) else await destination.repository.head(attached.tag)
+            except OcyncError as error:
+                destination.fail(error)
+                return
+            if there is not None and there.digest == attached.descriptor.digest:
+                target.present += 1
+            else:
+                lacking.append(target)
+
+        await each_of([target for target in targets if target.destination.alive], compare)
+        if not lacking:
+            return
+        if self._dry_run:
+            for target in lacking:
+                target.transferred += 1
+            return
+        try:
+            manifest = await source.manifest(str(attached.descriptor.digest))
+        except OcyncError as error:
+            for target in lacking:
+                target.destination.fail(error)
+            return
+        destinations = [target.destination for target in lacking]
+        await copy.contents(manifest, destinations)
+        await copy.put(manifest, destinations, attached.tag)
+        for target in lacking:
+            if target.destination.alive:
+                target.present += 1
+                target.transferred += 1
+
+
+async def _outcome(claim: asyncio.Future[Brought]) -> Brought | None:
+    """Wait for another task's claim; None where that task gave it up. A cancellation is not handed on to it."""
+    await asyncio.wait([claim])
+    return None if claim.cancelled() else claim.result()

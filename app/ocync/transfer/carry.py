@@ -1,0 +1,153 @@
+"""
+One image with all that belongs to it: what it consists of, then what is attached to it, then its tag.
+
+In this order nobody ever sees a tag whose signatures are still on their way: a cluster that admits only what is
+signed would refuse what it has been told to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from ocync.concurrency import each_of
+from ocync.errors import IncompleteArtifactsError
+from ocync.oci import media
+from ocync.plan.model import Copy
+from ocync.transfer import outcome
+from ocync.transfer.image import ImageCopy
+from ocync.transfer.result import ArtifactCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Manifest
+    from ocync.plan.attachments import Attached
+    from ocync.plan.model import ImagePlan
+    from ocync.registry.waiting import RetryPolicy
+    from ocync.transfer.artifacts import ArtifactCopy
+    from ocync.transfer.destination import Destination
+
+log = logging.getLogger(__name__)
+
+
+class Carrier:
+    """Carries out plans, one image at a time; made for one pass."""
+
+    def __init__(self, policy: RetryPolicy, artifacts: ArtifactCopy, *, dry_run: bool = False) -> None:
+        self._policy = policy
+        self._artifacts = artifacts
+        self._dry_run = dry_run
+
+    async def carry(self, plan: ImagePlan, destinations: Mapping[int, Destination]) -> None:
+        """
+        Hold afterwards that all is at each destination, or that it has failed; their keys are the plan's targets.
+
+        Destinations that have the image already are there for what is attached to it.
+        """
+        copying = [each for index, each in destinations.items() if isinstance(plan.decisions[index], Copy)]
+        copy = ImageCopy(plan.candidate.source, self._policy)
+        root = plan.root
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(self._attached(plan, list(destinations.values())))
+            if root is not None and copying and not self._dry_run:
+                group.create_task(copy.contents(root, copying))
+        attached = looking.result()
+        tag = outcome.tag_of(plan.candidate)
+        is_put = False
+        if root is not None and not self._dry_run and any(each.has_referrers for each in attached):
+            # There before what refers to it: registries need not, and not all do, link it to what comes later.
+            await copy.put(root, copying, None)
+            is_put = tag is None
+        await self._bring(plan, attached, destinations)
+        if root is not None and not self._dry_run and not is_put:
+            await copy.put(root, copying, tag)
+
+    async def _attached(self, plan: ImagePlan, destinations: Sequence[Destination]) -> tuple[Attached, ...]:
+        """Return what is attached to the image's manifests; where that can't be told, all destinations fail."""
+        attachments = plan.candidate.attachments
+        if attachments is None:
+            return ()
+        name = outcome.source_name(plan.candidate)
+        try:
+            found: list[Attached] = []
+
+            async def look(subject: Digest) -> None:
+                found.append(await attachments.of(subject))
+
+            await each_of(await _subjects(plan), look)
+            unmatched = 0
+            if plan.original is not None:
+                unmatched = (await attachments.of(plan.original)).count
+        except Exception as error:
+            cause = outcome.as_ocync_error(error, name)
+            for destination in destinations:
+                destination.fail(IncompleteArtifactsError.because(cause, "what is attached to it can't be known"))
+            return ()
+        if unmatched:
+            log.warning(
+                "%s: %d artifacts belong to the whole index and not to the platforms that are kept of it: "
+                "they are left out; those of its images are copied",
+                name,
+                unmatched,
+            )
+        count = sum(each.count for each in found)
+        for destination in destinations:
+            destination.artifacts = ArtifactCounts(source=count, unmatched=unmatched)
+        if not count and plan.candidate.mapping.artifacts.require_artifacts:
+            why = "nothing is attached to it at the source, and artifacts.require_artifacts demands that"
+            for destination in destinations:
+                destination.fail(
+                    IncompleteArtifactsError(f"{name}: {why}", hint="have it signed, or exclude its tag")
+                )
+        return tuple(each for each in found if each.count)
+
+    async def _bring(
+        self, plan: ImagePlan, attached: Sequence[Attached], destinations: Mapping[int, Destination]
+    ) -> None:
+        alive = [destination for destination in destinations.values() if destination.alive]
+        if not alive:
+            return
+
+        async def bring(each: Attached) -> None:
+            brought = await self._artifacts.bring(each, plan.candidate.source, alive)
+            for destination, one in zip(alive, brought, strict=True):
+                destination.artifacts = (destination.artifacts or ArtifactCounts()) + ArtifactCounts(
+                    # What is gone at the source can't be at the target: it is counted by itself.
+                    source=-one.gone,
+                    target=one.present,
+                    transferred=one.transferred,
+                    gone=one.gone,
+                )
+                if one.error is not None:
+                    what = f"not all that is attached to it is at {destination.repository.name}"
+                    destination.fail(IncompleteArtifactsError.because(one.error, what))
+
+        await each_of(attached, bring)
+        for destination in alive:
+            counts = destination.artifacts
+            if destination.alive and counts is not None and not self._dry_run and counts.target < counts.source:
+                destination.fail(
+                    IncompleteArtifactsError(
+                        f"{counts.target} of {counts.source} artifacts of it are at {destination.repository.name}"
+                    )
+                )
+
+
+async def _subjects(plan: ImagePlan) -> list[Digest]:
+    """Return the digests of an image's manifests: what can be signed; not that of an index made here."""
+    subjects = {} if plan.original is not None else {plan.resolved.digest: None}
+    level: list[Manifest] = [plan.root] if plan.root is not None else []
+    while level:
+        below: list[Manifest] = []
+        for index in level:
+            for child in index.children:
+                if child.digest in subjects or not media.is_manifest_like(child.media_type):
+                    continue
+                subjects[child.digest] = None
+                if child.media_type in media.INDEXES:
+                    below.append(await plan.candidate.source.manifest(str(child.digest), size=child.size))
+        level = below
+    return list(subjects)

@@ -1,0 +1,97 @@
+"""
+The fallback tag at a target without the referrers API (distribution-spec 1.1, "Referrers Tag Schema").
+
+Clients have to keep the list there themselves. Others may do so at the same time, with nothing to keep two writers
+apart: so it is read, added to, written, and read again, until what was added stands in it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ocync.errors import NotFoundError, ProtocolError
+from ocync.oci import referrers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from ocync.endpoint import TargetRepository
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Manifest
+
+log = logging.getLogger(__name__)
+
+# Each round that is lost was won by another writer, who is then done: so many at once are unheard of.
+_ROUNDS = 8
+
+
+async def read_list(repository: TargetRepository, subject: Digest) -> Manifest | None:
+    """Return the list under the fallback tag, None for none; raises ProtocolError for what is no list."""
+    tag = referrers.fallback_tag(subject)
+    try:
+        index = await repository.manifest(tag)
+    except NotFoundError:
+        return None
+    if not index.is_index:
+        raise ProtocolError(
+            f"{repository.name}:{tag} is no list of referrers, so nothing can be attached there",
+            host=repository.place,
+            hint="remove that tag at the target: its name is that of the list",
+        )
+    return index
+
+
+async def add_to_list(
+    repository: TargetRepository,
+    subject: Digest,
+    entries: Mapping[Digest, dict[str, Any]],
+    *,
+    existing: Manifest | None,
+    verbatim: Manifest | None = None,
+) -> None:
+    """
+    Hold afterwards that the target's list has all entries, and what others have put there.
+
+    `existing` is the list as it was read lately. `verbatim` is the source's own list: where the target has none,
+    and everything in it is at the target now, it is stored byte for byte, so that both sides have the same.
+    """
+    tag = referrers.fallback_tag(subject)
+    wanted = list(entries)
+    for _ in range(_ROUNDS):
+        if existing is None and verbatim is not None and {c.digest for c in verbatim.children} == set(wanted):
+            index = verbatim
+        else:
+            index = referrers.merged(existing, entries.values())
+        if existing is not None and index.digest == existing.digest:
+            return
+        try:
+            await repository.put_manifest(index, tag=tag)
+        except NotFoundError:
+            kept = await _without_gone(repository, existing)
+            if existing is None or kept is existing:
+                raise
+            existing = kept
+            continue
+        there = await repository.head(tag)
+        if there is not None and there.digest == index.digest:
+            return
+        existing, verbatim = await read_list(repository, subject), None
+        if existing is not None and referrers.lists_all(existing, wanted):
+            return
+        log.debug("%s:%s was written by somebody else meanwhile", repository.name, tag)
+    raise ProtocolError(
+        f"{repository.name}:{tag}: others kept writing the list of referrers", host=repository.place
+    )
+
+
+async def _without_gone(repository: TargetRepository, existing: Manifest | None) -> Manifest | None:
+    """Return the list without entries that the target has lost (a registry refuses to store it with them)."""
+    if existing is None:
+        return None
+    gone = {child.digest for child in existing.children if await repository.head(str(child.digest)) is None}
+    if not gone:
+        return existing
+    log.warning("%s: %d of the listed referrers of a manifest are gone there", repository.name, len(gone))
+    return referrers.without(existing, gone)
