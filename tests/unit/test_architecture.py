@@ -29,7 +29,9 @@ MAY_IMPORT = {
     "auth": {"errors", "oci", "config", "flights"},
     "registry": {"errors", "oci", "config", "http", "auth", "endpoint", "slots", "memory"},
     "layout": {"errors", "oci", "endpoint", "slots"},
-    "plan": {"errors", "oci", "config", "filters", "endpoint", "memory", "flights", "concurrency", "transfer.result"},
+    "plan": {
+        *("errors", "oci", "config", "filters", "endpoint", "memory", "flights", "concurrency", "transfer.result"),
+    },
     "transfer": {
         *("errors", "oci", "config", "endpoint", "slots", "plan", "registry.waiting", "interrupt", "memory"),
         "concurrency",

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ocync.cli import passes
 from ocync.cli.named import configuration, reference, registry_of, settings
-from ocync.config.model import MappingConfig
+from ocync.config.model import ArtifactRules, MappingConfig
 from ocync.errors import ConfigError
+from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
 
 if TYPE_CHECKING:
@@ -41,11 +42,13 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
             f"{options.destination}: an image that is named by its digest alone needs a tag in a folder",
             hint=f"write {options.destination}:TAG",
         )
+    artifacts = ArtifactRules(enabled=options.artifacts)
     mapping = MappingConfig(
         name=source.repository,
         source=registry_of(source, config),
         source_repository=source.repository,
         targets=((registry_of(destination, config), destination.repository),),
+        artifacts=artifacts,
     )
     if _onto_itself(source, destination):
         raise ConfigError(
@@ -54,11 +57,13 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
 
     def work(places: Places) -> list[Candidate]:
         registry, repository = mapping.targets[0]
+        origin = places.source(mapping.source, mapping.source_repository)
         return [
             Candidate(
                 mapping=mapping,
                 tag=source.reference,
-                source=places.source(mapping.source, mapping.source_repository),
+                source=origin,
+                attachments=Attachments(origin, artifacts) if artifacts.enabled else None,
                 targets=(TargetState(repository=places.target(registry, repository)),),
                 target_tag=destination.tag or source.tag,
             )

@@ -155,6 +155,12 @@ def _copy(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="ask both sides, say what would be done, write nothing"
     )
+    parser.add_argument(
+        "--no-artifacts",
+        action="store_false",
+        dest="artifacts",
+        help="leave out what is attached to the image: signatures, SBOMs, attestations",
+    )
     parser.add_argument("--json", action="store_true", help="write the report as one JSON document to stdout")
     _config(parser, required=False)
     _grace(parser)

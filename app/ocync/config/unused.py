@@ -14,15 +14,10 @@ if TYPE_CHECKING:
 _GLOBAL = ("cache_dir", "cache_ttl", "staging_size_limit")
 # head_first is not among them: targets are always asked before a manifest is fetched.
 _REGISTRY = ("aws_profile",)
-_ARTIFACTS = ("enabled", "include", "exclude", "require_artifacts")
 
 
 def unused_keys(root: Section) -> tuple[str, ...]:
-    """
-    Return the paths of keys that the file sets and that have no effect.
-
-    `artifacts` is named once, however many mappings have it, and only where it asks for something to be copied.
-    """
+    """Return the paths of keys that the file sets and that have no effect."""
     return tuple(dict.fromkeys(_unused(root)))
 
 
@@ -31,7 +26,3 @@ def _unused(root: Section) -> Iterator[str]:
     yield from (render(settings.at(key)) for key in _GLOBAL if settings.has(key))
     for _, registry in root.named("registries"):
         yield from (render(registry.at(key)) for key in _REGISTRY if registry.has(key))
-    for section in (root.section("defaults"), *root.sections("mappings")):
-        artifacts = section.section("artifacts")
-        if artifacts.flag("enabled") is not False and any(artifacts.has(key) for key in _ARTIFACTS):
-            yield "artifacts"

@@ -66,6 +66,8 @@ def _image(image: ImageResult) -> dict[str, Any]:
             "source": artifacts.source,
             "target": artifacts.target,
             "transferred": artifacts.transferred,
+            "gone": artifacts.gone,
+            "unmatched": artifacts.unmatched,
         }
         if artifacts
         else None,

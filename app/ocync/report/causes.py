@@ -56,6 +56,10 @@ _CAUSES = {
         "the tag rules select too little, or can't be applied",
         "compare them with `ocync tags REPO -c FILE`",
     ),
+    ErrorKind.INCOMPLETE_ARTIFACTS: Cause(
+        "signatures, SBOMs or attestations of these images are not all at the target, or can't be known",
+        "see what kept them back below; the image's tag is left as it was until they are there",
+    ),
     ErrorKind.STORAGE: Cause(
         "a local file or folder can't be read or written",
         "check its path, its permissions and the space that is left",

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 from ocync.concurrency import each_of
 from ocync.errors import IncompleteArtifactsError
 from ocync.oci import media
-from ocync.plan.model import Copy
+from ocync.plan.model import Copy, Skip
 from ocync.transfer import outcome
-from ocync.transfer.image import ImageCopy
+from ocync.transfer.image import MAX_DEPTH, ImageCopy
 from ocync.transfer.result import ArtifactCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Manifest
     from ocync.plan.attachments import Attached
@@ -138,9 +139,14 @@ class Carrier:
 
 async def _subjects(plan: ImagePlan) -> list[Digest]:
     """Return the digests of an image's manifests: what can be signed; not that of an index made here."""
+    reader: Repository = plan.candidate.source
+    for target, decision in zip(plan.candidate.targets, plan.decisions, strict=True):
+        if isinstance(decision, Skip):
+            # It has the image whole, and is nearer.
+            reader = target.repository
     subjects = {} if plan.original is not None else {plan.resolved.digest: None}
     level: list[Manifest] = [plan.root] if plan.root is not None else []
-    while level:
+    for _ in range(MAX_DEPTH):
         below: list[Manifest] = []
         for index in level:
             for child in index.children:
@@ -148,6 +154,6 @@ async def _subjects(plan: ImagePlan) -> list[Digest]:
                     continue
                 subjects[child.digest] = None
                 if child.media_type in media.INDEXES:
-                    below.append(await plan.candidate.source.manifest(str(child.digest), size=child.size))
+                    below.append(await reader.manifest(str(child.digest), size=child.size))
         level = below
     return list(subjects)

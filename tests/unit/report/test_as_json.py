@@ -45,7 +45,7 @@ images = st.builds(
     previous_digest=st.none() | st.just(OLD),
     bytes_transferred=counts,
     blobs=blobs,
-    artifacts=st.none() | st.builds(ArtifactCounts, source=counts, target=counts, transferred=counts),
+    artifacts=st.none() | st.builds(ArtifactCounts, source=counts, target=counts, transferred=counts, gone=counts),
     duration=st.floats(min_value=0, max_value=1e6),
     error=st.none()
     | st.builds(
@@ -79,7 +79,7 @@ def test_the_document_has_the_published_shape() -> None:
                 "previous_digest": OLD,
                 "bytes_transferred": 31457280,
                 "blob_stats": {"transferred": 3, "skipped": 1, "mounted": 2},
-                "artifacts": {"source": 7, "target": 7, "transferred": 2},
+                "artifacts": {"source": 7, "target": 7, "transferred": 2, "gone": 0, "unmatched": 0},
                 "duration_seconds": 1.0,
                 "error": None,
             }

@@ -37,7 +37,9 @@ class Job:
         self.source, self.root, self.targets = source, root, targets
 
     async def run(self, tag: str = "t") -> None:
-        await ImageCopy(self.source, POLICY).to(self.targets, self.root, tag)
+        copy = ImageCopy(self.source, POLICY)
+        await copy.contents(self.root, self.targets)
+        await copy.put(self.root, self.targets, tag)
 
 
 class World:
@@ -184,7 +186,7 @@ async def test_a_read_that_breaks_again_and_again_but_gives_something_each_time_
     source._pieces = pieces  # type: ignore[method-assign]
     target = world.to("a", "app")
 
-    await ImageCopy(source, RetryPolicy(attempts=3, sleep=no_sleep)).to([target], root, "t")
+    await ImageCopy(source, RetryPolicy(attempts=3, sleep=no_sleep)).contents(root, [target])
 
     assert target.error is None
     assert world.targets["a"].blobs["app"][layer] == data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from ocync.config.model import TagRules
 from ocync.errors import ErrorKind, NetworkError
 from ocync.interrupt import Stop
 from ocync.oci.platform import Platform
-from ocync.transfer.result import Reason, Status
+from ocync.transfer.result import ArtifactCounts, Reason, Status
 from passes import MemoryPlaces, failing, mapping, run
 
 if TYPE_CHECKING:
@@ -121,8 +120,9 @@ async def test_signatures_reach_every_target_when_the_image_needs_a_second_try(o
     results = await run(MemoryPlaces(source, a, b), mapping("app", "a", "b", tags=ONLY_APP))
 
     assert {target for target, result in results.items() if result.status is Status.SYNCED} == {
-        f"{place}/app:{name}" for place in "ab" for name in ("1", tag)
+        f"{place}/app:1" for place in "ab"
     }
+    assert all(tag in place.tagged["app"] for place in (a, b))
     assert a.tagged == b.tagged == source.tagged
 
 
@@ -153,13 +153,20 @@ async def test_signatures_that_could_not_be_looked_for_fail_the_pass_in_a_plausi
     await run(MemoryPlaces(source, a), rules)
     sign(repository, index)
     put_image(repository, "sha256-" + "0" * 64 + ".sig", b"of an image that is gone")
-    source.step = failing("manifest", NetworkError("reset"))
+    source.step = failing("head", NetworkError("reset"), path="app")
 
     results = await run(MemoryPlaces(source, a), rules)
 
-    assert results["a/app:1"].status is Status.SKIPPED
-    assert [target for target, result in results.items() if result.status is Status.FAILED] == [
-        f"a/app@{index.digest}"
+    assert [(target, result.error.kind) for target, result in results.items() if result.error] == [
+        ("a/app:1", ErrorKind.NETWORK)
+    ]
+    # The image can be compared, and what is attached to it can't be read.
+    source.step = lambda operation, _path, subject: (1, NetworkError("reset") if ".sig" in subject else None)
+
+    results = await run(MemoryPlaces(source, a), rules)
+
+    assert [(target, result.error.kind) for target, result in results.items() if result.error] == [
+        ("a/app:1", ErrorKind.INCOMPLETE_ARTIFACTS)
     ]
     assert all(result.duration < 10 for result in results.values())
 
@@ -177,8 +184,12 @@ async def test_signatures_of_platforms_are_looked_for_in_the_index_as_it_was_wri
     second = await run(places, rules)
 
     assert set(a.tagged["app"]) == {"1", *tags[:2]}
-    assert Counter(result.status for result in first.values()) == {Status.SYNCED: 3}
-    assert Counter((r.status, r.reason) for r in second.values()) == {(Status.SKIPPED, Reason.UP_TO_DATE): 3}
+    assert [(r.status, r.artifacts) for r in first.values()] == [
+        (Status.SYNCED, ArtifactCounts(source=2, target=2, transferred=2))
+    ]
+    assert [(r.status, r.reason, r.artifacts) for r in second.values()] == [
+        (Status.SKIPPED, Reason.UP_TO_DATE, ArtifactCounts(source=2, target=2))
+    ]
 
 
 async def test_what_was_sent_before_a_lost_answer_is_in_the_report() -> None:
@@ -190,10 +201,11 @@ async def test_what_was_sent_before_a_lost_answer_is_in_the_report() -> None:
     lost = [True]
 
     class Losing(MemoryRepository):
-        async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> None:
-            await put(self, manifest, tag=tag)
+        async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
+            stored = await put(self, manifest, tag=tag)
             if lost.pop() if lost else False:
                 raise NetworkError("the answer was lost")
+            return stored
 
     class Places(MemoryPlaces):
         def target(self, registry: object, repository: str) -> MemoryRepository:
