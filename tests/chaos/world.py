@@ -126,7 +126,7 @@ class World:
         self.source.repair()
         for registry in (self.registry, *self.targets):
             if isinstance(registry.auth, Bearer):
-                registry.auth.lifetime = None
+                registry.auth.lifetime = 300
         results = await self._pass(idle=5.0)
         self.check()
         failed = [f"{result.target}: {result.error}" for result in results if result.status is Status.FAILED]

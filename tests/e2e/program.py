@@ -150,6 +150,10 @@ class Started:
         """Send it a signal."""
         os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        """End it at once, as nothing can refuse."""
+        self._process.kill()
+
     def done(self, within: float = TIME) -> Done:
         """Wait for its end, so many seconds."""
         out, err = self._process.communicate(timeout=within)

@@ -99,6 +99,7 @@ def too_many(*, seconds: float | None = None, date_in: float | None = None, mess
             headers["Retry-After"] = f"{seconds:g}"
         if date_in is not None:
             headers["Retry-After"] = formatdate(time.time() + date_in, usegmt=True)
+            headers["Date"] = formatdate(usegmt=True)
         return await error(429, "TOOMANYREQUESTS", message, headers=headers)(request, proceed)
 
     return Named("too many", action)

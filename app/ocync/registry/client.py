@@ -24,6 +24,7 @@ from ocync.registry.encoding import decoded
 from ocync.registry.habits import Habits
 from ocync.registry.problem import translated
 from ocync.registry.sender import RequestTally, Sender
+from ocync.registry.waiting import date
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -329,7 +330,9 @@ class RegistryClient:
             self._without_credentials(body),
             self.elsewhere(answer),
         )
-        return problem.from_answer(refusal, what=what, host=self.host, now=datetime.now(UTC))
+        # By the registry's clock, which its dates are told by: ours may be wrong, or have jumped.
+        now = date(answer.headers.get("date")) or datetime.now(UTC)
+        return problem.from_answer(refusal, what=what, host=self.host, now=now)
 
     def _without_credentials(self, body: bytes) -> bytes:
         for shown in self._shown:

@@ -33,13 +33,17 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     if text.isascii() and text.isdigit():
         # A number of thousands of digits is refused before it is turned into one.
         return min(float(text[:12]), MAX_RETRY_AFTER)
+    moment = date(text)
+    return None if moment is None else min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
+
+
+def date(value: str | None) -> datetime | None:
+    """Read a date of HTTP (RFC 9110 section 5.6.7) in any of its forms; None for none or nonsense."""
     try:
-        date = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(value or "")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return min(max((date - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
 class _Wait(wait_base):

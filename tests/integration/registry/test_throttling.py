@@ -35,6 +35,19 @@ ASKED = {
     "seconds": (faults.too_many(seconds=7), 7, 8),
     "a date": (faults.too_many(date_in=9), 8, 10),
     "a date in the past": (faults.too_many(date_in=-3600), 0, 1),
+    "a date by a clock that is years ahead of ours": (
+        faults.answer(
+            429,
+            headers={"Date": "Mon, 23 Nov 2093 12:00:00 GMT", "Retry-After": "Mon, 23 Nov 2093 12:00:05 GMT"},
+        ),
+        5,
+        6,
+    ),
+    "a date beside a Date that is none": (
+        faults.answer(429, headers={"Date": "today", "Retry-After": "Mon, 23 Nov 2009 12:00:05 GMT"}),
+        0,
+        1,
+    ),
     "seconds with 503": (faults.answer(503, headers={"Retry-After": "11"}), 11, 12),
     "nothing": (faults.too_many(), 0, 1),
     "nonsense": (faults.answer(429, headers={"Retry-After": "soon"}), 0, 1),

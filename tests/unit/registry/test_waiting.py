@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.errors import AuthError, NetworkError, RateLimitedError, ServerError
-from ocync.registry.waiting import MAX_RETRY_AFTER, RetryPolicy, retry_after
+from ocync.registry.waiting import MAX_RETRY_AFTER, RetryPolicy, date, retry_after
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -40,6 +40,13 @@ def test_any_retry_after_is_none_or_a_bounded_wait(value: str) -> None:
     seconds = retry_after(value, NOW)
 
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
+
+
+@given(st.text(max_size=80))
+def test_any_date_is_none_or_a_moment_of_universal_time(value: str) -> None:
+    moment = date(value)
+
+    assert moment is None or moment.utcoffset() == timedelta(0)
 
 
 class Sleeps:
