@@ -19,10 +19,12 @@ import httpx
 from ocync.errors import AuthError, OcyncError, ProtocolError
 from ocync.http.pool import Origin
 from ocync.registry import links, problem
+from ocync.registry.allowance import read_allowance
 from ocync.registry.call import Answer, Call
 from ocync.registry.encoding import decoded
 from ocync.registry.habits import Habits
 from ocync.registry.problem import translated
+from ocync.registry.quota import PullQuota
 from ocync.registry.sender import RequestTally, Sender
 from ocync.registry.waiting import date
 
@@ -78,6 +80,7 @@ class RegistryClient:
         self.ignores_ranges = False
         """Whether the registry was seen to give no parts of blobs, or wrong ones."""
         self.habits = Habits()
+        self.quota = PullQuota(registry.host)
         self._authorizer: Authorizer | None = None
         self._sender = Sender(host=registry.host, pool=pool, timeouts=timeouts, tally=tally)
         self._home = Origin(*links.origin(registry.api))
@@ -329,6 +332,7 @@ class RegistryClient:
             answer.headers.get("retry-after"),
             self._without_credentials(body),
             self.elsewhere(answer),
+            read_allowance(answer.headers, datetime.now(UTC).timestamp()),
         )
         # By the registry's clock, which its dates are told by: ours may be wrong, or have jumped.
         now = date(answer.headers.get("date")) or datetime.now(UTC)

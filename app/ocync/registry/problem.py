@@ -25,11 +25,15 @@ from ocync.errors import (
     RegistryError,
     ServerError,
 )
-from ocync.registry.waiting import retry_after
+from ocync.registry.allowance import DURATION, go_duration
+from ocync.registry.quota import renewal
+from ocync.registry.waiting import MAX_RETRY_AFTER, retry_after
 
 if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
+
+    from ocync.registry.allowance import Allowance
 
 MAX_BODY = 64 * 1024
 """Bytes of an error's body that are read at most."""
@@ -46,8 +50,11 @@ _STORAGE_QUOTA = re.compile(r"exceed the configured upper limit|quota.{0,40}exce
 # Harbor 412 "configured as immutable" (ErrImmutable).
 _IMMUTABLE = re.compile(r"immutable", re.IGNORECASE)
 # GHCR: "TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute" (dependabot/cli#380).
-_MESSAGE_RETRY = re.compile(r"retry-after:\s*([0-9.]+)\s*(ns|us|µs|ms|s|m)", re.IGNORECASE)
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
+_MESSAGE_RETRY = re.compile(rf"retry-after:\s*({DURATION}{{1,8}})", re.IGNORECASE)
+# GitHub's documents ask for a minute at least where a secondary limit tells no time
+# (docs.github.com, rest/using-the-rest-api/rate-limits-for-the-rest-api).
+_SECONDARY_WAIT = 60.0
+_RENEWAL_UNKNOWN = "log in, or wait until it is renewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,8 @@ class Refusal:
     body: bytes
     elsewhere: str | None = None
     """The host that gave it, where the registry had sent us on to another one."""
+    allowance: Allowance | None = None
+    """What it tells of the registry's limits."""
 
 
 def from_answer(refusal: Refusal, *, what: str, host: str, now: datetime) -> RegistryError:
@@ -117,7 +126,24 @@ def from_answer(refusal: Refusal, *, what: str, host: str, now: datetime) -> Reg
     if refusal.elsewhere and refusal.status in (400, 403):
         # Storage refuses a signed URL that has ended; the registry gives another one (S3 says 403, GCS 400).
         return ServerError(message, host=host, status=refusal.status, retry_after=wait)
-    return _classify(refusal.status, detail, message=message, host=host, wait=wait)
+    told = refusal.allowance
+    renewed_in = told.renewed_in if told is not None and not told.remaining else None
+    if _is_pull_quota(refusal.status, detail):
+        when = renewal(renewed_in, now.timestamp()) if renewed_in is not None else _RENEWAL_UNKNOWN
+        return QuotaError(
+            message,
+            host=host,
+            status=refusal.status,
+            code=detail.code or None,
+            # Its Retry-After is not that of the quota, which lasts for hours.
+            retry_after=renewed_in,
+            hint=f"the pull quota is used up: {when}",
+        )
+    return _classify(refusal.status, detail, message=message, host=host, wait=renewed_in if wait is None else wait)
+
+
+def _is_pull_quota(status: int, detail: Detail) -> bool:
+    return (status == 429 or detail.code == "TOOMANYREQUESTS") and bool(_PULL_QUOTA.search(detail.message))
 
 
 def _classify(status: int, detail: Detail, *, message: str, host: str, wait: float | None) -> RegistryError:
@@ -126,10 +152,10 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
     def make(kind: type[RegistryError], *, hint: str | None = None, after: float | None = None) -> RegistryError:
         return kind(message, host=host, status=status, code=code or None, retry_after=after, hint=hint)
 
-    if status == 429 or code == "TOOMANYREQUESTS" or (status == 403 and _SECONDARY_LIMIT.search(text)):
-        if _PULL_QUOTA.search(text):
-            return make(QuotaError, hint="the pull quota is used up: log in, or wait until it is renewed")
-        return make(RateLimitedError, after=wait if wait is not None else _wait_in_message(text))
+    if status in (403, 429) and _SECONDARY_LIMIT.search(text):
+        return make(RateLimitedError, after=_bounded(wait, _SECONDARY_WAIT))
+    if status == 429 or code == "TOOMANYREQUESTS":
+        return make(RateLimitedError, after=_bounded(wait, _wait_in_message(text)))
     if _STORAGE_QUOTA.search(text) and 400 <= status < 600:
         return make(QuotaError, hint="raise the quota at the target, or free space there")
     if status in (400, 403, 409, 412) and _IMMUTABLE.search(text):
@@ -150,12 +176,13 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
 
 def _wait_in_message(text: str) -> float | None:
     match = _MESSAGE_RETRY.search(text)
-    if match is None:
-        return None
-    try:
-        return float(match.group(1)) * _UNITS[match.group(2).lower()]
-    except ValueError:
-        return None
+    return go_duration(match.group(1).lower()) if match else None
+
+
+def _bounded(wait: float | None, otherwise: float | None) -> float | None:
+    """Return the wait that was asked for, or another one, as long as anybody is waited for at most."""
+    wait = otherwise if wait is None else wait
+    return None if wait is None else min(wait, MAX_RETRY_AFTER)
 
 
 def _missing_repository(code: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ocync.oci import media
 from ocync.oci.digest import Digest, verify
 from ocync.oci.manifest import Descriptor, Manifest
 from ocync.registry import ranges, uploads
+from ocync.registry.allowance import read_allowance
 from ocync.registry.call import stored_length
 from ocync.registry.client import REQUEST_TIME
 from ocync.registry.problem import translated
@@ -95,6 +97,8 @@ class RegistryRepository:
         what = f"look up {self._image(reference)}"
 
         def read(answer: Answer) -> Descriptor | bool:
+            # A HEAD is not counted at Docker Hub, and tells what is left.
+            self._note_allowance(answer)
             if answer.status == 404:
                 return False
             return (_described(answer) if answer.status == 200 else None) or True
@@ -120,8 +124,10 @@ class RegistryRepository:
     async def manifest(self, reference: str, *, size: int | None = None) -> Manifest:
         """Fetch and verify a manifest."""
         image = self._image(reference)
+        what = f"fetch the manifest of {image}"
 
         def read(answer: Answer) -> Manifest:
+            self._note_allowance(answer)
             digest = Digest.parse(reference) if ":" in reference else Digest.of(answer.body)
             verify(answer.body, digest, size, what=f"the manifest of {image}", host=self.place)
             content_type = answer.headers.get("content-type")
@@ -129,16 +135,18 @@ class RegistryRepository:
                 answer.body, content_type=content_type, digest=digest, where=image, host=self.place
             )
 
-        return await self._client.request(
-            "GET",
-            self._manifest_path(reference),
-            what=f"fetch the manifest of {image}",
-            scopes=self._scopes,
-            expect=frozenset({200}),
-            read=read,
-            headers=_ACCEPT,
-            limit=manifests.MAX_SIZE,
-        )
+        await self._client.quota.wait(self._client.policy.sleep)
+        with self._client.quota.pull(what):
+            return await self._client.request(
+                "GET",
+                self._manifest_path(reference),
+                what=what,
+                scopes=self._scopes,
+                expect=frozenset({200}),
+                read=read,
+                headers=_ACCEPT,
+                limit=manifests.MAX_SIZE,
+            )
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return what the referrers API lists; None where there is none."""
@@ -281,6 +289,9 @@ class RegistryRepository:
             headers={"Content-Type": manifest.media_type},
             content=manifest.raw,
         )
+
+    def _note_allowance(self, answer: Answer) -> None:
+        self._client.quota.note(read_allowance(answer.headers, time.time()))
 
     def _manifest_path(self, reference: str) -> str:
         return f"/v2/{self._repository}/manifests/{reference}"

@@ -13,6 +13,7 @@ from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
 from ocync.errors import OcyncError, RegistryError, UnreachableError
+from ocync.registry.allowance import go_duration
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,7 +26,8 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     """
     Read a Retry-After header (RFC 9110 section 10.2.3): seconds or a date; None for none or nonsense.
 
-    A date in the past is 0. The result is bounded by MAX_RETRY_AFTER.
+    Parts of a second and durations as Go writes them, which no document allows, are read too. A date in the past is
+    0. The result is bounded by MAX_RETRY_AFTER.
     """
     if value is None:
         return None
@@ -33,6 +35,10 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     if text.isascii() and text.isdigit():
         # A number of thousands of digits is refused before it is turned into one.
         return min(float(text[:12]), MAX_RETRY_AFTER)
+    is_number = not any(char.isalpha() for char in text)
+    duration = go_duration(f"{text}s" if is_number else text)
+    if duration is not None:
+        return min(duration, MAX_RETRY_AFTER)
     moment = date(text)
     return None if moment is None else min(max((moment - now).total_seconds(), 0.0), MAX_RETRY_AFTER)
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.errors import RegistryError
+from ocync.errors import QuotaError, RegistryError
 from ocync.slots import Slots
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class Ledger:
 
     def refused(self, error: OcyncError) -> None:
         """Count a blob that the place did not take, whatever was tried; one of a source's errors is none."""
-        if error.retryable and isinstance(error, RegistryError):
+        # Harbor says only when all bytes have come that the project is full (goharbor/harbor#17390).
+        if isinstance(error, RegistryError) and (error.retryable or isinstance(error, QuotaError)):
             self._sent_in_vain += 1
             self._refusal = error
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from clients import Side, asked, repository_of
-from ocync.errors import AuthError, NetworkError, OcyncError, QuotaError, RateLimitedError, ServerError
+from ocync.errors import AuthError, ErrorKind, NetworkError, OcyncError, QuotaError, RateLimitedError, ServerError
 from ocync.registry.waiting import MAX_RETRY_AFTER
+from ocync.transfer.result import Status
 from scripted import Bearer, ScriptedRegistry, build, faults
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from scripted.rules import Action
+    from scripted.wire import Request, Response
 
 MANIFEST = r"/manifests/"
 QUOTA = (
@@ -71,6 +75,18 @@ ASKED = {
         6,
         7,
     ),
+    "GHCR, minutes": (faults.too_many(message="retry-after: 1m30.5s, allowed: 2000/minute"), 90, 100),
+    "GHCR, next to nothing": (faults.too_many(message="retry-after: 75µs, allowed: 44000/minute"), 0, 1),
+    "GitHub's second limit, without a time": (
+        faults.error(403, "DENIED", "You have exceeded a secondary rate limit."),
+        60,
+        61,
+    ),
+    "the end of a window": (
+        faults.answer(429, headers={"RateLimit-Remaining": "0", "RateLimit-Reset": "17"}),
+        17,
+        18,
+    ),
     "Docker Hub's abuse limit": (
         faults.answer(429, "Too Many Requests (HAP429).\n", headers={"Retry-After": "60"}),
         60,
@@ -115,6 +131,83 @@ async def test_a_used_up_quota_is_not_waited_for(registry: ScriptedRegistry) -> 
     assert not caught.value.retryable
     assert side.waits.seconds == []
     assert asked(registry) == 1
+
+
+def _counting(left: int, *, limit: int = 100) -> Action:
+    """Count GETs of manifests as Docker Hub does: tell what is left, refuse what is more."""
+    remaining = left
+
+    async def action(request: Request, proceed: Callable[[], Awaitable[Response]]) -> Response:
+        nonlocal remaining
+        fields = {"ratelimit-limit": f"{limit};w=21600"}
+        if request.method == "GET":
+            remaining -= 1
+        fields["ratelimit-remaining"] = f"{max(remaining, 0)};w=21600"
+        if remaining < 0:
+            return await faults.error(429, "TOOMANYREQUESTS", QUOTA, headers=fields)(request, proceed)
+        return await faults.headers(fields)(request, proceed)
+
+    return action
+
+
+async def test_the_last_pulls_of_a_quota_are_not_used_and_what_is_done_is_kept() -> None:
+    async with ScriptedRegistry() as source, ScriptedRegistry() as target, Side(slots=2) as side:
+        for number in range(20):
+            source.seed("team/app", str(number), build.image(label=str(number)))
+        source.on("GET|HEAD", MANIFEST, respond=_counting(10))
+
+        results = await side.sync(side.mapping(source.url, target.url), at_once=3)
+
+        synced = [result for result in results.values() if result.status is Status.SYNCED]
+        errors = [result.error for result in results.values() if result.error is not None]
+        assert 5 <= len(synced) <= 8
+        assert len(target.repository("team/app").tags) == len(synced)
+        assert {error.kind for error in errors} == {ErrorKind.QUOTA}
+        assert {(error.hint or "").partition(" by ")[0] for error in errors} == {"it is renewed"}
+        # A fiftieth is left: nothing was refused.
+        assert source.count("GET", MANIFEST, status=429) == 0
+        assert source.count("GET", MANIFEST) == len(synced)
+        assert side.waits.seconds == []
+
+
+async def test_a_source_whose_quota_is_used_up_is_asked_for_no_more_manifests_in_the_pass() -> None:
+    async with ScriptedRegistry() as source, ScriptedRegistry() as target, Side(slots=2) as side:
+        for number in range(20):
+            source.seed("team/app", str(number), build.image(label=str(number)))
+            if number < 5:
+                target.seed("team/app", str(number), build.image(label=str(number)))
+        source.on("GET", MANIFEST, after=3, respond=faults.error(429, "TOOMANYREQUESTS", QUOTA))
+
+        results = await side.sync(side.mapping(source.url, target.url), at_once=3)
+
+        statuses = Counter(result.status for result in results.values())
+        # What needs no GET is looked at to the end.
+        assert statuses == {Status.SKIPPED: 5, Status.SYNCED: 3, Status.FAILED: 12}
+        assert 1 <= source.count("GET", MANIFEST, status=429) <= 3
+        assert all("log in, or wait" in (r.error.hint or "") for r in results.values() if r.error is not None)
+        assert side.waits.seconds == []
+
+
+async def test_a_missing_header_is_no_empty_quota(registry: ScriptedRegistry) -> None:
+    registry.on("*", MANIFEST, respond=faults.headers({"ratelimit-limit": "100;w=21600"}))
+
+    async with repository_of(registry.url) as repository:
+        for _ in range(3):
+            await repository.manifest("1")
+
+
+async def test_a_window_that_ends_within_minutes_is_waited_for(registry: ScriptedRegistry) -> None:
+    empty = {"RateLimit-Limit": "300", "RateLimit-Remaining": "0", "RateLimit-Reset": str(int(time.time()) + 50)}
+    registry.on("GET", MANIFEST, times=1, respond=faults.headers(empty))
+
+    async with Side() as side:
+        await side.repository(registry.url).manifest("1")
+        assert side.waits.seconds == []
+        await side.repository(registry.url).manifest("1")
+        await side.repository(registry.url).manifest("1")
+
+    assert len(side.waits.seconds) == 1
+    assert 40 <= side.waits.seconds[0] <= 50
 
 
 @pytest.mark.parametrize("burst", [1, 4])

@@ -21,13 +21,16 @@ from ocync.errors import (
     ServerError,
 )
 from ocync.registry import problem
+from ocync.registry.allowance import Allowance
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def error_of(status: int, body: bytes | str = b"", retry_after: str | None = None) -> RegistryError:
+def error_of(
+    status: int, body: bytes | str = b"", retry_after: str | None = None, allowance: Allowance | None = None
+) -> RegistryError:
     raw = body.encode() if isinstance(body, str) else body
-    refusal = problem.Refusal(status, "Reason", retry_after, raw)
+    refusal = problem.Refusal(status, "Reason", retry_after, raw, allowance=allowance)
     return problem.from_answer(refusal, what="push x", host="r.example", now=NOW)
 
 
@@ -143,12 +146,52 @@ def test_retry_after_is_kept() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("retry-after: 10.305464ms", 0.010305464), ("retry-after: 2s", 2.0), ("retry-after: 75µs", 75e-6)],
+    [
+        ("retry-after: 10.305464ms", 0.010305464),
+        ("retry-after: 2s", 2.0),
+        ("retry-after: 75µs", 75e-6),
+        ("retry-after: 75\u03bcs", 75e-6),
+        ("retry-after: 1m30s", 90.0),
+        ("Retry-After: 1h0m0.5s", 600.0),
+    ],
 )
 def test_ghcr_s_wait_in_the_message_is_read(text: str, seconds: float) -> None:
     error = error_of(429, errors("TOOMANYREQUESTS", f"{text}, allowed: 2000/minute"))
 
     assert error.retry_after == pytest.approx(seconds)
+
+
+def test_a_wait_that_is_told_by_the_window_is_taken_where_there_is_no_other() -> None:
+    empty = Allowance(remaining=0, resets_in=42.0)
+
+    assert error_of(429, allowance=empty).retry_after == 42.0
+    assert error_of(429, retry_after="3", allowance=empty).retry_after == 3.0
+    assert error_of(429, allowance=Allowance(remaining=7, resets_in=42.0)).retry_after is None
+    assert error_of(429, allowance=Allowance(remaining=0, window=21600.0)).retry_after == 600.0
+
+
+def test_a_secondary_limit_is_waited_for_a_minute_where_no_time_is_told_and_never_for_hours() -> None:
+    text = '{"message": "You have exceeded a secondary rate limit."}'
+
+    assert error_of(403, text).retry_after == 60.0
+    assert error_of(429, text, retry_after="7").retry_after == 7.0
+    assert error_of(403, text, allowance=Allowance(remaining=0, resets_in=7200.0)).retry_after == 600.0
+
+
+def test_a_pull_quota_says_when_it_is_renewed() -> None:
+    text = errors(
+        "TOOMANYREQUESTS", "You have reached your pull rate limit. https://www.docker.com/increase-rate-limit"
+    )
+
+    told = error_of(429, text, retry_after="60", allowance=Allowance(remaining=0, limit=100, window=21600.0))
+    untold = error_of(429, text, retry_after="60")
+
+    assert (told.hint or "").startswith("the pull quota is used up: it is renewed by 2026-11-23 06:00 UTC")
+    assert told.retry_after == 21600.0
+    assert (untold.hint, untold.retry_after) == (
+        "the pull quota is used up: log in, or wait until it is renewed",
+        None,
+    )
 
 
 def test_a_message_is_one_line_without_control_characters() -> None:

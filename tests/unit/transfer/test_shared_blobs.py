@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memory import Place, put_image
-from ocync.errors import NetworkError, NotFoundError, ServerError
+from ocync.errors import ErrorKind, NetworkError, NotFoundError, QuotaError, ServerError
 from ocync.oci.digest import Digest
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.blob import bring_blob
@@ -153,6 +153,24 @@ async def test_a_place_that_takes_no_blobs_is_not_sent_each_of_them_again_and_ag
     }
     assert all("disk full" in result.error.message for result in results.values() if result.error)
     assert a.count(operation) < 150
+
+
+async def test_a_place_that_is_full_for_good_is_not_sent_each_blob_to_learn_it() -> None:
+    source, a = Place("source"), Place("a")
+    repository = source.repository("app")
+    for number in range(200):
+        put_image(repository, f"t{number}", f"own {number}".encode())
+
+    def step(called: str, _path: str, subject: str) -> tuple[int, OcyncError | None]:
+        return 3, QuotaError("project full", host="a") if called == "commit" and subject != CONFIG else None
+
+    a.step = step
+
+    results = await run(MemoryPlaces(source, a), mapping("app"), at_once=10)
+
+    assert {result.error.kind for result in results.values() if result.error} == {ErrorKind.QUOTA}
+    assert len(results) == 200
+    assert a.count("commit") < 40
 
 
 async def test_a_place_that_takes_blobs_again_gets_them_at_the_second_try() -> None:

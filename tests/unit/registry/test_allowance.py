@@ -1,0 +1,180 @@
+"""What registries tell of their limits, and what we make of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocync.errors import QuotaError
+from ocync.http.message import Headers
+from ocync.registry.allowance import Allowance, go_duration, read_allowance
+from ocync.registry.quota import PullQuota
+
+NOW = 1_800_000_000.0
+HOURS = 21600.0
+
+
+def told(**fields: str) -> Allowance | None:
+    return read_allowance(Headers([(name.replace("_", "-"), value) for name, value in fields.items()]), NOW)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (
+            {"ratelimit_limit": "100;w=21600", "ratelimit_remaining": "20;w=21600"},
+            Allowance(remaining=20, limit=100, window=HOURS),
+        ),
+        (
+            {"RateLimit_Limit": "2000", "RateLimit_Remaining": "0", "RateLimit_Reset": "1800000060"},
+            Allowance(remaining=0, limit=2000, resets_in=60.0),
+        ),
+        ({"RateLimit_Remaining": "3", "RateLimit_Reset": "30"}, Allowance(remaining=3, resets_in=30.0)),
+        (
+            {"x_ratelimit_limit": "60", "x_ratelimit_remaining": "59", "x_ratelimit_reset": "1700000000"},
+            Allowance(remaining=59, limit=60, resets_in=0.0),
+        ),
+        (
+            {"ratelimit_limit": "100, 100;w=60", "ratelimit_remaining": "5"},
+            Allowance(remaining=5, limit=100, window=60),
+        ),
+        ({"ratelimit_limit": "100;w=21600"}, None),
+        ({"ratelimit_remaining": "many"}, None),
+        ({"ratelimit_remaining": ""}, None),
+        ({"ratelimit_remaining": "-1"}, None),
+        ({}, None),
+    ],
+)
+def test_what_is_left_is_read_in_all_forms_and_what_is_not_told_is_no_zero(
+    fields: dict[str, str], expected: Allowance | None
+) -> None:
+    assert told(**fields) == expected
+
+
+@given(*(st.text(st.characters(max_codepoint=255), max_size=30) for _ in range(3)))
+def test_any_header_is_an_allowance_or_none(remaining: str, limit: str, reset: str) -> None:
+    found = told(ratelimit_remaining=remaining, ratelimit_limit=limit, ratelimit_reset=reset)
+
+    assert found is None or (found.remaining >= 0 and (found.resets_in is None or found.resets_in >= 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1m30s", 90.0),
+        ("1h0m0.5s", 3600.5),
+        ("10.305464ms", 0.010305464),
+        ("75µs", 75e-6),
+        ("75\u03bcs", 75e-6),
+        (".5s", 0.5),
+        ("0s", 0.0),
+        ("1ns", 1e-9),
+        ("", None),
+        ("s", None),
+        ("1", None),
+        ("1m30", None),
+        ("-1s", None),
+        ("1 s", None),
+        ("9" * 400 + "s", None),
+    ],
+)
+def test_durations_are_read_as_go_writes_them(text: str, seconds: float | None) -> None:
+    assert go_duration(text) == (pytest.approx(seconds) if seconds is not None else None)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_duration_or_none(text: str) -> None:
+    seconds = go_duration(text)
+
+    assert seconds is None or 0 <= seconds < 1e20
+
+
+def quota(remaining: int, limit: int | None = 100, **changes: float) -> PullQuota:
+    made = PullQuota("r.example", clock=lambda: NOW)
+    made.note(Allowance(remaining=remaining, limit=limit, **(changes or {"window": HOURS})))
+    return made
+
+
+def pulls(made: PullQuota) -> bool:
+    try:
+        with made.pull("fetch x"):
+            return True
+    except QuotaError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("remaining", "limit", "allowed"),
+    [(100, 100, True), (3, 100, True), (2, 100, False), (0, 100, False), (2, None, True), (1, None, False)],
+)
+def test_some_pulls_of_a_quota_of_hours_are_left_for_others(
+    remaining: int, limit: int | None, allowed: bool
+) -> None:
+    assert pulls(quota(remaining, limit)) is allowed
+
+
+def test_pulls_that_are_under_way_count() -> None:
+    made = quota(4)
+    with made.pull("fetch 1"), made.pull("fetch 2"):
+        assert not pulls(made)
+    assert pulls(made)
+
+
+def test_an_error_says_how_many_are_left_and_when_there_are_more() -> None:
+    with (
+        pytest.raises(
+            QuotaError, match=r"only 1 of 100 pulls of r\.example's quota are left.*2027-01-15 14:00 UTC"
+        ) as e,
+        quota(1).pull("fetch x"),
+    ):
+        raise AssertionError("nothing is asked")
+
+    assert not e.value.retryable
+
+
+def test_more_that_is_told_later_is_used() -> None:
+    made = quota(0)
+    assert not pulls(made)
+    made.note(None)
+    assert not pulls(made)
+    made.note(Allowance(remaining=30, limit=100, window=HOURS))
+    assert pulls(made)
+
+
+@pytest.mark.parametrize("told_wait", [HOURS, None])
+def test_after_a_refusal_nothing_is_asked_until_the_quota_is_renewed(told_wait: float | None) -> None:
+    now = NOW
+    made = PullQuota("r.example", clock=lambda: now)
+    refusal = QuotaError("used up", host="r.example", status=429, retry_after=told_wait, hint="wait")
+    with pytest.raises(QuotaError), made.pull("fetch x"):
+        raise refusal
+
+    with pytest.raises(QuotaError, match="not asked for any more") as caught, made.pull("fetch y"):
+        raise AssertionError("nothing is asked")
+    assert caught.value.hint == "wait"
+    now += HOURS + 1
+    assert pulls(made) is (told_wait is not None)
+
+
+async def test_a_window_of_a_minute_is_waited_for_and_then_forgotten() -> None:
+    made, waits = quota(0, resets_in=40.0), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    await made.wait(sleep)
+    assert pulls(made)
+    await made.wait(sleep)
+
+    assert waits == [40.0]
+
+
+@pytest.mark.parametrize(
+    "made", [quota(5, resets_in=40.0), quota(0), PullQuota("r.example")], ids=["left", "hours", "untold"]
+)
+async def test_nothing_else_is_waited_for(made: PullQuota) -> None:
+    async def sleep(seconds: float) -> None:
+        raise AssertionError(f"{seconds} s were waited for")
+
+    await made.wait(sleep)
