@@ -20,7 +20,7 @@ from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.engine import Pass, PassSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
     from ocync.oci.manifest import Manifest
@@ -52,6 +52,7 @@ class Side:
     idle: float = IDLE
     attempts: int = 5
     slots: int = 8
+    environ: Mapping[str, str] = field(default_factory=dict)
     account: tuple[str, str] | None = None
     """User name and password for every registry."""
     ca_file: Path | None = None
@@ -65,7 +66,10 @@ class Side:
         sleep = self.sleep or self.waits
         self.policy = RetryPolicy(attempts=self.attempts, sleep=sleep, stopping=self.stop.requested)
         self.places = ConfiguredPlaces(
-            timeouts=Timeouts(connect=2.0, idle=self.idle), policy=self.policy, tally=self.tally, environ={}
+            timeouts=Timeouts(connect=2.0, idle=self.idle),
+            policy=self.policy,
+            tally=self.tally,
+            environ=self.environ,
         )
 
     async def __aenter__(self) -> Self:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    import httpx
+
     from ocync.auth.credential import Credential, CredentialSource
     from ocync.registry.client import RegistryClient
 
@@ -90,6 +92,11 @@ async def talking(
         )
         client.authorize(authorizer)
         yield Conversation(client=client, authorizer=authorizer)
+
+
+async def nobody(request: httpx.Request) -> httpx.Response:
+    """Send nothing: what has a login of its own asks nobody through a registry."""
+    raise AssertionError(f"{request.method} {request.url}")
 
 
 def registry(url: str = "registry.example", auth_type: AuthType | None = None, **options: object) -> RegistryConfig:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Self
 
 from ocync.auth.authorizer import Authorizer
 from ocync.auth.disclosing import Disclosing
-from ocync.auth.select import source_for
+from ocync.auth.select import ecr_place, source_for
 from ocync.errors import ConfigError
 from ocync.http.pool import Pool
 from ocync.http.proxy import ProxyRules
 from ocync.http.trust import context
 from ocync.layout.repository import LayoutRepository
 from ocync.registry.client import RegistryClient
+from ocync.registry.creation import RepositoryCreation
+from ocync.registry.ecr import EcrRepositories
 from ocync.registry.repository import RegistryRepository
 from ocync.slots import Slots
 
@@ -69,6 +71,7 @@ class ConfiguredPlaces:
         self._folders: dict[str, Slots] = {}
         self._clients: dict[str, RegistryClient] = {}
         self._repositories: dict[tuple[str, str, bool], TargetRepository] = {}
+        self._creations: dict[str, RepositoryCreation] = {}
         self._closing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -105,10 +108,24 @@ class ConfiguredPlaces:
 
     def _make_repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
         if registry.layout is None:
-            return RegistryRepository(self.client(registry), repository, writable=writable)
+            return RegistryRepository(
+                self.client(registry),
+                repository,
+                writable=writable,
+                creation=self._creation(registry) if writable else None,
+            )
         place = f"oci:{registry.layout}"
         slots = self._folders.setdefault(place, Slots(place, min(registry.max_concurrent, _FOLDER_SLOTS)))
         return LayoutRepository(registry.layout, repository, slots=slots)
+
+    def _creation(self, registry: RegistryConfig) -> RepositoryCreation | None:
+        if registry.create_repository is None:
+            return None
+        if registry.name not in self._creations:
+            place = ecr_place(registry, self._environ)
+            create = EcrRepositories(place, registry.create_repository).create
+            self._creations[registry.name] = RepositoryCreation(create)
+        return self._creations[registry.name]
 
     def _make_client(self, config: RegistryConfig) -> RegistryClient:
         if config.registry is None:
@@ -125,7 +142,7 @@ class ConfiguredPlaces:
         client.authorize(
             Authorizer(
                 registry=config.registry,
-                source=Disclosing(source_for(config, self._environ), self._secret),
+                source=Disclosing(source_for(config, self._environ, client.send_to_token_service), self._secret),
                 send=client.send_to_token_service,
             )
         )

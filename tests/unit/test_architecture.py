@@ -57,6 +57,10 @@ HEAVY = {
     "rich": {"report"},
     "pythonjsonlogger": {"log"},
     "shtab": {"cli"},
+    "botocore": {"auth"},
+    "google": {"auth"},
+    "requests": {"auth"},
+    "azure": {"auth"},
 }
 
 

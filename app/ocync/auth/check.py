@@ -76,7 +76,7 @@ async def check(
     scopes = frozenset({scope}) if scope is not None else frozenset()
     credential: Credential | None = None
     try:
-        authorizer = Authorizer(registry=config.registry, source=source_for(config, environ), send=send)
+        authorizer = Authorizer(registry=config.registry, source=source_for(config, environ, send), send=send)
         credential = await authorizer.credential(scopes)
         response, shown = await _ask(config.registry, authorizer, send, scopes)
         credential = await authorizer.credential(scopes)

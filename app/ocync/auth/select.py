@@ -1,49 +1,46 @@
-"""Which credentials a registry gets. The one place that knows `auth_type`, and hosts by their names."""
+"""Which credentials a registry gets. The one place that knows `auth_type`, and what hosts' names mean for it."""
 
 from __future__ import annotations
 
-import re
+import asyncio
 from typing import TYPE_CHECKING
 
+from ocync.auth import aws, gcp
+from ocync.auth.away import away
+from ocync.auth.azure import AcrLogin
+from ocync.auth.chainguard import ChainguardLogin
 from ocync.auth.credential import Anonymous
+from ocync.auth.either import EitherSource
+from ocync.auth.renewing import Login, RenewingSource
 from ocync.auth.sources import AnonymousSource, DockerPlace, DockerSource, TokenSource, UserSource
 from ocync.config.model import AuthType
 from ocync.errors import AuthError, ConfigError
+from ocync.oci.clouds import Cloud, cloud_of, ecr_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from ocync.auth.credential import Credential, CredentialSource
+    from ocync.auth.token import Send
     from ocync.config.model import RegistryConfig
 
 GHCR = "ghcr.io"
-_CLOUDS = (AuthType.ECR, AuthType.GAR, AuthType.GCR, AuthType.ACR)
-# Only hints depend on these: who may do what is for the registry to say.
-_CLOUD_HOSTS = (
-    (re.compile(r"\d{12}\.dkr[.-]ecr(-fips)?\..+"), AuthType.ECR),
-    (re.compile(r".+-docker\.pkg\.dev"), AuthType.GAR),
-    (re.compile(r"(.+\.)?gcr\.io"), AuthType.GCR),
-    (re.compile(r"[a-z0-9-]+\.azurecr\.(io|cn|us)"), AuthType.ACR),
-)
-_GOOGLE = (
-    "run gcloud auth configure-docker {host}, or set auth_type: basic with the user name _json_key and a service "
-    "account's key file as password_file"
-)
+LOGIN_SECONDS = 90.0
+"""What a cloud's login may take in all: its library has retries of its own within."""
 _LOGIN = {
-    AuthType.ECR: "run aws ecr get-login-password | docker login --username AWS --password-stdin {host}, or name "
-    "ecr-login for {host} in the docker config's credHelpers and install docker-credential-ecr-login",
-    AuthType.GAR: _GOOGLE,
-    AuthType.GCR: _GOOGLE,
-    AuthType.ACR: "run az acr login --name {name}, or set auth_type: basic with a service principal's id and "
-    "password",
+    Cloud.ECR: "give this process AWS credentials and set auth_type: ecr",
+    Cloud.GAR: "give this process Google credentials and set auth_type: gar",
+    Cloud.GCR: "give this process Google credentials and set auth_type: gcr",
+    Cloud.ACR: "give this process Azure credentials and set auth_type: acr",
 }
 
 
-def source_for(config: RegistryConfig, environ: Mapping[str, str]) -> CredentialSource:
+def source_for(config: RegistryConfig, environ: Mapping[str, str], send: Send) -> CredentialSource:
     """
     Return where the credentials of a registry come from; nothing is read yet.
 
-    Raises ConfigError for a folder, and for an `auth_type` without what it needs.
+    `send` is the registry's, as for an Authorizer. Raises ConfigError for a folder, and for an `auth_type` without
+    what it needs.
     """
     if config.registry is None:
         raise ConfigError(f"registry {config.name} is a folder and has no credentials")
@@ -57,11 +54,97 @@ def source_for(config: RegistryConfig, environ: Mapping[str, str]) -> Credential
             return _token(config)
         case AuthType.DOCKER_CONFIG:
             return _docker(config, environ)
+        case AuthType.CHAINGUARD:
+            return _chainguard(config, send)
+        case AuthType.ECR | AuthType.GAR | AuthType.GCR | AuthType.ACR:
+            return RenewingSource(_login(Cloud(config.auth_type.value), config, environ, send))
     if config.token is not None:
         return _token(config)
     if config.username is not None or config.password is not None:
         return _user(config)
-    return _docker(config, environ)
+    return _by_name(config, environ, send)
+
+
+def ecr_place(config: RegistryConfig, environ: Mapping[str, str]) -> aws.EcrPlace:
+    """
+    Return where the API of a registry of ECR is: what the host's name tells, else what AWS_REGION does.
+
+    Raises ConfigError where neither tells a region.
+    """
+    assert config.registry is not None
+    host = config.registry.host
+    found = ecr_host(host)
+    region = found.region if found else environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    if not region:
+        raise ConfigError(
+            f"registry {config.name}: the name {host} tells no AWS region", hint="set the variable AWS_REGION"
+        )
+    # botocore refuses to combine an endpoint that the user names with a choice among its own.
+    service = "ECR_PUBLIC" if found and found.public else "ECR"
+    named = environ.get(f"AWS_ENDPOINT_URL_{service}") or environ.get("AWS_ENDPOINT_URL")
+    return aws.EcrPlace(
+        host=host,
+        region=region,
+        public=bool(found and found.public),
+        fips=bool(found and found.fips and not named),
+        dual_stack=bool(found and found.dual_stack and not named),
+        profile=config.aws_profile,
+        ca_file=environ.get("SSL_CERT_FILE") or None,
+    )
+
+
+def _by_name(config: RegistryConfig, environ: Mapping[str, str], send: Send) -> CredentialSource:
+    """Return the source of a host whose config says nothing: its cloud's login, then Docker's config."""
+    assert config.registry is not None
+    host = config.registry.host
+    cloud = cloud_of(host)
+    if cloud is None:
+        return _docker(config, environ)
+    login = RenewingSource(_login(cloud, config, environ, send))
+    ecr = ecr_host(host)
+    private = ecr is not None and not ecr.public
+
+    def docker(no_login: str) -> CredentialSource:
+        return _docker(config, environ, no_login=no_login.removeprefix(f"{host}: "), hint=_LOGIN[cloud])
+
+    return EitherSource(host, login, docker, serves_everybody=not private)
+
+
+def _login(
+    cloud: Cloud, config: RegistryConfig, environ: Mapping[str, str], send: Send
+) -> Callable[[], Awaitable[Login]]:
+    assert config.registry is not None
+    host, ca_file = config.registry.host, environ.get("SSL_CERT_FILE") or None
+    match cloud:
+        case Cloud.ECR:
+            place = ecr_place(config, environ)
+            return _bounded(host, lambda: away(lambda: aws.log_in(place), name="botocore"))
+        case Cloud.GAR | Cloud.GCR:
+            return _bounded(host, lambda: away(lambda: gcp.log_in(host, ca_file=ca_file), name="google-auth"))
+        case Cloud.ACR:
+            return _bounded(host, AcrLogin(config.registry, send, ca_file=ca_file))
+
+
+def _bounded(host: str, log_in: Callable[[], Awaitable[Login]]) -> Callable[[], Awaitable[Login]]:
+    async def bounded() -> Login:
+        try:
+            async with asyncio.timeout(LOGIN_SECONDS):
+                return await log_in()
+        except TimeoutError:
+            message = f"{host}: the cloud's login was not done within {LOGIN_SECONDS:g} s"
+            raise AuthError(message, host=host, hint="look at what its credentials come from") from None
+
+    return bounded
+
+
+def _chainguard(config: RegistryConfig, send: Send) -> RenewingSource:
+    assert config.registry is not None
+    if config.identity is None:
+        raise ConfigError(f"registry {config.name} has no identity to assume", hint="set identity to its UIDP")
+    login = ChainguardLogin(
+        config.registry, send, identity=config.identity, given=config.token, issuer=config.issuer
+    )
+    return RenewingSource(login)
 
 
 def _user(config: RegistryConfig) -> UserSource:
@@ -80,32 +163,15 @@ def _token(config: RegistryConfig) -> TokenSource:
     return TokenSource(config.token, exchange_first=config.registry is not None and config.registry.host == GHCR)
 
 
-def _docker(config: RegistryConfig, environ: Mapping[str, str]) -> DockerSource:
+def _docker(
+    config: RegistryConfig, environ: Mapping[str, str], *, no_login: str = "", hint: str = ""
+) -> DockerSource:
     assert config.registry is not None
     host = config.registry.host
-    cloud = config.auth_type in _CLOUDS
-    place = DockerPlace(host=host, environ=environ, insist=config.auth_type is not None)
-    return DockerSource(place, _login_needed(config, host) if cloud else _anonymous(host))
+    ways = f"log in with docker login {host}, or set credentials for it"
+    hint = f"{hint}, or {ways}" if hint else ways
 
-
-def _anonymous(host: str) -> Callable[[str], Credential]:
-    kind = next((kind for pattern, kind in _CLOUD_HOSTS if pattern.fullmatch(host)), None)
-    hint = _login_hint(kind, host) if kind else f"log in with docker login {host}, or set credentials for it"
-    return lambda looked_at: Anonymous(origin=looked_at, hint=hint)
-
-
-def _login_needed(config: RegistryConfig, host: str) -> Callable[[str], Credential]:
     def missing(looked_at: str) -> Credential:
-        assert config.auth_type is not None
-        raise AuthError(
-            f"registry {config.name} ({host}) has auth_type: {config.auth_type}, which needs an entry in the "
-            f"docker config: {looked_at}",
-            host=host,
-            hint=_login_hint(config.auth_type, host),
-        )
+        return Anonymous(origin=f"{no_login}, and {looked_at}" if no_login else looked_at, hint=hint)
 
-    return missing
-
-
-def _login_hint(kind: AuthType, host: str) -> str:
-    return _LOGIN[kind].format(host=host, name=host.partition(".")[0])
+    return DockerSource(DockerPlace(host=host, environ=environ, insist=config.auth_type is not None), missing)

@@ -27,6 +27,7 @@ class AuthType(StrEnum):
     GCR = "gcr"
     ACR = "acr"
     GHCR = "ghcr"
+    CHAINGUARD = "chainguard"
     BASIC = "basic"
     STATIC_TOKEN = "static_token"  # noqa: S105 -- the name of a method
     DOCKER_CONFIG = "docker_config"
@@ -103,6 +104,19 @@ class GlobalSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CreateRepository:
+    """How a repository is made that a push finds missing at ECR; what is None is left to ECR's own default."""
+
+    scan_on_push: bool | None = None
+    immutable_tags: bool | None = None
+    kms_key: str | None = None
+    """The key's ARN, id or alias; without one, ECR encrypts with AES-256 keys of its own."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    lifecycle_policy: str | None = None
+    """JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryConfig:
     """One entry of `registries`: exactly one of `registry` and `layout` is set."""
 
@@ -118,6 +132,12 @@ class RegistryConfig:
     max_concurrent: int = 50
     head_first: bool = False
     aws_profile: str | None = None
+    identity: str | None = None
+    """The Chainguard identity (its UIDP) that is assumed, with the token behind `token` or the projected one."""
+    issuer: str | None = None
+    """The base URL of Chainguard's token service, where it is not the usual one."""
+    create_repository: CreateRepository | None = None
+    """None: a repository that is missing at a target is an error."""
     tls: TlsSettings = TlsSettings()
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path as File
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from ocync.config.creation import creation
 from ocync.config.credentials import login, secret
 from ocync.config.model import AuthType, RegistryConfig, TlsSettings
 from ocync.config.section import given
+from ocync.oci.clouds import ecr_host
 from ocync.oci.reference import Registry
 
 if TYPE_CHECKING:
@@ -64,16 +67,22 @@ def _registry(name: str, section: Section, findings: Findings) -> RegistryConfig
         )
     elif registry is not None and registry.scheme == "http":
         _warn_of_unused(section, ("tls",), "the URL begins with http://", findings)
+    auth_type = _auth_type(section, findings)
+    is_ecr = auth_type is AuthType.ECR or (registry is not None and ecr_host(registry.host) is not None)
+    _check_cloud(section, auth_type, findings, is_ecr=is_ecr)
     return RegistryConfig(
         name=name,
         registry=registry,
         layout=layout,
-        auth_type=_auth_type(section, findings),
+        auth_type=auth_type,
         username=username,
         password=password,
         token=token,
         head_first=section.flag("head_first") or False,
         aws_profile=section.text("aws_profile"),
+        identity=section.text("identity"),
+        issuer=section.text("issuer"),
+        create_repository=creation(section, registry.host if registry else "", findings) if is_ecr else None,
         tls=tls(section, findings),
         **given(max_concurrent=section.number("max_concurrent")),
     )
@@ -109,13 +118,16 @@ def _auth_type(section: Section, findings: Findings) -> AuthType | None:
     """
     Return how to authenticate, and hold that what is needed for it is there.
 
-    Credentials or a token say it themselves where `auth_type` is not set. For ghcr.io they are its credentials.
+    Credentials, a token or an identity say it themselves where `auth_type` is not set. For ghcr.io they are its
+    credentials.
     """
     written = section.text("auth_type")
     if findings.touch(section.at("auth_type")):
         return None
     auth_type = _ALIASES.get(written) or AuthType(written) if written else None
     credentials, token = section.has("credentials"), section.has("token") or section.has("token_file")
+    if auth_type is None and section.has("identity"):
+        auth_type = AuthType.CHAINGUARD
     if auth_type in (None, AuthType.GHCR):
         if credentials and token:
             findings.error(
@@ -125,8 +137,6 @@ def _auth_type(section: Section, findings: Findings) -> AuthType | None:
             )
         auth_type = AuthType.BASIC if credentials else AuthType.STATIC_TOKEN if token else auth_type
     _require(section, auth_type, findings)
-    if section.has("aws_profile") and auth_type is not AuthType.ECR:
-        findings.error("works only with auth_type: ecr", section.at("aws_profile"), section.place("aws_profile"))
     return auth_type
 
 
@@ -140,10 +150,34 @@ def _require(section: Section, auth_type: AuthType | None, findings: Findings) -
         path = section.at("token")
         if not findings.touch(path):
             findings.error("auth_type: static_token needs a token or a token_file", path, place)
+    elif auth_type is AuthType.CHAINGUARD and not section.has("identity"):
+        path = section.at("identity")
+        if not findings.touch(path):
+            findings.error("auth_type: chainguard needs the UIDP of an identity to assume", path, place)
     if auth_type is not None and auth_type is not AuthType.BASIC:
         _warn_of_unused(section, ("credentials",), f"auth_type is {auth_type}", findings)
-    if auth_type is not None and auth_type is not AuthType.STATIC_TOKEN:
+    if auth_type not in (None, AuthType.STATIC_TOKEN, AuthType.CHAINGUARD):
         _warn_of_unused(section, ("token", "token_file"), f"auth_type is {auth_type}", findings)
+
+
+def _check_cloud(section: Section, auth_type: AuthType | None, findings: Findings, *, is_ecr: bool) -> None:
+    """Hold that keys for one cloud stand where they have an effect."""
+    if section.has("aws_profile") and not (is_ecr and auth_type in (None, AuthType.ECR)):
+        message = "works only with auth_type: ecr, or with a host of ECR"
+        findings.error(message, section.at("aws_profile"), section.place("aws_profile"))
+    if section.has("create_repository") and not is_ecr:
+        message = "works only at ECR: with a host of ECR, or auth_type: ecr"
+        findings.error(message, section.at("create_repository"), section.place("create_repository"))
+    for key in ("identity", "issuer"):
+        if section.has(key) and auth_type is not AuthType.CHAINGUARD:
+            findings.error("works only with auth_type: chainguard", section.at(key), section.place(key))
+    issuer = section.text("issuer") or ""
+    if issuer and not findings.touch(section.at("issuer")):
+        url = urlsplit(issuer)
+        # The token would be there for all to read on the way; a server on this machine is a test's.
+        local = url.scheme == "http" and url.hostname in ("127.0.0.1", "localhost", "::1")
+        if not url.hostname or "@" in issuer or not (url.scheme == "https" or local):
+            findings.error("write https://HOST, without credentials", section.at("issuer"), section.place("issuer"))
 
 
 def _warn_of_unused(section: Section, keys: tuple[str, ...], why: str, findings: Findings) -> None:

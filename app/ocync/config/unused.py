@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 _GLOBAL = ("cache_dir", "cache_ttl", "staging_size_limit")
 # head_first is not among them: targets are always asked before a manifest is fetched.
-_REGISTRY = ("aws_profile",)
 
 
 def unused_keys(root: Section) -> tuple[str, ...]:
@@ -24,5 +23,3 @@ def unused_keys(root: Section) -> tuple[str, ...]:
 def _unused(root: Section) -> Iterator[str]:
     settings = root.section("global")
     yield from (render(settings.at(key)) for key in _GLOBAL if settings.has(key))
-    for _, registry in root.named("registries"):
-        yield from (render(registry.at(key)) for key in _REGISTRY if registry.has(key))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ocync.auth.scope import Scope
 from ocync.errors import ImmutableTagError, NotFoundError, ProtocolError, VerificationError
@@ -23,14 +23,17 @@ from ocync.registry.referrers import ReferrersApi
 from ocync.registry.tags import TagList
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from ocync.endpoint import TagPage, Upload
     from ocync.http.pool import Response
     from ocync.registry.client import Answer, RegistryClient
+    from ocync.registry.creation import RepositoryCreation
     from ocync.slots import Slots
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _ACCEPT = {"Accept": media.ACCEPT}
 _DIGEST_HEADER = "docker-content-digest"
@@ -48,8 +51,17 @@ _FOREIGN_HINT = (
 class RegistryRepository:
     """Reads and, when `writable`, writes one repository; credentials are asked for no more than that."""
 
-    def __init__(self, client: RegistryClient, repository: str, *, writable: bool = False) -> None:
+    def __init__(
+        self,
+        client: RegistryClient,
+        repository: str,
+        *,
+        writable: bool = False,
+        creation: RepositoryCreation | None = None,
+    ) -> None:
+        """`creation` makes the repository where a write finds that it is missing; without one, that is an error."""
         self._client = client
+        self._creation = creation
         self._repository = repository
         actions = ("pull", "push") if writable else ("pull",)
         self._scopes = frozenset({Scope(repository, actions)})
@@ -244,14 +256,17 @@ class RegistryRepository:
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> Upload | None:
         """Open an upload, or mount the blob (None)."""
-        return await uploads.open_upload(
-            self._client, self._repository, descriptor, scopes=self._scopes, mount_from=mount_from
+        upload = await self._writing(
+            lambda: uploads.open_upload(
+                self._client, self._repository, descriptor, scopes=self._scopes, mount_from=mount_from
+            )
         )
+        return self._creation.guarded(self._repository, upload) if self._creation and upload else upload
 
     async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
         """Store the manifest under its digest or a tag; tell whether its subject was taken note of."""
         try:
-            return await self._put(manifest, tag or str(manifest.digest))
+            return await self._writing(lambda: self._put(manifest, tag or str(manifest.digest)))
         except ImmutableTagError:
             # Said also of a tag that has this very digest: set by an attempt whose answer was lost, or by another
             # client in the meantime.
@@ -263,6 +278,9 @@ class RegistryRepository:
             if error.code == "MANIFEST_BLOB_UNKNOWN" and any(blob.is_foreign for blob in manifest.blobs):
                 error.hint = _FOREIGN_HINT
             raise
+
+    async def _writing(self, write: Callable[[], Awaitable[T]]) -> T:
+        return await (self._creation.writing(self._repository, write) if self._creation else write())
 
     async def _put(self, manifest: Manifest, reference: str) -> bool:
         image = self._image(reference)

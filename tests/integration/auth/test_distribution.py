@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logins import PULL, PUSH, Clock, Given, docker_config, encoded, registry, talking
+from logins import PULL, PUSH, Clock, Given, docker_config, encoded, nobody, registry, talking
 from ocync.auth.credential import Anonymous, UserPassword
 from ocync.auth.scope import Scope
 from ocync.auth.select import source_for
@@ -29,7 +29,7 @@ USER = UserPassword(username="robot", password="pass:word", origin="a test")
 async def test_a_password_file_is_satisfied_by_the_docker_config(password_registry: str, tmp_path: Path) -> None:
     host = password_registry.removeprefix("http://")
     environ = docker_config(tmp_path, {"auths": {f"https://{host}/v1/": {"auth": encoded("robot", "pass:word")}}})
-    source = source_for(registry(password_registry), environ)
+    source = source_for(registry(password_registry), environ, nobody)
 
     async with talking(password_registry, source) as talk:
         assert await talk.ask(UPLOADS, PUSH, "POST") == 202

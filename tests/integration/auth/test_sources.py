@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from logins import docker_config, encoded, helper, registry, user
+from logins import docker_config, encoded, helper, nobody, registry, user
 from ocync.auth.credential import Anonymous, IdentityToken, UserPassword
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType, Secret
@@ -31,7 +31,7 @@ def entry(name: str, password: str = "p") -> dict[str, str]:
 
 
 def docker(environ: dict[str, str], host: str = "cgr.dev", auth_type: AuthType | None = None) -> CredentialSource:
-    return source_for(registry(host, auth_type), environ)
+    return source_for(registry(host, auth_type), environ, nobody)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_files_of_the_config_are_read_again_after_a_refusal(tmp_path: Path
         "username": Secret(file=name, origin="username_file"),
         "password": Secret(file=word, origin="password_file"),
     }
-    source = source_for(registry("cgr.dev", AuthType.BASIC, **files), {})
+    source = source_for(registry("cgr.dev", AuthType.BASIC, **files), {}, nobody)
     old = await source.credential("team/app")
     word.write_text("new\n")
 
@@ -96,7 +96,7 @@ async def test_files_of_the_config_are_read_again_after_a_refusal(tmp_path: Path
 
 async def test_a_file_that_vanished_is_an_error_at_the_next_read(tmp_path: Path) -> None:
     (tmp_path / "t").write_text("t0ken")
-    source = source_for(registry("a.example", token=Secret(file=tmp_path / "t", origin="token_file")), {})
+    source = source_for(registry("a.example", token=Secret(file=tmp_path / "t", origin="token_file")), {}, nobody)
     token = await source.credential("")
     (tmp_path / "t").unlink()
 
@@ -191,7 +191,7 @@ async def test_docker_config_names_another_folder(tmp_path: Path) -> None:
     assert credential.origin == f"docker config {tmp_path}/config.json, entry cgr.dev"
 
 
-@pytest.mark.parametrize("auth_type", [None, AuthType.DOCKER_CONFIG, AuthType.ECR])
+@pytest.mark.parametrize("auth_type", [None, AuthType.DOCKER_CONFIG, AuthType.GHCR])
 async def test_a_broken_docker_config_is_an_error_that_names_it(tmp_path: Path, auth_type: AuthType | None) -> None:
     environ = docker_config(tmp_path, '{"auths": {"cgr.dev": {"auth": "czNjcmV0')
 
@@ -215,7 +215,7 @@ async def test_a_docker_config_that_can_not_be_read_is_an_error_that_names_it(tm
 
 
 async def test_credentials_of_the_config_need_no_file() -> None:
-    source = source_for(registry("cgr.dev", AuthType.BASIC, **user("u", "p")), {})
+    source = source_for(registry("cgr.dev", AuthType.BASIC, **user("u", "p")), {}, nobody)
     first = await source.credential("a")
 
     assert first == await source.credential("b", refused=first)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from logins import docker_config, encoded, registry, user
+from logins import docker_config, encoded, nobody, registry, user
 from ocync.auth.credential import Anonymous, BearerToken, StaticToken, UserPassword
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType, RegistryConfig, Secret
@@ -18,10 +20,10 @@ if TYPE_CHECKING:
 
 TOKEN = {"token": Secret("t0ken", origin="registries.src.token (${GITHUB_TOKEN})")}
 CLOUDS = [
-    (AuthType.ECR, "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "aws ecr get-login-password"),
-    (AuthType.GAR, "europe-docker.pkg.dev", "gcloud auth configure-docker europe-docker.pkg.dev"),
-    (AuthType.GCR, "gcr.io", "gcloud auth configure-docker gcr.io"),
-    (AuthType.ACR, "team.azurecr.io", "az acr login --name team"),
+    (AuthType.ECR, "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "AWS credentials"),
+    (AuthType.GAR, "europe-docker.pkg.dev", "Google credentials"),
+    (AuthType.GCR, "gcr.io", "Google credentials"),
+    (AuthType.ACR, "team.azurecr.io", "Azure credentials"),
 ]
 
 
@@ -34,10 +36,10 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 async def found(config: RegistryConfig, environ: dict[str, str]) -> Credential:
-    return await source_for(config, environ).credential("team/app")
+    return await source_for(config, environ, nobody).credential("team/app")
 
 
-@pytest.mark.parametrize("auth_type", [AuthType.BASIC, None, AuthType.GHCR, AuthType.ACR])
+@pytest.mark.parametrize("auth_type", [AuthType.BASIC, None, AuthType.GHCR])
 async def test_a_user_name_and_a_password_are_taken_from_the_config(
     auth_type: AuthType | None, environ: dict[str, str]
 ) -> None:
@@ -65,8 +67,7 @@ async def test_a_token_is_taken_from_the_config_and_github_s_is_exchanged(
         (None, "cgr.dev"),
         (AuthType.DOCKER_CONFIG, "cgr.dev"),
         (AuthType.GHCR, "ghcr.io"),
-        (None, "123456789012.dkr.ecr.eu-west-1.amazonaws.com"),
-        *((kind, host) for kind, host, _ in CLOUDS),
+        *((None, host) for _, host, _ in CLOUDS),
     ],
 )
 async def test_the_docker_config_is_asked(auth_type: AuthType | None, host: str, environ: dict[str, str]) -> None:
@@ -98,27 +99,58 @@ async def test_the_docker_config_is_asked_by_choice_whatever_else_there_is(envir
     assert credential == UserPassword(username="docker", password="p", origin="")
 
 
-@pytest.mark.parametrize(("auth_type", "host", "what_to_do"), CLOUDS)
-async def test_a_cloud_s_login_that_is_missing_is_an_auth_error_that_says_what_to_do(
-    auth_type: AuthType, host: str, what_to_do: str, tmp_path: Path
+@pytest.mark.parametrize(("auth_type", "host", "what"), CLOUDS)
+async def test_a_cloud_s_login_by_choice_needs_credentials_of_that_cloud_whatever_the_docker_config_holds(
+    auth_type: AuthType, host: str, what: str, environ: dict[str, str]
 ) -> None:
     with pytest.raises(AuthError) as caught:
-        await found(registry(host, auth_type), docker_config(tmp_path, {}))
+        await found(registry(host, auth_type), environ)
 
     assert caught.value.exit_code is ExitCode.AUTH
     assert caught.value.host == host
-    assert f"registry src ({host}) has auth_type: {auth_type}" in caught.value.message
-    assert what_to_do in str(caught.value)
+    assert caught.value.message.startswith(f"{host}: there are no {what}")
+    assert caught.value.hint
 
 
-@pytest.mark.parametrize(("auth_type", "host", "what_to_do"), CLOUDS)
-async def test_a_cloud_s_registry_may_be_public(
-    auth_type: AuthType, host: str, what_to_do: str, tmp_path: Path
+@pytest.mark.parametrize(("auth_type", "host", "what"), CLOUDS)
+async def test_a_cloud_s_registry_without_any_credentials_is_asked_anonymously(
+    auth_type: AuthType, host: str, what: str, tmp_path: Path
 ) -> None:
     credential = await found(registry(host), docker_config(tmp_path, {}))
 
     assert isinstance(credential, Anonymous)
-    assert what_to_do in credential.hint
+    assert credential.origin.startswith(f"there are no {what}")
+    assert f"no entry for {host} in docker config" in credential.origin
+    assert f"set auth_type: {auth_type}" in credential.hint
+
+
+@pytest.mark.parametrize(
+    ("auth_type", "host", "library", "extra"),
+    [
+        (AuthType.ECR, "123456789012.dkr.ecr.eu-west-1.amazonaws.com", "botocore", "aws"),
+        (AuthType.GAR, "europe-docker.pkg.dev", "google.auth", "gcp"),
+        (AuthType.ACR, "team.azurecr.io", "azure.identity", "azure"),
+    ],
+)
+def test_a_login_whose_library_is_not_installed_says_how_to_install_it(
+    auth_type: AuthType, host: str, library: str, extra: str
+) -> None:
+    lines = (
+        "import asyncio, sys",
+        f"sys.modules[{library!r}] = None",
+        "from logins import AuthType, nobody, registry",
+        "from ocync.auth.select import source_for",
+        f"config = registry({host!r}, AuthType({auth_type.value!r}))",
+        "asyncio.run(source_for(config, {}, nobody).credential(''))",
+    )
+    code = "\n".join(lines)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+
+    assert f"NoLoginError: {host}: the " in done.stderr
+    assert f"pip install 'ocync[{extra}]'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -132,7 +164,7 @@ async def test_a_cloud_s_registry_may_be_public(
 )
 def test_a_config_without_what_its_auth_type_needs_is_refused(config: RegistryConfig, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        source_for(config, {})
+        source_for(config, {}, nobody)
 
 
 async def test_a_registry_token_of_the_docker_config_stays_one(tmp_path: Path) -> None:
@@ -142,7 +174,9 @@ async def test_a_registry_token_of_the_docker_config_stays_one(tmp_path: Path) -
 
 
 async def test_nothing_is_read_before_it_is_asked_for(tmp_path: Path) -> None:
-    source = source_for(registry("a.example", AuthType.STATIC_TOKEN, token=Secret(file=tmp_path / "later")), {})
+    source = source_for(
+        registry("a.example", AuthType.STATIC_TOKEN, token=Secret(file=tmp_path / "later")), {}, nobody
+    )
     (tmp_path / "later").write_text("t0ken\n")
 
     assert await source.credential("") == StaticToken(token="t0ken", origin="")

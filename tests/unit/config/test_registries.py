@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocync.config.model import AuthType, RegistryConfig, TlsSettings
+from ocync.config.model import AuthType, CreateRepository, RegistryConfig, TlsSettings
 from ocync.oci.reference import Registry
 
 if TYPE_CHECKING:
@@ -252,3 +252,93 @@ def test_null_is_as_if_the_key_were_not_there(registry: Callable[[str], Registry
     keys = ["auth_type", "credentials", "token", "token_file", "max_concurrent", "head_first", "aws_profile", "tls"]
 
     assert registry("{url: a.b, " + ", ".join(f"{key}: null" for key in keys) + "}") == registry("{url: a.b}")
+
+
+ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+POLICY = (
+    '{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", "countType": "imageCountMoreThan",'
+    ' "countNumber": 9}, "action": {"type": "expire"}}]}'
+)
+
+
+@pytest.mark.parametrize("url", [f"url: {ECR}", "url: registry.example, auth_type: ecr", "url: public.ecr.aws"])
+def test_a_profile_and_repositories_to_make_are_for_ecr_by_its_name_or_by_choice(
+    url: str, registry: Callable[[str], RegistryConfig]
+) -> None:
+    built = registry(f"{{{url}, aws_profile: p, create_repository: {{tags: {{team: '${{N}}'}}}}}}")
+
+    assert built.aws_profile == "p"
+    assert built.create_repository == CreateRepository(tags={"team": "7"})
+
+
+def test_all_settings_of_repositories_that_are_made_are_read(registry: Callable[[str], RegistryConfig]) -> None:
+    built = registry(
+        f"{{url: {ECR}, create_repository: {{enabled: true, scan_on_push: false, tag_mutability: MUTABLE,"
+        f" kms_key: alias/k, lifecycle_policy: '{POLICY}'}}}}"
+    )
+
+    assert built.create_repository == CreateRepository(
+        scan_on_push=False, immutable_tags=False, kms_key="alias/k", lifecycle_policy=POLICY
+    )
+
+
+@pytest.mark.parametrize("section", ["null", "{enabled: false, scan_on_push: true}", "{enabled: '${NO:-false}'}"])
+def test_no_repositories_are_made_where_that_is_switched_off(
+    section: str, registry: Callable[[str], RegistryConfig]
+) -> None:
+    assert registry(f"{{url: {ECR}, create_repository: {section}}}").create_repository is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "words"),
+    [
+        ("create_repository: {enabled: true}", "create_repository", "works only at ECR"),
+        ("identity: i, auth_type: anonymous", "identity", "works only with auth_type: chainguard"),
+        ("issuer: 'https://a.b'", "issuer", "works only with auth_type: chainguard"),
+        ("auth_type: chainguard", "identity", "auth_type: chainguard needs the UIDP of an identity"),
+        ("identity: i, issuer: 'http://a.b'", "issuer", "write https://HOST"),
+        ("identity: i, issuer: 'https://u:p@a.b'", "issuer", "write https://HOST"),
+        ("identity: i, issuer: 'a.b'", "issuer", "write https://HOST"),
+        (
+            "auth_type: ecr, create_repository: {lifecycle_policy: 'rules'}",
+            "create_repository.lifecycle_policy",
+            "is not JSON",
+        ),
+        (
+            "auth_type: ecr, create_repository: {lifecycle_policy: '[]'}",
+            "create_repository.lifecycle_policy",
+            "is not a lifecycle policy",
+        ),
+        (
+            "auth_type: ecr, create_repository: {lifecycle_policy: '{\"rules\": []}'}",
+            "create_repository.lifecycle_policy",
+            "has 13 characters, and ECR wants 100 to 30720",
+        ),
+        (
+            "auth_type: ecr, create_repository: {tag_mutability: frozen}",
+            "create_repository.tag_mutability",
+            "'frozen' is not one of mutable, immutable",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_cloud_s_settings_is_said_where_it_stands(
+    settings: str, path: str, words: str, problems: Callable[..., list[str]]
+) -> None:
+    found = problems(config_of(f"{{url: a.b, {settings}}}"))
+
+    assert any(f"registries.r.{path}: " in problem and words in problem for problem in found), found
+
+
+def test_an_identity_alone_says_how_to_authenticate(registry: Callable[[str], RegistryConfig]) -> None:
+    built = registry("{url: cgr.dev, identity: a/b, token_file: /t}")
+
+    assert (built.auth_type, built.identity, built.issuer) == (AuthType.CHAINGUARD, "a/b", None)
+    assert built.token is not None
+    assert built.token.file == Path("/t")
+
+
+def test_ecr_public_has_fewer_settings(warnings: Callable[..., list[str]]) -> None:
+    found = "".join(warnings(config_of("{url: public.ecr.aws, create_repository: {kms_key: k, tags: {a: b}}}")))
+
+    assert "create_repository.kms_key: is not used: ECR Public has no such setting" in found
+    assert "create_repository.tags" not in found

@@ -115,7 +115,7 @@ def test_it_is_said_of_mappings(mapping: str, line: str, problems: Callable[...,
         ("{url: a.b, username: c}", "registries.x.username: unknown key: it belongs into credentials"),
         (
             "{url: a.b, auth_type: basics}",
-            "'basics' is not one of ecr, gar, gcr, acr, ghcr, basic, static_token, token",
+            "'basics' is not one of ecr, gar, gcr, acr, ghcr, chainguard, basic, static_token, token",
         ),
         ("{url: a.b, head_first: 1}", "has to be true or false, not '1'"),
         ("{url: a.b, tls: {ca: /x}}", "registries.x.tls.ca: unknown key, did you mean ca_file?"),

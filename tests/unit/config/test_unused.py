@@ -26,7 +26,7 @@ BASE = (
             ("global.cache_ttl", "global.staging_size_limit"),
         ),
         (", head_first: true", "", "", "", ()),
-        (", auth_type: ecr, aws_profile: p", "", "", "", ("registries.a.aws_profile",)),
+        (", auth_type: ecr, aws_profile: p", "", "", "", ()),
         ("", ", artifacts: {enabled: true}", "", "", ()),
         ("", ", artifacts: {include: [a/b]}", ", artifacts: {require_artifacts: true}", "", ()),
     ],

@@ -1,0 +1,152 @@
+"""
+Logging in to Azure's registry: a token of Entra ID is exchanged for a refresh token of the registry itself.
+
+azure-identity reads the process's own environment, as Azure's tools do: a service principal, workload identity, a
+managed identity, the az command. The registry's refresh token is then used as any identity token
+(azure-docs, container-registry-authentication; Azure/acr, docs/AAD-OAuth.md).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ocync.auth import token
+from ocync.auth.away import away, hush
+from ocync.auth.credential import IdentityToken
+from ocync.auth.excerpt import excerpt
+from ocync.auth.jwt import life_of
+from ocync.auth.renewing import Login, NoLoginError
+from ocync.errors import AuthError, NetworkError, ProtocolError, RegistryError
+from ocync.oci.clouds import acr_cloud
+
+if TYPE_CHECKING:
+    from ocync.auth.token import Send
+    from ocync.oci.reference import Registry
+
+EXTRA = "azure"
+_SCOPE = "https://containerregistry.azure.net/.default"
+_LIFE = 3 * 3600.0
+_NOBODY = "00000000-0000-0000-0000-000000000000"
+"""The user name that goes with the registry's tokens."""
+_AUTHORITIES = {"cn": "login.chinacloudapi.cn", "us": "login.microsoftonline.us"}
+_KNOWN_AUTHORITIES = frozenset({"login.microsoftonline.com", "login.windows.net", *_AUTHORITIES.values()})
+_TOKEN = 65536
+_HINT = (
+    "run on AKS with workload identity, or with a managed identity, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and "
+    "AZURE_CLIENT_SECRET, or run az login"
+)
+
+
+class AcrLogin:
+    """Logs in to one registry."""
+
+    def __init__(self, registry: Registry, send: Send, *, ca_file: str | None) -> None:
+        self._registry = registry
+        self._send = send
+        self._ca_file = ca_file
+
+    async def __call__(self) -> Login:
+        """Return the registry's refresh token; raises NoLoginError, AuthError, or what is worth another try."""
+        host = self._registry.host
+        found, kind = await away(lambda: _entra_token(host, self._ca_file), name="azure-identity")
+        refresh = await self._exchange(found)
+        origin = f"Azure credentials ({kind}), by {host}/oauth2/exchange"
+        # Who knows no refresh tokens takes them as this user's password.
+        credential = IdentityToken(token=refresh, username=_NOBODY, password=refresh, origin=origin)
+        return Login(credential=credential, life=life_of(refresh, otherwise=_LIFE))
+
+    async def _exchange(self, entra: str) -> str:
+        host = self._registry.host
+        form = {"grant_type": "access_token", "service": host, "access_token": entra}
+        if tenant := os.environ.get("AZURE_TENANT_ID"):
+            form["tenant"] = tenant
+        request = httpx.Request("POST", f"{self._registry.api}/oauth2/exchange", headers=token.HEADERS, data=form)
+        response = await self._send(request)
+        if response.status_code != 200:
+            words = token.said(response.content, (entra,))
+            message = (
+                f"{host} answered {response.status_code} to a token of Entra ID{': ' + words if words else ''}"
+            )
+            if response.status_code in (401, 403):
+                hint = "give the identity a role at this registry: AcrPull or AcrPush"
+                raise AuthError(message, host=host, status=response.status_code, hint=hint)
+            raise ProtocolError(
+                message, host=host, status=response.status_code, hint="is this a registry of Azure? set auth_type"
+            )
+        return _refresh_token(response.content, host)
+
+
+def _refresh_token(body: bytes, host: str) -> str:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        answer = None
+    value = answer.get("refresh_token") if isinstance(answer, dict) else None
+    if not isinstance(value, str) or not value or len(value) > _TOKEN:
+        # Not quoted: it may hold the token.
+        raise ProtocolError(f"{host} answered to a token of Entra ID without a refresh token", host=host)
+    return value
+
+
+def _entra_token(host: str, ca_file: str | None) -> tuple[str, str]:
+    """Return a token of Entra ID for registries, and whose it is. Blocks."""
+    try:
+        from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
+        from azure.identity import DefaultAzureCredential
+    except ImportError:
+        raise NoLoginError(
+            f"{host}: the Azure login needs azure-identity, which is not installed",
+            host=host,
+            hint=f"install it: pip install 'ocync[{EXTRA}]'",
+        ) from None
+    hush("azure", "msal", "urllib3", "requests")
+    try:
+        with DefaultAzureCredential(**_options(host, ca_file)) as credential:
+            found = credential.get_token(_SCOPE)
+            used = type(getattr(credential, "_successful_credential", None)).__name__
+    except (ServiceRequestError, ServiceResponseError) as error:
+        raise NetworkError(f"{host}: can't log in to Azure: {excerpt(str(error))}", host=host) from None
+    except ClientAuthenticationError as error:
+        raise _ours(error, host) from None
+    except (ValueError, OSError) as error:
+        message = f"{host}: can't log in to Azure: {excerpt(str(error))}"
+        raise AuthError(message, host=host, hint="check the variables AZURE_*") from None
+    return found.token, used.removesuffix("Credential") or "unknown"
+
+
+def _options(host: str, ca_file: str | None) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        f"exclude_{name}_credential": True
+        for name in ("shared_token_cache", "visual_studio_code", "powershell", "developer_cli", "broker")
+    }
+    authority = os.environ.get("AZURE_AUTHORITY_HOST", "") or _AUTHORITIES.get(acr_cloud(host) or "", "")
+    if authority:
+        options["authority"] = authority
+        name = authority.removeprefix("https://").partition("/")[0].partition(":")[0].lower()
+        # A cloud of one's own is not known to Microsoft's, which would have to be reached to be asked.
+        if name not in _KNOWN_AUTHORITIES:
+            options["disable_instance_discovery"] = True
+    if ca_file is not None and not os.environ.get("REQUESTS_CA_BUNDLE"):
+        options["connection_verify"] = ca_file
+    return options
+
+
+def _ours(error: Exception, host: str) -> RegistryError:
+    """
+    Return the error that a failed chain is: nothing to log in with, or what was refused.
+
+    The chain goes on past what is unavailable, and ends at the first that fails (ChainedTokenCredential).
+    """
+    attempts = [line.strip() for line in str(error).splitlines() if line.startswith("\t")]
+    last = attempts[-1] if attempts else str(error)
+    if all("unavailable" in line or "not configured" in line or "not found" in line for line in attempts):
+        tried = ", ".join(line.partition(":")[0].removesuffix("Credential") for line in attempts)
+        return NoLoginError(
+            f"{host}: there are no Azure credentials: tried {tried or 'nothing'}", host=host, hint=_HINT
+        )
+    message = f"{host}: can't log in to Azure: {excerpt(last)}"
+    return AuthError(message, host=host, hint="check the Azure credentials, and the variables AZURE_*")

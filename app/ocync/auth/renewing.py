@@ -1,0 +1,89 @@
+"""Logins that end: made once for all, and made again before they end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ocync.auth.flights import Flights
+from ocync.errors import AuthError, OcyncError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ocync.auth.credential import Credential
+
+log = logging.getLogger(__name__)
+
+_MARGIN = 300.0
+"""Seconds before its end that a login is made again; the clouds renew their own tokens as early."""
+_SHORTEST = 4.0
+"""Seconds that a login is believed to last at least: a clock that is wrong must not cause one for each request."""
+_PAUSE = 30.0
+"""Seconds between two tries to renew a login that has not ended yet."""
+
+
+class NoLoginError(AuthError):
+    """There is nothing to log in with: not what was refused, and not what could not be reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """What a login gave, and the seconds that it lasts from now on."""
+
+    credential: Credential
+    life: float
+
+
+@dataclass(slots=True)
+class _Held:
+    credential: Credential
+    renewed_from: float
+    ends: float
+
+
+class RenewingSource:
+    """
+    A source whose credential comes from a login, which is the same for every repository.
+
+    Times are of the local monotonic clock, from the moment when the login's answer came. While a login lasts, one
+    that can't be renewed is used on; that is tried again every half minute.
+    """
+
+    def __init__(
+        self, log_in: Callable[[], Awaitable[Login]], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log_in = log_in
+        self._clock = clock
+        self._held: _Held | None = None
+        self._flights = Flights[str, "Credential"]()
+
+    async def credential(self, repository: str, *, refused: Credential | None = None) -> Credential:
+        """Return the login's credential; raises what the login raises."""
+        del repository
+        found = self._good(refused)
+        return found if found is not None else await self._flights.run("", lambda: self._renew(refused))
+
+    def _good(self, refused: Credential | None) -> Credential | None:
+        held = self._held
+        if held is None or held.credential is refused or self._clock() >= held.renewed_from:
+            return None
+        return held.credential
+
+    async def _renew(self, refused: Credential | None) -> Credential:
+        if (found := self._good(refused)) is not None:
+            return found
+        try:
+            login = await self._log_in()
+        except OcyncError as error:
+            held, now = self._held, self._clock()
+            if held is None or held.credential is refused or now >= held.ends:
+                raise
+            held.renewed_from = min(now + _PAUSE, held.ends)
+            log.warning("a login could not be renewed, and lasts %.0f s more: %s", held.ends - now, error)
+            return held.credential
+        now, life = self._clock(), max(login.life, _SHORTEST)
+        self._held = _Held(login.credential, now + life - min(_MARGIN, life / 4), now + life)
+        return login.credential
