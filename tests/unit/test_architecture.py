@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "log": {"printable", "redaction"},
     "http": {"errors", "config"},
     "auth": {"errors", "oci", "config", "flights"},
-    "registry": {"errors", "oci", "config", "http", "auth", "endpoint", "slots", "memory"},
+    "registry": {"errors", "oci", "config", "http", "auth", "endpoint", "flights", "slots", "memory"},
     "layout": {"errors", "oci", "endpoint", "slots"},
     "plan": {
         *("errors", "oci", "config", "filters", "endpoint", "memory", "flights", "concurrency", "transfer.result"),

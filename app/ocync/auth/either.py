@@ -6,9 +6,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from ocync.auth.credential import Anonymous
-from ocync.auth.flights import Flights
 from ocync.auth.renewing import NoLoginError
 from ocync.errors import AuthError
+from ocync.flights import Flights
 
 if TYPE_CHECKING:
     from collections.abc import Callable

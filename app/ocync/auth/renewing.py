@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.auth.flights import Flights
 from ocync.errors import AuthError, OcyncError
+from ocync.flights import Flights
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, TypeVar
 
-from ocync.auth.flights import Flights
 from ocync.errors import NotFoundError, OcyncError
+from ocync.flights import Flights
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

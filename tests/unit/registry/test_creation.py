@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from clients import Waits
 from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError
 from ocync.registry.creation import RepositoryCreation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 class Registry:
@@ -106,3 +110,54 @@ async def test_a_failure_that_passes_is_tried_again_by_the_next_write() -> None:
     registry.error = None
 
     assert await registry.write("a") == "written"
+
+
+class Upload:
+    """Finds its repository missing when the bytes are sent."""
+
+    def __init__(self, code: str = "NAME_UNKNOWN") -> None:
+        self.error = NotFoundError("there is none", host="h", status=404, code=code)
+        self.abandoned = False
+
+    async def send(self, pieces: AsyncIterator[bytes]) -> None:
+        raise self.error
+
+    async def abandon(self) -> None:
+        self.abandoned = True
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+async def test_bytes_that_find_it_missing_are_worth_another_try_once_it_is_made() -> None:
+    registry = Registry()
+    upload = registry.creation.guarded("a", Upload())
+
+    with pytest.raises(NotFoundError) as caught:
+        await upload.send(nothing())
+
+    assert caught.value.retryable
+    assert registry.created == ["a"]
+
+
+async def test_bytes_that_find_it_missing_are_not_worth_another_try_where_it_can_not_be_made() -> None:
+    registry = Registry(error=AuthError("you may not", host="h"))
+
+    with pytest.raises(AuthError, match="you may not"):
+        await registry.creation.guarded("a", Upload()).send(nothing())
+
+
+async def test_bytes_that_are_refused_for_another_reason_make_nothing() -> None:
+    registry = Registry()
+    inner = Upload("BLOB_UNKNOWN")
+    upload = registry.creation.guarded("a", inner)
+
+    with pytest.raises(NotFoundError) as caught:
+        await upload.send(nothing())
+    await upload.abandon()
+
+    assert not caught.value.retryable
+    assert registry.created == []
+    assert inner.abandoned
