@@ -35,6 +35,17 @@ class Corpus:
         """Make one more signature of an image, as it is found under its cosign tag."""
         return build.cosign_signature(image, text=f"signature {self._number()}")
 
+    def attachment(self, subject: Image) -> Image:
+        """Make an artifact that is attached to a manifest: a single one, or an index of some."""
+        chance = self._chance
+        kind = chance.choice(["application/spdx+json", "application/vnd.example.signature"])
+        annotations = {"number": str(self._number())} if chance.random() < 0.5 else None
+        contents = [b"attached %d" % self._number()]
+        if chance.random() < 0.8:
+            return build.artifact(kind, contents, subject=subject, annotations=annotations)
+        children = [build.artifact(kind, contents), self._artifact()]
+        return build.index(children, artifact_type=kind, subject=subject, annotations=annotations)
+
     def _number(self) -> int:
         self._made += 1
         return self._made

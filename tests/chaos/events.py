@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scripted.build import Image
     from scripted.content import Content
     from scripted.rules import Rule
-    from scripted.storage import Repository
+    from scripted.storage import Repository, StoredManifest
 
 TAGS = ("latest", "1", "2", "3.1", "edge")
 
@@ -29,6 +29,9 @@ class Source:
         self._corpus = corpus
         self._chance = chance
         self._history: dict[tuple[str, str], dict[str, dict[str, bytes | int]]] = {}
+        self._attached: dict[tuple[str, str], list[Image]] = {}
+        self.artifacts: dict[str, dict[str, bytes | int]] = {}
+        """All that was ever attached to anything, by its digest: what belongs to it."""
         self._withheld: list[tuple[Repository, str, Content]] = []
 
     def known(self, name: str, tag: str, digest: str) -> dict[str, bytes | int] | None:
@@ -80,6 +83,32 @@ class Source:
     def _sign_image(self, name: str, image: Image) -> None:
         self.put(name, build.cosign_tag(image.digest), self._corpus.signature(image))
 
+    def _attach(self, name: str) -> None:
+        """Attach something to an image, to one of its parts, or to what is attached already."""
+        repository = self.registry.repositories[name]
+        images = [digest for tag, digest in sorted(repository.tags.items()) if not tag.startswith("sha256-")]
+        subjects = {each.digest: each for digest in images for each in repository.tree(digest)}
+        subjects |= {each.digest: each for each in self.attached_to(name, list(subjects))}
+        if subjects:
+            subject = build.Image(manifests=(self._chance.choice(list(subjects.values())),), blobs={})
+            made = self._corpus.attachment(subject)
+            self.artifacts[made.digest] = content_of(made)
+            self.registry.seed(name, None, made)
+            if not self.registry.behaviour.referrers:
+                listed = self._attached.setdefault((name, subject.digest), [])
+                listed.append(made)
+                self.put(name, build.fallback_tag(subject.digest), build.index(listed))
+
+    def attached_to(self, name: str, subjects: list[str]) -> list[StoredManifest]:
+        """Return what the source says is attached to these, and to that again."""
+        repository, found = self.registry.repository(name), []
+        while subjects:
+            subject = subjects.pop()
+            for each in listed_by(self.registry, name, subject):
+                found.append(repository.manifests[each])
+                subjects.append(each)
+        return found
+
     def _delete(self, name: str) -> None:
         repository = self.registry.repositories[name]
         if len(repository.tags) > 1:
@@ -113,6 +142,16 @@ def befall(target: ScriptedRegistry, chance: random.Random, *, cleans: bool) -> 
             repository.tags = {tag: to for tag, to in repository.tags.items() if to != digest}
         if cleans:
             clean(repository)
+
+
+def listed_by(registry: ScriptedRegistry, name: str, subject: str) -> list[str]:
+    """Return the digests of what a registry says is attached: by its API, or by the fallback tag."""
+    repository = registry.repository(name)
+    listed = repository.find(build.fallback_tag(subject))
+    digests = [str(entry["digest"]) for entry in listed.children] if listed is not None else []
+    if registry.behaviour.referrers:
+        digests += [each.digest for each in repository.referrers_of(subject) if each.digest not in digests]
+    return digests
 
 
 def log_out(registry: ScriptedRegistry) -> None:

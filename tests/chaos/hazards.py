@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Hazard = tuple[str, str, Callable[[], Action]]
 
 MANIFEST, BY_TAG, BLOB = r"/manifests/", r"/manifests/(?!sha)", r"/blobs/sha"
-UPLOADS, LIST, ALL = r"/uploads/", r"/tags/list", r"/v2/team"
+UPLOADS, LIST, REFERRERS, ALL = r"/uploads/", r"/tags/list", r"/referrers/", r"/v2/team"
 LONG = 0.8
 """Seconds that nobody waits for: our side gives up on what stands still before that."""
 
@@ -61,7 +61,7 @@ class Hazards:
     def _anywhere(self) -> list[Hazard]:
         chance = self._chance
         status = chance.choice([500, 502, 503, 504, 408])
-        where = chance.choice([MANIFEST, BY_TAG, BLOB, UPLOADS, LIST, ALL])
+        where = chance.choice([MANIFEST, BY_TAG, BLOB, UPLOADS, LIST, REFERRERS, ALL])
         challenge = chance.choice(
             [
                 'Basic realm="x"',
@@ -101,6 +101,10 @@ class Hazards:
             ("GET", LIST, faults.tags_missing),
             ("GET", LIST, lambda: faults.tags_with(None, "", "sha256:0123", "no such")),
             ("GET", LIST, lambda: faults.endless_tags(chance.choice(["same", "fresh"]))),
+            ("GET", REFERRERS, faults.html),
+            ("GET", REFERRERS, lambda: faults.error(404, "UNSUPPORTED")),
+            ("GET", REFERRERS, lambda: faults.answer(200, b'{"manifests": null}')),
+            ("GET", REFERRERS, lambda: faults.cut(after=self._size())),
             ("GET", "^/token", lambda: faults.answer(status)),
             ("GET", "^/token", faults.html),
             ("GET", "^/token", lambda: faults.stall(LONG)),
@@ -139,6 +143,7 @@ class Hazards:
             ("PUT", UPLOADS, lambda: faults.error(400, "DIGEST_INVALID")),
             ("HEAD", BLOB, lambda: faults.headers({"Content-Length": "7"})),
             ("HEAD", BLOB, lambda: faults.error(404, "BLOB_UNKNOWN")),
+            ("PUT", r"/manifests/sha256:", lambda: faults.error(chance.choice([400, 404, 500]), "UNKNOWN")),
             ("PUT", MANIFEST, lambda: faults.error(404, "MANIFEST_BLOB_UNKNOWN")),
             ("PUT", MANIFEST, lambda: faults.error(400, "MANIFEST_INVALID")),
             ("PUT", MANIFEST, lambda: faults.error(400, "TAG_INVALID", "the tag is immutable")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING
 
 from scripted import faults
@@ -15,18 +16,44 @@ if TYPE_CHECKING:
 
     from scripted import ScriptedRegistry
 
-    Known = Callable[[str, str, str], dict[str, bytes | int] | None]
+    Content = dict[str, bytes | int]
+    Known = Callable[[str, str, str], Content | None]
     """From repository, tag and digest to what has to be there; None: no image of that digest ever had the tag."""
 
 _FOREIGN = ("foreign", "nondistributable")
+_LIST = re.compile(r":sha256-[0-9a-f]{64}$")
+
+
+def fault_of(
+    place: str, name: str, digest: str, found: Content, whole: Content | None, artifacts: dict[str, Content]
+) -> str | None:
+    """
+    Return what is wrong with what is found under a tag; None for nothing.
+
+    Lists of referrers are written at the target, and by several at once: there is nothing at the source that they
+    have to be equal to, but all that they list has to be something that was attached there.
+    """
+    if found == whole:
+        return None
+    if whole is None and _LIST.search(name):
+        listed = [entry["digest"] for entry in json.loads(bytes(found[digest]))["manifests"]]  # type: ignore[arg-type]
+        strange = [each for each in listed if each not in artifacts]
+        lacking = [each for each in listed if each in artifacts and not artifacts[each].items() <= found.items()]
+        if len(set(listed)) == len(listed) and not strange and not lacking:
+            return None
+        return f"{name} at {place} lists {listed}; {strange} never were attached, {lacking} are not whole"
+    if whole is None:
+        return f"{name} at {place} is {digest}, which it never was at the source"
+    return f"{name} ({digest}) at {place} is not what it is at the source"
 
 
 class RegistryWatch:
     """Looks at all tags of a registry after each manifest that was put."""
 
-    def __init__(self, registry: ScriptedRegistry, known: Known) -> None:
+    def __init__(self, registry: ScriptedRegistry, known: Known, artifacts: dict[str, Content]) -> None:
         self._registry = registry
         self._known = known
+        self._artifacts = artifacts
         self._hashed: set[int] = set()
         self.wrong: list[str] = []
         """What was wrong, at whatever moment."""
@@ -39,11 +66,10 @@ class RegistryWatch:
         self.wrong += self._registry.incomplete_tags()
         for name, repository in self._registry.repositories.items():
             for tag, digest in repository.tags.items():
-                whole = self._known(name, tag, digest)
-                if whole is None:
-                    self.wrong.append(f"{name}:{tag} is {digest}, which it never was at the source")
-                elif repository.content_of(tag) != whole:
-                    self.wrong.append(f"{name}:{tag} ({digest}) is not what it is at the source")
+                whole, found = self._known(name, tag, digest), repository.content_of(tag)
+                fault = fault_of(self._registry.host, f"{name}:{tag}", digest, found, whole, self._artifacts)
+                if fault is not None:
+                    self.wrong.append(fault)
             for digest, content in repository.blobs.items():
                 if id(content) not in self._hashed:
                     self._hashed.add(id(content))
@@ -54,9 +80,10 @@ class RegistryWatch:
 class FolderWatch:
     """Reads a folder of OCI layouts as another program would, at any moment."""
 
-    def __init__(self, folder: Path, known: Known) -> None:
+    def __init__(self, folder: Path, known: Known, artifacts: dict[str, Content] | None = None) -> None:
         self.folder = folder
         self._known = known
+        self._artifacts = {} if artifacts is None else artifacts
         self.wrong: list[str] = []
         self.looks = 0
 
@@ -70,10 +97,9 @@ class FolderWatch:
             except (OSError, ValueError) as error:
                 self.wrong.append(f"{name}:{tag}: {error}")
                 continue
-            if whole is None:
-                self.wrong.append(f"{name}:{tag} is {digest}, which it never was at the source")
-            elif found != whole:
-                self.wrong.append(f"{name}:{tag} ({digest}) is not what it is at the source")
+            fault = fault_of("the folder", f"{name}:{tag}", digest, found, whole, self._artifacts)
+            if fault is not None:
+                self.wrong.append(fault)
 
     def tags(self) -> Iterator[tuple[str, str, str]]:
         """Give repository, tag and digest of all names in the folder."""

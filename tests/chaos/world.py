@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from chaos.corpus import Corpus
-from chaos.events import Source, befall, meanwhile
+from chaos.events import Source, befall, listed_by, meanwhile
 from chaos.hazards import Hazards
 from chaos.watch import FolderWatch, RegistryWatch
 from clients import Side
@@ -18,7 +18,7 @@ from ocync.errors import ErrorKind
 from ocync.interrupt import Stop
 from ocync.oci.reference import Registry
 from ocync.transfer.result import Status
-from scripted import Anonymous, Basic, Bearer, BlobStore, ScriptedRegistry, User
+from scripted import Anonymous, Basic, Bearer, BlobStore, ScriptedRegistry, User, build
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,6 +42,7 @@ class Counts:
     passes: int = 0
     requests: int = 0
     looks: int = 0
+    artifacts: int = 0
     results: dict[str, int] = field(default_factory=dict)
 
 
@@ -52,8 +53,10 @@ class World:
         chance = self._chance = random.Random(seed)
         self.seed = seed
         self.counts = Counts()
-        honest = chance.random() < 0.3
-        self.registry = ScriptedRegistry(auth=self._auth(READER), page_size=chance.choice([None, 1, 3]))
+        honest = chance.random() < 0.5
+        self.registry = ScriptedRegistry(
+            auth=self._auth(READER), page_size=chance.choice([None, 1, 3]), referrers=chance.random() < 0.6
+        )
         self.targets = [
             ScriptedRegistry(
                 auth=self._auth(WRITER),
@@ -63,13 +66,14 @@ class World:
                 check_references=not honest,
                 page_size=chance.choice([None, 2]),
                 ranges=chance.random() < 0.8,
+                referrers=chance.random() < 0.5,
             )
             for _ in range(2)
         ]
         self.store = BlobStore(lifetime=chance.choice([0.02, 0.2, 60]))
         self.elsewhere = ScriptedRegistry(bind="127.0.0.2")
         self.source = Source(self.registry, Corpus(chance), chance)
-        self.folder = FolderWatch(folder / "layouts", self.source.known)
+        self.folder = FolderWatch(folder / "layouts", self.source.known, self.source.artifacts)
         self._honest = honest
         self._names = ["team/app", "team/db", "team/tool"][: chance.randint(1, 3)]
         self._closing = AsyncExitStack()
@@ -77,7 +81,7 @@ class World:
     async def __aenter__(self) -> Self:
         for server in (self.registry, *self.targets, self.store, self.elsewhere):
             await self._closing.enter_async_context(server)
-        self.watches = [RegistryWatch(target, self.source.known) for target in self.targets]
+        self.watches = [RegistryWatch(target, self.source.known, self.source.artifacts) for target in self.targets]
         self._hazards = Hazards(self._chance, store=self.store, elsewhere=self.elsewhere.url, honest=self._honest)
         self.source.fill(self._names)
         return self
@@ -132,6 +136,7 @@ class World:
         failed = [f"{result.target}: {result.error}" for result in results if result.status is Status.FAILED]
         assert not failed, self._tell(failed)
         self._compare()
+        self.counts.artifacts = len(self.source.artifacts)
 
     def check(self) -> None:
         """Raise AssertionError for anything that was ever wrong."""
@@ -148,8 +153,9 @@ class World:
     def _compare(self) -> None:
         unequal = []
         for name in self._names:
+            in_folder = {tag: digest for each, tag, digest in self.folder.tags() if each == name}
             for tag, digest in self.registry.repository(name).tags.items():
-                if tag.startswith("sha256-") and not self._follows(name, tag):
+                if self._is_apart(name, tag):
                     continue
                 whole = self.source.known(name, tag, digest)
                 unequal += [
@@ -157,21 +163,41 @@ class World:
                     for target in self.targets
                     if target.content_of(name, tag) != whole
                 ]
-                at_folder = {t: d for n, t, d in self.folder.tags() if n == name}
-                if at_folder.get(tag) != digest or self.folder.content_of(name, digest) != whole:
+                if in_folder.get(tag) != digest or self.folder.content_of(name, digest) != whole:
                     unequal.append(f"{name}:{tag} in the folder")
+            unequal += self._unattached(name, in_folder)
         assert not unequal, self._tell(unequal)
 
-    def _follows(self, name: str, tag: str) -> bool:
-        """Tell whether a digest-named tag belongs to an image that has a tag."""
+    def _images(self, name: str) -> list[str]:
+        """Return the digests of all manifests below the tags that are mirrored as such."""
         repository = self.registry.repository(name)
-        marks = {
-            manifest.digest.replace(":", "-")
-            for other, digest in repository.tags.items()
-            if not other.startswith("sha256-")
-            for manifest in repository.tree(digest)
-        }
-        return tag.partition(".")[0] in marks
+        roots = [digest for tag, digest in repository.tags.items() if not tag.startswith("sha256-")]
+        return [manifest.digest for digest in roots for manifest in repository.tree(digest)]
+
+    def _is_apart(self, name: str, tag: str) -> bool:
+        """Tell whether a digest-named tag belongs to no image that has a tag, or is a list that targets keep."""
+        if not tag.startswith("sha256-"):
+            return False
+        marks = {digest.replace(":", "-") for digest in self._images(name)}
+        return "." not in tag or tag.partition(".")[0] not in marks
+
+    def _unattached(self, name: str, in_folder: dict[str, str]) -> list[str]:
+        """Return what is attached at the source and not, or not wholly, at a target."""
+        lacking = []
+        for artifact in self.source.attached_to(name, list(dict.fromkeys(self._images(name)))):
+            assert artifact.subject is not None
+            whole = self.source.artifacts[artifact.digest]
+            what = f"{artifact.digest} of {artifact.subject} in {name}"
+            lacking += [
+                f"{what} at {target.host}"
+                for target in self.targets
+                if artifact.digest not in listed_by(target, name, artifact.subject)
+                or target.content_of(name, artifact.digest) != whole
+            ]
+            index = in_folder.get(build.fallback_tag(artifact.subject))
+            if index is None or not whole.items() <= self.folder.content_of(name, index).items():
+                lacking.append(f"{what} in the folder")
+        return lacking
 
     async def _pass(self, *, idle: float = IDLE, cut_off: float | None = None) -> tuple[ImageResult, ...]:
         """Make a pass; with `cut_off`, end it after so many seconds: by a stop, or without a word."""
