@@ -84,7 +84,8 @@ class Attached:
 class _Search:
     """One walk over what is attached to a manifest."""
 
-    seen: set[Digest]
+    seen: dict[Digest, None]
+    """What was or will be looked at, in the order it was come upon."""
     found: list[Attachment] = field(default_factory=list)
     count: int = 0
     gone: int = 0
@@ -133,7 +134,7 @@ class Attachments:
 
     async def _search(self, subject: Digest) -> Attached:
         await self._know_tags()
-        search = _Search(seen={subject})
+        search = _Search(seen={subject: None})
         level = [subject]
         while level:
             found: list[list[Digest]] = []
@@ -172,7 +173,7 @@ class Attachments:
         for descriptor in wanted:
             for digest in (descriptor.digest, *await self._children(descriptor)):
                 if digest not in search.seen:
-                    search.seen.add(digest)
+                    search.seen[digest] = None
                     following.append(digest)
         return following
 
@@ -220,7 +221,7 @@ class Attachments:
                 found.append(AttachedTag(tag, descriptor))
                 # An SBOM that is attached by tag may itself be signed by tag.
                 if self._by_name is not None and descriptor.digest not in search.seen:
-                    search.seen.add(descriptor.digest)
+                    search.seen[descriptor.digest] = None
                     names += [
                         other
                         for name in referrers.attached_names(descriptor.digest)

@@ -140,7 +140,7 @@ class RegistryRepository:
 
         def read(answer: Answer) -> Manifest:
             self._note_allowance(answer)
-            digest = Digest.parse(reference) if ":" in reference else Digest.of(answer.body)
+            digest = Digest.parse(reference) if ":" in reference else _digest_of(answer)
             verify(answer.body, digest, size, what=f"the manifest of {image}", host=self.place)
             content_type = answer.headers.get("content-type")
             return manifests.parse(
@@ -326,6 +326,17 @@ async def _behind(pieces: AsyncGenerator[bytes, None], start: int) -> AsyncGener
             if unused < len(piece):
                 yield piece[unused:]
             unused = max(unused - len(piece), 0)
+
+
+def _digest_of(answer: Answer) -> Digest:
+    """Return the digest of a manifest fetched by tag, by the algorithm that the registry knows it by."""
+    actual = Digest.of(answer.body)
+    try:
+        named = Digest.parse(answer.headers.get(_DIGEST_HEADER) or "")
+    except ValueError:
+        return actual
+    # A hint only: registries send digests of what they have converted since.
+    return named if named == Digest.of(answer.body, named.algorithm) else actual
 
 
 def _described(answer: Answer) -> Descriptor | None:

@@ -1,0 +1,600 @@
+"""What is attached to images, between registries over real sockets: found, brought, counted, never lost."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from clients import Side
+from ocync.config.model import ArtifactRules, TagRules
+from ocync.errors import ErrorKind
+from ocync.oci.platform import Platform
+from ocync.plan.attachments import Attachments
+from ocync.plan.model import Candidate, TargetState
+from ocync.transfer.result import ArtifactCounts, Reason, Status
+from scripted import ScriptedRegistry, build, faults, media
+from scripted.storage import StoredManifest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ocync.config.model import MappingConfig
+    from ocync.transfer.result import ImageResult
+
+APP = "team/app"
+SIGNATURE, SBOM, BUNDLE = "application/x.signature", "application/spdx+json", "application/x.bundle"
+REFERRERS, MANIFEST, BLOB = r"/referrers/", r"/manifests/", r"/blobs/sha"
+
+
+class World(NamedTuple):
+    side: Side
+    source: ScriptedRegistry
+    target: ScriptedRegistry
+
+    async def sync(self, **changes: Any) -> ImageResult:
+        """Make one pass over the repository, and return the result of its tag `1`."""
+        for registry in (self.source, self.target):
+            registry.requests.clear()
+        results = await self.side.sync(replace(self.mapping(), **changes))
+        assert not self.target.incomplete_tags()
+        assert not self.target.violations
+        return results[f"{self.target.host}/{APP}:1"]
+
+    def mapping(self) -> MappingConfig:
+        return self.side.mapping(self.source.url, self.target.url, repository=APP, tags=TagRules(glob=("1*",)))
+
+    def has(self, *artifacts: build.Image) -> bool:
+        """Tell whether the target holds artifacts, whole."""
+        held = self.target.repository(APP).manifests
+        blobs = self.target.repository(APP).blobs
+        return all(one.digest in held and set(one.blobs) <= set(blobs) for one in artifacts)
+
+    def listed(self, subject: build.Image) -> dict[str, dict[str, Any]]:
+        """Return the entries under the target's fallback tag of a subject."""
+        raw = self.target.manifest(APP, build.fallback_tag(subject.digest)).raw
+        entries = json.loads(raw)["manifests"]
+        assert len({entry["digest"] for entry in entries}) == len(entries)
+        return {entry["digest"]: entry for entry in entries}
+
+
+@pytest.fixture(params=["api", "none"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """Two registries with the referrers API, or (`none`) a target without it."""
+    async with worlds(target={"referrers": request.param == "api"}) as made:
+        yield made
+
+
+def worlds(source: dict[str, Any] | None = None, target: dict[str, Any] | None = None) -> Any:
+    from contextlib import asynccontextmanager
+
+    @asynccontextmanager
+    async def make() -> AsyncIterator[World]:
+        async with AsyncExitStack() as stack:
+            there = await stack.enter_async_context(ScriptedRegistry(**(source or {})))
+            here = await stack.enter_async_context(ScriptedRegistry(**(target or {})))
+            yield World(await stack.enter_async_context(Side()), there, here)
+
+    return make()
+
+
+class Signed(NamedTuple):
+    """An index with two images, and what is attached to all of them."""
+
+    index: build.Image
+    signature: build.Image
+    sbom: build.Image
+    signature_of_sbom: build.Image
+    of_child: build.Image
+
+    @property
+    def artifacts(self) -> tuple[build.Image, ...]:
+        return (self.signature, self.sbom, self.signature_of_sbom, self.of_child)
+
+
+def signed(seed: int = 0) -> Signed:
+    children = [build.image(platform=f"linux/p{number}", label=f"{seed}") for number in range(2)]
+    index = build.index(children)
+    sbom = build.artifact(SBOM, [b'{"spdx": %d}' % seed], subject=index, annotations={"made": "by a test"})
+    return Signed(
+        index=index,
+        signature=build.artifact(SIGNATURE, [b"signature %d" % seed], subject=index),
+        sbom=sbom,
+        signature_of_sbom=build.artifact(SIGNATURE, [b"of the SBOM %d" % seed], subject=sbom),
+        of_child=build.artifact(BUNDLE, [b"bundle %d" % seed], subject=children[1]),
+    )
+
+
+def seed(registry: ScriptedRegistry, image: Signed, tag: str = "1") -> None:
+    registry.seed(APP, tag, image.index)
+    for artifact in image.artifacts:
+        registry.seed(APP, None, artifact)
+
+
+def seed_list(registry: ScriptedRegistry, subject: build.Image, *artifacts: build.Image) -> StoredManifest:
+    """Put a list of referrers under the fallback tag, as clients do at a registry without the API."""
+    entries = [
+        {**artifact.descriptor, "artifactType": artifact.root.body.get("artifactType", "")}
+        for artifact in artifacts
+    ]
+    body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": entries}
+    root = StoredManifest.of(json.dumps(body).encode(), media.OCI_INDEX)
+    registry.seed(APP, build.fallback_tag(subject.digest), build.Image(manifests=(root,), blobs={}))
+    return root
+
+
+async def test_all_that_is_attached_arrives_is_counted_and_is_then_left_alone(world: World) -> None:
+    image = signed()
+    seed(world.source, image)
+
+    first = await world.sync()
+    second = await world.sync()
+
+    assert (first.status, first.reason) == (Status.SYNCED, Reason.NEW)
+    assert first.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
+    assert world.has(*image.artifacts)
+    assert (second.status, second.reason) == (Status.SKIPPED, Reason.UP_TO_DATE)
+    assert second.artifacts == ArtifactCounts(source=4, target=4)
+    assert world.target.count("PUT|POST|PATCH") == world.source.count("GET", MANIFEST) == 0
+
+
+async def test_a_target_without_the_api_gets_lists_that_describe_their_entries() -> None:
+    async with worlds(target={"referrers": False}) as world:
+        image = signed()
+        seed(world.source, image)
+
+        await world.sync()
+
+        of_index = world.listed(image.index)
+        assert set(of_index) == {image.signature.digest, image.sbom.digest}
+        assert of_index[image.sbom.digest] == {
+            **image.sbom.descriptor,
+            "artifactType": SBOM,
+            "annotations": {"made": "by a test"},
+        }
+        assert set(world.listed(image.sbom)) == {image.signature_of_sbom.digest}
+
+
+async def test_a_target_with_the_api_gets_no_lists() -> None:
+    async with worlds(source={"referrers": False}) as world:
+        image = signed()
+        seed(world.source, image)
+        seed_list(world.source, image.index, image.signature, image.sbom)
+
+        result = await world.sync()
+
+        assert result.artifacts == ArtifactCounts(source=2, target=2, transferred=2)
+        assert set(world.target.repository(APP).tags) == {"1"}
+
+
+async def test_between_registries_without_the_api_the_list_is_the_same_on_both_sides() -> None:
+    none = {"referrers": False}
+    async with worlds(source=none, target={"referrers": False}) as world:
+        image = signed()
+        seed(world.source, image)
+        root = seed_list(world.source, image.index, image.signature, image.sbom)
+
+        first = await world.sync()
+        second = await world.sync()
+
+        assert world.target.resolve(APP, build.fallback_tag(image.index.digest)) == root.digest
+        assert (first.artifacts and first.artifacts.transferred, second.status) == (2, Status.SKIPPED)
+
+
+async def test_signatures_that_come_later_arrive_with_the_next_pass(world: World) -> None:
+    image = signed()
+    world.source.seed(APP, "1", image.index)
+    world.source.seed(APP, None, image.sbom)
+    await world.sync()
+    for late in (image.signature, image.signature_of_sbom, image.of_child):
+        world.source.seed(APP, None, late)
+
+    result = await world.sync()
+
+    assert (result.status, result.reason) == (Status.SYNCED, Reason.ARTIFACTS)
+    assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=3)
+    assert result.digest == result.previous_digest == image.index.digest
+    assert world.has(*image.artifacts)
+    # What was there is not fetched again.
+    assert world.source.count("GET", MANIFEST) == 3
+
+
+async def test_what_others_have_listed_at_the_target_stays() -> None:
+    async with worlds(target={"referrers": False}) as world:
+        image = signed()
+        seed(world.source, image)
+        foreign = build.artifact("application/x.foreign", [b"of somebody else"], subject=image.index)
+        world.target.seed(APP, "1", image.index)
+        world.target.seed(APP, None, foreign)
+        seed_list(world.target, image.index, foreign)
+
+        await world.sync()
+
+        assert set(world.listed(image.index)) == {foreign.digest, image.signature.digest, image.sbom.digest}
+
+
+async def test_a_list_that_somebody_else_writes_meanwhile_ends_up_with_everything() -> None:
+    async with worlds(target={"referrers": False}) as world:
+        image = signed()
+        seed(world.source, image)
+        foreign = build.artifact("application/x.foreign", [b"of somebody else"], subject=image.index)
+        world.target.seed(APP, "1", image.index)
+        world.target.seed(APP, None, foreign)
+        # Whoever it is has read no list, and writes after us, twice.
+        world.target.on(
+            "PUT",
+            rf"/manifests/{build.fallback_tag(image.index.digest)}",
+            respond=faults.afterwards(lambda: seed_list(world.target, image.index, foreign)),
+            times=2,
+        )
+
+        result = await world.sync()
+
+        assert set(world.listed(image.index)) == {foreign.digest, image.signature.digest, image.sbom.digest}
+        assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
+
+
+async def test_a_list_that_names_what_the_target_has_lost_is_written_without_that() -> None:
+    async with worlds(target={"referrers": False}) as world:
+        image = signed()
+        seed(world.source, image)
+        lost = build.artifact("application/x.lost", [b"lost"], subject=image.index)
+        world.target.seed(APP, "1", image.index)
+        world.target.seed(APP, None, lost)
+        seed_list(world.target, image.index, lost)
+        del world.target.repository(APP).manifests[lost.digest]
+
+        result = await world.sync()
+
+        assert result.status is Status.SYNCED
+        assert set(world.listed(image.index)) == {image.signature.digest, image.sbom.digest}
+
+
+@pytest.mark.parametrize("link", ["path", "relative", "several"])
+async def test_lists_of_many_pages_are_read_to_their_end(link: str) -> None:
+    async with worlds(source={"page_size": 3, "link": link}) as world:
+        index = build.multi_arch()
+        world.source.seed(APP, "1", index)
+        many = [build.artifact(SIGNATURE, [b"%d" % number], subject=index) for number in range(10)]
+        for artifact in many:
+            world.source.seed(APP, None, artifact)
+
+        result = await world.sync()
+
+        assert result.artifacts == ArtifactCounts(source=10, target=10, transferred=10)
+        assert world.has(*many)
+
+
+async def test_a_list_without_an_end_fails_the_image_and_leaves_its_tag_alone() -> None:
+    async with worlds() as world:
+        image = signed()
+        seed(world.source, image)
+        again = faults.headers({"Link": f'</v2/{APP}/referrers/{image.index.digest}?last=x>; rel="next"'})
+        world.source.on("GET", REFERRERS, respond=again)
+
+        result = await world.sync()
+
+        assert result.error is not None
+        assert result.error.kind is ErrorKind.INCOMPLETE_ARTIFACTS
+        assert "does not end" in result.error.message
+        assert world.target.resolve(APP, "1") is None
+        assert world.source.count("GET", REFERRERS) < 100
+
+
+NO_API = {
+    "404 page": faults.answer(404, b"404 page not found\n", headers={"Content-Type": "text/plain"}),
+    "400": faults.error(400, "UNSUPPORTED"),
+    "405": faults.error(405, "UNSUPPORTED"),
+    "406": faults.answer(406, b""),
+    "403": faults.error(403, "DENIED"),
+    "a web page": faults.html(200),
+    "JSON that is no index": faults.answer(200, b'{"errors": []}', headers={"Content-Type": "application/json"}),
+}
+
+
+@pytest.mark.parametrize("action", NO_API.values(), ids=NO_API)
+async def test_whatever_says_that_there_is_no_api_the_fallback_tag_is_read(action: Any) -> None:
+    async with worlds() as world:
+        image = signed()
+        seed(world.source, image)
+        seed_list(world.source, image.index, image.signature)
+        world.source.on("GET", REFERRERS, respond=action)
+
+        result = await world.sync()
+
+        assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+        assert world.has(image.signature)
+
+
+FAILING = {"500": faults.error(500, "UNKNOWN"), "429": faults.too_many(), "reset": faults.reset()}
+
+
+@pytest.mark.parametrize("action", FAILING.values(), ids=FAILING)
+async def test_an_api_that_fails_fails_the_image_until_it_works_again(action: Any) -> None:
+    async with worlds() as world:
+        image = signed()
+        seed(world.source, image)
+        rule = world.source.on("GET", REFERRERS, respond=action)
+
+        failed = await world.sync()
+        rule.end()
+        result = await world.sync()
+
+        assert failed.error is not None
+        assert failed.error.kind is ErrorKind.INCOMPLETE_ARTIFACTS
+        assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
+        assert result.status is Status.SYNCED
+
+
+async def test_a_referrer_that_is_listed_and_gone_is_counted_and_told(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = signed()
+    seed(world.source, image)
+    world.source.on("GET", rf"{MANIFEST}{image.signature.digest}", respond=faults.error(404, "MANIFEST_UNKNOWN"))
+
+    with caplog.at_level(logging.WARNING):
+        result = await world.sync()
+
+    assert result.status is Status.SYNCED
+    assert result.artifacts == ArtifactCounts(source=3, target=3, transferred=3, gone=1)
+    assert any(image.signature.digest in record.getMessage() for record in caplog.records)
+
+
+async def test_an_artifact_that_can_t_be_read_keeps_the_tag_where_it_was(world: World) -> None:
+    old, image = build.image(label="old"), signed()
+    world.source.seed(APP, "1", old)
+    await world.sync()
+    seed(world.source, image)
+    lying = next(digest for digest in image.signature.blobs if digest not in image.sbom.blobs)
+    rule = world.source.on("GET", rf"/blobs/{lying}", respond=faults.flip_bit())
+
+    failed = await world.sync()
+    tag_then = world.target.resolve(APP, "1")
+    rule.end()
+    result = await world.sync()
+
+    assert failed.error is not None
+    assert failed.error.kind is ErrorKind.INCOMPLETE_ARTIFACTS
+    assert failed.artifacts is not None
+    assert failed.artifacts.target < failed.artifacts.source == 4
+    assert tag_then == old.digest
+    assert (result.status, world.target.resolve(APP, "1")) == (Status.SYNCED, image.index.digest)
+    assert world.has(*image.artifacts)
+
+
+async def test_a_tag_is_set_when_everything_that_is_attached_is_there(world: World) -> None:
+    image = signed()
+    seed(world.source, image)
+    cosign = build.cosign_signature(image.index)
+    world.source.seed(APP, build.cosign_tag(image.index.digest), cosign)
+
+    await world.sync()
+
+    puts = [request.path.rpartition("/")[2] for request in world.target.requests.matching("PUT", MANIFEST)]
+    assert puts[-1] == "1"
+    # And the index is there before what refers to it.
+    assert puts.index(image.index.digest) < puts.index(image.signature.digest)
+    assert puts.index(image.sbom.digest) < puts.index(image.signature_of_sbom.digest)
+
+
+async def test_types_can_be_left_out_and_chosen(world: World) -> None:
+    image = signed()
+    seed(world.source, image)
+    world.source.seed(APP, build.cosign_tag(image.index.digest), build.cosign_signature(image.index))
+
+    chosen = await world.sync(artifacts=ArtifactRules(include=(SBOM, "*.signature")))
+    held = set(world.target.repository(APP).manifests)
+    without = await world.sync(artifacts=ArtifactRules(exclude=("application/x.*", "*cosign*")))
+
+    assert chosen.artifacts == ArtifactCounts(source=3, target=3, transferred=3)
+    assert image.of_child.digest not in held
+    assert set(world.target.repository(APP).tags) & {build.cosign_tag(image.index.digest)} == set()
+    assert without.artifacts == ArtifactCounts(source=1, target=1)
+
+
+async def test_an_image_that_has_nothing_attached_fails_where_that_is_required(world: World) -> None:
+    world.source.seed(APP, "1", build.multi_arch())
+
+    result = await world.sync(artifacts=ArtifactRules(require_artifacts=True))
+
+    assert result.error is not None
+    assert result.error.kind is ErrorKind.INCOMPLETE_ARTIFACTS
+    assert "require_artifacts" in result.error.message
+    assert world.target.resolve(APP, "1") is None
+
+
+async def test_nothing_is_asked_where_artifacts_are_switched_off(world: World) -> None:
+    image = signed()
+    seed(world.source, image)
+
+    result = await world.sync(artifacts=ArtifactRules(enabled=False))
+
+    assert (result.status, result.artifacts) == (Status.SYNCED, None)
+    assert world.source.count("*", REFERRERS) == world.target.count("*", REFERRERS) == 0
+    assert not world.has(image.signature)
+
+
+async def test_of_an_index_cut_to_platforms_the_signatures_of_its_images_come_and_the_rest_is_told(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = signed()
+    seed(world.source, image)
+
+    with caplog.at_level(logging.WARNING):
+        result = await world.sync(platforms=(Platform("linux", "p1", ""),))
+
+    assert result.status is Status.SYNCED
+    assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1, unmatched=3)
+    assert world.has(image.of_child)
+    assert not world.has(image.signature)
+    assert any("3 artifacts belong to the whole index" in record.getMessage() for record in caplog.records)
+
+
+async def test_an_artifact_that_is_an_index_comes_with_its_children_and_what_is_attached_to_those(
+    world: World,
+) -> None:
+    image, part = build.image(), build.artifact(SBOM, [b"part"])
+    whole = build.index([part], artifact_type=SBOM, subject=image)
+    of_part = build.artifact(SIGNATURE, [b"of a part"], subject=part)
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, None, whole)
+    world.source.seed(APP, None, of_part)
+
+    result = await world.sync()
+
+    assert result.artifacts == ArtifactCounts(source=2, target=2, transferred=2)
+    assert world.has(whole, part, of_part)
+
+
+async def test_lists_that_lead_in_a_circle_are_walked_once() -> None:
+    async with worlds(source={"referrers": False}, target={"referrers": False}) as world:
+        image = build.image()
+        one, two = (build.artifact(SIGNATURE, [text], subject=image) for text in (b"one", b"two"))
+        world.source.seed(APP, "1", image)
+        for artifact in (one, two):
+            world.source.seed(APP, None, artifact)
+        seed_list(world.source, image, one)
+        seed_list(world.source, one, two)
+        seed_list(world.source, two, one, image)
+
+        result = await world.sync()
+
+        assert result.status is Status.SYNCED
+        assert world.has(one, two)
+        assert world.source.count("*") < 40
+
+
+async def test_cosign_s_tags_follow_the_index_and_its_images_and_those_signed_anew_are_copied_anew(
+    world: World,
+) -> None:
+    image = signed()
+    child = image.index.root.body["manifests"][0]["digest"]
+    world.source.seed(APP, "1", image.index)
+    names = [build.cosign_tag(digest, kind) for digest in (image.index.digest, child) for kind in ("sig", "att")]
+    for name in names:
+        world.source.seed(APP, name, build.cosign_signature(image.index, text=name))
+    world.source.seed(
+        APP, build.cosign_tag("sha256:" + "0" * 64), build.cosign_signature(image.index, text="other")
+    )
+
+    first = await world.sync()
+    world.source.seed(APP, names[0], build.cosign_signature(image.index, text="signed again"))
+    second = await world.sync()
+
+    assert first.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
+    assert (second.reason, second.artifacts) == (
+        Reason.ARTIFACTS,
+        ArtifactCounts(source=4, target=4, transferred=1),
+    )
+    assert {tag: world.target.resolve(APP, tag) for tag in names} == {
+        tag: world.source.resolve(APP, tag) for tag in names
+    }
+    assert set(world.target.repository(APP).tags) == {"1", *names}
+
+
+async def test_a_signature_by_tag_of_an_sbom_by_tag_comes_too(world: World) -> None:
+    image = build.image()
+    sbom = build.artifact(SBOM, [b"by tag"])
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, build.cosign_tag(image.digest, "sbom"), sbom)
+    world.source.seed(APP, build.cosign_tag(sbom.digest), build.cosign_signature(sbom))
+
+    result = await world.sync()
+
+    assert result.artifacts == ArtifactCounts(source=2, target=2, transferred=2)
+    assert world.target.resolve(APP, build.cosign_tag(sbom.digest)) is not None
+
+
+async def test_tags_of_signatures_are_found_also_for_tags_that_are_named(world: World) -> None:
+    image = build.image()
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, build.cosign_tag(image.digest), build.cosign_signature(image))
+
+    result = await world.sync(tags=TagRules(glob=("1",)))
+
+    assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+    assert world.source.count("GET", "/tags/list") == 1
+
+
+async def test_where_nobody_may_list_tags_signatures_are_looked_for_by_name(world: World) -> None:
+    image = build.image()
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, build.cosign_tag(image.digest), build.cosign_signature(image))
+    world.source.on("GET", "/tags/list", respond=faults.error(405, "UNSUPPORTED"))
+
+    result = await world.sync(tags=TagRules(glob=("1",)))
+
+    assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+
+
+async def test_images_that_share_manifests_bring_what_is_attached_to_them_once(world: World) -> None:
+    image = signed()
+    for tag in ("1", "1.0", "1.0.0"):
+        seed(world.source, image, tag)
+
+    results = await world.side.sync(world.mapping())
+
+    counts = [result.artifacts for result in results.values() if result.artifacts]
+    assert [(each.source, each.target) for each in counts] == [(4, 4)] * 3
+    assert sum(each.transferred for each in counts) == 4
+    for artifact in image.artifacts:
+        assert world.source.count("GET", rf"{MANIFEST}{artifact.digest}") == 1
+    assert world.source.count("GET", rf"{REFERRERS}{image.index.digest}") == 1
+
+
+async def test_two_targets_get_everything_and_the_source_is_read_once() -> None:
+    async with AsyncExitStack() as stack:
+        source, plain, full = [
+            await stack.enter_async_context(ScriptedRegistry(referrers=api)) for api in (True, False, True)
+        ]
+        side = await stack.enter_async_context(Side())
+        image = signed()
+        seed(source, image)
+
+        results = await side.sync(side.mapping(source.url, plain.url, full.url, repository=APP))
+
+        assert {result.artifacts for result in results.values()} == {
+            ArtifactCounts(source=4, target=4, transferred=4)
+        }
+        for target in (plain, full):
+            assert World(side, source, target).has(*image.artifacts)
+        blobs = {blob for artifact in (*image.artifacts, image.index) for blob in artifact.blobs}
+        assert source.count("GET", BLOB) == len(blobs)
+
+
+async def test_an_image_by_digest_brings_what_is_attached_to_it(world: World) -> None:
+    image = signed()
+    seed(world.source, image)
+    mapping = world.mapping()
+    source = world.side.places.source(mapping.source, APP)
+    target = TargetState(repository=world.side.places.target(mapping.targets[0][0], APP))
+    candidate = Candidate(
+        mapping=mapping,
+        tag=image.index.digest,
+        source=source,
+        targets=(target,),
+        attachments=Attachments(source, ArtifactRules()),
+    )
+
+    (result,) = (await world.side.sync(candidate)).values()
+
+    assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
+    assert world.has(*image.artifacts)
+
+
+async def test_a_subject_by_sha512_has_its_list_under_the_tag_that_is_cut() -> None:
+    async with worlds(target={"referrers": False}) as world:
+        image = build.image(algorithm="sha512")
+        artifact = build.artifact(SIGNATURE, [b"x"], subject=image, algorithm="sha512")
+        world.source.seed(APP, "1", image)
+        world.source.seed(APP, None, artifact)
+
+        result = await world.sync()
+
+        assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+        assert set(world.listed(image)) == {artifact.digest}
