@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from ocync.memory.memory import Memory
     from ocync.oci.manifest import Manifest
     from ocync.plan.model import Candidate
     from ocync.transfer.events import Event
@@ -61,6 +62,8 @@ class Side:
     """What is done instead of `waits` between two attempts."""
     tally: RequestTally = field(default_factory=RequestTally)
     stop: Stop = field(default_factory=lambda: Stop(grace=1))
+    memory: Memory | None = None
+    """What earlier passes have learned."""
 
     def __post_init__(self) -> None:
         sleep = self.sleep or self.waits
@@ -130,6 +133,7 @@ class Side:
             policy=self.policy,
             stop=self.stop,
             sink=sink,
+            memory=self.memory,
         )
         async with asyncio.timeout(within):
             results = await engine.run(work)

@@ -72,6 +72,7 @@ async def passed(side: Side, work: Sequence[MappingConfig], *, at_once: int = 10
         policy=side.policy,
         stop=side.stop,
         sink=lambda _event: None,
+        memory=side.memory,
     )
     async with asyncio.timeout(15):
         results = await engine.run(work)

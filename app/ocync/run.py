@@ -9,10 +9,11 @@ import logging
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ocync.memory.keeper import Keeper
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
@@ -21,6 +22,7 @@ from ocync.transfer.engine import Pass, PassSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from ocync.config.model import GlobalSettings, MappingConfig
     from ocync.interrupt import Stop
@@ -40,6 +42,10 @@ class PassOptions:
     """Told of each mapping's tags as soon as they are known."""
     secret: Callable[..., None] = lambda _secret, username="": None
     """Told of each password that is sent to a registry, with its user name, wherever it was found."""
+    cache_dir: Path | None = None
+    """The folder in which is kept what passes learn; None where nothing is to be kept."""
+    keeper: Keeper = field(default_factory=Keeper)
+    """The one of the program, where that makes several passes."""
 
 
 async def run_pass(
@@ -72,7 +78,8 @@ async def run_pass(
     places = ConfiguredPlaces(
         timeouts=settings.timeouts, policy=policy, tally=tally, environ=environ, secret=options.secret
     )
-    async with places:
+    keeping = options.keeper.memory(options.cache_dir, ttl=settings.cache_ttl, keep=not options.dry_run)
+    async with places, keeping as memory:
         with kept_deadline(stop, settings.deadline):
             items = work(places)
             results = await Pass(
@@ -82,6 +89,7 @@ async def run_pass(
                 stop=stop,
                 sink=sink,
                 resolved=options.resolved,
+                memory=memory,
             ).run(items)
     # A stop that came when all was done has interrupted nothing.
     cut = any(result.error is not None and result.error.kind == "interrupted" for result in results)
@@ -95,6 +103,9 @@ async def run_pass(
         requests={host: dict(classes) for host, classes in tally.requests.items()},
         retries=tally.retries,
         mappings=len(items),
+        discovery_cache_hits=memory.counts.hits,
+        discovery_cache_misses=memory.counts.misses,
+        discovery_target_stale=memory.counts.stale,
     )
 
 

@@ -69,7 +69,8 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
             )
         ]
 
-    return passes.Job(settings=settings(config), work=work)
+    cache_dir = config.settings.cache_dir if config is not None else None
+    return passes.Job(settings=settings(config), work=work, cache_dir=cache_dir)
 
 
 def _onto_itself(source: Reference, destination: Reference) -> bool:

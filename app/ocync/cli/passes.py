@@ -12,6 +12,7 @@ from ocync.cli import delivery, streams
 from ocync.config.secrets import secrets_of
 from ocync.interrupt import Stop, stopped_by_signals
 from ocync.log import configured, level_of
+from ocync.memory.keeper import Keeper
 from ocync.redaction import Redactor
 from ocync.report.progress import progress
 from ocync.run import PassOptions, run_pass
@@ -19,6 +20,7 @@ from ocync.run import PassOptions, run_pass
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from ocync.config.model import Config, GlobalSettings, MappingConfig, MetricsConfig
     from ocync.plan.discover import Places, Resolved
@@ -37,11 +39,18 @@ class Job:
     metrics: MetricsConfig | None = None
     interval: float | None = None
     """Seconds from one pass to the next, for the metrics, where that is known."""
+    cache_dir: Path | None = None
+    """Where what passes learn is kept; None without a configuration, which says where."""
 
 
 def job_of(config: Config) -> Job:
     """Return the job of a whole configuration."""
-    return Job(settings=config.settings, work=lambda _places: config.mappings, metrics=config.metrics)
+    return Job(
+        settings=config.settings,
+        work=lambda _places: config.mappings,
+        metrics=config.metrics,
+        cache_dir=config.settings.cache_dir,
+    )
 
 
 @contextmanager
@@ -92,12 +101,19 @@ async def _once(job: Job, options: argparse.Namespace, environ: Mapping[str, str
 
 
 async def perform(
-    job: Job, options: argparse.Namespace, environ: Mapping[str, str], stop: Stop, redactor: Redactor
+    job: Job,
+    options: argparse.Namespace,
+    environ: Mapping[str, str],
+    stop: Stop,
+    redactor: Redactor,
+    *,
+    keeper: Keeper | None = None,
 ) -> RunReport:
     """
     Make one pass, showing its progress; a dry run shows how tags were selected.
 
-    What registries say ends up in the report, and some say secrets: they are taken out of it.
+    What registries say ends up in the report, and some say secrets: they are taken out of it. `keeper` is the
+    program's, where it makes several passes.
     """
     dry_run = getattr(options, "dry_run", False)
     shown = dry_run and not options.json and not options.quiet
@@ -114,6 +130,12 @@ async def perform(
             environ=environ,
             stop=stop,
             sink=sink,
-            options=PassOptions(dry_run=dry_run, resolved=resolved, secret=redactor.add),
+            options=PassOptions(
+                dry_run=dry_run,
+                resolved=resolved,
+                secret=redactor.add,
+                cache_dir=job.cache_dir,
+                keeper=keeper or Keeper(),
+            ),
         )
     return report.redacted(redactor)

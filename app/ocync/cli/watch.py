@@ -15,6 +15,7 @@ from ocync.config.load import load
 from ocync.errors import ConfigError, ExitCode
 from ocync.health import HealthServer, HealthState
 from ocync.interrupt import Stop, stopped_by_signals
+from ocync.memory.keeper import Keeper
 from ocync.report.summary import RunReport
 from ocync.transfer.outcome import as_ocync_error
 
@@ -56,6 +57,7 @@ class _Watch:
         self._environ = environ
         self._redactor = redactor
         self._stop = Stop(grace=options.grace_period)
+        self._keeper = Keeper()
 
     async def run(self) -> int:
         options, stop = self._options, self._stop
@@ -107,7 +109,9 @@ class _Watch:
             self._said = remarks
         # The deadline is one of each pass, not of the program.
         with self._stop.for_one_pass() as stop:
-            return await passes.perform(passes.job_of(config), self._options, self._environ, stop, self._redactor)
+            return await passes.perform(
+                passes.job_of(config), self._options, self._environ, stop, self._redactor, keeper=self._keeper
+            )
 
 
 async def _pause(stop: Stop, seconds: float) -> None:

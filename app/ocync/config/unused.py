@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ocync.config.section import Section
 
-_GLOBAL = ("cache_dir", "cache_ttl", "staging_size_limit")
+_GLOBAL = ("staging_size_limit",)
 # head_first is not among them: targets are always asked before a manifest is fetched.
 
 

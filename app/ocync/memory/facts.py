@@ -12,7 +12,7 @@ import json
 import zlib
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
@@ -71,6 +71,17 @@ class Row:
     def of(cls, kind: Kind, key: bytes, repository: int, value: bytes, learned: int) -> Row:
         """Make a row with its mark."""
         return cls(kind, key, repository, value, learned, mark_of(kind, key, repository, value, learned))
+
+    @classmethod
+    def read(cls, fields: tuple[Any, ...]) -> Row | None:
+        """Read the columns of a row; None for one that somebody has damaged."""
+        kind, key, repository, value, learned, mark = fields
+        if not all(isinstance(number, int) for number in (kind, repository, learned, mark)):
+            return None
+        if not isinstance(key, bytes) or not isinstance(value, bytes):
+            return None
+        row = cls(kind, key, repository, value, learned, mark)
+        return row if row.is_whole else None
 
     @property
     def is_whole(self) -> bool:

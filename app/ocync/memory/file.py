@@ -61,6 +61,16 @@ def load(path: Path, now: int) -> Opened:
         raise UnusableFileError(unwritable) from None
 
 
+def peek(path: Path) -> Opened:
+    """Read a file without writing to it; raises UnusableFileError. Where there is none, nothing is known."""
+    try:
+        return Opened(_read_only(path))
+    except FileNotFoundError:
+        return Opened(tables.in_memory())
+    except (OSError, sqlite3.Error) as error:
+        raise UnusableFileError(_reason(error)) from error
+
+
 def save(path: Path, changes: tables.Changes) -> None:
     """Add changes to the file; raises UnusableFileError where that is not possible."""
     try:

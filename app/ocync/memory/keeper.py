@@ -39,21 +39,21 @@ class Keeper:
         self._last: Memory | None = None
 
     @asynccontextmanager
-    async def memory(self, folder: Path | None, *, ttl: float) -> AsyncIterator[Memory]:
+    async def memory(self, folder: Path | None, *, ttl: float, keep: bool = True) -> AsyncIterator[Memory]:
         """
         Give a memory for one pass, from the file in a folder, and keep there what it learns.
 
-        None for a memory that is in no file. Where there is no usable file, the pass begins with what the last
-        one of this program knew.
+        No folder is for a memory that is in no file, and `keep=False` for one that only reads it. Where there is no
+        usable file, the pass begins with what the last one of this program knew.
         """
         if folder is None:
             yield Memory(ttl=ttl, clock=self._clock)
             return
         worker, path = Worker("memory"), folder / file.NAME
         try:
-            memory, is_writable = await self._load(worker, path, ttl)
-            if not is_writable:
-                self._last = memory
+            memory, is_writable = await self._load(worker, path, ttl, keep=keep)
+            if not (is_writable and keep):
+                self._last = memory if keep else None
                 yield memory
                 return
             saving = asyncio.create_task(self._save_now_and_then(worker, path, memory))
@@ -68,11 +68,12 @@ class Keeper:
         finally:
             worker.close()
 
-    async def _load(self, worker: Worker, path: Path, ttl: float) -> tuple[Memory, bool]:
+    async def _load(self, worker: Worker, path: Path, ttl: float, *, keep: bool) -> tuple[Memory, bool]:
         now = int(self._clock() * 1000)
+        load = partial(file.load, path, now) if keep else partial(file.peek, path)
         try:
             async with asyncio.timeout(_LOAD_TIME):
-                opened = await worker.call(partial(file.load, path, now))
+                opened = await worker.call(load)
         except TimeoutError:
             self._say(path, f"could not be read within {_LOAD_TIME:g} s")
             return self._without_file(ttl), False

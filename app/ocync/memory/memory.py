@@ -78,7 +78,10 @@ class Memory:
         self._repositories = {
             number: tables.Repository(place, path, since)
             for number, place, path, since in rows
-            if isinstance(place, str) and isinstance(path, str) and repository_key(place, path) == number
+            if isinstance(place, str)
+            and isinstance(path, str)
+            and isinstance(since, int)
+            and repository_key(place, path) == number
         }
 
     def __repr__(self) -> str:
@@ -168,12 +171,14 @@ class Memory:
 
         However long ago that was: the registry that mounts a blob from one of them looks itself.
         """
-        rows = self._connection.execute(
-            "SELECT repository, learned FROM fact WHERE kind = ? AND key = ? ORDER BY learned DESC",
-            (Kind.BLOB, digest_key(digest)),
+        key = digest_key(digest)
+        rows = self._rows(
+            "SELECT kind, key, repository, value, learned, mark FROM fact WHERE kind = ? AND key = ?",
+            (Kind.BLOB, key),
         )
-        found = ((self._repositories.get(number), learned) for number, learned in rows)
-        return [r.path for r, learned in found if r is not None and r.place == place and learned >= r.since]
+        rows = sorted(filter(self._since, rows), key=lambda row: row.learned, reverse=True)
+        found = (self._repositories[row.repository] for row in rows)
+        return [repository.path for repository in found if repository.place == place]
 
     def learn_owned(self, place: str, repository: str) -> None:
         """Remember that a repository held nothing before this program wrote to it, and forget what it held."""
@@ -184,6 +189,10 @@ class Memory:
         """Tell whether a repository holds what is known of it and, unless others write to it too, nothing else."""
         number = self._number(place, repository)
         return number in self._repositories and self._since(self._find(Kind.OWNED, b"", number)) is not None
+
+    def knows(self, place: str, repository: str) -> bool:
+        """Tell whether anything was ever learned of a repository."""
+        return self._number(place, repository) in self._repositories
 
     def forget_repository(self, place: str, repository: str) -> None:
         """Forget all that is known of a repository: it is empty or gone."""
@@ -230,9 +239,8 @@ class Memory:
 
     def all(self) -> tables.Changes:
         """Return all that is known."""
-        rows = self._connection.execute("SELECT kind, key, repository, value, learned, mark FROM fact").fetchall()
-        facts = {(row[0], row[1], row[2]): Row(*row) for row in rows}
-        return tables.Changes(facts, dict(self._repositories))
+        rows = self._rows("SELECT kind, key, repository, value, learned, mark FROM fact", ())
+        return tables.Changes({(row.kind, row.key, row.repository): row for row in rows}, dict(self._repositories))
 
     def absorb(self, changes: tables.Changes) -> None:
         """Add what was learned elsewhere, as facts that need not be kept here; of two, the later one wins."""
@@ -281,19 +289,21 @@ class Memory:
         )
 
     def _find(self, kind: int, key: bytes, repository: int) -> Row | None:
-        found = self._connection.execute(
-            "SELECT value, learned, mark FROM fact WHERE kind = ? AND key = ? AND repository = ?",
+        rows = self._rows(
+            "SELECT kind, key, repository, value, learned, mark FROM fact "
+            "WHERE kind = ? AND key = ? AND repository = ?",
             (kind, key, repository),
-        ).fetchone()
-        if found is None:
-            return None
-        value, learned, mark = found
-        if isinstance(value, bytes) and isinstance(learned, int):
-            row = Row(kind, key, repository, value, learned, mark)
-            if row.is_whole and learned <= self._now() + _SKEW:
-                return row
-        self._drop(kind, key, repository)
-        return None
+        )
+        return rows[0] if rows else None
+
+    def _rows(self, statement: str, values: tuple[object, ...]) -> list[Row]:
+        """Return the rows that are whole; to those that are not nobody listens."""
+        try:
+            found = [Row.read(fields) for fields in self._connection.execute(statement, values)]
+        except sqlite3.Error:
+            return []
+        latest = self._now() + _SKEW
+        return [row for row in found if row is not None and row.learned <= latest]
 
     def _since(self, row: Row | None) -> Row | None:
         """Return the row unless its repository was emptied after that was learned."""

@@ -93,7 +93,7 @@ def _stats(report: RunReport) -> dict[str, Any]:
         "bytes_transferred": report.bytes_transferred,
         "requests": {host: sum(classes.values()) for host, classes in sorted(report.requests.items())},
         "discovery_cache_hits": report.discovery_cache_hits,
-        "discovery_cache_misses": max(report.images_compared - report.discovery_cache_hits, 0),
+        "discovery_cache_misses": report.discovery_cache_misses,
         "discovery_head_failures": report.discovery_head_failures,
         "discovery_target_stale": report.discovery_target_stale,
     }

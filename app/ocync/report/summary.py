@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ocync.errors import ErrorKind, ExitCode
-from ocync.transfer.result import BlobStats, Failure, Reason, Status
+from ocync.transfer.result import BlobStats, Failure, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,11 +37,13 @@ class RunReport:
     failure: Failure | None = None
     """Why there was no pass at all: the configuration could not be read, or could not be used."""
     discovery_cache_hits: int = 0
-    """Images that a cache of earlier passes answered for."""
+    """Questions to registries that were spared because earlier passes had learned the answers."""
+    discovery_cache_misses: int = 0
+    """Questions that earlier passes had learned no answer to."""
     discovery_head_failures: int = 0
     """Sources that refused HEAD and had to be asked by GET."""
     discovery_target_stale: int = 0
-    """Images that a cache held for synced and whose target had another digest."""
+    """What earlier passes had learned of targets, and was wrong."""
 
     @classmethod
     def of_failure(cls, error: OcyncError, *, run_id: str, started_at: datetime, duration: float) -> RunReport:
@@ -100,21 +102,6 @@ class RunReport:
         """The images that failed."""
         return tuple(image for image in self.images if image.status is Status.FAILED)
 
-    @property
-    def images_compared(self) -> int:
-        """
-        How many images were looked up at their sources or targets, or would have been but for an error.
-
-        Not among them: immutable tags, which nobody asks about; mappings that could not be resolved; and what an
-        interruption left over.
-        """
-        return sum(
-            image.reason is not Reason.IMMUTABLE_TAG
-            and _names_image(image.source)
-            and (image.error is None or image.error.kind is not ErrorKind.INTERRUPTED)
-            for image in self.images
-        )
-
     def count(self, status: Status) -> int:
         """Return how many images have the status."""
         return sum(image.status is status for image in self.images)
@@ -136,8 +123,3 @@ class RunReport:
         for image in self.images:
             counter[image.target_place] += image.bytes_transferred
         return counter
-
-
-def _names_image(name: str) -> bool:
-    """Tell an image (`host/repository:tag`, `…@digest`) from a repository."""
-    return "@" in name or ":" in name.removeprefix("oci:").rpartition("/")[2]

@@ -23,19 +23,21 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.destination import Destination
+    from ocync.transfer.recall import First
 
 
 async def bring_blob(
     blob: Descriptor, source: Repository, destinations: Sequence[Destination], policy: RetryPolicy
 ) -> None:
     """Hold afterwards, for each destination, that its repository has the blob or that it has failed."""
-    leading: list[Destination] = []
+    leading: list[tuple[Destination, First]] = []
     async with asyncio.TaskGroup() as group:
         for destination in destinations:
             if not destination.alive or _is_hopeless(blob, source, destination):
                 continue
             match destination.ledger.claim_blob(destination.repository, blob.digest):
-                case Present():
+                case Present(believed):
+                    destination.believing |= believed
                     destination.count(skipped=1)
                 case Wait(until):
                     group.create_task(_again(blob, source, destination, policy, until))
@@ -43,8 +45,8 @@ async def bring_blob(
                     group.create_task(_mount(blob, source, destination, policy, holder))
                 case Lead() if source.place == destination.repository.place:
                     group.create_task(_mount(blob, source, destination, policy, source))
-                case Lead():
-                    leading.append(destination)
+                case Lead(first):
+                    leading.append((destination, first))
         if leading:
             # The claims of all leaders were taken in one go; they wait for nobody until they are released.
             await _lead(blob, source, leading, policy)
@@ -108,18 +110,18 @@ async def _mount(
 
 
 async def _lead(
-    blob: Descriptor, source: Repository, destinations: Sequence[Destination], policy: RetryPolicy
+    blob: Descriptor, source: Repository, leading: Sequence[tuple[Destination, First]], policy: RetryPolicy
 ) -> None:
-    sessions = [destination.ledger.sessions(source, destination.repository) for destination in destinations]
+    sessions = [destination.ledger.sessions(source, destination.repository) for destination, _ in leading]
     try:
         async with reserve(sessions):
             async with asyncio.TaskGroup() as group:
-                lacking = [group.create_task(_lacks(blob, source, destination)) for destination in destinations]
+                lacking = [group.create_task(_lacks(blob, source, *each)) for each in leading]
             # All are opened in one go, so that those who find out how their hosts take blobs do so for all of them.
             async with asyncio.TaskGroup() as group:
                 opened = [
-                    (destination, group.create_task(_open(blob, source, destination)))
-                    for destination, task in zip(destinations, lacking, strict=True)
+                    (destination, group.create_task(_open(blob, source, destination, first)))
+                    for (destination, first), task in zip(leading, lacking, strict=True)
                     if task.result()
                 ]
             pairs = [(destination, upload) for destination, task in opened if (upload := task.result()) is not None]
@@ -127,17 +129,22 @@ async def _lead(
                 by_repository = {id(destination.repository): destination for destination, _ in pairs}
                 await _send(blob, [source], by_repository, [upload for _, upload in pairs], policy)
     finally:
-        for destination in destinations:
+        for destination, _ in leading:
             destination.ledger.release_blob(destination.repository, blob.digest)
 
 
-async def _lacks(blob: Descriptor, source: Repository, destination: Destination) -> bool:
-    """Tell whether the blob has to be sent: it is not there, and somebody can say so."""
-    repository = destination.repository
+async def _lacks(blob: Descriptor, source: Repository, destination: Destination, first: First) -> bool:
+    """Tell whether the blob has to be brought: it is not there, and somebody can say so."""
+    repository, recall = destination.repository, destination.ledger.recall
+    if first.holder is not None or not destination.is_empty:
+        recall.spared(asked=first.look)
     try:
         # In a repository that was empty only this pass can have put anything, and the ledger knows that.
-        if destination.is_empty or not await repository.has_blob(blob):
-            return not _is_refused(destination)
+        if destination.is_empty or not first.look:
+            return first.holder is not None or not _is_refused(destination)
+        if not await repository.has_blob(blob):
+            recall.blob_missed(repository, blob.digest)
+            return first.holder is not None or not _is_refused(destination)
     except OcyncError as error:
         _fail(blob, source, destination, error)
     else:
@@ -146,12 +153,25 @@ async def _lacks(blob: Descriptor, source: Repository, destination: Destination)
     return False
 
 
-async def _open(blob: Descriptor, source: Repository, destination: Destination) -> Upload | None:
+async def _open(blob: Descriptor, source: Repository, destination: Destination, first: First) -> Upload | None:
+    """Return what the blob can be sent by; None where it was mounted, or nothing can be done."""
+    repository, recall = destination.repository, destination.ledger.recall
     try:
-        return await destination.repository.open_upload(blob)
+        upload = await repository.open_upload(blob, mount_from=first.holder)
+        if first.holder is None:
+            return upload
+        if upload is None:
+            recall.mounted(repository, first.holder, blob.digest)
+            destination.ledger.blob_arrived(repository, blob.digest)
+            destination.count(mounted=1)
+            return None
+        recall.mount_refused(repository, first.holder, blob.digest)
+        if not _is_refused(destination):
+            return upload
+        await upload.abandon()
     except OcyncError as error:
         _fail(blob, source, destination, error)
-        return None
+    return None
 
 
 async def _send(

@@ -35,6 +35,8 @@ class Destination:
     """Told of every piece that is handed to the target, in bytes."""
     tags: frozenset[str] | None = None
     """All tags that the repository had before the pass; None where they are not known."""
+    believing: bool = False
+    """Whether anything was taken to be there because an earlier pass had seen it."""
     error: OcyncError | None = None
     bytes_transferred: int = 0
     blobs: BlobStats = field(default_factory=BlobStats)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ocync.config.model import MappingConfig
 from ocync.errors import ErrorKind, InterruptedPassError, NotFoundError, OcyncError
+from ocync.memory.memory import Memory
 from ocync.plan.compare import compare
 from ocync.plan.discover import discover
 from ocync.plan.model import Broken, Candidate, Copy, Skip
@@ -34,6 +34,7 @@ from ocync.transfer.events import (
     MappingsCounted,
 )
 from ocync.transfer.ledger import Ledger
+from ocync.transfer.recall import Recall
 from ocync.transfer.result import BlobStats, ImageResult, Reason, Status
 
 if TYPE_CHECKING:
@@ -74,15 +75,17 @@ class Pass:
         sink: Sink,
         resolved: Callable[[Resolved], None] = lambda _resolved: None,
         clock: Callable[[], float] = time.monotonic,
+        memory: Memory | None = None,
     ) -> None:
         self._places = places
+        self._memory = Memory() if memory is None else memory
         self._settings = settings
         self._policy = policy
         self._stop = stop
         self._sink = sink
         self._on_resolved = resolved
         self._clock = clock
-        self._ledgers: dict[str, Ledger] = defaultdict(Ledger)
+        self._ledgers: dict[str, Ledger] = {}
         self._limits: set[asyncio.Timeout] = set()
         self._results: list[ImageResult] = []
         self._again: list[Work] = []
@@ -139,6 +142,7 @@ class Pass:
                 self._mapping_failed(item, outcome.as_ocync_error(error, item.name), started)
                 continue
             self._on_resolved(resolved)
+            self._forget_emptied(resolved)
             images = len(resolved.candidates) + len(resolved.settled)
             self._sink(MappingResolved(item.name, images * len(item.targets)))
             for candidate in resolved.settled:
@@ -195,6 +199,19 @@ class Pass:
             else:
                 self._finish(outcome.synced(plan, index, destination, elapsed))
 
+    def _forget_emptied(self, resolved: Resolved) -> None:
+        """Forget what earlier passes knew of repositories that hold nothing now."""
+        for target in resolved.candidates[0].targets if resolved.candidates else ():
+            if target.is_empty:
+                self._memory.forget_repository(target.repository.place, target.repository.path)
+
+    def _ledger(self, place: str) -> Ledger:
+        if place not in self._ledgers:
+            # A look at a folder costs no request.
+            recall = Recall(None if place.startswith("oci:") else self._memory)
+            self._ledgers[place] = Ledger(recall=recall)
+        return self._ledgers[place]
+
     def _destination(self, candidate: Candidate, index: int) -> Destination:
         target = candidate.targets[index]
         key = outcome.target_name(candidate, index)
@@ -203,7 +220,7 @@ class Pass:
             bytes_transferred=earlier.bytes_transferred if earlier else 0,
             blobs=earlier.blobs if earlier else BlobStats(),
             repository=target.repository,
-            ledger=self._ledgers[target.repository.place],
+            ledger=self._ledger(target.repository.place),
             is_empty=target.is_empty,
             tags=target.tags,
             expected=lambda count: self._sink(BytesExpected(key, count)),

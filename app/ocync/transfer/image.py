@@ -14,6 +14,7 @@ from ocync.errors import OcyncError, ProtocolError
 from ocync.oci import media
 from ocync.transfer.blob import bring_blob
 from ocync.transfer.ledger import Lead, Present, Wait
+from ocync.transfer.trust import is_about_parts, learn_to_trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,8 @@ class ImageCopy:
 
     async def contents(self, manifest: Manifest, destinations: Sequence[Destination], *, depth: int = 0) -> None:
         """Hold afterwards, for each destination, that all is there that the manifest lists, or that it failed."""
+        if depth == 0:
+            await self._begin(destinations)
         if depth > MAX_DEPTH:
             self._fail(destinations, ProtocolError(f"an index of {self._source.name} is nested too deep"))
             return
@@ -51,7 +54,7 @@ class ImageCopy:
         await each_of(parts.values(), bring)
 
     async def _child(self, child: Descriptor, destinations: Sequence[Destination], *, depth: int) -> None:
-        owned: list[Destination] = []
+        owned: list[tuple[Destination, bool]] = []
         async with asyncio.TaskGroup() as group:
             for destination in destinations:
                 error = destination.ledger.failure(self._source, destination.repository, child.digest)
@@ -64,8 +67,8 @@ class ImageCopy:
                         pass
                     case Wait(until):
                         group.create_task(self._child_again(child, destination, until, depth=depth))
-                    case Lead():
-                        owned.append(destination)
+                    case Lead(first):
+                        owned.append((destination, first.look))
             if owned:
                 await self._own_child(child, owned, depth=depth)
 
@@ -75,13 +78,15 @@ class ImageCopy:
         await asyncio.shield(until)
         await self._child(child, [destination], depth=depth)
 
-    async def _own_child(self, child: Descriptor, destinations: Sequence[Destination], *, depth: int) -> None:
+    async def _own_child(self, child: Descriptor, owned: Sequence[tuple[Destination, bool]], *, depth: int) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                lookups = [group.create_task(self._is_there(child, destination)) for destination in destinations]
+                lookups = [
+                    group.create_task(self._is_there(child, destination, look=look)) for destination, look in owned
+                ]
             needing = [
                 destination
-                for destination, there in zip(destinations, lookups, strict=True)
+                for (destination, _), there in zip(owned, lookups, strict=True)
                 if not there.result() and destination.alive
             ]
             if not needing:
@@ -94,13 +99,16 @@ class ImageCopy:
                 self._fail(needing, error)
                 return
             await self.contents(manifest, needing, depth=depth + 1)
-            await self.put(manifest, needing, None)
+            await self.put(manifest, needing, None, depth=depth + 1)
         finally:
-            for destination in destinations:
+            for destination, _ in owned:
                 destination.ledger.release_manifest(destination.repository, child.digest)
 
-    async def _is_there(self, child: Descriptor, destination: Destination) -> bool:
+    async def _is_there(self, child: Descriptor, destination: Destination, *, look: bool) -> bool:
         if destination.is_empty:
+            return False
+        destination.ledger.recall.spared(asked=look)
+        if not look:
             return False
         try:
             there = await destination.repository.head(str(child.digest)) is not None
@@ -109,29 +117,53 @@ class ImageCopy:
             return False
         if there:
             destination.ledger.manifest_arrived(destination.repository, child.digest)
+        else:
+            destination.ledger.recall.manifest_missed(destination.repository, child.digest)
         return there
 
-    async def put(self, manifest: Manifest, destinations: Sequence[Destination], tag: str | None) -> set[int]:
+    async def put(
+        self, manifest: Manifest, destinations: Sequence[Destination], tag: str | None, *, depth: int = 0
+    ) -> set[int]:
         """
         Store the manifest under a tag or its digest wherever nothing has failed so far.
 
-        Returns the `id` of each destination whose place takes account of the manifest's subject itself.
+        Returns the `id` of each destination whose place takes account of the manifest's subject itself. Where it is
+        refused and memory was believed about what it lists, that is looked for, and it is tried once more.
         """
         accounted = set[int]()
 
         async def put(destination: Destination) -> None:
             try:
-                if await destination.repository.put_manifest(manifest, tag=tag):
+                if await self._put(manifest, destination, tag, depth=depth):
                     accounted.add(id(destination))
             except OcyncError as error:
                 destination.fail(error)
                 if tag is None:
                     destination.ledger.failed(self._source, destination.repository, manifest.digest, error)
             else:
-                destination.ledger.manifest_arrived(destination.repository, manifest.digest)
+                if destination.alive:
+                    destination.ledger.manifest_arrived(destination.repository, manifest.digest)
 
         await each_of([destination for destination in destinations if destination.alive], put)
         return accounted
+
+    async def _put(self, manifest: Manifest, destination: Destination, tag: str | None, *, depth: int) -> bool:
+        try:
+            return await destination.repository.put_manifest(manifest, tag=tag)
+        except OcyncError as error:
+            if not (destination.believing and is_about_parts(error)):
+                raise
+        destination.ledger.disbelieve(destination.repository)
+        await self.contents(manifest, [destination], depth=depth)
+        return destination.alive and await destination.repository.put_manifest(manifest, tag=tag)
+
+    async def _begin(self, destinations: Sequence[Destination]) -> None:
+        for destination in destinations:
+            destination.ledger.recall.begin(destination.repository, is_empty=destination.is_empty)
+        async with asyncio.TaskGroup() as group:
+            for destination in destinations:
+                if not destination.is_empty:
+                    group.create_task(learn_to_trust(destination.ledger.recall, destination.repository))
 
     def _fail(self, destinations: Sequence[Destination], error: OcyncError) -> None:
         for destination in destinations:

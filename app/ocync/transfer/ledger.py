@@ -1,5 +1,7 @@
 """
-What this pass knows to be at a place, and who is bringing what there.
+What is known to be at a place, and who is bringing what there.
+
+Most of it this pass has seen or brought; what earlier passes knew is weighed by `ocync.transfer.recall`.
 
 One ledger per place. A claim is decided at once, with no waiting in between, so two tasks never bring the same
 thing to the same repository. Nobody who waits for a claim holds a slot or a claim that another waits for: a
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ocync.errors import QuotaError, RegistryError
 from ocync.slots import Slots
+from ocync.transfer.recall import FIRST, First, Recall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +38,9 @@ _PAUSE = 10.0
 class Present:
     """The repository has it: found there, or brought by this pass."""
 
+    believed: bool = False
+    """Whether only an earlier pass has seen it there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -54,6 +60,8 @@ class Mount:
 class Lead:
     """Owned: bring it; others of the place wait for it."""
 
+    first: First = FIRST
+
 
 BlobClaim = Present | Wait | Mount | Lead
 ManifestClaim = Present | Wait | Lead
@@ -62,7 +70,10 @@ ManifestClaim = Present | Wait | Lead
 class Ledger:
     """The state of one place; used from one event loop, never across an await."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, recall: Recall | None = None) -> None:
+        self.recall = recall or Recall()
+        # Blobs that only memory says are there; among the holders they are too.
+        self._believed: set[tuple[str, Digest]] = set()
         self._holders: dict[Digest, dict[str, TargetRepository]] = {}
         self._manifests: set[tuple[str, Digest]] = set()
         self._blob_flights: dict[tuple[str, Digest], asyncio.Future[None]] = {}
@@ -96,23 +107,30 @@ class Ledger:
     def claim_blob(self, repository: TargetRepository, digest: Digest) -> BlobClaim:
         """Decide who brings the blob; an owner (Mount, Lead) has to call `release_blob`, whatever happens."""
         holders = self._holders.get(digest, {})
-        if repository.path in holders:
-            return Present()
         key = (repository.path, digest)
+        if repository.path in holders:
+            return Present(believed=key in self._believed)
         if key in self._blob_flights:
             return Wait(self._blob_flights[key])
+        if self.recall.believes_blob(repository, digest):
+            self._believed.add(key)
+            self._holders.setdefault(digest, {})[repository.path] = repository
+            return Present(believed=True)
         holder = next(iter(holders.values()), None)
         if holder is None and digest in self._leads:
             return Wait(self._leads[digest][1])
         flight: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        claim = Mount(holder) if holder is not None else Lead(self.recall.first_for_blob(repository, digest))
+        # Last, so that nobody waits for a claim that was never given.
         self._blob_flights[key] = flight
-        if holder is not None:
-            return Mount(holder)
-        self._leads[digest] = (repository.path, flight)
-        return Lead()
+        if isinstance(claim, Lead):
+            self._leads[digest] = (repository.path, flight)
+        return claim
 
     def blob_arrived(self, repository: TargetRepository, digest: Digest) -> None:
         """Record that the repository holds the blob."""
+        self._believed.discard((repository.path, digest))
+        self.recall.blob_found(repository, digest)
         self._holders.setdefault(digest, {})[repository.path] = repository
 
     def release_blob(self, repository: TargetRepository, digest: Digest) -> None:
@@ -172,11 +190,13 @@ class Ledger:
             return Present()
         if key in self._manifest_flights:
             return Wait(self._manifest_flights[key])
+        claim = Lead(self.recall.first_for_manifest(repository, digest))
         self._manifest_flights[key] = asyncio.get_running_loop().create_future()
-        return Lead()
+        return claim
 
     def manifest_arrived(self, repository: TargetRepository, digest: Digest) -> None:
         """Record that the repository holds the manifest, and with it all that it lists."""
+        self.recall.manifest_found(repository, digest)
         self._manifests.add((repository.path, digest))
 
     def whole(self, repository: TargetRepository, manifest: Manifest) -> None:
@@ -186,6 +206,17 @@ class Ledger:
             self.blob_arrived(repository, blob.digest)
         for child in manifest.children:
             self.manifest_arrived(repository, child.digest)
+
+    def disbelieve(self, repository: TargetRepository) -> None:
+        """
+        Believe nothing more of a repository: it has refused a manifest whose parts it was believed to hold.
+
+        All that was only believed to be there can be claimed again, and is looked for.
+        """
+        self.recall.doubt(repository)
+        for path, digest in [key for key in self._believed if key[0] == repository.path]:
+            self._believed.discard((path, digest))
+            self._holders.get(digest, {}).pop(path, None)
 
     def release_manifest(self, repository: TargetRepository, digest: Digest) -> None:
         """Give a claim back, brought or not; who waits claims again. Does nothing the second time."""

@@ -17,14 +17,8 @@ BASE = (
     [
         ("", "", "", "", ()),
         ("", "", "", "global: {cache_dir: null, deadline: 5m}", ()),
-        ("", "", "", "global: {cache_dir: /c}", ("global.cache_dir",)),
-        (
-            "",
-            "",
-            "",
-            "global: {staging_size_limit: 0, cache_ttl: 0}",
-            ("global.cache_ttl", "global.staging_size_limit"),
-        ),
+        ("", "", "", "global: {cache_dir: /c, cache_ttl: 0}", ()),
+        ("", "", "", "global: {staging_size_limit: 0}", ("global.staging_size_limit",)),
         (", head_first: true", "", "", "", ()),
         (", auth_type: ecr, aws_profile: p", "", "", "", ()),
         ("", ", artifacts: {enabled: true}", "", "", ()),

@@ -94,7 +94,7 @@ def test_the_document_has_the_published_shape() -> None:
             "bytes_transferred": 31457280,
             "requests": {"cgr.dev": 12, "ghcr.io": 21},
             "discovery_cache_hits": 0,
-            "discovery_cache_misses": 1,
+            "discovery_cache_misses": 0,
             "discovery_head_failures": 0,
             "discovery_target_stale": 0,
         },

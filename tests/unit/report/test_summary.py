@@ -4,7 +4,7 @@ import pytest
 
 from ocync.errors import AuthError, ConfigError, ErrorKind, ExitCode, OcyncError, StorageError
 from ocync.report.summary import RunReport
-from ocync.transfer.result import BlobStats, ImageResult, Reason
+from ocync.transfer.result import BlobStats, ImageResult
 from reports import STARTED, copied, failed, report, unchanged
 
 NETWORK, CONFIG = ErrorKind.NETWORK, ErrorKind.CONFIG
@@ -51,23 +51,6 @@ def test_success_is_everything_at_its_target_and_no_dry_run() -> None:
     assert report(copied(), unchanged()).succeeded
     assert not report(copied(), dry_run=True).succeeded
     assert not report(copied(), failed()).succeeded
-
-
-def test_images_compared_are_those_somebody_was_asked_about() -> None:
-    asked = (
-        copied(),
-        unchanged(),
-        failed(kind=NETWORK),
-        copied(source="cgr.dev/a/b@sha256:" + "a" * 64),
-        copied(source="oci:./mirror/a:1"),
-    )
-    nobody_asked = (
-        unchanged("x:1", Reason.IMMUTABLE_TAG),
-        failed("y:1", kind=ErrorKind.INTERRUPTED),
-        copied(source="localhost:5000/a/mapping"),
-        copied(source="oci:./mirror/mapping"),
-    )
-    assert report(*asked, *nobody_asked).images_compared == len(asked)
 
 
 def test_blobs_and_bytes_are_summed_by_target_too() -> None:
