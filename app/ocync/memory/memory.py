@@ -84,6 +84,8 @@ class Memory:
             and repository_key(place, path) == number
         }
 
+        self._earlier = frozenset(self._repositories)
+
     def __repr__(self) -> str:
         (rows,) = self._connection.execute("SELECT count(*) FROM fact").fetchone()
         return f"<Memory: {rows} facts of {len(self._repositories)} repositories>"
@@ -191,8 +193,8 @@ class Memory:
         return number in self._repositories and self._since(self._find(Kind.OWNED, b"", number)) is not None
 
     def knows(self, place: str, repository: str) -> bool:
-        """Tell whether anything was ever learned of a repository."""
-        return self._number(place, repository) in self._repositories
+        """Tell whether anything was learned of a repository before this pass."""
+        return self._number(place, repository) in self._earlier
 
     def forget_repository(self, place: str, repository: str) -> None:
         """Forget all that is known of a repository: it is empty or gone."""
@@ -248,6 +250,7 @@ class Memory:
             known = self._repositories.get(number)
             if known is None or known.since < repository.since:
                 self._know(number, repository)
+                self._earlier |= {number}
         for key, row in changes.facts.items():
             there = self._find(*key)
             if row is None:

@@ -63,8 +63,8 @@ class ImageCopy:
                 if not destination.alive:
                     continue
                 match destination.ledger.claim_manifest(destination.repository, child.digest):
-                    case Present():
-                        pass
+                    case Present(believed):
+                        destination.believing |= believed
                     case Wait(until):
                         group.create_task(self._child_again(child, destination, until, depth=depth))
                     case Lead(first):
@@ -163,7 +163,12 @@ class ImageCopy:
         async with asyncio.TaskGroup() as group:
             for destination in destinations:
                 if not destination.is_empty:
-                    group.create_task(learn_to_trust(destination.ledger.recall, destination.repository))
+                    group.create_task(self._learn_to_trust(destination))
+
+    async def _learn_to_trust(self, destination: Destination) -> None:
+        await learn_to_trust(destination.ledger.recall, destination.repository)
+        if not destination.ledger.recall.may_believe(destination.repository):
+            destination.ledger.disbelieve(destination.repository)
 
     def _fail(self, destinations: Sequence[Destination], error: OcyncError) -> None:
         for destination in destinations:

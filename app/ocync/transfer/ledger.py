@@ -39,7 +39,7 @@ class Present:
     """The repository has it: found there, or brought by this pass."""
 
     believed: bool = False
-    """Whether only an earlier pass has seen it there."""
+    """Whether nobody has seen it there in this pass: an earlier one has, or what lists it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Ledger:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, recall: Recall | None = None) -> None:
         self.recall = recall or Recall()
-        # Blobs that only memory says are there; among the holders they are too.
+        # What nobody has seen in this pass; among the holders, or the manifests, it is too.
         self._believed: set[tuple[str, Digest]] = set()
         self._holders: dict[Digest, dict[str, TargetRepository]] = {}
         self._manifests: set[tuple[str, Digest]] = set()
@@ -187,7 +187,7 @@ class Ledger:
         """Decide who brings the manifest; an owner (Lead) has to call `release_manifest`, whatever happens."""
         key = (repository.path, digest)
         if key in self._manifests:
-            return Present()
+            return Present(believed=key in self._believed)
         if key in self._manifest_flights:
             return Wait(self._manifest_flights[key])
         claim = Lead(self.recall.first_for_manifest(repository, digest))
@@ -197,15 +197,25 @@ class Ledger:
     def manifest_arrived(self, repository: TargetRepository, digest: Digest) -> None:
         """Record that the repository holds the manifest, and with it all that it lists."""
         self.recall.manifest_found(repository, digest)
+        self._believed.discard((repository.path, digest))
         self._manifests.add((repository.path, digest))
 
     def whole(self, repository: TargetRepository, manifest: Manifest) -> None:
-        """Record that the repository holds a manifest, and all that it lists."""
+        """Record that the repository holds a manifest, and so, unseen, all that it lists."""
         self.manifest_arrived(repository, manifest.digest)
+        if not self.recall.may_believe(repository):
+            return
         for blob in manifest.blobs:
-            self.blob_arrived(repository, blob.digest)
+            if repository.path not in self._holders.setdefault(blob.digest, {}):
+                self._holders[blob.digest][repository.path] = repository
+                self._believed.add((repository.path, blob.digest))
+                self.recall.blob_found(repository, blob.digest)
         for child in manifest.children:
-            self.manifest_arrived(repository, child.digest)
+            key = (repository.path, child.digest)
+            if key not in self._manifests:
+                self._manifests.add(key)
+                self._believed.add(key)
+                self.recall.manifest_found(repository, child.digest)
 
     def disbelieve(self, repository: TargetRepository) -> None:
         """
@@ -216,6 +226,7 @@ class Ledger:
         self.recall.doubt(repository)
         for path, digest in [key for key in self._believed if key[0] == repository.path]:
             self._believed.discard((path, digest))
+            self._manifests.discard((path, digest))
             self._holders.get(digest, {}).pop(path, None)
 
     def release_manifest(self, repository: TargetRepository, digest: Digest) -> None:

@@ -10,6 +10,7 @@ for: if it is there all the same, it is sent once more.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -46,6 +47,9 @@ class Recall:
         self._is_trusted: bool | None = None
         self._doubted: set[str] = set()
         self._emptied: set[str] = set()
+        self.asking = asyncio.Lock()
+        """Held by who asks whether references are checked."""
+        self.was_asked = False
         self._mounts = True
 
     @cached_property
@@ -75,12 +79,16 @@ class Recall:
 
     @property
     def is_decided(self) -> bool:
-        """Whether it was decided whether repositories are believed, or somebody is about to."""
+        """Whether it is known whether repositories are believed."""
         return self._is_trusted is not None
 
     def decide(self, *, trust: bool) -> None:
         """Say whether the place refuses manifests whose blobs are missing, so that repositories are believed."""
         self._is_trusted = trust
+
+    def may_believe(self, repository: TargetRepository) -> bool:
+        """Tell whether nothing speaks against it that what a repository's manifests list is there as well."""
+        return self._is_trusted is not False and repository.path not in self._doubted
 
     def doubt(self, repository: TargetRepository) -> None:
         """Say that something was missing at a repository: nothing is believed of it for the rest of the pass."""

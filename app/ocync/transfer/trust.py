@@ -42,21 +42,25 @@ def is_about_parts(error: OcyncError) -> bool:
 
 async def learn_to_trust(recall: Recall, repository: TargetRepository) -> None:
     """
-    Have what is remembered of a place believed, if it refuses manifests whose blobs are missing.
+    Decide whether what is remembered of a place is believed: only if it refuses manifests whose blobs are missing.
 
-    It is asked where something is remembered of the repository and that is not known yet. Nobody waits for another
-    one's question: until it is answered, nothing is believed.
+    It is asked once, where something is remembered of the repository and that is not known yet. Where the answer
+    can't be understood nothing is decided, and nothing that was remembered is believed.
     """
     if recall.is_decided or not recall.knows(repository):
         return
     checks = recall.checks_references(repository.place)
-    if checks is None:
-        recall.decide(trust=False)
-        checks = await _ask(repository)
-        if checks is None:
+    if checks is not None:
+        recall.decide(trust=checks)
+        return
+    async with recall.asking:
+        if recall.was_asked:
             return
+        recall.was_asked = True
+        checks = await _ask(repository)
+    if checks is not None:
         recall.learn_checks_references(repository.place, checks=checks)
-    recall.decide(trust=checks)
+        recall.decide(trust=checks)
 
 
 async def _ask(repository: TargetRepository) -> bool | None:
