@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,15 @@ async def test_every_request_says_who_asks_and_takes_no_encoding(registry: Scrip
     assert {request.headers["user-agent"] for request in asked} == {f"ocync/{__version__}"}
     assert {request.headers["accept-encoding"] for request in asked} == {"identity"}
     assert {request.host for request in asked} == {registry.host}
+
+
+async def test_no_request_tells_by_ns_which_other_host_was_meant(registry: ScriptedRegistry) -> None:
+    async with ScriptedRegistry() as target, Side() as side:
+        await side.sync(side.mapping(registry.url, target.url))
+
+        assert target.resolve("team/app", "1") is not None
+        asked = [*registry.requests, *target.requests]
+        assert not [str(request) for request in asked if re.search(r"(^|&)ns=", request.query)]
 
 
 async def test_all_works_without_the_headers_that_only_docker_s_registry_sends(registry: ScriptedRegistry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -519,3 +520,22 @@ async def test_an_image_that_both_sides_name_by_another_algorithm_is_left_alone(
     assert image.digest.startswith("sha512:")
     assert [(r.status, r.reason) for r in results.values()] == [(Status.SKIPPED, Reason.UP_TO_DATE)]
     assert target.count("PUT", MANIFEST) == 1
+
+
+async def test_data_inside_of_a_descriptor_never_takes_the_place_of_the_blob(world: World) -> None:
+    side, source, target = world
+    image = build.image([build.layer(5_000, 3)])
+    body = json.loads(image.root.raw)
+    lie = base64.b64encode(b"not what the digest says").decode()
+    for entry in (body["config"], body["layers"][0]):
+        entry["data"] = lie
+    root = StoredManifest.of(json.dumps(body).encode(), media.OCI_MANIFEST)
+    source.seed("team/app", "1", replace(image, manifests=(root,)))
+
+    results = await side.sync(side.mapping(source.url, target.url))
+
+    assert {result.status for result in results.values()} == {Status.SYNCED}
+    assert same(source, target)
+    for digest, content in image.blobs.items():
+        assert source.count("GET", digest) == 1
+        assert target.repository("team/app").read(digest) == b"".join(map(bytes, content.pieces(0, content.size)))

@@ -112,6 +112,15 @@ async def test_the_registry_s_wait_wins_over_the_longest_backoff() -> None:
     assert 90.0 <= sleeps.waits[0] <= 101.0
 
 
+async def test_those_who_were_turned_away_together_do_not_come_back_together() -> None:
+    sleeps = Sleeps()
+    for _ in range(40):
+        await attempts_made(RetryPolicy(sleep=sleeps), RateLimitedError("slow", retry_after=10.0), succeed_at=2)
+
+    assert all(10 <= wait <= 16 for wait in sleeps.waits)
+    assert len({round(wait, 4) for wait in sleeps.waits}) > 30
+
+
 async def test_backoff_is_bounded() -> None:
     sleeps = Sleeps()
 
