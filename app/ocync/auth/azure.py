@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,7 +21,7 @@ from ocync.auth.credential import IdentityToken
 from ocync.auth.excerpt import excerpt
 from ocync.auth.jwt import life_of
 from ocync.auth.renewing import Login, NoLoginError
-from ocync.errors import AuthError, NetworkError, ProtocolError, RegistryError
+from ocync.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
 from ocync.oci.clouds import acr_cloud
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _NOBODY = "00000000-0000-0000-0000-000000000000"
 _AUTHORITIES = {"cn": "login.chinacloudapi.cn", "us": "login.microsoftonline.us"}
 _KNOWN_AUTHORITIES = frozenset({"login.microsoftonline.com", "login.windows.net", *_AUTHORITIES.values()})
 _TOKEN = 65536
+_FAILURES = range(500, 600)
+_FAILED = re.compile(r"HTTP Error: 5[0-9][0-9]\b")
 _HINT = (
     "run on AKS with workload identity, or with a managed identity, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and "
     "AZURE_CLIENT_SECRET, or run az login"
@@ -95,8 +98,8 @@ def _refresh_token(body: bytes, host: str) -> str:
 def _entra_token(host: str, ca_file: str | None) -> tuple[str, str]:
     """Return a token of Entra ID for registries, and whose it is. Blocks."""
     try:
-        from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError, ServiceResponseError
-        from azure.identity import DefaultAzureCredential
+        from azure.core.exceptions import AzureError
+        from azure.identity import CredentialUnavailableError, DefaultAzureCredential
     except ImportError:
         raise NoLoginError(
             f"{host}: the Azure login needs azure-identity, which is not installed",
@@ -104,18 +107,19 @@ def _entra_token(host: str, ca_file: str | None) -> tuple[str, str]:
             hint=f"install it: pip install 'ocync[{EXTRA}]'",
         ) from None
     hush("azure", "msal", "urllib3", "requests")
+    tried = []
     try:
-        with DefaultAzureCredential(**_options(host, ca_file)) as credential:
-            found = credential.get_token(_SCOPE)
-            used = type(getattr(credential, "_successful_credential", None)).__name__
-    except (ServiceRequestError, ServiceResponseError) as error:
-        raise NetworkError(f"{host}: can't log in to Azure: {excerpt(str(error))}", host=host) from None
-    except ClientAuthenticationError as error:
+        with DefaultAzureCredential(**_options(host, ca_file)) as chain:
+            # One by one, as the chain does it: its own error tells neither what has failed nor why.
+            for credential in chain.credentials:
+                name = type(credential).__name__.removesuffix("Credential")
+                try:
+                    return credential.get_token(_SCOPE).token, name  # type: ignore[union-attr]
+                except CredentialUnavailableError:
+                    tried.append(name)
+    except (AzureError, ValueError, OSError) as error:
         raise _ours(error, host) from None
-    except (ValueError, OSError) as error:
-        message = f"{host}: can't log in to Azure: {excerpt(str(error))}"
-        raise AuthError(message, host=host, hint="check the variables AZURE_*") from None
-    return found.token, used.removesuffix("Credential") or "unknown"
+    raise NoLoginError(f"{host}: there are no Azure credentials: tried {', '.join(tried)}", host=host, hint=_HINT)
 
 
 def _options(host: str, ca_file: str | None) -> dict[str, Any]:
@@ -136,17 +140,13 @@ def _options(host: str, ca_file: str | None) -> dict[str, Any]:
 
 
 def _ours(error: Exception, host: str) -> RegistryError:
-    """
-    Return the error that a failed chain is: nothing to log in with, or what was refused.
+    from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
-    The chain goes on past what is unavailable, and ends at the first that fails (ChainedTokenCredential).
-    """
-    attempts = [line.strip() for line in str(error).splitlines() if line.startswith("\t")]
-    last = attempts[-1] if attempts else str(error)
-    if all("unavailable" in line or "not configured" in line or "not found" in line for line in attempts):
-        tried = ", ".join(line.partition(":")[0].removesuffix("Credential") for line in attempts)
-        return NoLoginError(
-            f"{host}: there are no Azure credentials: tried {tried or 'nothing'}", host=host, hint=_HINT
-        )
-    message = f"{host}: can't log in to Azure: {excerpt(last)}"
+    message = f"{host}: can't log in to Azure: {excerpt(str(error))}"
+    # Whatever has failed comes as a failed authentication, with its cause.
+    if isinstance(error.__cause__ or error, (ServiceRequestError, ServiceResponseError)):
+        return NetworkError(message, host=host)
+    # The status of an answer that says nothing else is left in the words alone (msal, throttled_http_client.py).
+    if getattr(error, "status_code", None) in _FAILURES or _FAILED.search(str(error)):
+        return ServerError(message, host=host)
     return AuthError(message, host=host, hint="check the Azure credentials, and the variables AZURE_*")
