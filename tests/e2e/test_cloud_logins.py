@@ -1,0 +1,217 @@
+"""Native logins as users see them: what `auth check` and a pass say, exit codes, and nothing secret anywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.accounts import encoded
+from fakes.aws import FakeAws
+from fakes.chainguard import IDENTITY, FakeChainguard
+from fakes.google import ACCOUNT, FakeGoogle
+from scripted import Basic, Bearer, ScriptedRegistry, User, build
+from scripted.background import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.program import Program
+
+CHECK = ("auth", "check", "-c", "ocync.yaml")
+LINKS = {
+    "static": "environment variables",
+    "web identity": "web identity",
+    "container": "the container credentials endpoint",
+    "instance": "instance metadata",
+    "process": "credential_process",
+    "sso": "SSO",
+}
+
+
+@pytest.fixture
+def aws() -> Iterator[FakeAws]:
+    with FakeAws() as fake:
+        yield fake
+
+
+@pytest.fixture
+def google() -> Iterator[FakeGoogle]:
+    with FakeGoogle() as fake:
+        yield fake
+
+
+@pytest.fixture
+def ecr(aws: FakeAws) -> Iterator[ScriptedRegistry]:
+    """A registry that takes the password of the fake of AWS, and makes no repositories by itself."""
+    auth = Basic(users=(User(name="AWS", password=aws.state.password),))
+    with in_thread(ScriptedRegistry(auth=auth, create_repositories=False)) as registry:
+        yield registry
+
+
+def configure(program: Program, registry: ScriptedRegistry, settings: str) -> None:
+    program.write(
+        f"registries:\n  to: {{ url: '{registry.url}', {settings} }}\n  disk: {{ url: 'oci:./mirror' }}\n"
+        "mappings: [ { from: team/app, source: disk, targets: to } ]\n"
+    )
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_auth_check_tells_where_the_credentials_of_aws_came_from(
+    link: str, program: Program, aws: FakeAws, ecr: ScriptedRegistry
+) -> None:
+    variables, profile = aws.chain(link, program.folder)
+    configure(program, ecr, "auth_type: ecr" + (f", aws_profile: {profile}" if profile else ""))
+
+    done = program.knowing(**variables)(*CHECK)
+
+    assert done.code == 0, done
+    of = " of profile mirror" if profile else ""
+    origin = f"user name and password from AWS credentials{of} ({LINKS[link]}), by ecr in eu-west-1"
+    assert (
+        done.out.splitlines()[0]
+        == f"to ({ecr.host}): accepted: {origin}; {ecr.host} accepts the user name and password"
+    )
+
+
+def test_the_metadata_server_gives_google_s_token(program: Program, google: FakeGoogle) -> None:
+    auth = Bearer(users=(User(name="oauth2accesstoken", password=google.token),), anonymous=None)
+    with in_thread(ScriptedRegistry(auth=auth)) as registry:
+        configure(program, registry, "auth_type: gar")
+        done = program.knowing(**google.metadata)(*CHECK)
+
+    assert done.code == 0, done
+    assert f"accepted: user name and password from Google credentials (metadata server {ACCOUNT})" in done.out
+
+
+def test_the_metadata_server_is_not_asked_through_a_proxy(program: Program, google: FakeGoogle) -> None:
+    auth = Bearer(users=(User(name="oauth2accesstoken", password=google.token),), anonymous=None)
+    with in_thread(ScriptedRegistry(auth=auth)) as registry:
+        configure(program, registry, "auth_type: gar")
+        proxied = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
+        done = program.knowing(**google.metadata, **proxied, NO_PROXY=registry.host, no_proxy=registry.host)(*CHECK)
+
+    assert done.code == 0, done
+
+
+def test_without_credentials_the_exit_code_is_4_and_the_message_says_what_to_do(
+    program: Program, aws: FakeAws, ecr: ScriptedRegistry
+) -> None:
+    configure(program, ecr, "auth_type: ecr")
+    program = program.knowing(**aws.variables)
+
+    check, run = program(*CHECK), program("sync", "-c", "ocync.yaml")
+
+    assert check.code == 4, check
+    assert "refused: no credentials could be read; " in check.out
+    assert "there are no AWS credentials" in check.out
+    assert "IRSA" in check.out
+    assert "Traceback" not in check.said + run.said
+
+
+def test_a_pass_ends_with_4_when_aws_refuses_and_says_why(
+    program: Program, aws: FakeAws, ecr: ScriptedRegistry, seeded: ScriptedRegistry
+) -> None:
+    aws.state.denied["GetAuthorizationToken"] = "AccessDeniedException"
+    program.write(mapping(seeded, ecr, "auth_type: ecr"))
+
+    done = program.knowing(**aws.static)("sync", "-c", "ocync.yaml", "--json")
+
+    assert done.code == 4, done
+    [image] = done.report["images"]
+    assert image["error"]["kind"] == "auth"
+    assert "AccessDeniedException" in image["error"]["message"]
+
+
+@pytest.fixture
+def seeded() -> Iterator[ScriptedRegistry]:
+    with in_thread(ScriptedRegistry()) as source:
+        source.seed("team/app", "1.0", build.image())
+        yield source
+
+
+def mapping(source: ScriptedRegistry, target: ScriptedRegistry, settings: str) -> str:
+    return (
+        f"registries:\n  from: {{ url: '{source.url}', auth_type: anonymous }}\n"
+        f"  to: {{ url: '{target.url}', {settings} }}\n"
+        "mappings: [ { from: team/app, source: from, targets: to } ]\n"
+    )
+
+
+def test_a_pass_makes_the_missing_repository_and_says_so(
+    program: Program, aws: FakeAws, ecr: ScriptedRegistry, seeded: ScriptedRegistry
+) -> None:
+    program.write(mapping(seeded, ecr, "auth_type: ecr, create_repository: { scan_on_push: true }"))
+    aws.state.repositories = _Repositories(ecr)
+    program = program.knowing(**aws.static)
+
+    dry = program("sync", "-c", "ocync.yaml", "--dry-run")
+    assert (dry.code, aws.state.created) == (0, []), dry
+    done = program("sync", "-c", "ocync.yaml")
+
+    assert done.code == 0, done
+    assert f"made the repository {ecr.host}/team/app" in done.err
+    assert aws.state.created == ["team/app"]
+    assert ecr.content_of("team/app", "1.0") == seeded.content_of("team/app", "1.0")
+
+
+class _Repositories(dict[str, dict[str, Any]]):
+    """Those that the API knows: what is made here is there at the registry."""
+
+    def __init__(self, registry: ScriptedRegistry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def __setitem__(self, name: str, request: dict[str, Any]) -> None:
+        super().__setitem__(name, request)
+        self._registry.repository(name)
+
+
+def test_an_identity_of_chainguard_s_pulls_without_a_stored_token(program: Program) -> None:
+    auth = Bearer(anonymous=None)
+    with FakeChainguard() as chainguard, in_thread(ScriptedRegistry(auth=auth)) as source:
+        source.seed("team/app", "latest", build.image())
+
+        async def known(_request: Any, proceed: Any) -> Any:
+            auth.users = tuple(User(name="_token", password=token, push=()) for token in chainguard.given)
+            return await proceed()
+
+        source.on("GET", r"^/token", respond=known)
+        token = program.write(chainguard.subject, "oidc-token")
+        program.write(
+            f"registries:\n  cgr: {{ url: '{source.url}', identity: '{IDENTITY}', issuer: '{chainguard.url}',"
+            f" token_file: '{token}' }}\n  disk: {{ url: 'oci:./mirror' }}\n"
+            "mappings: [ { from: team/app, source: cgr, targets: disk } ]\n"
+        )
+        check = program(*CHECK)
+        done = program("sync", "-c", "ocync.yaml")
+
+    assert check.code == 0, check
+    assert f"accepted: user name and password from the Chainguard identity {IDENTITY}" in check.out
+    assert done.code == 0, done
+    assert len(chainguard.given) == 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_secret_is_shown_at_the_highest_level_of_detail(
+    fails: bool, program: Program, aws: FakeAws, ecr: ScriptedRegistry, seeded: ScriptedRegistry
+) -> None:
+    variables, _ = aws.chain("web identity", program.folder)
+    program.write(mapping(seeded, ecr, "auth_type: ecr, create_repository: { tags: { a: b } }"))
+    if fails:
+        aws.state.denied["CreateRepository"] = "AccessDeniedException"
+    else:
+        aws.state.repositories = _Repositories(ecr)
+
+    done = program.knowing(**variables)("sync", "-c", "ocync.yaml", "-vv")
+
+    assert done.code == (4 if fails else 0), done
+    for secret in (
+        aws.state.password,
+        encoded("AWS", aws.state.password),
+        "secret-of-AKIAWEB",
+        "session-of-AKIAWEB",
+        "irsa.jwt.token",
+    ):
+        assert secret not in done.said
+    assert "AWS4-HMAC-SHA256" not in done.said
