@@ -24,6 +24,7 @@ from ocync.registry.call import Answer, Call
 from ocync.registry.encoding import decoded
 from ocync.registry.habits import Habits
 from ocync.registry.problem import translated
+from ocync.registry.quirks import settings_of
 from ocync.registry.quota import PullQuota
 from ocync.registry.sender import RequestTally, Sender
 from ocync.registry.waiting import date
@@ -79,7 +80,7 @@ class RegistryClient:
         self.policy = policy
         self.ignores_ranges = False
         """Whether the registry was seen to give no parts of blobs, or wrong ones."""
-        self.habits = Habits()
+        self.habits = Habits(settings_of(registry.host), host=registry.host)
         self.quota = PullQuota(registry.host)
         self._authorizer: Authorizer | None = None
         self._sender = Sender(host=registry.host, pool=pool, timeouts=timeouts, tally=tally)

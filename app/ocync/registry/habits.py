@@ -4,26 +4,45 @@ How one host takes blobs, as it has shown in this pass. Holds no I/O.
 A blob is sent by one POST where the host takes that, else by POST and PUT (distribution-spec 1.1, "Pushing blobs").
 Which of the two a host does is in no document: distribution answers 202 to a POST with bytes and forgets them, zot
 and others answer 201. So a small blob tries it, one at a time, and what comes after waits a moment for the answer.
+Blobs go in parts where a host has refused the whole as too large, or has broken off large ones.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from ocync.registry.quirks import Settings
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+log = logging.getLogger(__name__)
 
 SMALL = 64 * 1024
 """Bytes of a blob that can be sent twice: it is kept in memory."""
 PATIENCE = 3.0
 """Seconds that others wait at most for the blob that tries, from when it was chosen."""
+PART = 4 * 1024 * 1024
+"""Bytes of a part, where the host's own bounds allow that."""
+SMALLEST_PART = 64 * 1024
+"""Bytes: a host that takes no more at once is not worth the requests."""
+LARGEST_LEAST = 32 * 1024 * 1024
+"""Bytes: a host that wants larger parts than this gets none, since parts are kept in memory."""
+BUFFERS = 4
+"""Parts that are kept in memory at once for one host; those of other uploads can't be sent again."""
+# Bytes after which an upload that breaks may have met a limit of size, and not just a bad moment.
+_FAR = 1024 * 1024
 # Tries that ended with neither yes nor no, as 503 or a reset, before it is a no.
 _UNDECIDED = 3
 # Streams by one POST that failed in a row, before larger blobs go by POST and PUT: some proxies take no large ones.
 _FAILED_STREAMS = 3
+# Parts that were refused in a row, before the host is taken for one that takes none.
+_REFUSED_PARTS = 2
 
 
 class Form(Enum):
@@ -31,22 +50,32 @@ class Form(Enum):
 
     SINGLE = "one POST with the bytes"
     TRIAL = "one POST with the bytes, and if that is not taken a PUT with them"
-    SESSION = "a POST that opens a session, then one PUT"
+    SESSION = "a POST that opens a session, then one PUT, or parts"
 
 
 class Habits:
     """What is known of one host; used from one event loop."""
 
-    def __init__(self, *, single_post: bool | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, host: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._host = host
+        self._settings = settings or Settings()
         self._clock = clock
-        self._single = single_post
+        self._single = self._settings.single_post
         self._trial: asyncio.Future[None] | None = None
         self._trial_began = 0.0
         self._undecided = 0
         self._failed_streams = 0
+        self._part: int | None = None
+        self._takes_parts = self._settings.chunks
+        self._refused_parts = 0
+        self._breaks = 0
+        self._broke_at = 0
+        self._buffers = 0
 
     def __repr__(self) -> str:
-        return f"<Habits: single POST {self._single}>"
+        return f"<Habits: single POST {self._single}, parts of {self._part}>"
 
     @property
     def single_post(self) -> bool | None:
@@ -66,6 +95,8 @@ class Habits:
         return form
 
     def _choose(self, size: int) -> Form | None:
+        if self.part(size) is not None:
+            return Form.SESSION
         if self._single is not None:
             streams = self._failed_streams < _FAILED_STREAMS
             return Form.SINGLE if self._single and (size <= SMALL or streams) else Form.SESSION
@@ -100,3 +131,80 @@ class Habits:
     def stream_failed(self) -> None:
         """Record that a large blob did not get through by one POST, for whatever reason."""
         self._failed_streams += 1
+
+    def part(self, size: int, *, least: int = 0) -> int | None:
+        """
+        Return the bytes of a part of a blob of so many; None where it goes in one request.
+
+        `least` is what the host has said that parts have to have (OCI-Chunk-Min-Length).
+        """
+        if self._part is None or not self._takes_parts:
+            return None
+        least = max(least, self._settings.chunk_least)
+        part = max(self._part, least)
+        return part if part < size and least <= LARGEST_LEAST else None
+
+    def too_large(self, size: int) -> bool:
+        """Record that a request with so many bytes was too large for the host; tell whether parts may help."""
+        if self._part is None or self._part >= size:
+            self._go_in_parts(size // 2, f"it refuses a request of {size} bytes")
+        return self.part(size) is not None
+
+    def whole_begins(self) -> int:
+        """Return what `whole_broke` is to be told of an upload in one request that begins now."""
+        return self._breaks
+
+    def whole_broke(self, began: int, sent: int) -> None:
+        """
+        Record that an upload in one request broke at the host after so many bytes.
+
+        Of those that were under way together one counts: a host that restarts breaks all of them.
+        """
+        if sent < _FAR or began < self._breaks:
+            return
+        self._breaks += 1
+        self._broke_at = max(self._broke_at, sent)
+        if self._breaks >= self._settings.breaks_before_chunks and self._part is None:
+            self._go_in_parts(sent, f"it has broken {self._breaks} large uploads off")
+
+    def whole_arrived(self, size: int) -> None:
+        """Record that so many bytes were taken in one request."""
+        if size >= self._broke_at:
+            self._breaks = 0
+
+    def part_too_large(self, size: int) -> int | None:
+        """Record that a part of so many bytes was too large, and return a smaller size, if there is one."""
+        smaller = size // 2
+        if smaller < max(SMALLEST_PART, self._settings.chunk_least):
+            self._takes_parts = False
+            return None
+        self._part = min(smaller, self._part or smaller)
+        return smaller
+
+    def part_refused(self) -> None:
+        """Record that a part was not taken for another reason than its size."""
+        self._refused_parts += 1
+        if self._refused_parts >= _REFUSED_PARTS and self._takes_parts:
+            log.info("%s takes no uploads in parts", self._host)
+            self._takes_parts = False
+
+    def part_arrived(self) -> None:
+        """Record that a part was taken."""
+        self._refused_parts = 0
+
+    @contextmanager
+    def buffer(self) -> Iterator[bool]:
+        """Tell whether a part may be kept in memory while this lasts."""
+        is_free = self._buffers < BUFFERS
+        self._buffers += is_free
+        try:
+            yield is_free
+        finally:
+            self._buffers -= is_free
+
+    def _go_in_parts(self, most: int, why: str) -> None:
+        part = min(PART, most - most % SMALLEST_PART)
+        part = max(self._settings.chunk_least, min(self._settings.chunk_most, part))
+        if self._takes_parts and part >= SMALLEST_PART:
+            self._part = part
+            log.info("%s gets large blobs in parts of %d bytes from now on: %s", self._host, part, why)

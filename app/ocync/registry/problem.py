@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 MAX_BODY = 64 * 1024
 """Bytes of an error's body that are read at most."""
 _SHOWN = 300
+_IMMUTABLE_HINT = "the target keeps this tag from moving; delete it there, or mirror by digest"
 
 # Docker Hub's quota: "You have reached your pull rate limit. ... https://www.docker.com/increase-rate-limit"
 # (docs.docker.com, usage/pulls). Its abuse limit is a plain 429 "Too Many Requests" and worth waiting for.
@@ -47,8 +48,10 @@ _SECONDARY_LIMIT = re.compile(r"secondary rate limit", re.IGNORECASE)
 # Harbor: "adding 29.0 MiB of storage resource ... will exceed the configured upper limit" (goharbor/harbor#17390).
 _STORAGE_QUOTA = re.compile(r"exceed the configured upper limit|quota.{0,40}exceeded", re.IGNORECASE)
 # ECR 400 TAG_INVALID "... cannot be overwritten because the tag is immutable" (aws/containers-roadmap#862);
-# Harbor 412 "configured as immutable" (ErrImmutable).
-_IMMUTABLE = re.compile(r"immutable", re.IGNORECASE)
+# Harbor 412 "configured as immutable" (ErrImmutable); Artifact Registry "has enabled tag immutability"
+# (cloud.google.com, artifact-registry/docs/docker/troubleshoot).
+_IMMUTABLE = re.compile(r"immutab", re.IGNORECASE)
+_IMMUTABLE_STATUSES = (400, 403, 405, 409, 412)
 # GHCR: "TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute" (dependabot/cli#380).
 _MESSAGE_RETRY = re.compile(rf"retry-after:\s*({DURATION}{{1,8}})", re.IGNORECASE)
 # GitHub's documents ask for a minute at least where a secondary limit tells no time
@@ -158,10 +161,8 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
         return make(RateLimitedError, after=_bounded(wait, _wait_in_message(text)))
     if _STORAGE_QUOTA.search(text) and 400 <= status < 600:
         return make(QuotaError, hint="raise the quota at the target, or free space there")
-    if status in (400, 403, 409, 412) and _IMMUTABLE.search(text):
-        return make(
-            ImmutableTagError, hint="the target keeps this tag from moving; delete it there, or mirror by digest"
-        )
+    if status in _IMMUTABLE_STATUSES and _IMMUTABLE.search(text):
+        return make(ImmutableTagError, hint=_IMMUTABLE_HINT)
     if status == 401:
         return make(AuthError, hint="check the credentials of this registry: ocync auth check")
     if status == 403:
@@ -172,6 +173,31 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
     if status == 408 or status >= 500:
         return make(ServerError, after=wait)
     return make(ProtocolError)
+
+
+def may_be_immutable(error: RegistryError) -> bool:
+    """Tell whether a tag was refused, perhaps, because it is set: some registries say so in unknown words."""
+    if isinstance(error, ImmutableTagError) or error.status in (403, 409, 412):
+        return True
+    return error.status == 400 and error.code == "TAG_INVALID"
+
+
+def immutable_tag(error: RegistryError, digest: str) -> RegistryError:
+    """
+    Return what the refusal of a tag is that points to another digest: mostly an ImmutableTagError.
+
+    Docker Hub does not document how it refuses a tag that must not be changed.
+    """
+    if error.status == 403 and not isinstance(error, ImmutableTagError):
+        error.hint = f"{error.hint}; or the tag must not be moved: it points to {digest}"
+        return error
+    return ImmutableTagError(
+        error.message,
+        host=error.host,
+        status=error.status,
+        code=error.code,
+        hint=f"it points to {digest}: {_IMMUTABLE_HINT}",
+    )
 
 
 def _wait_in_message(text: str) -> float | None:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from ocync.auth.scope import Scope
-from ocync.errors import ImmutableTagError, NotFoundError, ProtocolError, VerificationError
+from ocync.errors import NotFoundError, ProtocolError, RegistryError, VerificationError
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest, verify
@@ -18,7 +18,7 @@ from ocync.registry import ranges, uploads
 from ocync.registry.allowance import read_allowance
 from ocync.registry.call import stored_length
 from ocync.registry.client import REQUEST_TIME
-from ocync.registry.problem import translated
+from ocync.registry.problem import immutable_tag, may_be_immutable, translated
 from ocync.registry.referrers import ReferrersApi
 from ocync.registry.tags import TagList
 
@@ -267,17 +267,28 @@ class RegistryRepository:
         """Store the manifest under its digest or a tag; tell whether its subject was taken note of."""
         try:
             return await self._writing(lambda: self._put(manifest, tag or str(manifest.digest)))
-        except ImmutableTagError:
-            # Said also of a tag that has this very digest: set by an attempt whose answer was lost, or by another
-            # client in the meantime.
-            there = await self.head(tag) if tag is not None else None
-            if there is None or there.digest != manifest.digest:
-                raise
-            return False
         except NotFoundError as error:
             if error.code == "MANIFEST_BLOB_UNKNOWN" and any(blob.is_foreign for blob in manifest.blobs):
                 error.hint = _FOREIGN_HINT
             raise
+        except RegistryError as error:
+            there = await self._tagged(tag) if tag is not None and may_be_immutable(error) else None
+            if there is None:
+                raise
+            if there == manifest.digest:
+                # Said also of a tag that has this very digest: set by an attempt whose answer was lost, or by
+                # another client in the meantime.
+                return False
+            raise immutable_tag(error, str(there)) from error
+
+    async def _tagged(self, tag: str) -> Digest | None:
+        """Return what a tag points to, if that can be told."""
+        try:
+            there = await self.head(tag)
+        except RegistryError as error:
+            log.debug("can't tell what was refused: %s", error)
+            return None
+        return there.digest if there is not None else None
 
     async def _writing(self, write: Callable[[], Awaitable[T]]) -> T:
         return await (self._creation.writing(self._repository, write) if self._creation else write())

@@ -1,25 +1,29 @@
-"""Writing blobs: one POST, or POST and PUT, or a mount (distribution-spec 1.1, "Pushing blobs")."""
+"""Writing blobs: one POST, or POST and PUT, or parts, or a mount (distribution-spec 1.1, "Pushing blobs")."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 from ocync.auth.scope import Scope
 from ocync.errors import (
     AuthError,
+    NetworkError,
     NotFoundError,
     OcyncError,
     ProtocolError,
     RegistryError,
     ServerError,
+    UnreachableError,
     VerificationError,
 )
 from ocync.oci.media import OCTET_STREAM
 from ocync.registry import links
 from ocync.registry.client import stream_time
 from ocync.registry.habits import SMALL, Form
+from ocync.registry.parts import TOO_LARGE_HINT, Parts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,12 +60,28 @@ class Blob:
         self.what = f"push blob {descriptor.digest.algorithm}:{descriptor.digest.short} to {self.name}"
         self.path = f"/v2/{repository}/blobs/uploads/"
 
-    async def send(self, method: str, url: str, content: bytes | AsyncIterator[bytes]) -> Answer:
-        """Send all bytes in one request and return the answer, whatever it is. The caller holds a slot."""
+    async def send(
+        self,
+        method: str,
+        url: str,
+        content: bytes | AsyncIterator[bytes],
+        *,
+        length: int | None = None,
+        span: str | None = None,
+    ) -> Answer:
+        """
+        Send bytes and return the answer, whatever it is. The caller holds a slot.
+
+        `length` of them are in `content`, or all; `span` is where they stand, as `0-99`.
+        """
+        length = self.descriptor.size if length is None else length
         headers = {"Content-Type": OCTET_STREAM}
+        if span is not None:
+            # No "bytes ", no total: ACR refuses any other form (dotnet/sdk-container-builds#258).
+            headers["Content-Range"] = span
         if not isinstance(content, bytes):
             # Without a length the body would be chunked, which zot ignores and GAR refuses.
-            headers["Content-Length"] = str(self.descriptor.size)
+            headers["Content-Length"] = str(length)
         return await self.client.once(
             method,
             url,
@@ -69,7 +89,7 @@ class Blob:
             scopes=self.scopes,
             headers=headers,
             content=content,
-            seconds=stream_time(self.descriptor.size),
+            seconds=stream_time(length),
             patience=self.descriptor.size / _STORES,
         )
 
@@ -78,27 +98,53 @@ class Blob:
         location = links.resolve(
             answer.headers.get("location"), answer.url, what="the opening of an upload", host=self.client.host
         )
-        return RegistryUpload(self, location)
+        least = answer.headers.get("oci-chunk-min-length") or ""
+        return RegistryUpload(self, location, least=int(least) if re.fullmatch(r"[0-9]{1,15}", least) else 0)
 
 
 class RegistryUpload:
-    """An upload session at a registry: one PUT with the whole blob."""
+    """An upload session at a registry: one PUT with the whole blob, or parts where the host wants that."""
 
-    def __init__(self, blob: Blob, location: str) -> None:
+    def __init__(self, blob: Blob, location: str, *, least: int = 0) -> None:
+        """`least` is what the host wants parts to have, in bytes."""
         self._blob = blob
         self._location = location
+        self._least = least
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
         """Send all bytes and commit; see endpoint.Upload. The caller holds a slot."""
-        await self.put(pieces)
+        part = self._blob.client.habits.part(self._blob.descriptor.size, least=self._least)
+        if part is None:
+            await self.put(pieces)
+            return
+        parts = Parts(self._blob, self._location, part, least=self._least)
+        try:
+            rest = await parts.send(pieces)
+        finally:
+            self._location = parts.location
+        await self._commit(rest, len(rest), span=parts.span if rest else None)
 
     async def put(self, content: bytes | AsyncIterator[bytes]) -> None:
-        """Send all bytes and commit."""
+        """Send all bytes in one request and commit."""
+        habits, size = self._blob.client.habits, self._blob.descriptor.size
+        watched, began = content if isinstance(content, bytes) else Watched(content), habits.whole_begins()
+        try:
+            await self._commit(watched, size)
+        except NetworkError as error:
+            if isinstance(watched, Watched) and not watched.failed and not isinstance(error, UnreachableError):
+                habits.whole_broke(began, watched.given)
+            raise
+        habits.whole_arrived(size)
+
+    async def _commit(self, content: bytes | AsyncIterator[bytes], length: int, *, span: str | None = None) -> None:
         blob, client = self._blob, self._blob.client
-        answer = await blob.send("PUT", links.with_digest(self._location, str(blob.descriptor.digest)), content)
+        url = links.with_digest(self._location, str(blob.descriptor.digest))
+        answer = await blob.send("PUT", url, content, length=length, span=span)
         if answer.status not in (200, 201, 202, 204):
             error = client.refusal(answer, what=blob.what)
             error.retryable = error.retryable or _is_spoilt(answer.status, error)
+            if answer.status == 413:
+                _too_large(blob, error, length)
             raise error
         client.refuse_page(answer, what=blob.what)
 
@@ -184,28 +230,22 @@ class SinglePost:
 
     async def _stream(self, pieces: AsyncIterator[bytes]) -> None:
         habits, client = self._blob.client.habits, self._blob.client
-        source_failed = False
-
-        async def watched() -> AsyncIterator[bytes]:
-            nonlocal source_failed
-            try:
-                async for piece in pieces:
-                    yield piece
-            except OcyncError:
-                source_failed = True
-                raise
-
+        size, watched, began = self._blob.descriptor.size, Watched(pieces), habits.whole_begins()
         try:
-            answer = await self._post(watched())
-        except RegistryError:
-            if not source_failed:
+            answer = await self._post(watched)
+        except NetworkError as broken:
+            if not watched.failed and not isinstance(broken, UnreachableError):
                 habits.stream_failed()
+                habits.whole_broke(began, watched.given)
             raise
         if answer.status == 201:
-            habits.takes_single_post(self._blob.descriptor.size)
+            habits.takes_single_post(size)
+            habits.whole_arrived(size)
             return
         error = client.refusal(answer, what=self._blob.what)
-        if answer.status >= 500:
+        if answer.status == 413:
+            _too_large(self._blob, error, size)
+        elif answer.status >= 500:
             habits.stream_failed()
         elif answer.status not in _NOT_ABOUT_THE_FORM:
             habits.refuses_single_post()
@@ -222,6 +262,35 @@ class SinglePost:
         if self._is_trial:
             self._is_trial = False
             self._blob.client.habits.trial_ended(failed=failed)
+
+
+class Watched:
+    """Bytes on their way to a host: how many were given, and whether it was their source that failed."""
+
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self.given = 0
+        self.failed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            piece = await anext(self._pieces)
+        except OcyncError:
+            self.failed = True
+            raise
+        self.given += len(piece)
+        return piece
+
+
+def _too_large(blob: Blob, error: OcyncError, length: int) -> None:
+    """Complete the error of a request that was too large: another upload may go in parts."""
+    if blob.client.habits.too_large(length):
+        error.retryable = True
+    else:
+        error.hint = TOO_LARGE_HINT
 
 
 def _is_spoilt(status: int, error: OcyncError) -> bool:

@@ -121,8 +121,8 @@ async def test_a_web_page_is_no_success(registry: ScriptedRegistry, status: int)
 
 
 REFUSALS = {
-    "413": (faults.refuse_upload(413, after=10_000), ProtocolError, False),
-    "413 before a byte": (faults.answer(413, read_body=False), ProtocolError, False),
+    "413": (faults.refuse_upload(413, after=10_000), ProtocolError, True),
+    "413 before a byte": (faults.answer(413, read_body=False), ProtocolError, True),
     "403": (faults.error(403, "DENIED", "no", read_body=False), AuthError, False),
     "quota": (
         faults.error(403, "DENIED", "adding 1 MiB will exceed the configured upper limit", read_body=False),

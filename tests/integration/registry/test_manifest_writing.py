@@ -9,6 +9,7 @@ import pytest
 from clients import asked, manifest_of, repository_of
 from ocync.errors import (
     AuthError,
+    ErrorKind,
     ImmutableTagError,
     NetworkError,
     NotFoundError,
@@ -185,6 +186,11 @@ IMMUTABLE = {
     "ECR, for the same digest too": Immutable(same_digest_too=True),
     "Harbor": Immutable(status=412, code="PRECONDITION", message="'{tag}' configured as immutable."),
     "409": Immutable(status=409, code="DENIED", message="tag {tag} is immutable", same_digest_too=True),
+    "403": Immutable(status=403, code="DENIED", message="tag {tag} is immutable", same_digest_too=True),
+    "Artifact Registry": Immutable(code="UNKNOWN", message="The repository has enabled tag immutability"),
+    "409, in words that nobody knows": Immutable(status=409, code="X", message="no", same_digest_too=True),
+    "412, in words that nobody knows": Immutable(status=412, code="X", message="no", same_digest_too=True),
+    "TAG_INVALID, in words that nobody knows": Immutable(message="no", same_digest_too=True),
 }
 
 
@@ -196,11 +202,41 @@ async def test_an_immutable_tag_with_another_digest_is_a_conflict(
     registry.behaviour.immutable = rule
 
     async with repository_of(registry.url) as repository:
-        with pytest.raises(ImmutableTagError, match="delete it there, or mirror by digest"):
+        with pytest.raises(ImmutableTagError, match="delete it there, or mirror by digest") as caught:
             await repository.put_manifest(manifest_of(IMAGE), tag="1")
 
+    assert f"it points to {OTHER.digest}" in (caught.value.hint or "")
     assert registry.resolve("team/app", "1") == OTHER.digest
     assert asked(registry) == 2
+
+
+async def test_a_403_without_a_word_of_tags_stays_one_of_credentials_and_tells_of_the_tag(
+    registry: ScriptedRegistry,
+) -> None:
+    registry.seed("team/app", "1", OTHER)
+    registry.on("PUT", PUT, respond=faults.error(403, "DENIED", "no"))
+
+    async with repository_of(registry.url) as repository:
+        with pytest.raises(AuthError, match="must not be moved") as caught:
+            await repository.put_manifest(manifest_of(IMAGE), tag="1")
+
+    assert f"it points to {OTHER.digest}" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("status", [400, 403, 409, 412])
+async def test_a_refusal_of_a_tag_that_is_not_there_or_can_t_be_looked_up_is_what_it_is(
+    registry: ScriptedRegistry, status: int
+) -> None:
+    registry.on("PUT", PUT, respond=faults.error(status, "TAG_INVALID", "no"))
+
+    async with repository_of(registry.url) as repository:
+        with pytest.raises(OcyncError, match=f"{status} TAG_INVALID: no") as missing:
+            await repository.put_manifest(manifest_of(IMAGE), tag="1")
+        registry.on("GET|HEAD", PUT, respond=faults.error(403, "DENIED", "no look either"))
+        with pytest.raises(OcyncError, match=f"{status} TAG_INVALID: no") as unseen:
+            await repository.put_manifest(manifest_of(IMAGE), tag="1")
+
+    assert ErrorKind.IMMUTABLE_CONFLICT not in (missing.value.kind, unseen.value.kind)
 
 
 @pytest.mark.parametrize("rule", IMMUTABLE.values(), ids=IMMUTABLE)

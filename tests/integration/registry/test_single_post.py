@@ -9,7 +9,8 @@ import pytest
 
 from clients import asked, cut, descriptor, repository_of, write
 from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
-from ocync.registry.habits import SMALL
+from ocync.registry.habits import SMALL, Habits
+from ocync.registry.quirks import settings_of
 from scripted import Basic, Bearer, ScriptedRegistry, User, faults
 from scripted.content import Bytes
 
@@ -97,6 +98,18 @@ async def test_a_large_blob_is_not_sent_by_one_post_to_a_host_that_has_shown_not
     assert registry.count("POST", SINGLE) == 0
 
 
+@pytest.mark.parametrize("host", ["123456789012.dkr.ecr.eu-west-1.amazonaws.com", "public.ecr.aws"])
+async def test_a_host_that_is_known_to_want_two_requests_is_not_tried(
+    registry: ScriptedRegistry, host: str
+) -> None:
+    async with repository_of(registry.url, account=ACCOUNT) as repository:
+        repository._client.habits = Habits(settings_of(host))
+        await write(repository, LITTLE)
+
+    assert methods(registry) == ["POST", "PUT"]
+    assert registry.count("POST", SINGLE) == 0
+
+
 ODDITIES = {
     "400": faults.error(400, "DIGEST_INVALID"),
     "405": faults.error(405, "UNSUPPORTED"),
@@ -179,7 +192,6 @@ async def test_a_host_that_only_wants_patience_is_tried_again_with_the_next_smal
 
 STREAMS = {
     "202": faults.answer(202, headers={"Location": "/v2/team/app/blobs/uploads/spare"}),
-    "413": faults.refuse_upload(413, after=1000),
     "405": faults.answer(405, read_body=False),
     "307": faults.redirect("/elsewhere"),
     "400": faults.error(400, "DIGEST_INVALID"),

@@ -242,6 +242,16 @@ async def test_a_blob_takes_two_requests_there_and_finding_that_out_takes_none(t
     assert target.uploads("team/app") == []
 
 
+async def test_parts_are_put_together_there_too(target: DockerRegistry) -> None:
+    data = bytes(range(256)) * 40_000
+    async with repository_of(target.url, account=ACCOUNT) as repository:
+        assert repository._client.habits.too_large(len(data))
+        await write(repository, data)
+
+    assert target.blob(str(descriptor(data).digest)) == data
+    assert target.uploads("team/app") == []
+
+
 async def test_a_blob_that_is_not_what_its_digest_says_is_refused_by_it_too(target: DockerRegistry) -> None:
     async with repository_of(target.url, account=ACCOUNT, idle=5) as repository:
         with pytest.raises(ProtocolError, match="DIGEST_INVALID") as caught:

@@ -137,7 +137,7 @@ async def test_a_blob_that_is_gone_at_the_source_is_not_asked_for_again_and_cost
 
 
 REFUSED = {
-    "413": (faults.refuse_upload(413, after=100_000), ProtocolError),
+    "405 in the middle": (faults.refuse_upload(405, after=100_000), ProtocolError),
     "quota": (faults.error(403, "DENIED", "Quota exceeded", read_body=False), QuotaError),
     "405": (faults.error(405, "UNSUPPORTED", read_body=False), ProtocolError),
 }
@@ -258,7 +258,7 @@ async def test_when_all_targets_have_dropped_out_the_read_ends() -> None:
     async with course(targets=2) as at:
         at.put(content, blob)
         for target in at.targets:
-            target.on("PUT", UPLOADS, respond=faults.refuse_upload(413, after=1_000_000))
+            target.on("PUT", UPLOADS, respond=faults.refuse_upload(405, after=1_000_000))
         deliveries = await at.run(blob)
 
         assert all(isinstance(delivery.error, ProtocolError) for delivery in deliveries)

@@ -16,8 +16,9 @@ from ocync.config.model import ArtifactRules, TagRules
 from ocync.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.plan.model import Candidate, TargetState
+from ocync.report.causes import cause_of
 from ocync.transfer.result import BlobStats, Reason, Status
-from scripted import Basic, Bearer, BlobStore, ScriptedRegistry, User, build, faults, media
+from scripted import Basic, Bearer, BlobStore, Immutable, ScriptedRegistry, User, build, faults, media
 from scripted.certificates import make_authority
 from scripted.storage import StoredManifest
 
@@ -539,3 +540,38 @@ async def test_data_inside_of_a_descriptor_never_takes_the_place_of_the_blob(wor
     for digest, content in image.blobs.items():
         assert source.count("GET", digest) == 1
         assert target.repository("team/app").read(digest) == b"".join(map(bytes, content.pieces(0, content.size)))
+
+
+async def test_a_tag_that_must_not_move_is_a_conflict_that_the_summary_explains(world: World) -> None:
+    side, source, target = world
+    for tag in ("1", "2"):
+        source.seed("team/app", tag, build.image(label=f"new {tag}"))
+    target.seed("team/app", "1", build.image(label="old"))
+    # Docker Hub does not document its words.
+    target.behaviour.immutable = Immutable(status=403, code="DENIED", message="tag {tag} is immutable")
+
+    results = await side.sync(side.mapping(source.url, target.url))
+
+    failed, synced = (results[f"{target.host}/team/app:{tag}"] for tag in ("1", "2"))
+    assert synced.status is Status.SYNCED
+    assert failed.error is not None
+    assert failed.error.kind is ErrorKind.IMMUTABLE_CONFLICT
+    assert "immutable" in failed.error.message
+    assert "it points to sha256:" in (failed.error.hint or "")
+    assert "immutable_tags" in cause_of(failed.error.kind).remedy
+    assert target.count("PUT", MANIFEST, status=403) == 1
+
+
+async def test_a_tag_that_is_listed_and_not_given_fails_alone_with_the_registry_s_words(world: World) -> None:
+    side, source, target = world
+    for tag in ("latest", "1.2"):
+        source.seed("team/app", tag, build.image(label=tag))
+    # As cgr.dev does for tags that are not free.
+    source.on("GET|HEAD", "/manifests/1.2", authorized=True, respond=faults.error(403, "DENIED", "not entitled"))
+
+    results = await side.sync(side.mapping(source.url, target.url))
+
+    failed, synced = (results[f"{target.host}/team/app:{tag}"] for tag in ("1.2", "latest"))
+    assert synced.status is Status.SYNCED
+    assert failed.error is not None
+    assert "403 DENIED: not entitled" in failed.error.message

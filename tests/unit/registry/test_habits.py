@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 
-from ocync.registry.habits import PATIENCE, SMALL, Form, Habits
+from ocync.registry.habits import PART, PATIENCE, SMALL, Form, Habits
+from ocync.registry.quirks import MIB, Settings
 
 
 async def waits(habits: Habits, size: int = 10) -> asyncio.Task[Form]:
@@ -88,7 +90,7 @@ async def test_a_host_that_says_neither_yes_nor_no_is_not_tried_for_ever() -> No
 
 
 async def test_large_blobs_that_fail_by_one_post_go_by_two_requests_and_small_ones_stay() -> None:
-    habits = Habits(single_post=True)
+    habits = Habits(Settings(single_post=True))
     for _ in range(2):
         habits.stream_failed()
     habits.takes_single_post(SMALL + 1)
@@ -102,4 +104,86 @@ async def test_large_blobs_that_fail_by_one_post_go_by_two_requests_and_small_on
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_what_is_known_is_not_tried(known: bool) -> None:
-    assert await Habits(single_post=known).form(10) is (Form.SINGLE if known else Form.SESSION)
+    assert await Habits(Settings(single_post=known)).form(10) is (Form.SINGLE if known else Form.SESSION)
+
+
+def test_parts_have_a_size_that_the_host_bears() -> None:
+    assert Habits().part(10**9) is None
+    for settings, size, part in (
+        (Settings(), 10**9, PART),
+        (Settings(chunk_least=5 * MIB, chunk_most=10 * MIB), 10**9, 5 * MIB),
+        (Settings(chunk_most=MIB), 10**9, MIB),
+        (Settings(), 3 * MIB, 3 * MIB // 2),
+    ):
+        habits = Habits(settings)
+        assert habits.too_large(size)
+        assert habits.part(size) == part
+        assert habits.part(part) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [(Settings(chunks=False), 10**9), (Settings(), 100_000), (Settings(chunk_least=5 * MIB), 5 * MIB)],
+    ids=["no parts there", "too small", "no smaller than the least"],
+)
+def test_where_parts_can_t_help_the_whole_is_all_there_is(settings: Settings, size: int) -> None:
+    habits = Habits(settings)
+
+    assert not habits.too_large(size)
+    assert habits.part(size) is None
+
+
+def test_a_part_that_is_too_large_is_halved_and_in_the_end_given_up() -> None:
+    habits = Habits()
+    assert habits.too_large(10**9)
+    sizes = [PART]
+    while (smaller := habits.part_too_large(sizes[-1])) is not None:
+        sizes.append(smaller)
+
+    assert sizes[1] == PART // 2
+    assert sizes[-1] >= 64 * 1024
+    assert habits.part(10**9) is None
+
+
+def test_large_uploads_that_break_one_after_the_other_go_in_parts() -> None:
+    habits = Habits()
+    for _ in range(2):
+        assert habits.part(10**9) is None
+        habits.whole_broke(habits.whole_begins(), 20 * MIB)
+
+    assert habits.part(10**9) == PART
+
+
+def test_uploads_that_break_together_count_as_one() -> None:
+    habits = Habits()
+    began = [habits.whole_begins() for _ in range(16)]
+    for each in began:
+        habits.whole_broke(each, 20 * MIB)
+
+    assert habits.part(10**9) is None
+
+
+@pytest.mark.parametrize(("arrived", "parts"), [(20 * MIB, False), (MIB, True)])
+def test_one_that_gets_as_far_shows_that_it_was_only_a_bad_moment(arrived: int, *, parts: bool) -> None:
+    habits = Habits()
+    habits.whole_broke(habits.whole_begins(), 20 * MIB)
+    habits.whole_arrived(arrived)
+    habits.whole_broke(habits.whole_begins(), 20 * MIB)
+
+    assert (habits.part(10**9) is not None) is parts
+
+
+def test_what_breaks_early_says_nothing_of_size() -> None:
+    habits = Habits()
+    for _ in range(9):
+        habits.whole_broke(habits.whole_begins(), 100_000)
+
+    assert habits.part(10**9) is None
+
+
+def test_few_parts_are_kept_in_memory_at_once() -> None:
+    habits = Habits()
+    with ExitStack() as stack:
+        assert [stack.enter_context(habits.buffer()) for _ in range(6)] == [True] * 4 + [False] * 2
+    with habits.buffer() as is_free:
+        assert is_free

@@ -1,0 +1,255 @@
+"""The table of quirks: every row has its source, and a test that shows what is done about it."""
+
+from __future__ import annotations
+
+import ast
+import datetime
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ocync.registry.quirks import MIB, QUIRKS, Settings, settings_of
+
+TESTS = Path(__file__).parents[2]
+REGISTRY, PASS, EXCHANGE = "integration/registry/", "integration/transfer/", "integration/auth/test_exchange.py"
+THROTTLING, PARTS = REGISTRY + "test_throttling.py", REGISTRY + "test_parts.py"
+READING, WRITING = REGISTRY + "test_manifest_reading.py", REGISTRY + "test_manifest_writing.py"
+IMMUTABLE = (WRITING, "test_an_immutable_tag_with_another_digest_is_a_conflict")
+RATES = ("unit/registry/test_quirks.py", "test_rates_that_are_known_are_where_a_host_begins")
+
+PROOFS = {
+    "Docker Hub: pull quota": (
+        THROTTLING,
+        "test_a_source_whose_quota_is_used_up_is_asked_for_no_more_manifests_in_the_pass",
+    ),
+    "Docker Hub: quota headers": (
+        THROTTLING,
+        "test_the_last_pulls_of_a_quota_are_not_used_and_what_is_done_is_kept",
+    ),
+    "Docker Hub: abuse limit": (THROTTLING, "test_an_answer_with_bare_line_feeds_is_read_as_any_other"),
+    "Docker Hub: immutable tags": (
+        PASS + "test_whole_pass.py",
+        "test_a_tag_that_must_not_move_is_a_conflict_that_the_summary_explains",
+    ),
+    "GHCR: parts": (PARTS, "test_ghcr_is_never_sent_a_range_of_more_than_four_mib"),
+    "GHCR: wait in the message": (THROTTLING, "test_we_wait_as_long_as_we_are_asked_to_and_not_for_ever"),
+    "GHCR: rates": RATES,
+    "GHCR: second limit": (THROTTLING, "test_we_wait_as_long_as_we_are_asked_to_and_not_for_ever"),
+    "GHCR: no referrers API": (
+        PASS + "test_artifacts.py",
+        "test_a_target_without_the_api_gets_lists_that_describe_their_entries",
+    ),
+    "cgr.dev: entitlements": (
+        PASS + "test_whole_pass.py",
+        "test_a_tag_that_is_listed_and_not_given_fails_alone_with_the_registry_s_words",
+    ),
+    "cgr.dev: tokens of one repository": (EXCHANGE, "test_a_token_is_shown_to_no_other_repository"),
+    "Amazon ECR: three calls for a layer": (
+        REGISTRY + "test_single_post.py",
+        "test_a_host_that_is_known_to_want_two_requests_is_not_tried",
+    ),
+    "Amazon ECR: parts": (PARTS, "test_ecr_gets_parts_of_five_mib_and_its_range_is_not_believed"),
+    "Amazon ECR: Range stands still": (PARTS, "test_ecr_gets_parts_of_five_mib_and_its_range_is_not_believed"),
+    "Amazon ECR: immutable tags": (WRITING, "test_an_immutable_tag_that_is_right_already_is_a_success"),
+    "Amazon ECR: page size": (
+        REGISTRY + "test_tag_lists.py",
+        "test_a_very_long_list_is_read_in_pages_of_a_thousand",
+    ),
+    "Amazon ECR: rates": RATES,
+    "Amazon ECR Public: three calls for a layer": (
+        REGISTRY + "test_single_post.py",
+        "test_a_host_that_is_known_to_want_two_requests_is_not_tried",
+    ),
+    "Amazon ECR Public: rates": RATES,
+    "Google Artifact Registry: no parts": (
+        PARTS,
+        "test_a_registry_of_google_gets_no_parts_and_the_reason_is_told",
+    ),
+    "Google Artifact Registry: Location outside of /v2/": (
+        REGISTRY + "test_blob_writing.py",
+        "test_a_location_may_lie_outside_of_v2_and_be_long",
+    ),
+    "Google Artifact Registry: immutable tags": IMMUTABLE,
+    "Google Container Registry: 401 without a challenge": (
+        EXCHANGE,
+        "test_a_401_without_a_challenge_is_answered_with_that_of_the_ping",
+    ),
+    "Azure ACR: form of Content-Range": (PARTS, "test_parts_say_where_they_stand_and_follow_the_newest_location"),
+    "Azure ACR: large uploads": (
+        PARTS,
+        "test_acr_gets_parts_after_the_first_large_upload_that_breaks_others_after_two",
+    ),
+    "Microsoft MCR: layers from elsewhere": (
+        PASS + "test_docker_registry.py",
+        "test_layers_from_elsewhere_that_the_target_refuses_are_told_with_what_to_do",
+    ),
+    "Quay: mount without `from`": (REGISTRY + "test_mounts.py", "test_a_mount_that_is_granted_needs_no_bytes"),
+    "Quay: delete scope": (
+        REGISTRY + "test_blob_writing.py",
+        "test_a_session_that_can_t_be_given_back_is_no_error",
+    ),
+    "Quay: gateway errors": (THROTTLING, "test_patience_ends_after_the_attempts"),
+    "Harbor: cookies": (REGISTRY + "test_headers.py", "test_no_cookie_is_ever_sent_back"),
+    "Harbor: immutable tags": IMMUTABLE,
+    "Harbor: storage quota": (
+        "unit/transfer/test_shared_blobs.py",
+        "test_a_place_that_is_full_for_good_is_not_sent_each_blob_to_learn_it",
+    ),
+    "Harbor: HEAD and GET differ": (READING, "test_a_head_is_believed_whatever_length_it_tells"),
+    "GitLab: short tokens": (EXCHANGE, "test_a_token_is_renewed_between_the_requests_of_a_long_upload"),
+    "GitLab: HEAD to a URL signed for GET": (
+        REGISTRY + "test_redirects.py",
+        "test_a_head_that_is_sent_to_a_url_signed_for_get_is_asked_by_get",
+    ),
+    "GitLab: rate headers": (THROTTLING, "test_a_window_that_ends_within_minutes_is_waited_for"),
+    "Artifactory: digests among tags": (
+        REGISTRY + "test_tag_lists.py",
+        "test_entries_that_are_no_tags_are_left_out",
+    ),
+    "Artifactory: HEAD of what is not there": (READING, "test_where_head_tells_nothing_get_is_asked"),
+    "Artifactory: PUT with the bytes": (
+        PARTS,
+        "test_a_host_that_refuses_the_whole_as_too_large_gets_parts_and_is_remembered",
+    ),
+    "Nexus: null among tags": (REGISTRY + "test_tag_lists.py", "test_entries_that_are_no_tags_are_left_out"),
+    "Gitea and Forgejo: no Link": (
+        REGISTRY + "test_tag_lists.py",
+        "test_without_a_link_a_full_page_is_followed_by_last",
+    ),
+    "Gitea and Forgejo: no parts": (PARTS, "test_a_host_that_takes_no_parts_at_all_gets_the_whole_again"),
+    "zot: length": (REGISTRY + "test_blob_writing.py", "test_one_put_has_the_length_and_the_type_and_no_range"),
+    "zot: one POST": (
+        REGISTRY + "test_single_post.py",
+        "test_the_post_has_the_length_the_type_and_the_digest_and_no_range",
+    ),
+    "zot: types": (WRITING, "test_a_refusal_is_final_and_has_the_registry_s_words"),
+    "distribution: one POST": (
+        PASS + "test_docker_registry.py",
+        "test_a_blob_takes_two_requests_there_and_finding_that_out_takes_none",
+    ),
+    "distribution: Range 0-0": (PARTS, "test_a_session_that_says_0_0_is_not_taken_for_one_that_holds_a_byte"),
+    "distribution: state in the Location": (
+        PASS + "test_docker_registry.py",
+        "test_parts_are_put_together_there_too",
+    ),
+    "distribution: page size": (
+        REGISTRY + "test_tag_lists.py",
+        "test_a_registry_that_refuses_n_is_asked_without_it",
+    ),
+    "distribution: Accept decides": (READING, "test_all_types_are_accepted_in_one_header_line_on_head_too"),
+    "registry.k8s.io: redirects": (
+        PASS + "test_whole_pass.py",
+        "test_a_front_end_leads_to_a_registry_that_wants_tokens_of_its_own",
+    ),
+    "lscr.io: realm of ghcr.io": ("unit/auth/test_realm.py", "test_a_token_service_may_be_elsewhere"),
+    "nvcr.io: scope in the realm": (EXCHANGE, "test_a_realm_may_have_a_query_and_be_relative"),
+}
+"""What shows that each row is done, by the name of the row."""
+
+
+@cache
+def functions_in(file: str) -> frozenset[str]:
+    tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
+    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@pytest.mark.parametrize("row", QUIRKS, ids=lambda row: row.name)
+def test_every_row_has_its_source_and_day_and_a_test_that_exists(row) -> None:  # type: ignore[no-untyped-def]
+    assert row.registry
+    assert row.key
+    assert row.seen
+    assert row.then
+    assert len(row.source) > 5
+    assert datetime.date(2026, 1, 1) <= row.read <= datetime.date.today()  # noqa: DTZ011 -- a day, not a moment
+    file, test = PROOFS[row.name]
+    assert test in functions_in(file)
+
+
+def test_every_proof_is_of_a_row_and_no_row_stands_twice() -> None:
+    names = [row.name for row in QUIRKS]
+
+    assert len(names) == len(set(names))
+    assert set(PROOFS) == set(names)
+
+
+def test_all_registries_that_people_use_are_in_the_table() -> None:
+    registries = {row.registry for row in QUIRKS}
+
+    assert registries >= {
+        "Docker Hub",
+        "GHCR",
+        "cgr.dev",
+        "Amazon ECR",
+        "Amazon ECR Public",
+        "Google Artifact Registry",
+        "Google Container Registry",
+        "Azure ACR",
+        "Microsoft MCR",
+        "Quay",
+        "Harbor",
+        "GitLab",
+        "Artifactory",
+        "Nexus",
+        "Gitea and Forgejo",
+        "zot",
+        "distribution",
+        "registry.k8s.io",
+        "lscr.io",
+        "nvcr.io",
+    }
+
+
+@pytest.mark.parametrize("row", [row for row in QUIRKS if row.settings], ids=lambda row: row.name)
+def test_settings_are_of_hosts_and_have_a_meaning(row) -> None:  # type: ignore[no-untyped-def]
+    assert row.hosts
+    assert set(row.settings) <= {each.name for each in fields(Settings)}
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("ghcr.io", {"chunk_most": 4 * MIB}),
+        ("GHCR.io:443", {"chunk_most": 4 * MIB}),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", {"single_post": False, "chunk_least": 5 * MIB}),
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", {"single_post": False}),
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", {"single_post": False}),
+        ("123456789012.dkr-ecr.eu-west-1.on.aws", {"single_post": False}),
+        ("public.ecr.aws", {"single_post": False}),
+        ("europe-west3-docker.pkg.dev", {"chunks": False}),
+        ("eu.gcr.io", {"chunks": False}),
+        ("gcr.io", {"chunks": False}),
+        ("my-registry.azurecr.io", {"breaks_before_chunks": 1, "chunk_least": 4 * MIB}),
+        ("name-abc123.eastus.data.azurecr.cn", {"breaks_before_chunks": 1}),
+    ],
+)
+def test_hosts_are_known_in_all_their_forms(host: str, expected: dict[str, object]) -> None:
+    settings = settings_of(host)
+
+    assert {name: getattr(settings, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "r.example",
+        "127.0.0.1:5000",
+        "ghcr.io.example",
+        "notghcr.io",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com.example",
+        "azurecr.io",
+        "docker.io",
+        "[::1]:5000",
+        "",
+    ],
+)
+def test_other_hosts_begin_with_what_the_specification_says(host: str) -> None:
+    assert settings_of(host) == Settings()
+
+
+def test_rates_that_are_known_are_where_a_host_begins() -> None:
+    assert settings_of("ghcr.io").rates["manifest"] == pytest.approx(2000 / 60, rel=0.02)
+    assert settings_of("123456789012.dkr.ecr.eu-west-1.amazonaws.com").rates == {"upload": 100.0, "manifest": 10.0}
+    assert settings_of("public.ecr.aws").rates == {"upload": 10.0, "manifest": 1.0}
+    assert settings_of("r.example").rates == {}
