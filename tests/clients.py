@@ -124,12 +124,13 @@ class Side:
         *work: MappingConfig | Candidate,
         within: float = 20.0,
         at_once: int = 10,
+        audit: float | None = None,
         sink: Callable[[Event], None] = lambda _event: None,
     ) -> dict[str, ImageResult]:
         """Make one pass, which has to end within so many seconds; the results by the name of the target."""
         engine = Pass(
             places=self.places,
-            settings=PassSettings(images_at_once=at_once),
+            settings=PassSettings(images_at_once=at_once, audit=audit),
             policy=self.policy,
             stop=self.stop,
             sink=sink,

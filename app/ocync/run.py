@@ -38,6 +38,8 @@ class PassOptions:
     """What a caller decides about a pass, besides its configuration."""
 
     dry_run: bool = False
+    audit: float | None = None
+    """Look at all that targets hold, and read and hash this share of the blobs (0 to 1)."""
     resolved: Callable[[Resolved], None] = lambda _resolved: None
     """Told of each mapping's tags as soon as they are known."""
     secret: Callable[..., None] = lambda _secret, username="": None
@@ -84,7 +86,11 @@ async def run_pass(
             items = work(places)
             results = await Pass(
                 places=places,
-                settings=PassSettings(images_at_once=settings.max_concurrent_transfers, dry_run=options.dry_run),
+                settings=PassSettings(
+                    images_at_once=settings.max_concurrent_transfers,
+                    dry_run=options.dry_run,
+                    audit=options.audit,
+                ),
                 policy=policy,
                 stop=stop,
                 sink=sink,

@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "transfer": {
         *("errors", "oci", "config", "endpoint", "slots", "plan", "registry.waiting", "interrupt", "memory"),
         "concurrency",
+        "flights",
     },
     "analyze": {
         *("errors", "oci", "config", "endpoint", "slots", "plan", "transfer", "interrupt", "registry.repository"),

@@ -131,6 +131,15 @@ def _sync(commands: argparse._SubParsersAction[Parser]) -> None:
         help="the cron expression by which this is run, as the chart's CronJob passes it; starts nothing, but lets "
         "metrics tell the longest time between two runs (ocync_schedule_interval_seconds)",
     )
+    parser.add_argument(
+        "--verify",
+        type=_share,
+        nargs="?",
+        const=0.0,
+        metavar="PERCENT",
+        help="look also at everything below tags that are up to date, and bring again what targets have lost; "
+        "with PERCENT, read and hash that part of their blobs (100: all of them)",
+    )
     _grace(parser)
     _termination_log(parser)
 
@@ -249,6 +258,16 @@ def _version(commands: argparse._SubParsersAction[Parser]) -> None:
 def _completion(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = _command(commands, "completion", "print a completion script for a shell")
     parser.add_argument("shell", choices=("bash", "zsh"))
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of percent") from None
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 100")
+    return value / 100
 
 
 def _seconds(text: str) -> float:

@@ -132,6 +132,7 @@ async def perform(
             sink=sink,
             options=PassOptions(
                 dry_run=dry_run,
+                audit=getattr(options, "verify", None),
                 resolved=resolved,
                 secret=redactor.add,
                 cache_dir=job.cache_dir,

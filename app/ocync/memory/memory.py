@@ -114,7 +114,13 @@ class Memory:
     # Artifacts
 
     def artifact_set(self, place: str, repository: str, subject: Digest) -> str | None:
-        """Return the fingerprint of the artifacts that a target's repository is believed to have of a subject."""
+        """
+        Return the fingerprint of the artifacts that a target's repository is believed to have of a subject.
+
+        Never without a `ttl`: a pass that relies on it asks nothing that could prove it wrong.
+        """
+        if not self._ttl:
+            return None
         row = self._believed(Kind.ARTIFACT_SET, digest_key(subject), place, repository)
         self._count(row is not None)
         return row.value.decode(errors="replace") if row is not None else None
@@ -128,7 +134,9 @@ class Memory:
         self._forget(Kind.ARTIFACT_SET, subject, place, repository, stale=stale)
 
     def has_no_referrers(self, place: str, repository: str, digest: Digest) -> bool:
-        """Tell whether nothing is believed to refer to a manifest of a source's repository."""
+        """Tell whether nothing is believed to refer to a manifest of a source; never without a `ttl`, as above."""
+        if not self._ttl:
+            return False
         row = self._believed(Kind.BARE, digest_key(digest), place, repository)
         self._count(row is not None)
         return row is not None

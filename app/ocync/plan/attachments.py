@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ocync.config.model import ArtifactRules
     from ocync.endpoint import Repository
+    from ocync.memory.memory import Memory
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
 
@@ -101,12 +102,14 @@ class Attachments:
         *,
         tags: Iterable[str] | None = None,
         images: int = 1,
+        memory: Memory | None = None,
     ) -> None:
         """`tags` are all tags of the source, where they were listed; else so many `images` were named without."""
         self._source = source
         self._include = [_type_pattern(text) for text in rules.include]
         self._exclude = [_type_pattern(text) for text in rules.exclude]
         self._images = images
+        self._memory = memory
         self._by_name = None if tags is None else _by_name(tags)
         self._listed = tags is not None
         self._flights: Flights[Digest, Attached] = Flights()
@@ -150,7 +153,7 @@ class Attachments:
 
     async def _attachment(self, subject: Digest, search: _Search) -> list[Digest]:
         """Look at what is attached to one subject; return the digests to look at next."""
-        listed, fallback = await self._referrers(subject)
+        listed, fallback = await self._referrers(subject, is_artifact=len(search.seen) > 1)
         wanted = tuple(descriptor for descriptor in listed if self._wants((descriptor.artifact_type,)))
         tags = await self._tags(subject, search)
         if wanted or tags:
@@ -177,11 +180,20 @@ class Attachments:
                     following.append(digest)
         return following
 
-    async def _referrers(self, subject: Digest) -> tuple[tuple[Descriptor, ...], Manifest | None]:
+    async def _referrers(
+        self, subject: Digest, *, is_artifact: bool
+    ) -> tuple[tuple[Descriptor, ...], Manifest | None]:
         """Return the referrers of a subject, and the list that they are taken from where that is the fallback's."""
-        by_api = await self._source.referrers(subject)
         name = referrers.fallback_tag(subject)
         is_listed = self._by_name is not None and name in self._by_name.get(name, ())
+        # Of what is attached, most is never signed itself. What is attached to images is looked at in every pass.
+        memory = self._memory if is_artifact and not is_listed else None
+        place, path = self._source.place, self._source.path
+        if memory is not None and memory.has_no_referrers(place, path, subject):
+            return (), None
+        by_api = await self._source.referrers(subject)
+        if memory is not None and by_api == ():
+            memory.learn_no_referrers(place, path, subject)
         if not is_listed and (by_api is not None or self._by_name is not None):
             return by_api or (), None
         # Asked also beside the API where the tag is known to be there: a registry that has got the API since may

@@ -22,9 +22,12 @@ T = TypeVar("T")
 _Found = Manifest | OcyncError | None
 
 
-async def compare(candidate: Candidate) -> ImagePlan:
+async def compare(candidate: Candidate, *, whole: bool = False) -> ImagePlan:
     """
     Return the plan of one image; raises OcyncError when the source can't be asked.
+
+    With `whole`, and where something may be attached to the image, the plan has its manifest also where nothing
+    moves.
 
     The tag is resolved once: all else goes by digest. A target that can't be asked fails for itself alone.
     """
@@ -35,7 +38,7 @@ async def compare(candidate: Candidate) -> ImagePlan:
     )
     # What the image consists of has to be known to look for what is attached to it. The target's own copy tells
     # that at no request more, and costs no pull at a source that counts them.
-    whole = candidate.attachments is not None
+    whole = whole or candidate.attachments is not None
     async with asyncio.TaskGroup() as group:
         at_source = group.create_task(_caught(_resolve(candidate, by_head=by_head)))
         at_targets = [

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ocync.config.model import MappingConfig, RegistryConfig
     from ocync.endpoint import Repository, TargetRepository
     from ocync.filters.selection import Selection
+    from ocync.memory.memory import Memory
 
 
 class Places(Protocol):
@@ -43,7 +44,7 @@ class Resolved:
     """None where literal tags made a list unnecessary."""
 
 
-async def discover(mapping: MappingConfig, places: Places) -> Resolved:
+async def discover(mapping: MappingConfig, places: Places, memory: Memory | None = None) -> Resolved:
     """
     Resolve one mapping; raises OcyncError when its tags can't be known or are fewer than it demands.
 
@@ -71,7 +72,7 @@ async def discover(mapping: MappingConfig, places: Places) -> Resolved:
     pattern = Pattern(mapping.tags.immutable_tags) if mapping.tags.immutable_tags else None
     attachments = None
     if mapping.artifacts.enabled:
-        attachments = Attachments(source, mapping.artifacts, tags=listed, images=len(tags))
+        attachments = Attachments(source, mapping.artifacts, tags=listed, images=len(tags), memory=memory)
     candidates: list[Candidate] = []
     settled: list[Candidate] = []
     for tag in tags:

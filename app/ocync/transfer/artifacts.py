@@ -8,6 +8,7 @@ images that have it are told how it went.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ocync.endpoint import Repository
+    from ocync.memory.memory import Memory
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.plan.attachments import Attached, AttachedTag, Attachment
@@ -73,9 +75,10 @@ class _Target:
 class ArtifactCopy:
     """Brings artifacts to targets; made for one pass."""
 
-    def __init__(self, policy: RetryPolicy, *, dry_run: bool = False) -> None:
+    def __init__(self, policy: RetryPolicy, *, dry_run: bool = False, memory: Memory | None = None) -> None:
         self._policy = policy
         self._dry_run = dry_run
+        self._memory = memory
         self._claims: dict[tuple[Digest, str, str], asyncio.Future[Brought]] = {}
         self._lists: dict[tuple[str, Digest], asyncio.Lock] = {}
         self._written: set[tuple[str, Digest]] = set()
@@ -156,7 +159,8 @@ class ArtifactCopy:
     async def _bring_referrers(
         self, attachment: Attachment, source: Repository, copy: ImageCopy, targets: Sequence[_Target]
     ) -> None:
-        await each_of(targets, lambda target: self._look(target, attachment.subject))
+        await each_of(targets, lambda target: self._look(target, attachment))
+        gone_before = {id(target): target.gone for target in targets}
 
         async def bring(descriptor: Descriptor) -> None:
             lacking = []
@@ -170,14 +174,35 @@ class ArtifactCopy:
 
         await each_of(attachment.referrers, bring)
         await each_of(targets, lambda target: self._keep_list(target, attachment))
+        for target in targets:
+            if target.destination.alive and target.gone == gone_before[id(target)] and not self._dry_run:
+                self._learn(target, attachment)
 
-    async def _look(self, target: _Target, subject: Digest) -> None:
+    def _learn(self, target: _Target, attachment: Attachment) -> None:
+        repository = target.destination.repository
+        if self._memory is not None:
+            self._memory.learn_artifact_set(
+                repository.place, repository.path, attachment.subject, _fingerprint(attachment)
+            )
+
+    def _is_known(self, target: _Target, attachment: Attachment) -> bool:
+        repository = target.destination.repository
+        if self._memory is None:
+            return False
+        known = self._memory.artifact_set(repository.place, repository.path, attachment.subject)
+        return known == _fingerprint(attachment)
+
+    async def _look(self, target: _Target, attachment: Attachment) -> None:
         """Learn what the target lists for the subject; nothing is asked of a repository that was empty."""
         destination, repository = target.destination, target.destination.repository
+        subject = attachment.subject
         target.listed, target.index, target.unlisted = set(), None, {}
         tag = referrers.fallback_tag(subject)
         target.was_read = destination.lacks(tag)
         if destination.is_empty:
+            return
+        if self._is_known(target, attachment):
+            target.listed = {descriptor.digest for descriptor in attachment.referrers}
             return
         try:
             by_api = await repository.referrers(subject)
@@ -291,6 +316,12 @@ class ArtifactCopy:
             if target.destination.alive:
                 target.present += 1
                 target.transferred += 1
+
+
+def _fingerprint(attachment: Attachment) -> str:
+    """Return what tells the set of a subject's referrers from any other."""
+    digests = sorted(str(descriptor.digest) for descriptor in attachment.referrers)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 async def _outcome(claim: asyncio.Future[Brought]) -> Brought | None:

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
-    from ocync.oci.manifest import Manifest
+    from ocync.oci.manifest import Descriptor, Manifest
     from ocync.plan.attachments import Attached
     from ocync.plan.model import ImagePlan
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.artifacts import ArtifactCopy
+    from ocync.transfer.audit import Audit
     from ocync.transfer.destination import Destination
 
 log = logging.getLogger(__name__)
@@ -37,10 +38,19 @@ log = logging.getLogger(__name__)
 class Carrier:
     """Carries out plans, one image at a time; made for one pass."""
 
-    def __init__(self, policy: RetryPolicy, artifacts: ArtifactCopy, *, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        artifacts: ArtifactCopy,
+        *,
+        dry_run: bool = False,
+        audit: Audit | None = None,
+    ) -> None:
+        """With `audit`, all that belongs to an image is looked at, and what a target has lost is brought again."""
         self._policy = policy
         self._artifacts = artifacts
         self._dry_run = dry_run
+        self._audit = audit
 
     async def carry(self, plan: ImagePlan, destinations: Mapping[int, Destination]) -> None:
         """
@@ -63,6 +73,10 @@ class Carrier:
             await copy.put(root, copying, None)
             is_put = tag is None
         await self._bring(plan, attached, destinations)
+        for index, destination in destinations.items():
+            if self._audit is not None and destination.alive:
+                is_there = isinstance(plan.decisions[index], Skip)
+                await self._mend(copy, self._audit, _parts(plan, attached, with_root=is_there), destination)
         if root is not None and not self._dry_run and not is_put:
             await copy.put(root, copying, tag)
 
@@ -135,6 +149,44 @@ class Carrier:
                         f"{counts.target} of {counts.source} artifacts of it are at {destination.repository.name}"
                     )
                 )
+
+    async def _mend(
+        self, copy: ImageCopy, audit: Audit, parts: Sequence[Descriptor], destination: Destination
+    ) -> None:
+        """Look at everything at one target, and bring again what is lost there."""
+        repository = destination.repository
+        try:
+            lost = await audit.of(repository, parts)
+        except Exception as error:
+            destination.fail(outcome.as_ocync_error(error, repository.name))
+            return
+        destination.repaired = len(lost.manifests) + len(lost.blobs)
+        if not lost:
+            return
+        log.warning("%s has lost %d manifests and blobs of its images", repository.name, destination.repaired)
+        if self._dry_run:
+            return
+        for part in (*lost.manifests, *lost.blobs):
+            destination.ledger.lost(repository, part.digest)
+
+        async def bring_again(part: Descriptor) -> None:
+            if part in lost.manifests:
+                await copy.child(part, [destination])
+            else:
+                await copy.blob(part, [destination])
+
+        # First blobs: a manifest that lists one of them is refused without it.
+        await each_of(lost.blobs, bring_again)
+        await each_of(lost.manifests, bring_again)
+
+
+def _parts(plan: ImagePlan, attached: Sequence[Attached], *, with_root: bool) -> list[Descriptor]:
+    """Return the manifests and blobs that belong to an image, as far as they are known without reading more."""
+    parts = [descriptor for each in attached for descriptor in each.referrers]
+    parts += [tag.descriptor for each in attached for attachment in each.attachments for tag in attachment.tags]
+    if with_root:
+        return [plan.resolved, *parts]
+    return [*plan.root.children, *plan.root.blobs, *parts] if plan.root is not None else parts
 
 
 async def _subjects(plan: ImagePlan) -> list[Digest]:

@@ -40,6 +40,8 @@ class Destination:
     error: OcyncError | None = None
     bytes_transferred: int = 0
     blobs: BlobStats = field(default_factory=BlobStats)
+    repaired: int = 0
+    """Manifests and blobs that the target had lost."""
     artifacts: ArtifactCounts | None = None
     """What is attached to the image; None where nobody looked for that."""
 

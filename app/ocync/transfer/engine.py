@@ -23,6 +23,7 @@ from ocync.plan.discover import discover
 from ocync.plan.model import Broken, Candidate, Copy, Skip
 from ocync.transfer import outcome
 from ocync.transfer.artifacts import ArtifactCopy
+from ocync.transfer.audit import Audit
 from ocync.transfer.carry import Carrier
 from ocync.transfer.destination import Destination
 from ocync.transfer.events import (
@@ -60,6 +61,8 @@ class PassSettings:
 
     images_at_once: int = 50
     dry_run: bool = False
+    audit: float | None = None
+    """Look at all that targets hold below their tags, and read and hash this share of the blobs (0 to 1)."""
 
 
 class Pass:
@@ -92,8 +95,18 @@ class Pass:
         self._second_round = False
         # What was sent in vain in the first round, so that the report does not forget it.
         self._earlier: dict[str, Destination] = {}
-        self._artifacts = ArtifactCopy(policy, dry_run=settings.dry_run)
-        self._carrier = Carrier(policy, self._artifacts, dry_run=settings.dry_run)
+        self._artifacts = ArtifactCopy(
+            # Who audits a target takes nothing on trust.
+            policy,
+            dry_run=settings.dry_run,
+            memory=None if settings.audit is not None else self._memory,
+        )
+        self._carrier = Carrier(
+            policy,
+            self._artifacts,
+            dry_run=settings.dry_run,
+            audit=None if settings.audit is None else Audit(policy, share=settings.audit),
+        )
 
     async def run(self, work: Sequence[MappingConfig | Candidate]) -> tuple[ImageResult, ...]:
         """
@@ -137,7 +150,7 @@ class Pass:
             started = self._clock()
             try:
                 async with self._limited():
-                    resolved = await discover(item, self._places)
+                    resolved = await discover(item, self._places, self._memory)
             except Exception as error:
                 self._mapping_failed(item, outcome.as_ocync_error(error, item.name), started)
                 continue
@@ -161,7 +174,7 @@ class Pass:
         destinations: dict[int, Destination] = {}
         try:
             async with self._limited():
-                plan = await compare(candidate)
+                plan = await compare(candidate, whole=self._settings.audit is not None)
                 await self._carry_out(plan, destinations, started)
         except Exception as error:
             failure = outcome.as_ocync_error(error, f"{candidate.source.name}:{candidate.tag}")
@@ -174,7 +187,7 @@ class Pass:
         candidate = plan.candidate
         for index, decision in enumerate(plan.decisions):
             match decision:
-                case Skip() if candidate.attachments is None:
+                case Skip() if candidate.attachments is None and self._settings.audit is None:
                     earlier = self._earlier.pop(outcome.target_name(candidate, index), None)
                     self._finish(outcome.skipped(candidate, index, decision, self._clock() - started, earlier))
                 case Broken(error=error):

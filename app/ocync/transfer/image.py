@@ -46,14 +46,15 @@ class ImageCopy:
 
         async def bring(part: Descriptor) -> None:
             if manifest.is_index and media.is_manifest_like(part.media_type):
-                await self._child(part, destinations, depth=depth)
+                await self.child(part, destinations, depth=depth)
             elif not part.is_foreign:
                 await bring_blob(part, self._source, destinations, self._policy)
 
         parts = {part.digest: part for part in (*manifest.children, *manifest.blobs)}
         await each_of(parts.values(), bring)
 
-    async def _child(self, child: Descriptor, destinations: Sequence[Destination], *, depth: int) -> None:
+    async def child(self, child: Descriptor, destinations: Sequence[Destination], *, depth: int = 0) -> None:
+        """Hold afterwards, for each destination, that a manifest is there under its digest, or that it failed."""
         owned: list[tuple[Destination, bool]] = []
         async with asyncio.TaskGroup() as group:
             for destination in destinations:
@@ -76,7 +77,7 @@ class ImageCopy:
         self, child: Descriptor, destination: Destination, until: asyncio.Future[None], *, depth: int
     ) -> None:
         await asyncio.shield(until)
-        await self._child(child, [destination], depth=depth)
+        await self.child(child, [destination], depth=depth)
 
     async def _own_child(self, child: Descriptor, owned: Sequence[tuple[Destination, bool]], *, depth: int) -> None:
         try:
@@ -120,6 +121,10 @@ class ImageCopy:
         else:
             destination.ledger.recall.manifest_missed(destination.repository, child.digest)
         return there
+
+    async def blob(self, blob: Descriptor, destinations: Sequence[Destination]) -> None:
+        """Hold afterwards, for each destination, that a blob is there, or that it failed."""
+        await bring_blob(blob, self._source, destinations, self._policy)
 
     async def put(
         self, manifest: Manifest, destinations: Sequence[Destination], tag: str | None, *, depth: int = 0

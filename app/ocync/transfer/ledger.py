@@ -229,6 +229,14 @@ class Ledger:
             self._manifests.discard((path, digest))
             self._holders.get(digest, {}).pop(path, None)
 
+    def lost(self, repository: TargetRepository, digest: Digest) -> None:
+        """Record that the repository does not hold a manifest or blob, whatever it was thought to hold."""
+        self.disbelieve(repository)
+        self.recall.blob_missed(repository, digest)
+        self.recall.manifest_missed(repository, digest)
+        self._manifests.discard((repository.path, digest))
+        self._holders.get(digest, {}).pop(repository.path, None)
+
     def release_manifest(self, repository: TargetRepository, digest: Digest) -> None:
         """Give a claim back, brought or not; who waits claims again. Does nothing the second time."""
         _wake(self._manifest_flights.pop((repository.path, digest), None))

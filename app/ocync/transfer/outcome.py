@@ -46,19 +46,23 @@ def skipped(
     """
     Return the result of an image that needed no copy; what was sent for it all the same is counted.
 
-    It counts as synced where something that is attached to it was brought.
+    It counts as synced where something that belongs to it was brought.
     """
     digest = str(decision.digest) if decision.digest else None
     artifacts = earlier.artifacts if earlier else None
-    moved = artifacts is not None and artifacts.transferred > 0
+    reason = decision.reason
+    if earlier is not None and earlier.repaired:
+        reason = Reason.REPAIRED
+    elif artifacts is not None and artifacts.transferred:
+        reason = Reason.ARTIFACTS
     return ImageResult(
         mapping=candidate.mapping.name,
         source=source_name(candidate),
         target=target_name(candidate, index),
         source_place=candidate.source.place,
         target_place=candidate.targets[index].repository.place,
-        status=Status.SYNCED if moved else Status.SKIPPED,
-        reason=Reason.ARTIFACTS if moved else decision.reason,
+        status=Status.SKIPPED if reason is decision.reason else Status.SYNCED,
+        reason=reason,
         digest=digest,
         previous_digest=digest,
         bytes_transferred=earlier.bytes_transferred if earlier else 0,

@@ -27,6 +27,8 @@ class Reason(StrEnum):
     MOVED = "moved"
     ARTIFACTS = "artifacts"
     """The image was there, and something that is attached to it was not."""
+    REPAIRED = "repaired"
+    """The tag was right, and the target had lost something below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,8 +43,8 @@ def learned(path: Path, *numbers: int, now: int = NOW, repository: str = "app") 
     file.save(path, memory.take_changes())
 
 
-def opened(path: Path, now: int = NOW) -> Memory:
-    return Memory(clock=lambda: now / 1000, connection=file.load(path, now).connection)
+def opened(path: Path, now: int = NOW, *, ttl: float = 0.0) -> Memory:
+    return Memory(ttl=ttl, clock=lambda: now / 1000, connection=file.load(path, now).connection)
 
 
 def known(path: Path, number: int, now: int = NOW) -> bool:
@@ -201,7 +201,7 @@ def test_a_row_that_was_changed_behind_our_back_is_not_believed(path: Path, colu
     connection.commit()
     connection.close()
 
-    memory = opened(path)
+    memory = opened(path, ttl=3600.0)
 
     asked = [(repository, what) for repository in ("app", "other") for what in (subject, other)]
     assert sum(memory.artifact_set(PLACE, repository, what) is not None for repository, what in asked) == 1
