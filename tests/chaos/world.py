@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from chaos.corpus import Corpus
-from chaos.events import Source, befall, listed_by, meanwhile
+from chaos.events import Source, befall, clean, listed_by, meanwhile
 from chaos.hazards import Hazards
+from chaos.recall import Remembrance
 from chaos.watch import FolderWatch, RegistryWatch
 from clients import Side
 from ocync.config.model import AuthType, MappingConfig, RegistryConfig, Secret
@@ -74,6 +75,7 @@ class World:
         self.elsewhere = ScriptedRegistry(bind="127.0.0.2")
         self.source = Source(self.registry, Corpus(chance), chance)
         self.folder = FolderWatch(folder / "layouts", self.source.known, self.source.artifacts)
+        self._remembrance = Remembrance(folder / "memory", chance)
         self._honest = honest
         self._names = ["team/app", "team/db", "team/tool"][: chance.randint(1, 3)]
         self._closing = AsyncExitStack()
@@ -103,6 +105,12 @@ class World:
     async def pass_under_faults(self) -> None:
         """Let faults loose, make a pass (or two at once, or one that is cut off), and look at everything."""
         chance = self._chance
+        if chance.random() < 0.3:
+            self._remembrance.befall()
+        if chance.random() < 0.5:
+            # Between two passes every registry may clean up.
+            for repository in chance.choice(self.targets).repositories.values():
+                clean(repository)
         rules = []
         if chance.random() < 0.9:
             rules += self._hazards.let_loose(self.registry, writes=False, count=chance.randint(0, 4))
@@ -128,6 +136,11 @@ class World:
     async def settle(self) -> None:
         """Make one pass without faults, and find all targets equal to the source."""
         self.source.repair()
+        if self._chance.random() < 0.5:
+            # Something is gone that earlier passes have put there, and remember.
+            for target in self.targets:
+                for _ in range(3):
+                    befall(target, self._chance, cleans=True)
         for registry in (self.registry, *self.targets):
             if isinstance(registry.auth, Bearer):
                 registry.auth.lifetime = 300
@@ -210,7 +223,8 @@ class World:
         try:
             async with (
                 asyncio.timeout(None if gently else cut_off),
-                Side(idle=idle, attempts=attempts, sleep=_briefly, stop=stop) as side,
+                self._remembrance.memory() as memory,
+                Side(idle=idle, attempts=attempts, sleep=_briefly, stop=stop, memory=memory) as side,
             ):
                 work = [self._mapping(name) for name in self._names]
                 at_once = self._chance.choice([1, 4, 20])

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "app" / "ocync"
 MAY_IMPORT = {
     "errors": set(),
     "slots": set(),
+    "reach": set(),
     "flights": set(),
     "concurrency": set(),
     "interrupt": set(),
@@ -25,9 +26,11 @@ MAY_IMPORT = {
     "printable": set(),
     "redaction": set(),
     "log": {"printable", "redaction"},
-    "http": {"errors", "config"},
-    "auth": {"errors", "oci", "config", "flights"},
-    "registry": {"errors", "oci", "config", "http", "auth", "endpoint", "flights", "slots", "memory"},
+    "http": {"errors", "config", "reach"},
+    "auth": {"errors", "oci", "config", "flights", "reach"},
+    "registry": {
+        *("errors", "oci", "config", "http", "auth", "endpoint", "flights", "slots", "memory", "reach"),
+    },
     "layout": {"errors", "oci", "endpoint", "slots"},
     "plan": {
         *("errors", "oci", "config", "filters", "endpoint", "memory", "flights", "concurrency", "transfer.result"),

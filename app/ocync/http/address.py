@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
+from ocync.reach import is_never_meant
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -52,7 +54,12 @@ class Resolver:
         self._asked: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}
 
     async def addresses(self, host: str, port: int) -> list[Address]:
-        """Return the addresses of a host, at least one; raises OSError (socket.gaierror) and UnicodeError."""
+        """
+        Return the addresses of a host, at least one; raises OSError (socket.gaierror) and UnicodeError.
+
+        A name whose owner lets it lead to a metadata service, or to this link, leads nowhere: those are only
+        reached by their addresses, where somebody has written them down.
+        """
         literal = _literal(host, port)
         if literal is not None:
             return [literal]
@@ -60,6 +67,8 @@ class Resolver:
         known = self._known.get((host, port))
         if known is None or known.until < loop.time():
             found = await self._ask(host, port)
+            if "%" not in host:
+                found = _meant(host, found)
             reached = known.reached if known is not None else None
             known = _Known(loop.time() + _KEPT, found, reached=reached)
             self._known[host, port] = known
@@ -114,6 +123,13 @@ def _tell(question: asyncio.Future[list[Any]], found: list[Any] | Exception) -> 
         question.set_exception(found)
     else:
         question.set_result(found)
+
+
+def _meant(host: str, found: list[Address]) -> list[Address]:
+    meant = [address for address in found if not is_never_meant(str(address.place[0]))]
+    if found and not meant:
+        raise OSError(f"the name {host} leads to {found[0].place[0]}, where no registry is; it is not followed")
+    return meant
 
 
 def _literal(host: str, port: int) -> Address | None:

@@ -6,6 +6,7 @@ import re
 from urllib.parse import quote, urljoin, urlsplit
 
 from ocync.errors import ProtocolError
+from ocync.reach import may_send_on
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
 _PARAMETER = re.compile(r"""\s*;\s*([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?""")
@@ -66,7 +67,7 @@ def resolve(location: str | None, url: str, *, what: str, host: str) -> str:
     Return the absolute URL that a Location of an answer from `url` names.
 
     It may be absolute, relative, or without a scheme. Raises ProtocolError where there is none, where it is no
-    http URL, and where it leads from https down to http.
+    http URL, where it leads from https down to http, and to an address that the registry may not send us to.
     """
     if not location:
         raise ProtocolError(f"{host} answered {what} without a Location", host=host)
@@ -78,6 +79,12 @@ def resolve(location: str | None, url: str, *, what: str, host: str) -> str:
             f"{host} answered {what} with a way from https down to http; it is not taken",
             host=host,
             hint="a registry behind a TLS proxy has to be told its scheme (X-Forwarded-Proto, or its external URL)",
+        )
+    other = urlsplit(absolute).hostname or ""
+    if not may_send_on(urlsplit(url).hostname or "", other):
+        raise ProtocolError(
+            f"{host} answered {what} with a way to {other[:80]}, which belongs to this machine; it is not taken",
+            host=host,
         )
     return absolute
 

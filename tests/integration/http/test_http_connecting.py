@@ -154,7 +154,9 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         time.sleep(0.05)
         if host == "missing.example":
             raise socket.gaierror(-2, "Name or service not known")
-        return system("127.0.0.1", port, **options)
+        addresses = {"rebound.example": ["169.254.169.254"], "both.example": ["169.254.169.254", "127.0.0.1"]}
+        found = addresses.get(host, ["127.0.0.1"])
+        return [entry for address in found for entry in system(address, port, **options)]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return asked
@@ -167,6 +169,22 @@ async def test_a_host_is_looked_up_once(pool: Pool, questions: list[str]) -> Non
         assert stage.connections == 20
 
         assert questions == ["registry.example"]
+
+
+async def test_a_name_that_its_owner_lets_lead_to_a_metadata_service_leads_nowhere(
+    pool: Pool, questions: list[str]
+) -> None:
+    with pytest.raises(httpx.ConnectError, match=r"rebound\.example leads to 169\.254\.169\.254"):
+        await pool.send(Origin("http", "rebound.example", 80), "GET", b"/", [], None, LIMITS)
+
+    assert questions == ["rebound.example"]
+
+
+async def test_of_several_addresses_those_that_are_never_meant_are_left_out(questions: list[str]) -> None:
+    found = await Resolver().addresses("both.example", 80)
+
+    assert questions == ["both.example"]
+    assert [str(address) for address in found] == ["127.0.0.1:80"]
 
 
 async def test_a_host_that_could_not_be_reached_is_looked_up_again(pool: Pool, questions: list[str]) -> None:

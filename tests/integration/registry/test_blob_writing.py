@@ -262,6 +262,10 @@ async def test_a_session_that_can_t_be_given_back_is_no_error(registry: Scripted
 OPENINGS = {
     "no Location": (faults.answer(202), ProtocolError),
     "an empty Location": (faults.answer(202, headers={"Location": ""}), ProtocolError),
+    "a Location at a metadata service": (
+        faults.answer(202, headers={"Location": "http://169.254.169.254/latest/api/token"}),
+        ProtocolError,
+    ),
     "a Location that is no URL": (faults.answer(202, headers={"Location": "ftp://x/y"}), ProtocolError),
     "a page": (faults.html(200), ProtocolError),
     "201": (faults.answer(201), ProtocolError),

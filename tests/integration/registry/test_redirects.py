@@ -194,6 +194,20 @@ async def test_a_redirect_to_no_http_url_is_refused(registry: ScriptedRegistry, 
     assert asked(registry) == 1
 
 
+@pytest.mark.parametrize(
+    "location",
+    ["http://169.254.169.254/latest/meta-data/iam", "http://metadata.google.internal/", "//168.63.129.16/machine"],
+)
+async def test_a_redirect_to_a_metadata_service_is_not_followed(registry: ScriptedRegistry, location: str) -> None:
+    registry.on("GET", GET, authorized=True, respond=faults.redirect(location))
+
+    async with repository_of(registry.url, account=ACCOUNT) as repository:
+        with pytest.raises(ProtocolError, match="which belongs to this machine; it is not taken"):
+            await read(repository, BLOB)
+
+    assert asked(registry) == 1
+
+
 async def test_a_redirect_without_a_location_is_refused(registry: ScriptedRegistry) -> None:
     registry.on("GET", GET, authorized=True, respond=faults.answer(307))
 

@@ -93,6 +93,22 @@ def test_a_location_that_leads_nowhere_good_is_refused(location: str | None) -> 
 
 
 @pytest.mark.parametrize(
+    "location",
+    [
+        "https://169.254.169.254/latest/meta-data/",
+        "https://0xa9fea9fe/",
+        "https://[fd00:ec2::254]/",
+        "https://metadata.google.internal/computeMetadata/v1/",
+        "https://localhost:6443/",
+        "//127.0.0.1/",
+    ],
+)
+def test_a_location_that_leads_to_this_machine_or_its_metadata_is_refused(location: str) -> None:
+    with pytest.raises(ProtocolError, match="which belongs to this machine; it is not taken"):
+        links.resolve(location, "https://h/v2/", what="x", host="h")
+
+
+@pytest.mark.parametrize(
     ("location", "expected"),
     [
         ("https://h/up", "https://h/up?digest=sha256:ab"),

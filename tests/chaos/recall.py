@@ -1,0 +1,56 @@
+"""What passes remember of each other, and what happens to that: wrong clocks, a file that is damaged or gone."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from ocync.memory import file
+from ocync.memory.keeper import Keeper
+
+if TYPE_CHECKING:
+    import random
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from ocync.memory.memory import Memory
+
+DAY = 86_400.0
+
+
+class Remembrance:
+    """The memory that the passes of one world share, in a file."""
+
+    def __init__(self, folder: Path, chance: random.Random) -> None:
+        self._folder = folder
+        self._chance = chance
+
+    def memory(self) -> AbstractAsyncContextManager[Memory]:
+        """Give what a new process remembers, whose clock may be off by days."""
+        offset = self._chance.choice([0.0, 0.0, 0.0, -3 * DAY, 3 * DAY, 400 * DAY])
+        ttl = self._chance.choice([0.0, 1.0, 12 * 3600.0])
+        return Keeper(clock=lambda: time.time() + offset).memory(self._folder, ttl=ttl)
+
+    def befall(self) -> None:
+        """Let something happen to the file."""
+        path = self._folder / file.NAME
+        if not path.exists():
+            return
+        chance = self._chance
+        what = chance.randrange(6)
+        data = bytearray(path.read_bytes())
+        if what == 0:
+            path.unlink()
+        elif what == 1:
+            path.write_bytes(data[: chance.randrange(len(data) + 1)])
+        elif what == 2:
+            path.write_bytes(chance.randbytes(chance.choice([0, 10, 5_000])))
+        elif what == 3:
+            for _ in range(chance.randint(1, 200)):
+                data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+            path.write_bytes(data)
+        elif what == 4:
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA user_version = 4096")
