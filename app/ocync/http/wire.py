@@ -3,7 +3,7 @@ A connected socket on the event loop, with TLS or without: read when somebody as
 
 Reading is pulled: what nobody asked for stays in the kernel, whose buffers hold the sender back. So nothing here
 is paused, resumed or queued, and a connection's memory is the piece that is on its way. asyncio's transports would
-do too, as would TLS over memory; docs/transport.md has what each costs.
+do too, as would OpenSSL on the socket; docs/transport.md has what each costs.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from ocync.http.tunnel import InnerTls
+from ocync.http.tls import RECORD, MemoryTls
 
 if TYPE_CHECKING:
     import socket
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 PIECE = 256 * 1024
 """Bytes that are read at once, at most."""
-# OpenSSL wants to be asked again with the same bytes when the kernel did not take all of them.
+# Bytes that are encrypted at once: what the kernel does not take of them stays here, for each connection.
 _SLICE = 64 * 1024
-_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_NOT_NOW = (BlockingIOError, InterruptedError)
 
 
 class StalledError(Exception):
@@ -36,6 +36,8 @@ class Scratch:
 
     def __init__(self) -> None:
         self.room = memoryview(bytearray(PIECE))
+        self.plain = memoryview(bytearray(PIECE + 2 * RECORD))
+        """For what is decrypted: of a record that began with the piece before, too."""
 
 
 class Wire:
@@ -49,10 +51,8 @@ class Wire:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._fd = sock.fileno()
-        self._room = scratch.room
-        self._tls: ssl.SSLSocket | None = None
-        self._inner: InnerTls | None = None
-        self._shaking_hands = False
+        self._scratch = scratch
+        self._tls: list[MemoryTls] = []
         self._arrived: bytes | None = None
         self._ended = False
         self._receive_failure: OSError | None = None
@@ -69,50 +69,27 @@ class Wire:
     @property
     def session(self) -> ssl.SSLSession | None:
         """What another connection can begin TLS with; TLS 1.3 has it after the first answer."""
-        tls = self._inner or self._tls
-        return None if tls is None else tls.session
+        return self._tls[-1].session if self._tls else None
 
     async def secure(
         self, context: ssl.SSLContext, server_name: str, session: ssl.SSLSession | None, seconds: float
     ) -> None:
         """Speak TLS from here on; the second time, within the first session. Raises ValueError for a bad name."""
-        if self._tls is not None:
-            await self._secure_within(InnerTls(context, server_name, session), seconds)
-            return
-        # An end without a goodbye is an error that can be told from a proper end.
-        tls = context.wrap_socket(
-            self._sock,
-            server_hostname=server_name,
-            session=session,
-            do_handshake_on_connect=False,
-            suppress_ragged_eofs=False,
-        )
-        self._sock, self._shaking_hands = tls, True
-        while True:
-            try:
-                tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                await self._wait(seconds)
-            except ssl.SSLWantWriteError:
-                await self._wait(seconds, writing=True)
-        self._tls, self._shaking_hands = tls, False
-
-    async def _secure_within(self, inner: InnerTls, seconds: float) -> None:
+        tls = MemoryTls(context, server_name, session)
         data = b""
         while True:
             try:
-                done = inner.shake_hands(data)
+                done = tls.shake_hands(data)
             finally:
                 # An alert goes out too: the server's log then says why.
-                self._transmit(inner.take_owed())
+                self._transmit(tls.take_owed())
+            await self._flush(seconds, lambda: False)
             if done:
                 break
-            await self._flush(seconds, lambda: False)
             data = await self.receive(seconds)
             if not data:
                 raise ConnectionResetError("the connection was closed within the TLS handshake")
-        self._inner = inner
+        self._tls.append(tls)
 
     # Reading.
 
@@ -141,55 +118,40 @@ class Wire:
         return self._arrived is not None or self._ended
 
     def _pull(self) -> bytes | None:
-        count = 0 if self._ended else self._read()
-        if count and self._inner is not None:
-            data = self._inner.decrypt(bytes(self._room[:count]))
-            self._transmit_raw(self._inner.take_owed())
-            if self._inner.ended:
-                self._end(self._inner.failure)
-        else:
-            data = bytes(self._room[:count])
+        data = b"" if self._ended else self._read()
         if data:
             return data
         if self._receive_failure is not None:
             raise self._receive_failure
         return b"" if self._ended else None
 
-    def _read(self) -> int:
-        """Fill the room with what is there and return how much it is; an end or a failure is noted."""
-        count = 0
+    def _read(self) -> bytes:
+        """Return what is there, if anything; an end or a failure is noted."""
+        room = self._scratch.room
         try:
-            if self._tls is None:
-                count = self._sock.recv_into(self._room)
-                self._drained = count < PIECE
-                if not count:
-                    self._end(None)
-                return count
-            # Into a buffer it reads, and returns the count; the types that are published know only the other way.
-            read = cast("Callable[[int, memoryview], int]", self._tls.read)
-            self._drained = False
-            while count < PIECE:
-                # A record at a time, of 16 KiB at most.
-                record = read(PIECE - count, self._room[count:])
-                if not record:
-                    self._end(None)
-                    break
-                count += record
+            count = self._sock.recv_into(room)
         except _NOT_NOW:
             self._drained = True
+            return b""
         except OSError as error:
-            if _is_cut(error):
-                self.truncated = True
-                self._end(None)
-            else:
-                self._end(error)
-        return count
+            self._end(error)
+            return b""
+        self._drained = count < PIECE
+        if not count:
+            self._end(None)
+        data: bytes | memoryview = room[:count]
+        for depth, tls in enumerate(self._tls):
+            # The copy is made before the room is used again: by an inner session, or for another connection.
+            data = bytes(self._scratch.plain[: tls.decrypt(data, self._scratch.plain)])
+            self._transmit(tls.take_owed(), depth)
+            if tls.ended:
+                self._end(tls.failure)
+        return bytes(data)
 
     def _end(self, failure: OSError | None) -> None:
         self._ended = True
-        self._receive_failure = failure
-        if self._inner is not None and not self._inner.ended:
-            self.truncated = True
+        self._receive_failure = self._receive_failure or failure
+        self.truncated = not all(tls.ended for tls in self._tls)
 
     # Writing.
 
@@ -218,14 +180,18 @@ class Wire:
             raise self._send_failure
         return True
 
-    def _transmit(self, data: bytes | memoryview) -> None:
-        if data and self._send_failure is None:
-            self._transmit_raw(data if self._inner is None else self._inner.encrypt(data))
-
-    def _transmit_raw(self, data: bytes | memoryview) -> None:
-        if data:
-            self._unsent.append(memoryview(data))
-            self._push()
+    def _transmit(self, data: bytes | memoryview, depth: int | None = None) -> None:
+        """Send bytes through all sessions, or through the outer ones alone."""
+        if not data or self._send_failure is not None:
+            return
+        try:
+            for tls in reversed(self._tls[:depth]):
+                data = tls.encrypt(data)
+        except ssl.SSLError as error:
+            self._send_failure = error
+            return
+        self._unsent.append(memoryview(data))
+        self._push()
 
     def _push(self) -> None:
         try:
@@ -282,8 +248,6 @@ class Wire:
             # Nobody waits for it: it stays in the kernel.
             self._loop.remove_reader(self._fd)
             self._watching = False
-        elif self._shaking_hands:
-            self._wake()
         else:
             with contextlib.suppress(OSError):
                 # A failure is kept, for whoever receives.
@@ -305,24 +269,13 @@ class Wire:
         self.closed = True
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
-        if self._tls is not None and not self._unsent and self._send_failure is None:
+        if not self._unsent:
             # The other side's goodbye is not waited for.
-            with contextlib.suppress(OSError, ValueError):
-                self._say_goodbye(self._tls)
+            for depth, tls in reversed(list(enumerate(self._tls))):
+                self._transmit(tls.end(), depth)
         self._sock.close()
         self._unsent.clear()
         self._arrived = None
         self._send_failure = ConnectionAbortedError("the connection was closed")
         self._end(self._send_failure)
         self._wake()
-
-    def _say_goodbye(self, tls: ssl.SSLSocket) -> None:
-        """Without it OpenSSL takes the session for a bad one, which can't be resumed."""
-        if self._inner is not None:
-            tls.send(self._inner.end())
-        tls.unwrap()
-
-
-def _is_cut(error: OSError) -> bool:
-    """Tell whether TLS ended without saying so; before 3.11.4 Python has no type for that with OpenSSL 3."""
-    return isinstance(error, ssl.SSLEOFError) or getattr(error, "reason", None) == "UNEXPECTED_EOF_WHILE_READING"

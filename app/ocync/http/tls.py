@@ -1,15 +1,25 @@
-"""TLS within TLS, for proxies that are spoken to in TLS themselves: Python can wrap a socket once. No I/O."""
+"""TLS over memory: what came from below in, what the application sends out, and back. No I/O."""
 
 from __future__ import annotations
 
 import contextlib
 import ssl
+from typing import TYPE_CHECKING, cast
 
-_ROOM = 64 * 1024
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RECORD = 16 * 1024
+"""Bytes of one record at the most, unencrypted (RFC 8446 section 5.1)."""
 
 
-class InnerTls:
-    """The client's side of a session over memory: the outer session's bytes in, the application's out, and back."""
+class MemoryTls:
+    """
+    The client's side of one session.
+
+    OpenSSL would read and write the socket record by record, and ask for each record's five bytes first; this way a
+    system call moves as much as there is.
+    """
 
     def __init__(self, context: ssl.SSLContext, server_name: str, session: ssl.SSLSession | None = None) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -17,6 +27,8 @@ class InnerTls:
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_name, session=session
         )
+        # Into a buffer it reads, and returns the count; the types that are published know only the other way.
+        self._read = cast("Callable[[int, memoryview], int]", self._object.read)
         self.ended = False
         """Whether nothing more comes: the server has said so, or the session is broken."""
         self.failure: ssl.SSLError | None = None
@@ -24,7 +36,7 @@ class InnerTls:
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What another connection to the same server can begin with."""
+        """What another connection to the same server can begin with; TLS 1.3 has it after the first answer."""
         return self._object.session
 
     def shake_hands(self, data: bytes) -> bool:
@@ -38,15 +50,19 @@ class InnerTls:
 
     def take_owed(self) -> bytes:
         """Return bytes that the session itself has to send: of the handshake, alerts, new keys."""
-        return self._outgoing.read()
+        return self._outgoing.read() if self._outgoing.pending else b""
 
-    def decrypt(self, data: bytes) -> bytes:
-        """Take bytes and return what they say, b"" for a part of a record; raises nothing, see `ended`."""
+    def decrypt(self, data: bytes | memoryview, room: memoryview) -> int:
+        """
+        Take bytes and write what they say into `room`, which is longer by two records; returns how much that is.
+
+        Nothing for a part of a record. Raises nothing, see `ended`.
+        """
         self._incoming.write(data)
-        records: list[bytes] = []
+        count = 0
         try:
-            while record := self._object.read(_ROOM):
-                records.append(record)
+            while got := self._read(len(room) - count, room[count:]):
+                count += got
             self.ended = True
         except ssl.SSLWantReadError:
             pass
@@ -54,17 +70,17 @@ class InnerTls:
             self.ended = True
         except ssl.SSLError as error:
             self.ended, self.failure = True, error
-        return b"".join(records)
+        return count
 
     def encrypt(self, data: bytes | memoryview) -> bytes:
-        """Return the bytes for the outer session; raises ssl.SSLError."""
+        """Return the bytes to send; raises ssl.SSLError."""
         rest = memoryview(data)
         while rest:
             rest = rest[self._object.write(rest) :]
         return self._outgoing.read()
 
     def end(self) -> bytes:
-        """Return the bytes that say goodbye."""
+        """Return the bytes that say goodbye: a session that ends without them can not be resumed."""
         with contextlib.suppress(ssl.SSLError):
             self._object.unwrap()
         return self._outgoing.read()
