@@ -55,7 +55,7 @@ async def discover(mapping: MappingConfig, places: Places, memory: Memory | None
     targets = [places.target(registry, repository) for registry, repository in mapping.targets]
     literals = literal_tags(mapping.tags)
     async with asyncio.TaskGroup() as group:
-        at_targets = [group.create_task(_state(target, mapping)) for target in targets]
+        at_targets = [group.create_task(_state(target, mapping, memory)) for target in targets]
         at_source = group.create_task(_source_tags(source)) if literals is None else None
     states = tuple(task.result() for task in at_targets)
     listed: tuple[str, ...] | None = None
@@ -102,13 +102,15 @@ async def _source_tags(source: Repository) -> tuple[str, ...] | OcyncError:
         return error
 
 
-async def _state(target: TargetRepository, mapping: MappingConfig) -> TargetState:
+async def _state(target: TargetRepository, mapping: MappingConfig, memory: Memory | None) -> TargetState:
     """
     Look at the target's tags: one page, or all of them where immutable tags are to be known.
 
     One request here saves a look-up for each tag that is not there, and all look-ups in a repository that is
-    empty.
+    empty. Where an earlier pass has filled the repository it would save next to nothing.
     """
+    if memory is not None and not mapping.tags.immutable_tags and memory.knows(target.place, target.path):
+        return TargetState(repository=target)
     try:
         if mapping.tags.immutable_tags:
             return TargetState(repository=target, tags=frozenset(await target.tags()))

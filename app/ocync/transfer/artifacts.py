@@ -58,6 +58,8 @@ class _Target:
     """The list under the fallback tag, where there is one."""
     was_read: bool = False
     """Whether it is known what stands under the fallback tag."""
+    was_believed: bool = False
+    """Whether only an earlier pass has seen what is listed."""
     unlisted: dict[Digest, dict[str, Any]] = field(default_factory=dict)
     """Entries that the fallback tag has to list."""
     present: int = 0
@@ -175,7 +177,9 @@ class ArtifactCopy:
         await each_of(attachment.referrers, bring)
         await each_of(targets, lambda target: self._keep_list(target, attachment))
         for target in targets:
-            if target.destination.alive and target.gone == gone_before[id(target)] and not self._dry_run:
+            # What was only believed is not learned anew: it would be believed for ever.
+            seen = target.destination.alive and not target.was_believed and not self._dry_run
+            if seen and target.gone == gone_before[id(target)]:
                 self._learn(target, attachment)
 
     def _learn(self, target: _Target, attachment: Attachment) -> None:
@@ -197,12 +201,14 @@ class ArtifactCopy:
         destination, repository = target.destination, target.destination.repository
         subject = attachment.subject
         target.listed, target.index, target.unlisted = set(), None, {}
+        target.was_believed = False
         tag = referrers.fallback_tag(subject)
         target.was_read = destination.lacks(tag)
         if destination.is_empty:
             return
         if self._is_known(target, attachment):
             target.listed = {descriptor.digest for descriptor in attachment.referrers}
+            target.was_believed = True
             return
         try:
             by_api = await repository.referrers(subject)

@@ -89,6 +89,16 @@ async def test_a_signature_of_a_signature_is_found_once_memory_has_aged(world: W
     assert await world.sync() == ArtifactCounts(source=3, target=3, transferred=1)
 
 
+async def test_a_belief_is_not_kept_alive_by_being_relied_on(world: World) -> None:
+    del world.target.repository(APP).manifests[SIGNATURE.digest]
+
+    for _ in range(13):
+        world.now += HOUR
+        await world.sync()
+
+    assert SIGNATURE.digest in world.target.repository(APP).manifests
+
+
 @pytest.mark.parametrize("how", ["aged", "audit", "no time"])
 async def test_an_artifact_that_the_target_has_lost_comes_back(world: World, how: str) -> None:
     world.now += 13 * HOUR if how == "aged" else 0
