@@ -53,7 +53,7 @@ def test_the_readme_s_exit_codes_are_the_program_s() -> None:
 
 
 def test_the_files_that_the_documents_name_are_there() -> None:
-    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"):
+    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         named = set(re.findall(r"`((?:app|chart|scripts|tests)/[\w./-]+)`", text))
         named |= set(re.findall(r"\]\(([\w./-]+)\)", text))

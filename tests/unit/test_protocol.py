@@ -1,4 +1,4 @@
-"""docs/protocol.md names tests that are there, and a test or a reason for each of its lines."""
+"""docs/protocol.md and SECURITY.md name tests that are there, and a test or a reason for each of their lines."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-PAGE = (TESTS.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
-ROWS = [row for row in re.findall(r"^\| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE) if row[1] != "test"]
-NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)
+PAGES = {name: (TESTS.parent / name).read_text(encoding="utf-8") for name in ("docs/protocol.md", "SECURITY.md")}
+ROWS = [
+    row
+    for page in PAGES.values()
+    for row in re.findall(r"^\| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    if row[1] != "test"
+]
 
 
 @cache
@@ -23,7 +27,7 @@ def functions_of(file: str) -> frozenset[str]:
 
 
 @pytest.mark.parametrize(("says", "tests"), ROWS, ids=[says[:60] for says, _ in ROWS])
-def test_every_line_of_the_protocol_has_a_test_or_a_reason_for_none(says: str, tests: str) -> None:
+def test_every_line_of_a_table_has_a_test_or_a_reason_for_none(says: str, tests: str) -> None:
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", tests)
 
     assert named or tests.startswith("not used: "), says
@@ -32,10 +36,14 @@ def test_every_line_of_the_protocol_has_a_test_or_a_reason_for_none(says: str, t
     assert tests.startswith("not used: ") or ", ".join(f"`{file}::{name}`" for file, name in named) == tests
 
 
-def test_the_page_is_read_whole() -> None:
-    headings = re.findall(r"^## .+$", PAGE, re.MULTILINE)
+@pytest.mark.parametrize(("name", "least"), [("docs/protocol.md", 50), ("SECURITY.md", 25)])
+def test_the_pages_are_read_whole(name: str, least: int) -> None:
+    page = PAGES[name]
+    tables = page.count("| test |\n")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.endswith("| test |")]
 
-    assert len(ROWS) == PAGE.count("\n| ") - len(headings)
-    assert len(ROWS) > 50
-    assert len(headings) >= 6
-    assert all(name in functions_of(file) for file, name in NAMED)
+    assert len(rows) >= least
+    assert tables >= 5
+    assert all(any(line == f"| {says} | {tests} |" for says, tests in ROWS) for line in rows)
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", page)
+    assert not [f"{file}::{test}" for file, test in named if test not in functions_of(file)]
