@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -17,12 +18,15 @@ from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
 from ocync.registry.waiting import RetryPolicy
+from ocync.slots import Time
 from ocync.transfer.engine import Pass, PassSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from pathlib import Path
 
+    from ocync.limits.kind import Kind
+    from ocync.limits.level import Start
     from ocync.memory.memory import Memory
     from ocync.oci.manifest import Manifest
     from ocync.plan.model import Candidate
@@ -40,10 +44,20 @@ class Waits:
     """Stands for the sleep between two attempts: takes no time, and remembers how long it would have been."""
 
     seconds: list[float] = field(default_factory=list)
+    _skipped: float = 0.0
 
     async def __call__(self, seconds: float) -> None:
         self.seconds.append(seconds)
         await asyncio.sleep(0)
+
+    def time(self) -> Time:
+        """Give the time as it would be if it had been waited; what is to be done later is done at once."""
+
+        def later(seconds: float, call: Callable[[], object]) -> asyncio.Handle:
+            self._skipped += seconds
+            return asyncio.get_running_loop().call_soon(call)
+
+        return Time(now=lambda: time.monotonic() + sum(self.seconds) + self._skipped, later=later)
 
 
 @dataclass(kw_only=True)
@@ -60,6 +74,8 @@ class Side:
     waits: Waits = field(default_factory=Waits)
     sleep: Callable[[float], Awaitable[None]] | None = None
     """What is done instead of `waits` between two attempts."""
+    starts: dict[str, dict[Kind, Start]] = field(default_factory=dict)
+    """Where limits begin, as an earlier side has learned it."""
     tally: RequestTally = field(default_factory=RequestTally)
     stop: Stop = field(default_factory=lambda: Stop(grace=1))
     memory: Memory | None = None
@@ -73,6 +89,8 @@ class Side:
             policy=self.policy,
             tally=self.tally,
             environ=self.environ,
+            starts=self.starts,
+            time=Time() if self.sleep else self.waits.time(),
         )
 
     async def __aenter__(self) -> Self:

@@ -83,6 +83,14 @@ class MemoryRepository:
     def slots(self) -> Slots:
         return self._place.slots
 
+    @property
+    def blob_slots(self) -> Slots:
+        return self._place.slots
+
+    @property
+    def upload_slots(self) -> Slots:
+        return self._place.slots
+
     async def tags(self) -> tuple[str, ...]:
         await self._place.call("tags", self.path, "")
         return tuple(self._place.tagged[self.path])

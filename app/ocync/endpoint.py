@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
-    from ocync.slots import Slots
+    from ocync.slots import Lane, Slots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,15 @@ class Repository(Protocol):
 
     @property
     def slots(self) -> Slots:
-        """What limits the requests at this place; a caller of `blob` or `Upload.send` holds one of them."""
+        """What limits the requests at this place."""
+
+    @property
+    def blob_slots(self) -> Slots | Lane:
+        """What a caller of `blob` holds one of."""
+
+    @property
+    def upload_slots(self) -> Slots | Lane:
+        """What a caller of `Upload.send` holds one of."""
 
     async def tags(self) -> tuple[str, ...]:
         """Return all tags, each once; raises NotFoundError when the repository does not exist."""

@@ -19,11 +19,15 @@ from ocync.http.pool import Pool
 from ocync.http.proxy import ProxyRules
 from ocync.http.trust import context
 from ocync.layout.repository import LayoutRepository
+from ocync.limits.host import HostLimits
+from ocync.limits.kind import Kind
+from ocync.limits.level import Start
 from ocync.registry.client import RegistryClient
 from ocync.registry.creation import RepositoryCreation
 from ocync.registry.ecr import EcrRepositories
+from ocync.registry.quirks import settings_of
 from ocync.registry.repository import RegistryRepository
-from ocync.slots import Slots
+from ocync.slots import Slots, Time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +53,9 @@ class ConfiguredPlaces:
     """
     Gives repositories; owns all connections and closes them at its end.
 
-    The same object is given for the same registry and name: what is known of a repository is known once.
+    The same object is given for the same registry and name: what is known of a repository is known once. `starts`
+    says by host and kind of request where limits begin, as `learned` gives it at the end; without, they begin at
+    what the configuration allows.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class ConfiguredPlaces:
         tally: RequestTally,
         environ: Mapping[str, str],
         secret: Callable[..., None] = lambda _secret, username="": None,
+        starts: Mapping[str, Mapping[Kind, Start]] | None = None,
+        time: Time | None = None,
     ) -> None:
         self._timeouts = timeouts
         self._policy = policy
@@ -72,6 +80,9 @@ class ConfiguredPlaces:
         self._clients: dict[str, RegistryClient] = {}
         self._repositories: dict[tuple[str, str, bool], TargetRepository] = {}
         self._creations: dict[str, RepositoryCreation] = {}
+        self._starts = starts or {}
+        self._time = time
+        self._limits: list[tuple[str, HostLimits]] = []
         self._closing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -99,6 +110,14 @@ class ConfiguredPlaces:
         if registry.registry is None:
             return _nobody
         return self.client(registry).send_to_token_service
+
+    def learned(self) -> dict[str, dict[Kind, Start]]:
+        """Return, by host, where limits should begin in a next pass; hosts that took all are left out."""
+        found: dict[str, dict[Kind, Start]] = {}
+        for host, limits in self._limits:
+            if starts := limits.learned():
+                found.setdefault(host, {}).update(starts)
+        return found
 
     def _repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
         key = (registry.name, repository, writable)
@@ -131,10 +150,13 @@ class ConfiguredPlaces:
         if config.registry is None:
             raise ConfigError(f"registry {config.name} is a folder and has no API")
         pool = self._pool(config.tls)
+        host = config.registry.host
+        limits = HostLimits(host, config.max_concurrent, start=self._starts_of(host), time=self._time)
+        self._limits.append((host, limits))
         client = RegistryClient(
             registry=config.registry,
             pool=pool,
-            slots=Slots(config.registry.host, config.max_concurrent),
+            limits=limits,
             policy=self._policy,
             timeouts=self._timeouts,
             tally=self._tally,
@@ -147,6 +169,14 @@ class ConfiguredPlaces:
             )
         )
         return client
+
+    def _starts_of(self, host: str) -> dict[Kind, Start]:
+        """Return where a host's limits begin: as an earlier pass has learned, else at the rates that are known."""
+        starts = {Kind(kind): Start(rate=rate) for kind, rate in settings_of(host).rates.items()}
+        for kind, start in self._starts.get(host, {}).items():
+            known = starts.get(kind, Start()).rate
+            starts[kind] = Start(at_once=start.at_once, rate=known if start.rate is None else start.rate)
+        return starts
 
     def _pool(self, tls: TlsSettings) -> Pool:
         if tls not in self._pools:

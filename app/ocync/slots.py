@@ -1,15 +1,23 @@
-"""How many requests a host is asked to bear at once."""
+"""
+How many requests a host is asked to bear at once: in all, and of each kind.
+
+What is waited for is one of two things. A slot becomes free when another request ends; a lane (a kind of requests)
+may besides stand still for a time, because the host has asked for that or takes so many in a second. Nobody waits
+out such a time while holding slots of another host, which others could use meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter, deque
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,78 +29,272 @@ class SlotStatistics:
     waiting: int
 
 
+def _later(seconds: float, call: Callable[[], object]) -> asyncio.Handle:
+    return asyncio.get_running_loop().call_later(seconds, call)
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """Where time comes from: the seconds that have passed, and who calls when some more have."""
+
+    now: Callable[[], float] = time.monotonic
+    later: Callable[[float, Callable[[], object]], asyncio.Handle] = _later
+
+
+class Lane:
+    """Those of a host's slots that are held for one kind of requests; a subclass gives them limits of their own."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+        self.held = 0
+
+    @property
+    def limit(self) -> int:
+        """How many may be held now."""
+        return self.slots.limit
+
+    def hold(self) -> _Hold:
+        """Hold one slot. While holding it, never wait for another one, but through `reserve`."""
+        return _Hold(self.slots, 1, (self,))
+
+    def pause(self, now: float) -> float:
+        """Return for how many seconds to come nothing may begin."""
+        return 0.0
+
+    def pace(self, now: float) -> float:
+        """Return how many seconds after that the next may begin."""
+        return 0.0
+
+    def begin(self, now: float) -> None:
+        """Count one that begins now, for the pace."""
+
+    def pressed(self, *, by_number: bool) -> None:
+        """Note that somebody has to wait for this lane: for its number, or for its time."""
+
+
+class _Turn:
+    """Somebody who waits: for `count` slots in these lanes, or, with none, only for the lanes' time to come."""
+
+    __slots__ = ("bounces", "count", "done", "lanes", "number", "paced")
+
+    def __init__(self, number: int, count: int, lanes: tuple[Lane, ...], *, paced: bool, bounces: bool) -> None:
+        self.number = number
+        self.count = count
+        self.lanes = lanes
+        self.paced = paced
+        self.bounces = bounces
+        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+
 class Slots:
     """
     A counting limit with fair waiting: whoever waits longest, for however many, is next.
 
-    `name` orders slots when several are taken together (`reserve`), so that two tasks can't wait for each other.
+    Who waits for a lane does not hold up those of other lanes. `capacity` may be a function: it is asked whenever
+    somebody comes or goes. `name` orders slots when several are taken together (`reserve`), so that two tasks can't
+    wait for each other.
     """
 
-    def __init__(self, name: str, capacity: int) -> None:
+    def __init__(self, name: str, capacity: int | Callable[[], int], *, time: Time | None = None) -> None:
         self.name = name
-        self._capacity = max(1, capacity)
+        self._capacity = capacity
+        self._time = time or Time()
+        self._clock = self._time.now
         self._held = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._turns: dict[tuple[tuple[Lane, ...], bool], deque[_Turn]] = {}
+        self._came = 0
+        self._timer: asyncio.Handle | None = None
 
     @property
     def statistics(self) -> SlotStatistics:
         """The state at this moment."""
-        return SlotStatistics(self._capacity, self._held, len(self._waiting))
+        return SlotStatistics(self.limit, self._held, sum(map(len, self._turns.values())))
+
+    @property
+    def limit(self) -> int:
+        """How many may be held now."""
+        return max(1, self._capacity if isinstance(self._capacity, int) else self._capacity())
 
     def __repr__(self) -> str:
-        return f"<Slots {self.name}: {self._held} of {self._capacity} held, {len(self._waiting)} waiting>"
+        now = self.statistics
+        return f"<Slots {self.name}: {now.held} of {now.capacity} held, {now.waiting} waiting>"
 
-    @asynccontextmanager
-    async def hold(self, count: int = 1) -> AsyncIterator[None]:
+    def hold(self, count: int = 1) -> _Hold:
         """
         Hold `count` slots together; more than there are is read as all of them.
 
         While holding a slot, never wait for another one, but through `reserve`.
         """
-        count = min(count, self._capacity)
-        await self._acquire(count)
-        try:
-            yield
-        finally:
-            self._held -= count
-            self._wake()
+        return _Hold(self, min(count, self.limit), ())
 
-    async def _acquire(self, count: int) -> None:
-        if not self._waiting and self._held + count <= self._capacity:
-            self._held += count
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (count, turn)
-        self._waiting.append(entry)
+    async def acquire(
+        self, count: int, lanes: tuple[Lane, ...] = (), *, paced: bool = True, bounces: bool = False
+    ) -> bool:
+        """
+        Take `count` slots, one in each of the lanes; none at all (0) is to wait for the lanes' time alone.
+
+        Without `paced`, only pauses are waited for and not the pace. With `bounces`, False is returned at once, and
+        nothing is held, where a lane pauses.
+        """
+        if not self._turns:
+            now = self._clock()
+            if self._in_the_way(count, lanes, now, paced=paced) == 0:
+                self._take(count, lanes, now, paced=paced)
+                return True
+        turn = _Turn(self._came, count, lanes, paced=paced, bounces=bounces)
+        self._came += 1
+        self._turns.setdefault((lanes, paced), deque()).append(turn)
+        self.wake()
         try:
-            await turn
+            return await turn.done
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._held -= count
-            else:
-                # A wake-up between the cancellation and this line has dropped the entry already.
-                with suppress(ValueError):
-                    self._waiting.remove(entry)
-            self._wake()
+            if not turn.done.cancelled():
+                if turn.done.result():
+                    self._give_back(count, lanes)
+            elif (waiting := self._turns.get((lanes, paced))) is not None and turn in waiting:
+                waiting.remove(turn)
+            self.wake()
             raise
 
-    def _wake(self) -> None:
-        while self._waiting and self._held + self._waiting[0][0] <= self._capacity:
-            count, turn = self._waiting.popleft()
-            if not turn.done():
-                self._held += count
-                turn.set_result(None)
+    def release(self, count: int, lanes: tuple[Lane, ...] = ()) -> None:
+        """Give slots back."""
+        self._give_back(count, lanes)
+        if self._turns:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let go on who can; to be called when anything has changed that is waited for."""
+        while self._turns and self._wake_one():
+            pass
+        for key in [key for key, turns in self._turns.items() if not turns]:
+            del self._turns[key]
+
+    def _wake_one(self) -> bool:
+        """Settle the turn of one who waits; False when nobody can go on."""
+        now, soonest = self._clock(), inf
+        stopped: set[Lane] = set()
+        behind_pace: set[Lane] = set()
+        for turn in sorted((turns[0] for turns in self._turns.values() if turns), key=lambda turn: turn.number):
+            if turn.done.done():
+                return self._settle(turn)
+            if turn.bounces and any(lane.pause(now) > 0 for lane in turn.lanes):
+                return self._settle(turn, result=False)
+            lanes = set(turn.lanes)
+            if not lanes.isdisjoint(stopped) or (turn.paced and not lanes.isdisjoint(behind_pace)):
+                (stopped if lanes & stopped else behind_pace).update(lanes)
+                continue
+            delay = self._in_the_way(turn.count, turn.lanes, now, paced=turn.paced)
+            if delay == 0:
+                self._take(turn.count, turn.lanes, now, paced=turn.paced)
+                return self._settle(turn, result=True)
+            if delay == inf and self._is_full(turn.count):
+                # Those behind, of whatever lane, would take what this one waits for.
+                break
+            for lane in turn.lanes:
+                lane.pressed(by_number=delay == inf)
+            soonest = min(soonest, delay)
+            only_pace = turn.paced and self._in_the_way(turn.count, turn.lanes, now, paced=False) == 0
+            (behind_pace if only_pace else stopped).update(lanes)
+        self._wake_after(soonest)
+        return False
+
+    def _settle(self, turn: _Turn, *, result: bool | None = None) -> bool:
+        self._turns[turn.lanes, turn.paced].popleft()
+        if not turn.done.done() and result is not None:
+            turn.done.set_result(result)
+        return True
+
+    def _is_full(self, count: int) -> bool:
+        return count > 0 and self._held > 0 and self._held + count > self.limit
+
+    def _in_the_way(self, count: int, lanes: tuple[Lane, ...], now: float, *, paced: bool) -> float:
+        """Return how many seconds there is to wait: 0 for none, inf for until something is given back."""
+        if self._is_full(count):
+            return inf
+        delay = 0.0
+        for lane in lanes:
+            wanted = lanes.count(lane) if count else 0
+            if wanted and lane.held > 0 and lane.held + wanted > lane.limit:
+                return inf
+            delay = max(delay, lane.pause(now), lane.pace(now) if paced else 0.0)
+        return delay
+
+    def _take(self, count: int, lanes: tuple[Lane, ...], now: float, *, paced: bool) -> None:
+        self._held += count
+        for lane in lanes:
+            if count:
+                lane.held += 1
+            if paced:
+                lane.begin(now)
+
+    def _give_back(self, count: int, lanes: tuple[Lane, ...]) -> None:
+        self._held -= count
+        if count:
+            for lane in lanes:
+                lane.held -= 1
+
+    def _wake_after(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds < inf:
+            self._timer = self._time.later(seconds, self.wake)
+
+
+class _Hold:
+    """Slots of one host, held while the context lasts."""
+
+    __slots__ = ("_count", "_lanes", "_slots")
+
+    def __init__(self, slots: Slots, count: int, lanes: tuple[Lane, ...]) -> None:
+        self._slots = slots
+        self._count = count
+        self._lanes = lanes
+
+    async def __aenter__(self) -> None:
+        await self._slots.acquire(self._count, self._lanes)
+
+    async def __aexit__(self, *_exception: object) -> None:
+        self._slots.release(self._count, self._lanes)
 
 
 @asynccontextmanager
-async def reserve(wanted: Iterable[Slots]) -> AsyncIterator[None]:
+async def reserve(wanted: Iterable[Slots | Lane]) -> AsyncIterator[None]:
     """
     Hold one slot of each, of the same object as many as it is named.
 
-    All tasks take them in the same order, so none waits for a slot that is held by one that waits for it.
+    All tasks take them in the same order, so none waits for a slot that is held by one that waits for it. Times of
+    lanes (pauses, pace) are waited out before anything is held, and anew where one pauses meanwhile.
     """
-    counts = Counter(wanted)
+    groups: dict[Slots, list[Lane]] = {}
+    counts: Counter[Slots] = Counter()
+    for each in wanted:
+        slots = each.slots if isinstance(each, Lane) else each
+        counts[slots] += 1
+        groups.setdefault(slots, []).extend([each] if isinstance(each, Lane) else [])
+    steps = [
+        (slots, min(counts[slots], slots.limit), tuple(sorted(groups[slots], key=id)))
+        for slots in sorted(counts, key=lambda slots: (slots.name, id(slots)))
+    ]
     async with AsyncExitStack() as stack:
-        for slots in sorted(counts, key=lambda slots: (slots.name, id(slots))):
-            await stack.enter_async_context(slots.hold(counts[slots]))
+        if len(steps) == 1:
+            [(slots, count, lanes)] = steps
+            await stack.enter_async_context(_Hold(slots, count, lanes))
+        else:
+            while not await _take_all(steps, stack):
+                pass
         yield
+
+
+async def _take_all(steps: list[tuple[Slots, int, tuple[Lane, ...]]], stack: AsyncExitStack) -> bool:
+    """Take slots of several hosts, or, where a lane pauses meanwhile, none: then False."""
+    for slots, _, lanes in steps:
+        for lane in dict.fromkeys(lanes):
+            await slots.acquire(0, (lane,))
+    async with AsyncExitStack() as held:
+        for slots, count, lanes in steps:
+            if not await slots.acquire(count, lanes, paced=False, bounces=True):
+                return False
+            held.callback(slots.release, count, lanes)
+        stack.push_async_exit(held.pop_all())
+    return True

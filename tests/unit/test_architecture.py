@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "reach": set(),
     "flights": set(),
     "concurrency": set(),
+    "limits": {"slots"},
     "interrupt": set(),
     "oci": {"errors"},
     "config": {"errors", "oci", "filters"},
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "http": {"errors", "config", "reach"},
     "auth": {"errors", "oci", "config", "flights", "reach"},
     "registry": {
-        *("errors", "oci", "config", "http", "auth", "endpoint", "flights", "slots", "memory", "reach"),
+        *("errors", "oci", "config", "http", "auth", "endpoint", "flights", "slots", "limits", "memory", "reach"),
     },
     "layout": {"errors", "oci", "endpoint", "slots"},
     "plan": {

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ocync.slots import Slots, reserve
+from ocync.slots import Lane, Slots, reserve
 
 
 async def test_no_more_are_held_than_there_are() -> None:
@@ -98,3 +101,239 @@ async def test_reservations_of_any_overlap_all_come_to_an_end(capacities: tuple[
 
     assert done == len(subsets) * 3
     assert all(place.statistics.held == 0 for place in places)
+
+
+class Narrow(Lane):
+    """A lane with a limit, a pause and a pace that the test sets."""
+
+    def __init__(self, slots: Slots, limit: int = 10) -> None:
+        super().__init__(slots)
+        self.number = limit
+        self.paused_until = 0.0
+        self.every = 0.0
+        self._next = 0.0
+        self.most = 0
+
+    @property
+    def limit(self) -> int:
+        return self.number
+
+    def pause(self, now: float) -> float:
+        return max(0.0, self.paused_until - now)
+
+    def pace(self, now: float) -> float:
+        return max(0.0, self._next - now)
+
+    def begin(self, now: float) -> None:
+        self._next = max(self._next, now) + self.every
+        self.most = max(self.most, self.held)
+
+    def stand_still(self, seconds: float) -> None:
+        self.paused_until = time.monotonic() + seconds
+        self.slots.wake()
+
+
+async def test_a_lane_that_is_full_does_not_hold_up_the_others() -> None:
+    slots = Slots("a", 10)
+    uploads, looks = Narrow(slots, 1), Narrow(slots, 10)
+
+    async with asyncio.TaskGroup() as group, asyncio.timeout(5):
+        async with uploads.hold():
+            waiting = group.create_task(uploads.slots.acquire(1, (uploads,)))
+            await asyncio.sleep(0)
+            async with looks.hold():
+                assert not waiting.done()
+                assert slots.statistics.held == 2
+        assert await waiting
+
+
+async def test_within_a_lane_who_waits_longest_is_next() -> None:
+    slots, order = Slots("a", 10), []
+    lane = Narrow(slots, 1)
+
+    async def work(name: str) -> None:
+        async with lane.hold():
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        for name in "abcde":
+            group.create_task(work(name))
+
+    assert order == list("abcde")
+    assert lane.most == 1
+
+
+async def test_whose_turn_is_held_up_by_all_slots_is_not_overtaken_in_another_lane() -> None:
+    slots, order = Slots("a", 1), []
+    one, two = Narrow(slots), Narrow(slots)
+
+    async def work(lane: Lane, name: str) -> None:
+        async with lane.hold():
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        for lane, name in ((one, "first"), (two, "second"), (one, "third")):
+            group.create_task(work(lane, name))
+
+    assert order == ["first", "second", "third"]
+
+
+async def test_a_limit_that_shrinks_holds_and_one_that_grows_lets_go_on() -> None:
+    lane = Narrow(Slots("a", 10), 4)
+    most_then, go_on = 0, asyncio.Event()
+
+    async def work() -> None:
+        nonlocal most_then
+        async with lane.hold():
+            await go_on.wait()
+            most_then = max(most_then, lane.held) if lane.number == 2 else most_then
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group, asyncio.timeout(5):
+        for _ in range(12):
+            group.create_task(work())
+        await asyncio.sleep(0)
+        assert lane.held == 4
+        lane.number = 6
+        lane.slots.wake()
+        await asyncio.sleep(0)
+        assert lane.held == 6
+        lane.number = 1
+        go_on.set()
+
+    assert lane.held == lane.slots.statistics.held == lane.slots.statistics.waiting == 0
+
+
+async def test_a_capacity_that_is_asked_for_may_change() -> None:
+    capacity = 1
+    slots = Slots("a", lambda: capacity)
+
+    async with asyncio.timeout(5), slots.hold():
+        second = asyncio.create_task(slots.acquire(1))
+        await asyncio.sleep(0)
+        assert not second.done()
+        capacity = 2
+        slots.wake()
+        assert await second
+
+
+async def test_a_pause_is_waited_out_by_who_comes_and_by_who_waits() -> None:
+    lane = Narrow(Slots("a", 10), 1)
+    began: list[float] = []
+
+    async def work() -> None:
+        async with lane.hold():
+            began.append(time.monotonic())
+
+    async with asyncio.TaskGroup() as group, asyncio.timeout(5):
+        async with lane.hold():
+            group.create_task(work())
+            await asyncio.sleep(0)
+            lane.stand_still(0.2)
+            started = time.monotonic()
+        group.create_task(work())
+
+    assert len(began) == 2
+    assert all(at - started >= 0.19 for at in began)
+
+
+async def test_a_pace_is_kept() -> None:
+    lane = Narrow(Slots("a", 10))
+    lane.every = 0.03
+
+    async def work() -> None:
+        async with lane.hold():
+            pass
+
+    started = time.monotonic()
+    async with asyncio.TaskGroup() as group, asyncio.timeout(5):
+        for _ in range(6):
+            group.create_task(work())
+
+    assert time.monotonic() - started >= 5 * 0.03
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_who_waits_out_a_pause_at_one_host_holds_nothing_at_another(when: str) -> None:
+    source, target = Slots("a", 1), Slots("b", 1)
+    reads, uploads = Narrow(source), Narrow(target)
+
+    async def relay() -> None:
+        async with reserve([reads, uploads]):
+            pass
+
+    async with asyncio.TaskGroup() as group, asyncio.timeout(5):
+        if when == "before":
+            uploads.stand_still(0.3)
+            waiting = group.create_task(relay())
+            await asyncio.sleep(0.05)
+        else:
+            async with uploads.hold():
+                waiting = group.create_task(relay())
+                await asyncio.sleep(0)
+                assert source.statistics.held == 1
+                uploads.stand_still(0.3)
+                await asyncio.sleep(0)
+        assert source.statistics.held == 0
+        async with reads.hold():
+            assert not waiting.done()
+
+    assert source.statistics.held == target.statistics.held == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    capacities=st.tuples(*[st.integers(1, 3)] * 3),
+    limits=st.tuples(*[st.integers(1, 3)] * 6),
+    work=st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 5), min_size=1, max_size=4),
+            st.booleans(),
+            st.sampled_from(["nothing", "pause", "shrink", "grow"]),
+        ),
+        max_size=25,
+    ),
+)
+def test_whatever_is_reserved_paused_cancelled_and_changed_all_comes_to_an_end(
+    capacities: tuple[int, ...],
+    limits: tuple[int, ...],
+    work: list[tuple[list[int], bool, str]],
+) -> None:
+    async def play() -> None:
+        hosts = [Slots(name, capacity) for name, capacity in zip("abc", capacities, strict=True)]
+        lanes = [Narrow(hosts[number // 2], limit) for number, limit in enumerate(limits)]
+        ended = 0
+
+        async def act(wanted: list[Narrow], then: str) -> None:
+            nonlocal ended
+            async with reserve(wanted):
+                for lane in wanted:
+                    assert lane.slots.statistics.held >= 1
+                    assert lane.held >= 1
+                await asyncio.sleep(0)
+                match then:
+                    case "pause":
+                        wanted[0].stand_still(0.002)
+                    case "shrink":
+                        wanted[-1].number = 1
+                    case "grow":
+                        wanted[-1].number += 1
+                        wanted[-1].slots.wake()
+            ended += 1
+
+        async with asyncio.timeout(10):
+            tasks = [asyncio.create_task(act([lanes[i] for i in chosen], then)) for chosen, _, then in work]
+            await asyncio.sleep(0)
+            for task, (_, cancelled, _) in zip(tasks, work, strict=True):
+                if cancelled:
+                    task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        cancelled = sum(isinstance(result, asyncio.CancelledError) for result in results)
+        assert ended + cancelled == len(work)
+        assert not [r for r in results if isinstance(r, Exception)]
+        assert all(host.statistics.held == host.statistics.waiting == 0 for host in hosts)
+        assert all(lane.held == 0 for lane in lanes)
+
+    asyncio.run(play())

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.plan.discover import Places
-    from ocync.slots import Slots
+    from ocync.slots import Lane, Slots
 
 
 class Counted:
@@ -59,6 +59,16 @@ class Counted:
     def slots(self) -> Slots:
         """What limits requests at its place."""
         return self.inner.slots
+
+    @property
+    def blob_slots(self) -> Slots | Lane:
+        """What a read of a blob holds one of."""
+        return self.inner.blob_slots
+
+    @property
+    def upload_slots(self) -> Slots | Lane:
+        """What the sending of a blob holds one of."""
+        return self.inner.upload_slots
 
     async def tags(self) -> tuple[str, ...]:
         """Return all tags."""

@@ -56,6 +56,11 @@ class Headers:
         found = [part.strip().lower() for value in self.get_list(name) for part in value.split(",")]
         return [part for part in found if part]
 
+    @property
+    def fields(self) -> Sequence[tuple[str, str]]:
+        """All fields, names in lower case."""
+        return self._fields
+
     def items(self) -> list[tuple[str, str]]:
         """Return all fields, names in lower case."""
         return list(self._fields)

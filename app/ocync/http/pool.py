@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -40,6 +40,10 @@ class Response:
         self.headers: Headers = head.headers
         self.url = ""
         """Set by who follows redirects: the URL that answered."""
+        self.seconds: float | None = None
+        """How long the head took to come, where that is worth knowing; set by who asked."""
+        self.note: Any = None
+        """What who asked keeps with it."""
         self._connection = connection
         self._release = release
         self._idle = idle

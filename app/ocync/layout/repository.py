@@ -75,6 +75,16 @@ class LayoutRepository:
         """What limits the blobs that are read and written at once."""
         return self._slots
 
+    @property
+    def blob_slots(self) -> Slots:
+        """What a read of a blob holds one of."""
+        return self._slots
+
+    @property
+    def upload_slots(self) -> Slots:
+        """What the sending of a blob holds one of."""
+        return self._slots
+
     async def tags(self) -> tuple[str, ...]:
         """Return all tags in the order of index.json; raises NotFoundError where there is no layout."""
         return (await self._index()).tags()

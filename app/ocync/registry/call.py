@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ocync.auth.scope import Scope
     from ocync.http.message import Headers
+    from ocync.limits.host import Asked
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -34,6 +35,8 @@ class Answer:
     body: bytes
     url: str
     """The URL that answered, after redirects."""
+    asked: Asked | None = None
+    """What is told when it turns out to be a refusal."""
 
     @property
     def is_page(self) -> bool:

@@ -9,15 +9,18 @@ followed here.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from ocync.errors import AuthError, OcyncError, ProtocolError
+from ocync.errors import AuthError, OcyncError, ProtocolError, RateLimitedError
 from ocync.http.pool import Origin
+from ocync.limits.kind import kind_of
 from ocync.registry import links, problem
 from ocync.registry.allowance import read_allowance
 from ocync.registry.call import Answer, Call
@@ -35,10 +38,12 @@ if TYPE_CHECKING:
     from ocync.auth.authorizer import Authorizer
     from ocync.auth.scope import Scope
     from ocync.config.model import Timeouts
+    from ocync.errors import RegistryError
+    from ocync.http.message import Headers
     from ocync.http.pool import Pool, Response
+    from ocync.limits.host import Asked, HostLimits
     from ocync.oci.reference import Registry
     from ocync.registry.waiting import RetryPolicy
-    from ocync.slots import Slots
 
 __all__ = ["Answer", "RegistryClient", "RequestTally", "stream_time"]
 
@@ -52,6 +57,10 @@ MAX_TOKEN_BODY = 1024 * 1024
 # A stream that drips a byte a minute would never stand still; this is slower than any use is worth waiting for.
 _SLOWEST = 32 * 1024
 
+# Part of a window after which some of what was used is given back.
+_FREE_AGAIN = 0.1
+# Statuses that may ask for patience, as the body tells.
+_MAYBE_REFUSED = frozenset({403, 429, 503})
 _SHORTEST_TOKEN = 8
 """Characters; a shorter one would be found, by accident, everywhere."""
 
@@ -59,6 +68,12 @@ _SHORTEST_TOKEN = 8
 def stream_time(size: int) -> float:
     """Seconds that one attempt at a stream of so many bytes may take in all."""
     return REQUEST_TIME + size / _SLOWEST
+
+
+def _tell(asked: Asked | None, error: RegistryError, *, counted: bool) -> None:
+    # A token service's requests have no limits here: it is asked once for many.
+    if asked is not None:
+        asked.refused(error.retry_after, said=error.message, counted=counted)
 
 
 class RegistryClient:
@@ -69,14 +84,15 @@ class RegistryClient:
         *,
         registry: Registry,
         pool: Pool,
-        slots: Slots,
+        limits: HostLimits,
         policy: RetryPolicy,
         timeouts: Timeouts,
         tally: RequestTally,
     ) -> None:
         self.registry = registry
         self.host = registry.host
-        self.slots = slots
+        self.limits = limits
+        self.slots = limits.slots
         self.policy = policy
         self.ignores_ranges = False
         """Whether the registry was seen to give no parts of blobs, or wrong ones."""
@@ -136,9 +152,10 @@ class RegistryClient:
         `path` begins with `/v2/` or is a whole URL. What `read` raises counts as a failure of the attempt. Answers
         with a body longer than `limit` bytes are a ProtocolError.
         """
+        bucket = self.limits.bucket(kind_of(method, path))
         async for attempt in self.policy.retrying():
             with attempt:
-                async with self.slots.hold():
+                async with bucket.hold():
                     answer = await self.once(
                         method, path, what=what, scopes=scopes, headers=headers, content=content, limit=limit
                     )
@@ -183,6 +200,7 @@ class RegistryClient:
                 reason=response.reason,
                 body=body,
                 url=response.url,
+                asked=response.note,
             )
 
     @asynccontextmanager
@@ -210,9 +228,14 @@ class RegistryClient:
         call = Call(
             method=method, what=what, scopes=scopes, headers=headers or {}, content=content, patience=patience
         )
+        asked = self.limits.asked(kind_of(method, path))
         with translated(what, self.host):
             async with asyncio.timeout(seconds):
                 response = await self._converse(call, self._absolute(path))
+                response.note = asked
+                if response.status not in _MAYBE_REFUSED:
+                    asked.answered(seconds=response.seconds)
+                    self._note_allowance(response.headers, asked)
                 try:
                     yield response
                 finally:
@@ -280,7 +303,20 @@ class RegistryClient:
             fields.append(("Authorization", authorization))
             if authorization not in self._shown:
                 self._shown.append(authorization)
-        return await self._sender.send(url, call.method, fields, call.content, patience=call.patience)
+        started = time.monotonic()
+        response = await self._sender.send(url, call.method, fields, call.content, patience=call.patience)
+        if call.method in ("GET", "HEAD"):
+            response.seconds = time.monotonic() - started
+        return response
+
+    def _note_allowance(self, headers: Headers, asked: Asked) -> None:
+        if not any(name.startswith(("ratelimit-", "x-ratelimit-")) for name, _ in headers.fields):
+            return
+        allowance = read_allowance(headers, datetime.now(UTC).timestamp())
+        if allowance is not None and allowance.renewed_in is not None:
+            # Of a window whose end is not told, some are free again before long; the next answer tells.
+            is_told = allowance.resets_in is not None
+            asked.left(allowance.remaining, allowance.renewed_in * (1.0 if is_told else _FREE_AGAIN))
 
     def _absolute(self, path: str) -> str:
         return self.registry.api + path if path.startswith("/") else path
@@ -337,7 +373,13 @@ class RegistryClient:
         )
         # By the registry's clock, which its dates are told by: ours may be wrong, or have jumped.
         now = date(answer.headers.get("date")) or datetime.now(UTC)
-        return problem.from_answer(refusal, what=what, host=self.host, now=now)
+        error = problem.from_answer(refusal, what=what, host=self.host, now=now)
+        asked = answer.asked if isinstance(answer, Answer) else answer.note
+        if isinstance(error, RateLimitedError):
+            _tell(asked, error, counted=True)
+        elif answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            _tell(asked, error, counted=error.retry_after is not None)
+        return error
 
     def _without_credentials(self, body: bytes) -> bytes:
         for shown in self._shown:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ocync.auth.scope import Scope
 from ocync.errors import NotFoundError, ProtocolError, RegistryError, VerificationError
+from ocync.limits.kind import Kind
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest, verify
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ocync.http.pool import Response
     from ocync.registry.client import Answer, RegistryClient
     from ocync.registry.creation import RepositoryCreation
-    from ocync.slots import Slots
+    from ocync.slots import Lane, Slots
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,16 @@ class RegistryRepository:
     def slots(self) -> Slots:
         """What limits requests to the registry."""
         return self._client.slots
+
+    @property
+    def blob_slots(self) -> Slots | Lane:
+        """What a read of a blob holds one of."""
+        return self._client.limits.bucket(Kind.BLOB)
+
+    @property
+    def upload_slots(self) -> Slots | Lane:
+        """What the sending of a blob holds one of."""
+        return self._client.limits.bucket(Kind.UPLOAD)
 
     @property
     def pages_listed(self) -> int:

@@ -19,6 +19,7 @@ from ocync.errors import (
     UnreachableError,
     VerificationError,
 )
+from ocync.limits.kind import Kind
 from ocync.oci.media import OCTET_STREAM
 from ocync.registry import links
 from ocync.registry.client import stream_time
@@ -152,7 +153,7 @@ class RegistryUpload:
         """Cancel the session; many registries do not allow it, and sessions end by themselves."""
         client = self._blob.client
         try:
-            async with client.slots.hold():
+            async with client.limits.bucket(Kind.UPLOAD).hold():
                 await client.once(
                     "DELETE",
                     self._location,

@@ -96,12 +96,14 @@ class Ledger:
         """
         Return what limits the upload sessions that are open for blobs of a source's place.
 
-        Registries forget sessions that wait for long. Twice as many as can be sent at once are enough for the next
-        ones to be ready.
+        Registries forget sessions that wait for long, and who waits for a target that takes few holds a slot of the
+        source meanwhile. Twice as many as can be sent at once are enough for the next ones to be ready.
         """
         if source.place not in self._sessions:
-            capacity = min(source.slots.statistics.capacity, repository.slots.statistics.capacity)
-            self._sessions[source.place] = Slots(f"sessions {source.place} {repository.place}", 2 * capacity)
+            reads, sends = source.blob_slots, repository.upload_slots
+            self._sessions[source.place] = Slots(
+                f"sessions {source.place} {repository.place}", lambda: 2 * min(reads.limit, sends.limit)
+            )
         return self._sessions[source.place]
 
     def claim_blob(self, repository: TargetRepository, digest: Digest) -> BlobClaim:

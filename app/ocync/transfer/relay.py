@@ -151,7 +151,7 @@ async def _pour(reading: Reading, deliveries: Sequence[Delivery], arrived: Calla
         return
     blob, reader = reading.blob, reading.reader
     whole = FanOut(reading, Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reader.place))
-    slots = reserve([reader.slots, *(delivery.repository.slots for delivery in deliveries)])
+    slots = reserve([reader.blob_slots, *(delivery.repository.upload_slots for delivery in deliveries)])
     async with slots, reading:
         # Before anything is sent: a source that can't be read costs no session.
         await whole.begin()

@@ -1,0 +1,259 @@
+"""What keeps to the levels of one host: its slots, in a lane for each kind of requests."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from ocync.limits import level as levels
+from ocync.limits.allowed import allowed_in
+from ocync.limits.kind import Kind
+from ocync.slots import Lane, Slots, Time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocync.limits.level import Level, Start
+
+log = logging.getLogger(__name__)
+
+_NAMES = {
+    Kind.METADATA: "look-ups",
+    Kind.BLOB: "blob reads",
+    Kind.UPLOAD: "uploads",
+    Kind.MANIFEST: "manifest writes",
+}
+# Answers to small requests that take so many times what they could, and so much longer in seconds, wait in a queue:
+# less than that is also a busy machine on our side, and asking less would only make it idle.
+_SLOW_TIMES = 5.0
+_SLOW_SECONDS = 0.5
+_SMOOTH = 1 / 16
+_EASE_EVERY = 1.0
+# A pause of so many seconds is told to everybody: nothing is seen to move meanwhile.
+_LONG_PAUSE = 10.0
+LONGEST = 120.0
+"""Seconds; of what is renewed later than that, as a pull quota of six hours, nothing is saved up by waiting."""
+
+
+class Bucket(Lane):
+    """
+    The lane of one kind at one host: it takes what comes of requests, and lets as many go as its level says.
+
+    Streams of blobs are not slowed down by how long they take: their bytes, the other side of a relay and the
+    network have more to do with that than the registry.
+    """
+
+    def __init__(
+        self, slots: Slots, host: str, kind: Kind, ceiling: int, *, start: Start | None, time: Time
+    ) -> None:
+        super().__init__(slots)
+        self.kind = kind
+        self._what = f"{host}: {_NAMES[kind]}"
+        self._clock = time.now
+        self._level = levels.first(ceiling, start)
+        self._is_open = self._level.is_open
+        self._by_number = self._by_pace = False
+        self._next = 0.0
+        self._told = ""
+        # Answers that went well: in the second that runs, and in the one before it.
+        self._second = 0.0
+        self._now_well = self._before_well = 0
+        self._since: float | None = None
+        # Seconds to the first byte of small answers.
+        self._least = 0.0
+        self._usual = 0.0
+        self._eased = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Bucket {self._what}: {self.held} of {self.limit}, {self._level.rate or 'any number of'} a second>"
+
+    @property
+    def level(self) -> Level:
+        """The level at this moment."""
+        return self._level
+
+    # What the slots ask.
+
+    @property
+    def limit(self) -> int:
+        """How many may be under way now."""
+        return self._level.limit
+
+    def pause(self, now: float) -> float:
+        """Return for how many seconds to come nothing may begin."""
+        return self._level.paused_until - now if self._level.paused_until > now else 0.0
+
+    def pace(self, now: float) -> float:
+        """Return how many seconds after that the next may begin."""
+        return self._next - now if self._level.rate is not None and self._next > now else 0.0
+
+    def begin(self, now: float) -> None:
+        """Count one that begins now."""
+        if self._level.rate is not None:
+            self._next = max(self._next, now) + 1 / self._level.rate
+
+    def pressed(self, *, by_number: bool) -> None:
+        """Note that somebody has to wait for this lane: for its number, or for its time."""
+        if by_number:
+            self._by_number = True
+        else:
+            self._by_pace = True
+
+    # What becomes of requests.
+
+    def answered(self, *, under_way: int, seconds: float | None = None) -> None:
+        """
+        Take note of an answer that is no refusal, to one of so many that were under way when it was asked for.
+
+        `seconds` is how long its first byte took, of a small request that is worth comparing.
+        """
+        now = self._clock()
+        self._count(now)
+        if under_way > self._level.proven:
+            self._level = levels.proved(self._level, under_way)
+        is_slow = seconds is not None and self._is_slow(seconds)
+        if is_slow:
+            if now - self._eased >= _EASE_EVERY:
+                self._eased = now
+                self._change(levels.eased(self._level, now=now), "answers take long")
+        elif not self._is_open:
+            grown = levels.grown(self._level, now=now, by_number=self._by_number, by_pace=self._by_pace)
+            self._by_number = self._by_pace = False
+            self._change(grown)
+
+    def refused(
+        self, *, under_way: int, begun: float, wait: float | None, allowed: float | None, counted: bool
+    ) -> None:
+        """Take note of a refusal; see levels.refused."""
+        now = self._clock()
+        after = levels.refused(
+            self._level,
+            under_way=under_way,
+            begun=begun,
+            now=now,
+            seen=self._seen(now),
+            wait=wait,
+            allowed=allowed,
+            counted=counted,
+        )
+        if wait is not None and wait >= _LONG_PAUSE and after.paused_until > self._level.paused_until:
+            log.info("%s wait for %.0f s, as the registry asks", self._what, wait)
+        self._change(after, "the registry refuses some")
+
+    def left(self, number: int, seconds: float) -> None:
+        """Take note of how many requests the registry says it still takes in the seconds to come."""
+        if number < max(self.held, 2) and seconds <= LONGEST:
+            spent = levels.spent(self._level, left=number, seconds=seconds, now=self._clock())
+            self._change(spent, "the registry says that few are left")
+
+    def _change(self, level: Level, why: str = "") -> None:
+        before, self._level = self._level, level
+        self._is_open = level.is_open
+        if level.rate is None or before.rate is None:
+            self._next = 0.0
+        if why and (level.limit, level.rate) != (before.limit, before.rate):
+            self._tell("less", why)
+        elif not why and (level.limit > before.limit or (level.rate or 0) > (before.rate or 0)):
+            self._tell("more", "it goes well")
+        if level.limit > before.limit or level.paused_until > before.paused_until:
+            self.slots.wake()
+
+    def _tell(self, direction: str, why: str) -> None:
+        """Log a change of direction, and not each step."""
+        if direction != self._told:
+            self._told = direction
+            rate = "" if self._level.rate is None else f", {self._level.rate:.1f} a second"
+            log.debug("%s: %s than before, %d at once%s: %s", self._what, direction, self.limit, rate, why)
+
+    def _count(self, now: float) -> None:
+        if self._since is None:
+            self._since = self._second = now
+        past = now - self._second
+        if past >= 1.0:
+            self._before_well = self._now_well if past < 2.0 else 0
+            self._now_well = 0
+            self._second = now if past >= 2.0 else self._second + 1.0
+        self._now_well += 1
+
+    def _seen(self, now: float) -> float:
+        """Return how many were answered well in the last second; less than a quarter of one tells too little."""
+        if self._since is None:
+            return 0.0
+        past = now - self._second
+        if past >= 2.0:
+            return 0.0
+        if past >= 1.0:
+            return self._now_well * (2.0 - past)
+        if self._second == self._since:
+            return self._now_well / max(past, 0.25)
+        return self._now_well + self._before_well * (1.0 - past)
+
+    def _is_slow(self, seconds: float) -> bool:
+        if not self._least or seconds < self._least:
+            self._least = seconds
+        self._usual = self._usual + (seconds - self._usual) * _SMOOTH if self._usual else seconds
+        return self._usual > max(self._least * _SLOW_TIMES, self._least + _SLOW_SECONDS)
+
+
+class Asked:
+    """One request of a bucket, from its beginning to its answer."""
+
+    __slots__ = ("_begun", "_bucket", "_under_way")
+
+    def __init__(self, bucket: Bucket, begun: float) -> None:
+        self._bucket = bucket
+        self._begun = begun
+        self._under_way = bucket.held
+
+    def answered(self, *, seconds: float | None) -> None:
+        """Take note of an answer that is no refusal; `seconds` is as in Bucket.answered."""
+        self._bucket.answered(under_way=self._under_way, seconds=seconds)
+
+    def left(self, number: int, seconds: float) -> None:
+        """Take note of how many requests the registry says it still takes in the seconds to come."""
+        self._bucket.left(number, seconds)
+
+    def refused(self, wait: float | None, *, said: str, counted: bool) -> None:
+        """Take note of a refusal and of what it `said`; see levels.refused."""
+        self._bucket.refused(
+            under_way=self._under_way,
+            begun=self._begun,
+            wait=wait,
+            allowed=allowed_in(said),
+            counted=counted,
+        )
+
+
+class HostLimits:
+    """The slots of one host, and its buckets."""
+
+    def __init__(
+        self,
+        host: str,
+        ceiling: int,
+        *,
+        start: Mapping[Kind, Start] | None = None,
+        time: Time | None = None,
+    ) -> None:
+        start, time = start or {}, time or Time()
+        self._clock = time.now
+        self.slots = Slots(host, ceiling, time=time)
+        self._buckets = {
+            kind: Bucket(self.slots, host, kind, ceiling, start=start.get(kind), time=time) for kind in Kind
+        }
+
+    def __repr__(self) -> str:
+        return f"<HostLimits {list(self._buckets.values())}>"
+
+    def bucket(self, kind: Kind) -> Bucket:
+        """Return the bucket of a kind."""
+        return self._buckets[kind]
+
+    def asked(self, kind: Kind) -> Asked:
+        """Note the beginning of a request; its slot is held already."""
+        return Asked(self._buckets[kind], self._clock())
+
+    def learned(self) -> dict[Kind, Start]:
+        """Return where a next pass should begin, for the kinds of which the host has asked for less."""
+        found = {kind: levels.learned(bucket.level) for kind, bucket in self._buckets.items()}
+        return {kind: start for kind, start in found.items() if start is not None}
