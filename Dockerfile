@@ -9,13 +9,16 @@ USER 0:0
 WORKDIR /build
 
 # The dependencies come first: their layer changes only with the lock. A folder `wheels` in the context, and
-# PIP_NO_INDEX=1, build without any package index.
+# PIP_NO_INDEX=1, build without any package index. Of the APIs that botocore knows, those of ECR are kept, and those
+# that hand out credentials.
 ARG PIP_NO_INDEX
 COPY app/requirements.lock wheel[s] wheels/
 RUN python3 -m pip install --disable-pip-version-check --root-user-action=ignore --no-cache-dir --no-compile \
       --only-binary=:all: --require-hashes --find-links wheels --requirement wheels/requirements.lock \
       --target /deps/opt/ocync/lib \
  && rm -rf /deps/opt/ocync/lib/bin /deps/opt/ocync/lib/*/tests \
+ && cd /deps/opt/ocync/lib/botocore/data \
+ && for each in *; do case $each in ecr|ecr-public|sts|sso|sso-oidc|signin|*.json) ;; *) rm -rf "$each" ;; esac; done \
  && python3 -m compileall -q --invalidation-mode unchecked-hash -s /deps -p / /deps/opt/ocync/lib
 
 # The program is compiled ahead, by content, because nothing can be written beside it later.
@@ -41,7 +44,7 @@ ENV HOME=/home/nonroot \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # A base whose Python does not fit the builder's ends here and not in a cluster.
-RUN ["/usr/bin/python3", "-c", "import ctypes, rpds, sqlite3, ssl, yaml._yaml, ocync.cli.main"]
+RUN ["/usr/bin/python3", "-c", "import ctypes, rpds, sqlite3, ssl, yaml._yaml, cryptography.x509, ocync.cli.main"]
 USER 65532:65532
 WORKDIR /home/nonroot
 

@@ -107,3 +107,12 @@ def test_the_packages_are_exactly_the_locked_ones(build: Build) -> None:
     assert {f"{c['name']}=={c['version']}" for c in listed} == set(
         re.findall(r"^\S+==[^\s;]+", lock, flags=re.MULTILINE)
     )
+
+
+def test_of_the_apis_of_aws_only_those_of_ecr_and_of_logins_take_space(image: Image) -> None:
+    data = image.root / "opt/ocync/lib/botocore/data"
+    assert {path.name for path in data.iterdir() if path.is_dir()} == {
+        *("ecr", "ecr-public", "sts", "sso", "sso-oidc", "signin"),
+    }
+    size = sum(path.stat().st_size for path in image.root.joinpath("opt/ocync/lib").rglob("*") if path.is_file())
+    assert size < 64 * 1024 * 1024

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "app" / "requirements.lock").read_text(encoding="utf-8")
 ENTRIES = re.findall(r"^([a-z0-9][^ ]*==[^\\\n]+?) \\\n((?:    --hash=.*\n)+)", LOCK, flags=re.MULTILINE)
 PINS = {canonicalize_name(Requirement(pin).name): Requirement(pin) for pin, _ in ENTRIES}
-WANTED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CLOUDS = [line for extra in ("aws", "gcp", "azure") for line in PROJECT["optional-dependencies"][extra]]
+WANTED = [*PROJECT["dependencies"], *CLOUDS]
 
 
 @pytest.mark.parametrize("wanted", WANTED, ids=lambda text: Requirement(text).name)
