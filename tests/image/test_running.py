@@ -70,11 +70,12 @@ def test_a_missing_config_is_told_in_one_line_with_exit_code_3(runner: Runner) -
 
 def test_the_libraries_of_the_clouds_are_there_with_all_the_apis_that_a_login_needs(runner: Runner) -> None:
     code = (
-        "import azure.identity, botocore.session, google.auth.transport.requests, google.oauth2.service_account, msal;"
+        "import azure.identity, botocore.session, google.auth.transport.requests, google.oauth2.service_account;"
         "from cryptography.hazmat.primitives.asymmetric import rsa;"
         "session = botocore.session.Session();"
         "apis = ['ecr', 'ecr-public', 'sts', 'sso', 'sso-oidc', 'signin'];"
-        "print([session.create_client(api, region_name='us-east-1').meta.service_model.service_name for api in apis])"
+        "made = [session.create_client(api, region_name='us-east-1') for api in apis];"
+        "print([each.meta.service_model.service_name for each in made])"
     )
     done = runner.run(code, entrypoint=PYTHON)
     assert (done.returncode, done.stderr) == (0, "")
