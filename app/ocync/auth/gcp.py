@@ -8,6 +8,7 @@ external account, the user of gcloud, the metadata server (and with it GKE's wor
 from __future__ import annotations
 
 import os
+import warnings
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,8 @@ def log_in(host: str, *, ca_file: str | None) -> Login:
             hint=f"install them: pip install 'ocync[{EXTRA}]'",
         ) from None
     hush("google", "urllib3", "requests")
+    # What it thinks of users' credentials and of Python's version is for developers.
+    warnings.filterwarnings("ignore", module=r"google\.")
     with _translated(host), requests.Session() as session:
         if ca_file is not None:
             session.verify = ca_file
