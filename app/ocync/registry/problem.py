@@ -214,7 +214,7 @@ def _bounded(wait: float | None, otherwise: float | None) -> float | None:
 def _missing_repository(code: str) -> str | None:
     if code != "NAME_UNKNOWN":
         return None
-    return "the repository does not exist there; a target's has to be created first (at ECR, create_repository does so)"
+    return "the repository does not exist there and has to be created first; at ECR, create_repository does that"
 
 
 def from_transport(error: httpx.TransportError, *, what: str, host: str) -> RegistryError:
