@@ -102,6 +102,19 @@ def _of(report: RunReport) -> Iterator[Metric]:
         "result",
         {"transferred": blobs.transferred, "skipped": blobs.skipped, "mounted": blobs.mounted},
     )
+    artifacts = report.artifacts
+    yield _labelled(
+        "ocync_last_run_artifacts",
+        "Signatures, SBOMs and the like of the last pass's images: found at sources, there at targets, copied; "
+        "listed at a source and gone there.",
+        "state",
+        {
+            "source": artifacts.source,
+            "target": artifacts.target,
+            "transferred": artifacts.transferred,
+            "gone": artifacts.gone,
+        },
+    )
     yield _requests(report.requests)
     yield _gauge("ocync_last_run_retries", "Requests that the last pass made again.", report.retries)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ocync.errors import ErrorKind, ExitCode
-from ocync.transfer.result import BlobStats, Failure, Status
+from ocync.transfer.result import ArtifactCounts, BlobStats, Failure, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,6 +115,11 @@ class RunReport:
     def blobs(self) -> BlobStats:
         """The blobs of all images."""
         return sum((image.blobs for image in self.images), BlobStats())
+
+    @property
+    def artifacts(self) -> ArtifactCounts:
+        """What is attached to all images, counted for each image that has it."""
+        return sum((image.artifacts for image in self.images if image.artifacts is not None), ArtifactCounts())
 
     @property
     def bytes_by_target(self) -> Mapping[str, int]:

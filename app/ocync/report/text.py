@@ -130,7 +130,9 @@ def _moved(images: Sequence[ImageResult], limit: int, *, dry_run: bool) -> Itera
     for name, image in zip(names, ordered, strict=True):
         before = short(image.previous_digest) if image.previous_digest else "new"
         after = short(image.digest) if image.digest else "unknown"
-        line = f"  {name:<{width}}  {before:>19} -> {after:<19}"
+        # What has come is attached to the image, or was lost below it: its digest is as it was.
+        moved = f"{before:>19} -> {after:<19}" if before != after else f"{after:>19}    {'unchanged':<19}"
+        line = f"  {name:<{width}}  {moved}"
         if not dry_run:
             line += f"  {size(image.bytes_transferred):>9}"
         if image.artifacts is not None and image.artifacts.transferred:
@@ -184,13 +186,16 @@ def _totals(report: RunReport) -> Iterator[str]:
             f"{size(sent)} sent in {took}{speed}: {counted(blobs.transferred, 'blob')} sent, "
             f"{blobs.mounted:,} mounted, {blobs.skipped:,} already there"
         )
-    artifacts = [image.artifacts for image in report.images if image.artifacts is not None]
-    if artifacts:
-        yield (
-            f"Artifacts: {sum(each.source for each in artifacts):,} at sources, "
-            f"{sum(each.target for each in artifacts):,} at targets, "
-            f"{sum(each.transferred for each in artifacts):,} copied"
-        )
+    if any(image.artifacts is not None for image in report.images):
+        artifacts = report.artifacts
+        moved = "would be copied" if report.dry_run else "copied"
+        line = f"Artifacts: {artifacts.source:,} at sources, {artifacts.target:,} at targets"
+        line += f", {artifacts.transferred:,} {moved}"
+        if artifacts.gone:
+            line += f", {artifacts.gone:,} listed at sources and gone there"
+        if artifacts.unmatched:
+            line += f", {artifacts.unmatched:,} left out since platforms cut their index"
+        yield line
     by_host = {host: sum(classes.values()) for host, classes in report.requests.items()}
     if by_host:
         hosts = ", ".join(f"{printable(host)} {count:,}" for host, count in sorted(by_host.items()))

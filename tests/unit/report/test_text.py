@@ -148,6 +148,22 @@ def test_artifacts_are_counted_on_both_sides() -> None:
     assert "Artifacts: 7 at sources, 7 at targets, 2 copied\n" in shown
 
 
+def test_artifacts_that_are_gone_or_left_out_are_told() -> None:
+    counts = ArtifactCounts(source=7, target=7, gone=1, unmatched=2)
+    shown = text.render(report(copied(artifacts=counts)))
+    assert "0 copied, 1 listed at sources and gone there, 2 left out since platforms cut their index\n" in shown
+
+
+def test_what_came_for_an_image_that_did_not_move_is_not_shown_as_a_move() -> None:
+    same = "sha256:" + "4" * 64
+    counts = ArtifactCounts(source=1, target=1, transferred=1)
+    image = copied(reason=Reason.ARTIFACTS, digest=same, previous_digest=same, artifacts=counts)
+    shown = text.render(report(image))
+    assert "->" not in shown
+    assert "unchanged" in shown
+    assert "with 1 artifact\n" in shown
+
+
 @given(st.text(), st.text(min_size=1), st.text(min_size=1))
 def test_nothing_of_others_reaches_the_terminal_as_a_command(name: str, message: str, hint: str) -> None:
     whole = report(
