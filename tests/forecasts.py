@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KINDS = {
     Kind.TAG_LIST: ("GET", r"/tags/list"),
+    Kind.REFERRERS: ("GET", r"/referrers/"),
     Kind.MANIFEST_HEAD: ("HEAD", r"/manifests/"),
     Kind.MANIFEST_GET: ("GET", r"/manifests/"),
     Kind.MANIFEST_PUT: ("PUT", r"/manifests/"),

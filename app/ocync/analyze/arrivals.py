@@ -35,9 +35,22 @@ class Users:
     by_fill: dict[Fill, int] = field(default_factory=lambda: dict.fromkeys(Fill, 0))
     """Those that need it for sure."""
     perhaps: int = 0
+    known: int = 0
+    """Those in which another image knows it to be: they need nothing if that one comes first."""
+    held: bool = False
+    """Whether a repository of the place is known to hold it that is none of these."""
     from_here: bool = False
     """Whether an image of this very place brings it: it is then mounted from there."""
     from_elsewhere: bool = False
+
+    def count(self, blob: Digest, need: Needs) -> None:
+        """Count a repository that needs the blob."""
+        if blob in need.known_blobs:
+            self.known += 1
+        elif blob in need.sure_blobs:
+            self.by_fill[need.fill] += 1
+        else:
+            self.perhaps += 1
 
     def arriving(self) -> Arriving:
         """
@@ -47,18 +60,22 @@ class Users:
         """
         sure, empty = sum(self.by_fill.values()), self.by_fill[Fill.NOTHING]
         ours, filled = self.by_fill[Fill.OURS], self.by_fill[Fill.SOMETHING] + self.perhaps
-        every = sure + self.perhaps
+        every = sure + self.perhaps + self.known
+        known = self.held or self.known > 0
         if not self.from_elsewhere:
             return Arriving(sent=NONE, mounted=Bounds(sure, every), looked_for=NONE, there=Bounds(0, every - sure))
-        sent = Bounds(1 if sure and not filled and not self.from_here else 0, 1)
-        mounted = Bounds(max(sure - 1, 0), every if self.from_here else max(every - 1, 0))
+        sent = Bounds(
+            1 if sure and not (filled or self.from_here or known) else 0, 1 if sure or self.perhaps else 0
+        )
+        mounted = Bounds(max(sure - 1, 0), every if self.from_here or self.held else max(every - 1, 0))
         return Arriving(
             sent=sent,
             mounted=mounted,
             looked_for=Bounds(
-                1 if sure and not (empty or ours or self.from_here) else 0, 1 if ours or filled else 0
+                1 if sure and not (empty or ours or self.from_here or known) else 0,
+                1 if ours or filled or self.known else 0,
             ),
-            there=Bounds(0, every - sent.low - mounted.low if filled else 0),
+            there=Bounds(0, every - sent.low - mounted.low if filled or known else 0),
         )
 
 
@@ -70,14 +87,13 @@ def arrivals_of(facts: Facts, trees: Trees, needs: Mapping[Spot, Needs]) -> Arri
     """Return how each blob comes to each target place."""
     users: dict[str, dict[Digest, Users]] = defaultdict(lambda: defaultdict(Users))
     for spot, need in needs.items():
-        at_place = users[spot.place]
         for blob in need.blobs:
-            if blob in need.sure_blobs:
-                at_place[blob].by_fill[need.fill] += 1
-            else:
-                at_place[blob].perhaps += 1
+            users[spot.place][blob].count(blob, need)
+    for spot, need in needs.items():
+        for blob in (need.known_blobs - need.blobs) & users[spot.place].keys():
+            users[spot.place][blob].held = True
     for (source, place), roots in _roots_by_way(facts).items():
-        for blob in trees.blobs(roots):
+        for blob in trees.blobs(roots) & users[place].keys():
             if source == place:
                 users[place][blob].from_here = True
             else:
@@ -86,9 +102,9 @@ def arrivals_of(facts: Facts, trees: Trees, needs: Mapping[Spot, Needs]) -> Arri
 
 
 def _roots_by_way(facts: Facts) -> dict[tuple[str, str], set[Digest]]:
-    """Return the images that go from a source place to a target place."""
+    """Return the images and artifacts that go from a source place to a target place."""
     roots: dict[tuple[str, str], set[Digest]] = defaultdict(set)
-    for image in facts.images:
-        for spot in image.targets:
-            roots[image.source.place, spot.place].add(image.root)
+    for way in facts.ways:
+        for arrival in way.arrivals:
+            roots[way.source.place, arrival.spot.place].add(way.root)
     return roots

@@ -12,9 +12,9 @@ from ocync.transfer.image import MAX_DEPTH
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ocync.endpoint import Repository
+    from ocync.analyze.counted import Counted
     from ocync.oci.digest import Digest
-    from ocync.oci.manifest import Manifest
+    from ocync.oci.manifest import Descriptor, Manifest
 
 # Children of one image that are asked for at once; slots decide what runs.
 _AT_ONCE = 16
@@ -27,6 +27,8 @@ class Contents:
         self.parts: dict[Digest, Parts] = {}
         self.sizes: dict[Digest, int] = {}
         """The blobs, in bytes."""
+        self.subjects: dict[Digest, Digest] = {}
+        """What artifacts say that they belong to."""
         self._lengths: dict[Digest, int] = {}
         """What indexes say of their children's length, in bytes."""
         self._digests: dict[Digest, Digest] = {}
@@ -38,10 +40,19 @@ class Contents:
             f"<Contents: {len(self.parts)} manifests, {len(self.sizes)} blobs, {len(self._flights)} on their way>"
         )
 
-    async def complete(self, source: Repository, root: Manifest) -> None:
+    async def complete(self, source: Counted, root: Manifest) -> None:
         """Hold afterwards everything below the image; raises OcyncError, perhaps in a group."""
         self._keep(root)
-        below = self.parts[root.digest].manifests
+        await self._complete(source, root.digest)
+
+    async def fetch(self, source: Counted, artifact: Descriptor) -> None:
+        """Hold afterwards an artifact and everything below it; raises OcyncError, perhaps in a group."""
+        self._lengths.setdefault(artifact.digest, artifact.size)
+        await self._bring(source, artifact.digest)
+        await self._complete(source, artifact.digest)
+
+    async def _complete(self, source: Counted, root: Digest) -> None:
+        below = self.parts[root].manifests
         seen: set[Digest] = set()
         depth = 0
         while below:
@@ -53,7 +64,7 @@ class Contents:
             deeper = dict.fromkeys(part for child in below for part in self.parts[child].manifests)
             below = tuple(part for part in deeper if part not in seen)
 
-    async def _fetch(self, source: Repository, children: Iterable[Digest]) -> None:
+    async def _fetch(self, source: Counted, children: Iterable[Digest]) -> None:
         remaining = iter(children)
 
         async def work() -> None:
@@ -64,7 +75,7 @@ class Contents:
             for _ in range(_AT_ONCE):
                 group.create_task(work())
 
-    async def _bring(self, source: Repository, child: Digest) -> None:
+    async def _bring(self, source: Counted, child: Digest) -> None:
         while (flight := self._flights.get(child)) is not None:
             # Shielded: one who is cancelled must not take the flight from the others that wait for it.
             await asyncio.shield(flight)
@@ -72,12 +83,14 @@ class Contents:
             return
         flight = self._flights[child] = asyncio.get_running_loop().create_future()
         try:
-            self._keep(await source.manifest(str(child), size=self._lengths[child]))
+            self._keep(await source.manifest_below(child, size=self._lengths[child]))
         finally:
             del self._flights[child]
             flight.set_result(None)
 
     def _keep(self, manifest: Manifest) -> None:
+        if manifest.subject is not None:
+            self.subjects[manifest.digest] = manifest.subject.digest
         manifests: list[Digest] = []
         blobs: list[Digest] = []
         for part, as_manifest in copied_parts(manifest):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NoReturn
 
-from ocync.analyze.requests import Bounds, Kind
+from ocync.analyze.facts import Spot
+from ocync.analyze.requests import Bounds, Kind, summed
 from ocync.endpoint import TagPage
+from ocync.errors import NotFoundError
 from ocync.registry.repository import RegistryRepository
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ class Counted:
         self.inner = inner
         self._asked: Counter[Kind] = Counter()
         self._pages_before = inner.pages_listed if isinstance(inner, RegistryRepository) else 0
+        self._referrer_pages_before = inner.referrer_pages if isinstance(inner, RegistryRepository) else 0
+        self._below: dict[str, Manifest] = {}
+        self._lists_referrers: bool | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {sum(self.asked.values())} requests>"
@@ -38,7 +43,26 @@ class Counted:
         if not isinstance(self.inner, RegistryRepository):
             return self._asked
         # Only the registry knows how many pages its lists have.
-        return self._asked | Counter({Kind.TAG_LIST: self.inner.pages_listed - self._pages_before})
+        asked = self._asked.copy()
+        if self.inner.pages_listed > self._pages_before:
+            asked[Kind.TAG_LIST] = self.inner.pages_listed - self._pages_before
+        asked[Kind.REFERRERS] = self.inner.referrer_pages - self._referrer_pages_before
+        return asked
+
+    @property
+    def would_ask(self) -> dict[Kind, Bounds]:
+        """What a pass would ask in the place of what was asked so far."""
+        bounds = {kind: Bounds.exactly(number) for kind, number in self.asked.items()}
+        calls = self._asked[Kind.REFERRERS]
+        if calls and self._lists_referrers is False:
+            # The first answer ends it, but for what has been asked at the same time.
+            bounds[Kind.REFERRERS] = Bounds(1, calls)
+        return bounds
+
+    @property
+    def lists_referrers(self) -> bool | None:
+        """Whether it keeps account of referrers; None where it was not asked."""
+        return self._lists_referrers
 
     @property
     def name(self) -> str:
@@ -88,12 +112,27 @@ class Counted:
     async def manifest(self, reference: str, *, size: int | None = None) -> Manifest:
         """Fetch a manifest."""
         self._asked[Kind.MANIFEST_GET] += 1
+        if reference in self._below:
+            return self._below[reference]
         return await self.inner.manifest(reference, size=size)
+
+    async def manifest_below(self, digest: Digest, *, size: int) -> Manifest:
+        """Fetch a manifest that another one lists, uncounted: how often a pass asks for it the forecast tells."""
+        manifest = await self.inner.manifest(str(digest), size=size)
+        if manifest.is_index:
+            # Looked into again for what is attached to its manifests; rare, and small.
+            self._below[str(digest)] = manifest
+        return manifest
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return what refers to a manifest."""
         self._asked[Kind.REFERRERS] += 1
-        return await self.inner.referrers(subject)
+        found = await self.inner.referrers(subject)
+        if found is not None:
+            self._lists_referrers = True
+        elif self._lists_referrers is None:
+            self._lists_referrers = False
+        return found
 
     def blob(self, descriptor: Descriptor, *, start: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Refuse: an analysis reads no blob."""
@@ -143,6 +182,11 @@ class Imagined(Counted):
         self._asked[Kind.REFERRERS] += 1
         return ()
 
+    async def manifest(self, reference: str, *, size: int | None = None) -> Manifest:
+        """Raise NotFoundError."""
+        self._asked[Kind.MANIFEST_GET] += 1
+        raise NotFoundError(f"{self.name} is taken to be empty")
+
 
 class CountedPlaces:
     """Gives counted repositories, the same one for the same name; an answer to `ocync.plan.discover.Places`."""
@@ -167,13 +211,18 @@ class CountedPlaces:
 
     def asked(self) -> Mapping[str, Mapping[Kind, Bounds]]:
         """Return what was asked, by place; a folder takes no requests and is not among them."""
-        counts: dict[str, Counter[Kind]] = defaultdict(Counter)
+        counts: dict[str, list[Mapping[Kind, Bounds]]] = defaultdict(list)
         for repository in self._given.values():
             if repository.place not in self._folders:
-                counts[repository.place] += repository.asked
+                counts[repository.place].append(repository.would_ask)
+        return {place: summed(*each) for place, each in counts.items()}
+
+    def referrers_api(self) -> dict[Spot, bool]:
+        """Return which target repositories keep account of referrers, as far as that is known."""
         return {
-            place: {kind: Bounds.exactly(number) for kind, number in counter.items()}
-            for place, counter in counts.items()
+            Spot(repository.place, repository.path): repository.lists_referrers
+            for (_, _, writable), repository in self._given.items()
+            if writable and repository.lists_referrers is not None
         }
 
     def single_post(self) -> Mapping[str, bool]:

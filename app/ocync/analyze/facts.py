@@ -32,11 +32,13 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A repository that an image is to be copied to."""
+    """A repository that an image or artifact is to be copied to."""
 
     spot: Spot
     is_empty: bool
     """Whether it is known to hold nothing: then nothing is looked for there."""
+    present: Parts = Parts()
+    """What is known to be there since the tag points to it now: that manifest, and what it lists."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,10 @@ class Image:
     source: Spot
     root: Digest
     arrivals: tuple[Arrival, ...]
+    nested: int = 0
+    """Indexes below its manifest: they are read to learn what may be attached to what they list."""
+    is_referred_to: bool = False
+    """Whether anything refers to its manifest: that is then put by its digest before its tag is set."""
 
     @property
     def targets(self) -> frozenset[Spot]:
@@ -57,18 +63,60 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """Something that is attached to a manifest and has to be copied, to at least one repository."""
+
+    source: Spot
+    subject: Digest
+    root: Digest
+    tag: str | None = None
+    """The tag that attaches it; None where it refers to the subject."""
+    is_listed_by_hand: bool = False
+    """Whether only the fallback tag can list it: its manifest does not name the subject."""
+    arrivals: tuple[Arrival, ...]
+    times: int = 1
+    """How often it is come upon at most: what is attached to something with two subjects is met with both."""
+    askers: frozenset[frozenset[Spot]]
+    """For which repositories at once images ask for it: whoever comes first brings it to those of its own."""
+
+
+class Way(NamedTuple):
+    """Something that goes from a source to repositories, all of which ask for it at once."""
+
+    source: Spot
+    root: Digest
+    arrivals: tuple[Arrival, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """Everything that a forecast is made of."""
 
     images: tuple[Image, ...]
     parts: Mapping[Digest, Parts]
-    """Every manifest of these images."""
+    """Every manifest of these images and artifacts."""
     sizes: Mapping[Digest, int]
-    """Every blob of these images, in bytes."""
+    """Every blob of these images and artifacts, in bytes."""
+    artifacts: tuple[Artifact, ...] = ()
+    referrers_api: Mapping[Spot, bool] = field(default_factory=dict)
+    """Whether a target repository has the referrers API; those that have not shown it are left out."""
+    unread_lists: frozenset[Spot] = frozenset()
+    """Target repositories of which not all tags are known: what a list of referrers has there has to be read."""
     asked: Mapping[str, Mapping[Kind, Bounds]]
     """What a pass asks before it copies anything, by place; a folder is not among them: it takes no requests."""
     single_post: Mapping[str, bool] = field(default_factory=dict)
     """Whether a place takes a blob by one POST; those that have not shown it yet are left out."""
+
+    @property
+    def ways(self) -> Iterator[Way]:
+        """Give the ways of all images and artifacts."""
+        for image in self.images:
+            yield Way(image.source, image.root, image.arrivals)
+        for artifact in self.artifacts:
+            for asker in artifact.askers:
+                arrivals = tuple(arrival for arrival in artifact.arrivals if arrival.spot in asker)
+                if arrivals:
+                    yield Way(artifact.source, artifact.root, arrivals)
 
 
 def copied_parts(manifest: Manifest) -> Iterator[tuple[Descriptor, bool]]:

@@ -7,6 +7,7 @@ repository holds that nobody has looked at, the bounds hold for every order and 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ocync.analyze.needs import Fill
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ocync.analyze.facts import Facts, Spot
     from ocync.analyze.needs import Needs
     from ocync.analyze.sources import BlobReads
+    from ocync.oci.digest import Digest
 
 
 def requests_of(
@@ -41,6 +43,8 @@ def requests_of(
         add(spot.place, _of_manifests(need))
     for place, arriving in arrivals.items():
         add(place, _of_blobs(arriving.values(), single_post=facts.single_post.get(place)))
+    for spot, requests in _of_lists(facts, needs):
+        add(spot.place, requests)
     for place, number in manifests.items():
         add(place, {Kind.MANIFEST_GET: number})
     for place, read in blobs.items():
@@ -56,13 +60,50 @@ def _of_manifests(need: Needs) -> dict[Kind, Bounds]:
         Fill.NOTHING: NONE,
         Fill.OURS: Bounds(0, len(need.below)),
         # A child that is also a root may have come already; deeper ones are met only where their index is missing.
-        Fill.SOMETHING: Bounds(len(need.listed - need.roots), len(need.below)),
+        Fill.SOMETHING: Bounds(len(need.listed - need.roots - need.known), len(need.below)),
     }
     tags = Bounds.exactly(sum(need.tags.values()))
     return {
         Kind.MANIFEST_HEAD: looked_for[need.fill],
-        Kind.MANIFEST_PUT: tags + Bounds(len(need.sure_children), len(need.below)),
+        Kind.MANIFEST_PUT: tags + need.put_by_digest + need.artifacts,
     }
+
+
+def _of_lists(facts: Facts, needs: Mapping[Spot, Needs]) -> Iterable[tuple[Spot, dict[Kind, Bounds]]]:
+    """Give what the lists under fallback tags take, and looks that mappings may take at each other's artifacts."""
+    lists: dict[tuple[Spot, Digest], dict[Spot, bool]] = defaultdict(dict)
+    for artifact in facts.artifacts:
+        for spot in (arrival.spot for arrival in artifact.arrivals):
+            if artifact.tag is None:
+                by_hand = lists[spot, artifact.subject]
+                by_hand[artifact.source] = by_hand.get(artifact.source, False) or artifact.is_listed_by_hand
+            elif needs[spot].fill is Fill.OURS:
+                yield spot, {Kind.MANIFEST_HEAD: Bounds(0, 1)}
+    for (spot, _), sources in lists.items():
+        written = total(_list(facts, spot, by_hand=by_hand) for by_hand in sources.values())
+        if len(sources) > 1:
+            written = Bounds(min(written.low, 1), written.high)
+        # Read where that has not been done when it was compared, and again after another source's were added.
+        unread = spot in facts.unread_lists and facts.referrers_api.get(spot) is True
+        again = Bounds(0, len(sources) - 1)
+        yield (
+            spot,
+            {
+                Kind.MANIFEST_GET: (written if unread else NONE) + again,
+                Kind.MANIFEST_PUT: written,
+                Kind.MANIFEST_HEAD: written,
+            },
+        )
+        if needs[spot].fill is Fill.OURS:
+            yield spot, {Kind.REFERRERS: Bounds(0, len(sources)), Kind.MANIFEST_GET: Bounds(0, len(sources))}
+
+
+def _list(facts: Facts, spot: Spot, *, by_hand: bool) -> Bounds:
+    """Return whether a list is written for artifacts of one source: by who keeps no account of them."""
+    has_api = facts.referrers_api.get(spot)
+    if by_hand or has_api is False:
+        return Bounds.exactly(1)
+    return NONE if has_api else Bounds(0, 1)
 
 
 def _of_blobs(arriving: Iterable[Arriving], *, single_post: bool | None) -> dict[Kind, Bounds]:
@@ -81,11 +122,22 @@ def _of_overlaps(facts: Facts, needs: Mapping[Spot, Needs]) -> Iterable[tuple[st
     """
     Give what mappings that write the same tag may save each other, and cost.
 
-    The later one may find that the tag is there, by a HEAD at both sides, and need neither manifest nor tag.
+    The later one may find that the tag is there, by a look at both sides, and need neither manifest nor tag.
     """
     for image in facts.images:
         overlapping = [spot for spot in image.targets if needs[spot].tags[image.tag] > 1]
         for spot in overlapping:
-            yield spot.place, {Kind.MANIFEST_HEAD: Bounds(0, 1), Kind.MANIFEST_PUT: Bounds(-1, 0)}
+            # By GET where artifacts are copied: what stands there then tells what may be attached to it.
+            yield (
+                spot.place,
+                {
+                    Kind.MANIFEST_HEAD: Bounds(0, 1),
+                    Kind.MANIFEST_GET: Bounds(0, 1 + image.nested),
+                    Kind.MANIFEST_PUT: Bounds(-1, 0),
+                },
+            )
         if overlapping:
-            yield image.source.place, {Kind.MANIFEST_HEAD: Bounds(0, 1), Kind.MANIFEST_GET: Bounds(-1, 0)}
+            yield (
+                image.source.place,
+                {Kind.MANIFEST_HEAD: Bounds(0, 1), Kind.MANIFEST_GET: Bounds(-1 - image.nested, 0)},
+            )

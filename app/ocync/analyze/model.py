@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ocync.analyze.requests import NONE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -72,6 +74,8 @@ class TargetForecast:
     place: str
     images: int
     """Tags to set."""
+    artifacts: Bounds = NONE
+    """Manifests of what is attached to images, to be put."""
     repositories: int
     empty_repositories: int
     """Those that are known to hold nothing."""

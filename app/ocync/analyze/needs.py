@@ -1,8 +1,9 @@
 """
 What each target repository needs of what is to be copied: which manifests, which blobs, and which of them for sure.
 
-In a repository that holds something, only what an image's own manifest lists is needed for sure: a child of an
-index may be there already, and then nothing of it is looked at.
+What a tag of the repository points to now is there, with all that it lists: of this an image needs nothing. In a
+repository that holds something, only what an image's own manifest lists is needed for sure: a child of an index may
+be there already, and then nothing of it is looked at.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from ocync.analyze.requests import NONE, Bounds
 
-    from ocync.analyze.facts import Facts, Image, Parts, Spot
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence, Set
+
+    from ocync.analyze.facts import Arrival, Facts, Image, Parts, Spot
     from ocync.oci.digest import Digest
 
 
@@ -37,25 +40,37 @@ class Needs:
     fill: Fill
     tags: Counter[str]
     """The tags to set, and how many images want to set each: more than one only where mappings overlap."""
+    artifacts: Bounds = NONE
+    """How many times a manifest of an artifact is put."""
     roots: frozenset[Digest]
-    """The manifests that the tags will point to."""
+    """The manifests that the tags will point to, and those of artifacts."""
     listed: frozenset[Digest]
-    """The manifests that the roots list."""
+    """The manifests that the roots list, but for those that are known to be there."""
     below: frozenset[Digest]
-    """All manifests below the roots, at any depth."""
+    """All manifests below the roots, at any depth, but for those that are known to be there."""
+    known: frozenset[Digest]
+    """Manifests that one image knows to be there, and that others may have to look for if they come first."""
     blobs: frozenset[Digest]
-    """All blobs of the images."""
+    """All blobs of the images and artifacts, but for those that are known to be there."""
     sure_blobs: frozenset[Digest]
     """Those that are needed whatever is there."""
+    known_blobs: frozenset[Digest]
+    """Blobs that one image knows to be there."""
+    put_by_digest: Bounds
+    """How many manifests are put by their digests: children, and roots before something that refers to them."""
 
     @property
     def sure_children(self) -> frozenset[Digest]:
         """
-        The manifests that are brought by their digest for sure.
+        The manifests that are brought from the source by their digest for sure.
 
         One that is also a root may have come by its tag before it is wanted by its digest.
         """
-        return frozenset() if self.fill is Fill.SOMETHING else self.below - self.roots
+        return _sure_children(self.fill, self.below, self.roots)
+
+
+def _sure_children(fill: Fill, below: frozenset[Digest], roots: frozenset[Digest]) -> frozenset[Digest]:
+    return frozenset() if fill is Fill.SOMETHING else below - roots
 
 
 class Trees:
@@ -72,15 +87,23 @@ class Trees:
     def below(self, root: Digest) -> frozenset[Digest]:
         """Return all manifests below a manifest, without itself."""
         if root not in self._below:
-            found: set[Digest] = set()
-            open_ends = list(self.listed(root))
-            while open_ends:
-                child = open_ends.pop()
-                if child not in found:
-                    found.add(child)
-                    open_ends += self.listed(child)
-            self._below[root] = frozenset(found)
+            self._below[root] = self._found(root, frozenset())
         return self._below[root]
+
+    def wanted(self, root: Digest, arrival: Arrival) -> frozenset[Digest]:
+        """Return the manifests below one that are not known to be where it goes."""
+        known = frozenset(arrival.present.manifests)
+        return self._found(root, known) if known else self.below(root)
+
+    def _found(self, root: Digest, known: frozenset[Digest]) -> frozenset[Digest]:
+        found: set[Digest] = set()
+        open_ends = list(self.listed(root))
+        while open_ends:
+            child = open_ends.pop()
+            if child not in found and child not in known:
+                found.add(child)
+                open_ends += self.listed(child)
+        return frozenset(found)
 
     def listing(self, roots: Iterable[Digest]) -> dict[Digest, list[Digest]]:
         """Return which manifests, of the roots and all below them, list a manifest or a blob."""
@@ -99,26 +122,81 @@ class Trees:
 def needs_of(facts: Facts, trees: Trees) -> dict[Spot, Needs]:
     """Return what each target repository needs."""
     images: dict[Spot, list[Image]] = defaultdict(list)
-    filled: set[Spot] = set()
+    comings: dict[Spot, dict[tuple[Digest, Arrival], None]] = defaultdict(dict)
     for image in facts.images:
         for arrival in image.arrivals:
             images[arrival.spot].append(image)
-            if not arrival.is_empty:
-                filled.add(arrival.spot)
-    return {spot: _needs(each, trees, filled=spot in filled) for spot, each in images.items()}
+    for way in facts.ways:
+        for arrival in way.arrivals:
+            comings[arrival.spot][way.root, arrival] = None
+    attached: dict[Spot, set[Digest]] = defaultdict(set)
+    for artifact in facts.artifacts:
+        for arrival in artifact.arrivals:
+            attached[arrival.spot].add(artifact.root)
+    artifacts = _artifacts(facts)
+    return {
+        spot: _needs(images[spot], list(each), trees, attached=attached[spot], artifacts=artifacts.get(spot, NONE))
+        for spot, each in comings.items()
+    }
 
 
-def _needs(images: list[Image], trees: Trees, *, filled: bool) -> Needs:
+def _artifacts(facts: Facts) -> dict[Spot, Bounds]:
+    """Return how many manifests of artifacts are put: of several sources with the same one, each may bring it."""
+    sources: Counter[tuple[Spot, Digest, Digest, str | None]] = Counter()
+    for artifact in facts.artifacts:
+        for arrival in artifact.arrivals:
+            sources[arrival.spot, artifact.subject, artifact.root, artifact.tag] += artifact.times
+    counts: dict[Spot, Bounds] = defaultdict(lambda: NONE)
+    for (spot, *_), number in sources.items():
+        counts[spot] += Bounds(1, number)
+    return counts
+
+
+def _needs(
+    images: Sequence[Image],
+    comings: Sequence[tuple[Digest, Arrival]],
+    trees: Trees,
+    *,
+    attached: Set[Digest],
+    artifacts: Bounds,
+) -> Needs:
     fill = Fill.SOMETHING
-    if not filled:
+    if all(arrival.is_empty for _, arrival in comings):
         fill = Fill.OURS if len({image.mapping for image in images}) > 1 else Fill.NOTHING
-    roots = frozenset(image.root for image in images)
+    known: set[Digest] = set()
+    known_blobs: set[Digest] = set()
+    listed: set[Digest] = set()
+    below: set[Digest] = set()
+    blobs: set[Digest] = set()
+    sure_blobs: set[Digest] = set()
+    for root, arrival in comings:
+        present = frozenset(arrival.present.blobs)
+        known.update(arrival.present.manifests)
+        known_blobs |= present
+        wanted = trees.wanted(root, arrival)
+        below |= wanted
+        listed.update(child for child in trees.listed(root) if child in wanted)
+        own = trees.blobs([root], deep=False) - present
+        deep = trees.blobs(wanted, deep=False) - present
+        blobs |= own | deep
+        sure_blobs |= own if fill is Fill.SOMETHING else own | deep
+    roots = frozenset(root for root, _ in comings)
+    referred_to = {image.root for image in images if image.is_referred_to}
+    # Where it may come another way first, as an artifact or by another mapping, it is not put again.
+    sure = referred_to - {image.root for image in images if not image.is_referred_to} - attached
+    if fill is Fill.SOMETHING:
+        sure -= below | known
+    by_digest = Bounds(len(_sure_children(fill, frozenset(below), roots) | sure), len(below | referred_to))
     return Needs(
         fill=fill,
         tags=Counter(image.tag for image in images),
+        artifacts=artifacts,
         roots=roots,
-        listed=frozenset(child for root in roots for child in trees.listed(root)),
-        below=frozenset(child for root in roots for child in trees.below(root)),
-        blobs=trees.blobs(roots),
-        sure_blobs=trees.blobs(roots, deep=not filled),
+        listed=frozenset(listed),
+        below=frozenset(below),
+        known=frozenset(known),
+        blobs=frozenset(blobs),
+        sure_blobs=frozenset(sure_blobs - known_blobs),
+        known_blobs=frozenset(known_blobs),
+        put_by_digest=by_digest,
     )

@@ -1,5 +1,5 @@
 """
-Reads both sides as a pass would before it copies anything, and the manifests below what is to be copied.
+Reads both sides as a dry run would, and the manifests below what is to be copied.
 
 As in a pass, what fails fails alone. When a stop is requested the reading ends at once: there is nothing that could
 be left half done.
@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING
 
 from ocync.analyze.contents import Contents
 from ocync.analyze.counted import Counted, CountedPlaces
-from ocync.analyze.facts import Arrival, Facts, Image, Spot
-from ocync.analyze.requests import Bounds, Kind, summed
+from ocync.analyze.facts import Arrival, Facts, Image, Parts, Spot
+from ocync.analyze.missing import MissingArtifacts
 from ocync.errors import NotFoundError
+from ocync.oci import media
 from ocync.plan.compare import compare
 from ocync.plan.discover import discover
 from ocync.plan.model import Broken, Copy, Skip
+from ocync.registry.waiting import RetryPolicy
 from ocync.transfer import outcome
+from ocync.transfer.artifacts import ArtifactCopy
+from ocync.transfer.carry import Carrier, is_referred_to
 from ocync.transfer.destination import Destination
 from ocync.transfer.events import ImageFinished, MappingResolved, MappingsCounted
 from ocync.transfer.ledger import Ledger
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from ocync.config.model import MappingConfig
     from ocync.errors import OcyncError
     from ocync.interrupt import Stop
+    from ocync.oci.manifest import Manifest
+    from ocync.plan.attachments import Attached
     from ocync.plan.discover import Places
     from ocync.plan.model import Candidate, ImagePlan
     from ocync.transfer.events import Sink
@@ -62,6 +68,9 @@ class Reading:
         self._stop = stop
         self._sink = sink
         self._contents = Contents()
+        self._missing = MissingArtifacts(self._contents)
+        artifacts = ArtifactCopy(RetryPolicy(), dry_run=True, missing=self._missing.note)
+        self._carrier = Carrier(RetryPolicy(), artifacts, dry_run=True)
         self._images: list[Image] = []
         self._results: list[ImageResult] = []
 
@@ -73,7 +82,10 @@ class Reading:
             images=tuple(self._images),
             parts=self._contents.parts,
             sizes=self._contents.sizes,
-            asked=self._asked(),
+            asked=self._places.asked(),
+            artifacts=self._missing.artifacts(),
+            referrers_api=self._places.referrers_api(),
+            unread_lists=frozenset(self._missing.unread_lists),
             single_post=self._places.single_post(),
         )
         return Read(facts=facts, results=tuple(self._results), is_whole=is_whole)
@@ -131,8 +143,8 @@ class Reading:
             number, candidate = item
             await self._look_at(number, candidate)
 
-    async def _look_at(self, mapping: int, candidate: Candidate) -> ImagePlan | None:
-        """Compare one image and read what is below it, with one result for each of its targets."""
+    async def _look_at(self, mapping: int, candidate: Candidate) -> None:
+        """Compare one image, with one result for each of its targets."""
         try:
             plan = await compare(candidate)
         except Exception as error:
@@ -141,43 +153,77 @@ class Reading:
                 log.info("%s is not there and was not demanded", outcome.source_name(candidate))
             else:
                 self._failed(candidate, _indices(candidate), failure)
-            return None
-        copies: list[int] = []
+            return
+        destinations: dict[int, Destination] = {}
         for index, decision in enumerate(plan.decisions):
             match decision:
-                case Skip():
+                case Skip() if candidate.attachments is None:
                     self._finish(outcome.skipped(candidate, index, decision, 0.0))
                 case Broken(error=why):
                     self._failed(candidate, [index], why)
-                case Copy():
-                    copies.append(index)
-        if copies:
-            await self._read_below(mapping, plan, copies)
-        return plan
+                case Skip() | Copy():
+                    destinations[index] = _untouched(candidate, index)
+        await self._read_below(plan, destinations)
+        if destinations:
+            await self._look_around(mapping, plan, destinations)
 
-    async def _read_below(self, mapping: int, plan: ImagePlan, copies: Sequence[int]) -> None:
-        candidate, root, source = plan.candidate, plan.root, plan.candidate.source
-        assert root is not None
+    async def _look_around(self, mapping: int, plan: ImagePlan, destinations: dict[int, Destination]) -> None:
+        """Look for what is attached to an image, which is read; one result for each destination."""
+        candidate = plan.candidate
+        try:
+            attached = await self._carrier.carry(plan, destinations)
+        except Exception as error:
+            failure = outcome.as_ocync_error(error, outcome.source_name(candidate))
+            self._failed(candidate, list(destinations), failure)
+            return
+        self._missing.asked_for(candidate.source, attached, list(destinations.values()))
+        copies = [i for i, each in destinations.items() if each.alive and isinstance(plan.decisions[i], Copy)]
+        if copies:
+            self._images.append(self._image(mapping, plan, copies, attached))
+        for index, destination in destinations.items():
+            decision = plan.decisions[index]
+            if destination.error is not None:
+                self._finish(outcome.failed(candidate, index, destination, destination.error, 0.0))
+            elif isinstance(decision, Skip):
+                self._finish(outcome.skipped(candidate, index, decision, 0.0, destination))
+            else:
+                self._finish(outcome.synced(plan, index, destination, 0.0))
+
+    async def _read_below(self, plan: ImagePlan, destinations: dict[int, Destination]) -> None:
+        """Read what is below an image that has to be copied; where that fails its destinations are taken away."""
+        copies = [index for index in destinations if isinstance(plan.decisions[index], Copy)]
+        if not copies:
+            return
+        source = plan.candidate.source
+        assert plan.root is not None
         assert isinstance(source, Counted)
         try:
-            # Not counted: how often a pass asks for a manifest is told by the forecast.
-            await self._contents.complete(source.inner, root)
+            await self._contents.complete(source, plan.root)
         except Exception as error:
-            self._failed(candidate, copies, outcome.as_ocync_error(error, outcome.source_name(candidate)))
-            return
-        arrivals = tuple(
-            Arrival(spot=Spot(target.repository.place, target.repository.path), is_empty=target.is_empty)
-            for target in (candidate.targets[index] for index in copies)
-        )
-        spot = Spot(source.place, source.path)
-        self._images.append(
-            Image(mapping=mapping, tag=candidate.destination_tag, source=spot, root=root.digest, arrivals=arrivals)
-        )
-        self._finish(*(outcome.synced(plan, index, _untouched(candidate, index), 0.0) for index in copies))
+            failure = outcome.as_ocync_error(error, outcome.source_name(plan.candidate))
+            self._failed(plan.candidate, copies, failure)
+            for index in copies:
+                del destinations[index]
 
-    def _asked(self) -> dict[str, dict[Kind, Bounds]]:
-        asked = {place: dict(requests) for place, requests in self._places.asked().items()}
-        return {place: summed(requests) for place, requests in asked.items()}
+    def _image(self, mapping: int, plan: ImagePlan, copies: Sequence[int], attached: Sequence[Attached]) -> Image:
+        candidate, root = plan.candidate, plan.root
+        assert root is not None
+        return Image(
+            mapping=mapping,
+            tag=candidate.destination_tag,
+            source=Spot(candidate.source.place, candidate.source.path),
+            root=root.digest,
+            arrivals=tuple(
+                Arrival(
+                    spot=Spot(target.repository.place, target.repository.path),
+                    is_empty=target.is_empty,
+                    present=_present(plan.present[index]),
+                )
+                for index, target in ((index, candidate.targets[index]) for index in copies)
+            ),
+            nested=sum(child.media_type in media.INDEXES for child in root.children),
+            is_referred_to=is_referred_to(root, attached),
+        )
 
     def _failed(self, candidate: Candidate, indices: Sequence[int], error: OcyncError) -> None:
         self._finish(*(outcome.failed(candidate, index, None, error, 0.0) for index in indices))
@@ -192,12 +238,23 @@ def _indices(candidate: Candidate) -> range:
     return range(len(candidate.targets))
 
 
+def _present(manifest: Manifest | None) -> Parts:
+    """Return what a repository holds for sure where a tag of it points to the manifest; see `Ledger.whole`."""
+    if manifest is None:
+        return Parts()
+    return Parts(
+        manifests=(manifest.digest, *(child.digest for child in manifest.children)),
+        blobs=tuple(blob.digest for blob in manifest.blobs),
+    )
+
+
 def _untouched(candidate: Candidate, index: int) -> Destination:
     target = candidate.targets[index]
     return Destination(
         repository=target.repository,
         ledger=Ledger(),
         is_empty=target.is_empty,
+        tags=target.tags,
         expected=lambda _count: None,
         moved=lambda _count: None,
     )

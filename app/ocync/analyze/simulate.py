@@ -9,7 +9,7 @@ from ocync.analyze.arrivals import arrivals_of
 from ocync.analyze.forecast import requests_of
 from ocync.analyze.model import Analysis, SourceForecast, TargetForecast
 from ocync.analyze.needs import Fill, Trees, needs_of
-from ocync.analyze.requests import total
+from ocync.analyze.requests import NONE, total
 from ocync.analyze.sharing import sharing_of
 from ocync.analyze.sources import Sources
 
@@ -29,7 +29,10 @@ def simulate(facts: Facts, *, cold: bool = False) -> Analysis:
     arrivals = arrivals_of(facts, trees, needs)
     sources = Sources(facts, trees, needs)
     blobs = sources.blobs(arrivals)
-    requests = requests_of(facts, needs, arrivals, manifests=sources.manifests(), blobs=blobs)
+    manifests = sources.manifests()
+    for place, number in sources.artifacts().items():
+        manifests[place] = manifests.get(place, NONE) + number
+    requests = requests_of(facts, needs, arrivals, manifests=manifests, blobs=blobs)
     at_places: dict[str, list[Needs]] = defaultdict(list)
     for spot, need in needs.items():
         at_places[spot.place].append(need)
@@ -55,6 +58,7 @@ def _target(
     return TargetForecast(
         place=place,
         images=sum(need.tags.total() for need in needs),
+        artifacts=total(need.artifacts for need in needs),
         repositories=len(needs),
         empty_repositories=sum(need.fill is not Fill.SOMETHING for need in needs),
         blobs=sum(len(need.blobs) for need in needs),

@@ -37,6 +37,8 @@ class ReferrersApi:
         self._scopes = scopes
         self.supported: bool | None = None
         """Whether the repository has the API; None while that is not known."""
+        self.pages = 0
+        """How many pages were asked for so far, retries not counted."""
 
     async def of(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """
@@ -70,6 +72,7 @@ class ReferrersApi:
         def read(answer: Answer) -> _Page | None:
             return read_page(answer, what=what, host=self._client.host)
 
+        self.pages += 1
         try:
             page = await self._client.request(
                 "GET",

@@ -107,6 +107,16 @@ class RegistryRepository:
         """How many pages of its tag list were asked for so far, retries not counted."""
         return self._tags.pages
 
+    @property
+    def referrer_pages(self) -> int:
+        """How many pages of lists of referrers were asked for so far, retries not counted."""
+        return self._referrers.pages
+
+    @property
+    def lists_referrers(self) -> bool | None:
+        """Whether it has the referrers API; None while that is not known."""
+        return self._referrers.supported
+
     async def tags(self) -> tuple[str, ...]:
         """Return all tags."""
         return await self._tags.all()

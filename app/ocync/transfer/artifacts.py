@@ -21,7 +21,7 @@ from ocync.transfer.fallback import add_to_list, read_list
 from ocync.transfer.image import ImageCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ocync.endpoint import Repository
     from ocync.memory.memory import Memory
@@ -45,6 +45,22 @@ class Brought:
     gone: int = 0
     """Artifacts that a list at the source names and that are not to be had there."""
     error: OcyncError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """An artifact that some targets lack, found in a dry run."""
+
+    source: Repository
+    subject: Digest
+    descriptor: Descriptor
+    tag: str | None
+    """The tag that attaches it; None where it refers to the subject."""
+    destinations: tuple[Destination, ...]
+
+
+async def _leave(_missing: Missing) -> None:
+    """Do nothing about it: a dry run only counts."""
 
 
 @dataclass(slots=True)
@@ -77,10 +93,19 @@ class _Target:
 class ArtifactCopy:
     """Brings artifacts to targets; made for one pass."""
 
-    def __init__(self, policy: RetryPolicy, *, dry_run: bool = False, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        dry_run: bool = False,
+        memory: Memory | None = None,
+        missing: Callable[[Missing], Awaitable[None]] = _leave,
+    ) -> None:
+        """`missing` is told in a dry run of what would be brought; it may raise what fetching that would raise."""
         self._policy = policy
         self._dry_run = dry_run
         self._memory = memory
+        self._missing = missing
         self._claims: dict[tuple[Digest, str, str], asyncio.Future[Brought]] = {}
         self._lists: dict[tuple[str, Digest], asyncio.Lock] = {}
         self._written: set[tuple[str, Digest]] = set()
@@ -155,7 +180,9 @@ class ArtifactCopy:
             if attachment.referrers:
                 await self._bring_referrers(attachment, source, copy, alive)
             if attachment.tags:
-                bring_tag = partial(self._bring_tag, source=source, copy=copy, targets=alive)
+                bring_tag = partial(
+                    self._bring_tag, subject=attachment.subject, source=source, copy=copy, targets=alive
+                )
                 await each_of(attachment.tags, bring_tag)
 
     async def _bring_referrers(
@@ -230,12 +257,12 @@ class ArtifactCopy:
         copy: ImageCopy,
         targets: Sequence[_Target],
     ) -> None:
-        if self._dry_run:
-            for target in targets:
-                target.transferred += 1
-            return
+        manifest = None
         try:
-            manifest = await source.manifest(str(descriptor.digest), size=descriptor.size)
+            if self._dry_run:
+                await self._tell(descriptor, subject, source, targets)
+            else:
+                manifest = await source.manifest(str(descriptor.digest), size=descriptor.size)
         except NotFoundError:
             log.warning(
                 "%s lists %s among what is attached to %s and does not have it",
@@ -249,6 +276,10 @@ class ArtifactCopy:
         except OcyncError as error:
             for target in targets:
                 target.destination.fail(error)
+            return
+        if manifest is None:
+            for target in targets:
+                target.transferred += 1
             return
         destinations = [target.destination for target in targets]
         await copy.contents(manifest, destinations)
@@ -286,7 +317,13 @@ class ArtifactCopy:
             destination.fail(error)
 
     async def _bring_tag(
-        self, attached: AttachedTag, *, source: Repository, copy: ImageCopy, targets: Sequence[_Target]
+        self,
+        attached: AttachedTag,
+        *,
+        subject: Digest,
+        source: Repository,
+        copy: ImageCopy,
+        targets: Sequence[_Target],
     ) -> None:
         lacking: list[_Target] = []
 
@@ -305,15 +342,19 @@ class ArtifactCopy:
         await each_of([target for target in targets if target.destination.alive], compare)
         if not lacking:
             return
-        if self._dry_run:
-            for target in lacking:
-                target.transferred += 1
-            return
+        manifest = None
         try:
-            manifest = await source.manifest(str(attached.descriptor.digest))
+            if self._dry_run:
+                await self._tell(attached.descriptor, subject, source, lacking, tag=attached.tag)
+            else:
+                manifest = await source.manifest(str(attached.descriptor.digest))
         except OcyncError as error:
             for target in lacking:
                 target.destination.fail(error)
+            return
+        if manifest is None:
+            for target in lacking:
+                target.transferred += 1
             return
         destinations = [target.destination for target in lacking]
         await copy.contents(manifest, destinations)
@@ -322,6 +363,20 @@ class ArtifactCopy:
             if target.destination.alive:
                 target.present += 1
                 target.transferred += 1
+
+    async def _tell(
+        self,
+        descriptor: Descriptor,
+        subject: Digest,
+        source: Repository,
+        targets: Sequence[_Target],
+        *,
+        tag: str | None = None,
+    ) -> None:
+        destinations = tuple(target.destination for target in targets)
+        await self._missing(
+            Missing(source=source, subject=subject, descriptor=descriptor, tag=tag, destinations=destinations)
+        )
 
 
 def _fingerprint(attachment: Attachment) -> str:

@@ -20,7 +20,7 @@ from ocync.transfer.image import MAX_DEPTH, ImageCopy
 from ocync.transfer.result import ArtifactCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
@@ -52,11 +52,11 @@ class Carrier:
         self._dry_run = dry_run
         self._audit = audit
 
-    async def carry(self, plan: ImagePlan, destinations: Mapping[int, Destination]) -> None:
+    async def carry(self, plan: ImagePlan, destinations: Mapping[int, Destination]) -> tuple[Attached, ...]:
         """
         Hold afterwards that all is at each destination, or that it has failed; their keys are the plan's targets.
 
-        Destinations that have the image already are there for what is attached to it.
+        Destinations that have the image already are there for what is attached to it. Returns what is attached.
         """
         copying = [each for index, each in destinations.items() if isinstance(plan.decisions[index], Copy)]
         copy = ImageCopy(plan.candidate.source, self._policy)
@@ -68,9 +68,9 @@ class Carrier:
         attached = looking.result()
         tag = outcome.tag_of(plan.candidate)
         is_put = False
-        if root is not None and not self._dry_run and any(each.has_referrers for each in attached):
+        if root is not None and not self._dry_run and is_referred_to(root, attached):
             # There before what refers to it: registries need not, and not all do, link it to what comes later.
-            await copy.put(root, copying, None)
+            await copy.put_once(root, copying)
             is_put = tag is None
         await self._bring(plan, attached, destinations)
         for index, destination in destinations.items():
@@ -79,6 +79,7 @@ class Carrier:
                 await self._mend(copy, self._audit, _parts(plan, attached, with_root=is_there), destination)
         if root is not None and not self._dry_run and not is_put:
             await copy.put(root, copying, tag)
+        return attached
 
     async def _attached(self, plan: ImagePlan, destinations: Sequence[Destination]) -> tuple[Attached, ...]:
         """Return what is attached to the image's manifests; where that can't be told, all destinations fail."""
@@ -187,6 +188,11 @@ def _parts(plan: ImagePlan, attached: Sequence[Attached], *, with_root: bool) ->
     if with_root:
         return [plan.resolved, *parts]
     return [*plan.root.children, *plan.root.blobs, *parts] if plan.root is not None else parts
+
+
+def is_referred_to(root: Manifest, attached: Iterable[Attached]) -> bool:
+    """Tell whether anything refers to the image's own manifest, and not only to those below it."""
+    return any(each.subject == root.digest and each.has_referrers for each in attached)
 
 
 async def _subjects(plan: ImagePlan) -> list[Digest]:

@@ -152,6 +152,22 @@ class ImageCopy:
         await each_of([destination for destination in destinations if destination.alive], put)
         return accounted
 
+    async def put_once(self, manifest: Manifest, destinations: Sequence[Destination]) -> None:
+        """Store the manifest under its digest wherever this pass does not know it to be yet."""
+
+        async def put(destination: Destination) -> None:
+            ledger, repository = destination.ledger, destination.repository
+            while isinstance(claim := ledger.claim_manifest(repository, manifest.digest), Wait):
+                await asyncio.shield(claim.until)
+            if isinstance(claim, Present):
+                return
+            try:
+                await self.put(manifest, [destination], None)
+            finally:
+                ledger.release_manifest(repository, manifest.digest)
+
+        await each_of([destination for destination in destinations if destination.alive], put)
+
     async def _put(self, manifest: Manifest, destination: Destination, tag: str | None, *, depth: int) -> bool:
         try:
             return await destination.repository.put_manifest(manifest, tag=tag)

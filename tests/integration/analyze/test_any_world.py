@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from attached import attach, list_by_tag
 from clients import Side
 from forecasts import analyzed, misses, passed
 from ocync.config.model import TagRules
@@ -53,6 +54,26 @@ class Chance:
         made = build.index(children)
         return build.index([made, self.single()]) if self.happens(0.25) else made
 
+    def attached(self, image: Image) -> list[tuple[str, Image]]:
+        """Make artifacts that belong to manifests of an image, and some that belong to those: digests and artifacts."""
+        made = []
+        for number in range(len(image.manifests)):
+            subject = replace(image, manifests=image.manifests[: number + 1])
+            for _ in range(self.random.choice((0, 0, 1, 2))):
+                kind = self.random.choice(("application/vnd.example.sbom", "application/vnd.example.signature"))
+                refers = None if self.happens(0.1) else subject
+                artifact = build.artifact(kind, [b"%d" % self.random.randint(0, 3)], subject=refers)
+                made.append((subject.digest, artifact))
+                if self.happens(0.3):
+                    made.append((artifact.digest, build.artifact(kind, [b"nested"], subject=artifact)))
+        return made
+
+    def attach(self, registry: ScriptedRegistry, repository: str, what: Sequence[tuple[str, Image]]) -> None:
+        for subject, artifact in what:
+            attach(registry, repository, subject, artifact)
+            if artifact.root.subject is None:
+                list_by_tag(registry, repository, subject, artifact)
+
     def mappings(self) -> list[MappingConfig]:
         """Fill the sources, and some of the targets, with what mappings then bring from the one to the other."""
         made: list[MappingConfig] = []
@@ -81,9 +102,12 @@ class Chance:
             source.seed(repository, tag, image)
             if self.happens(0.2):
                 source.seed(repository, build.cosign_tag(image.digest), build.cosign_signature(image))
+            attached = self.attached(image) if self.happens(0.5) else []
+            self.attach(source, repository, attached)
             for target, (_, path) in zip(at_targets, mapping.targets, strict=True):
                 if self.happens(0.25):
                     target.seed(path, tag, image if self.happens(0.5) else self.random.choice(self.images))
+                    self.attach(target, path, [each for each in attached if self.happens(0.5)])
         return mapping
 
 
@@ -92,6 +116,8 @@ async def test_a_pass_keeps_within_the_bounds_of_its_forecast(seed: int) -> None
     async with AsyncExitStack() as stack:
         registries = [await stack.enter_async_context(ScriptedRegistry()) for _ in range(4)]
         # The last one is both a source and a target.
+        for number, registry in enumerate(registries):
+            registry.behaviour.referrers = (seed // 3 + number) % 3 != 0
         chance = Chance(seed, sources=(registries[0], registries[3]), targets=registries[1:])
         work = chance.mappings()
         for number, registry in enumerate(registries):
