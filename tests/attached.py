@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def attach(registry: ScriptedRegistry, repository: str, subject: str, *artifacts: Image) -> None:
-    """Put artifacts that belong to a digest; where there is no referrers API also into the list that a tag names."""
+    """Put artifacts that belong to a digest; where there is no referrers API also into the list under its tag."""
     for artifact in artifacts:
         registry.seed(repository, None, artifact)
     if not registry.behaviour.referrers:

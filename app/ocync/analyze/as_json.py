@@ -59,9 +59,11 @@ def schema() -> dict[str, Any]:
 
 def _images(report: RunReport) -> dict[str, int]:
     immutable = sum(image.reason is Reason.IMMUTABLE_TAG for image in report.images)
+    artifacts_only = sum(image.reason is Reason.ARTIFACTS for image in report.images)
     return {
         "selected": len(report.images),
-        "to_copy": report.count(Status.SYNCED),
+        "to_copy": report.count(Status.SYNCED) - artifacts_only,
+        "artifacts_only": artifacts_only,
         "up_to_date": report.count(Status.SKIPPED) - immutable,
         "immutable": immutable,
         "failed": report.count(Status.FAILED),
@@ -91,6 +93,7 @@ def _target(target: TargetForecast) -> dict[str, Any]:
     return {
         "place": target.place,
         "images": target.images,
+        "artifacts": _bounds(target.artifacts),
         "repositories": target.repositories,
         "empty_repositories": target.empty_repositories,
         "blobs": target.blobs,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ocync.analyze.requests import Kind, total
 from ocync.printable import printable
 from ocync.report.figures import counted, short, size
+from ocync.transfer.result import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ _SHARED = 5
 """Shared blobs that are named."""
 _NAMES = {
     Kind.TAG_LIST: ("tag list", "tag lists"),
+    Kind.REFERRERS: ("list of referrers", "lists of referrers"),
     Kind.MANIFEST_HEAD: ("manifest HEAD", "manifest HEADs"),
     Kind.MANIFEST_GET: ("manifest GET", "manifest GETs"),
     Kind.BLOB_GET: ("blob GET", "blob GETs"),
@@ -60,9 +62,13 @@ def _verdict(analysis: Analysis, report: RunReport) -> str:
         return f"{name} has nothing to do: {counted(report.mappings, 'mapping')} selected no image"
     copies = sum(target.images for target in analysis.targets)
     failed = len(report.failures)
-    unchanged = len(report.images) - copies - failed
+    late = sum(image.reason is Reason.ARTIFACTS for image in report.images)
+    unchanged = len(report.images) - copies - late - failed
+    also = f", and what is attached to {late:,} more" if late else ""
     aside = f", {failed:,} could not be looked at" if failed else ""
-    return f"{name} copies {copies:,} of {counted(len(report.images), 'image')}; {unchanged:,} unchanged{aside}"
+    return (
+        f"{name} copies {copies:,} of {counted(len(report.images), 'image')}{also}; {unchanged:,} unchanged{aside}"
+    )
 
 
 def _sharing(sharing: Sharing) -> Iterator[str]:
@@ -88,7 +94,7 @@ def _target(target: TargetForecast) -> Iterator[str]:
     if target.repositories == 1:
         state = "empty" if empty else "not empty"
     yield (
-        f"To {printable(target.place)}: {counted(target.images, 'image')} "
+        f"To {printable(target.place)}: {counted(target.images, 'image')} {_artifacts(target.artifacts)}"
         f"into {_repositories(target.repositories)}, {state}"
     )
     within = target.size_by_image - target.size_by_repository
@@ -119,6 +125,10 @@ def _requests(requests: Mapping[str, Mapping[Kind, Bounds]]) -> Iterator[str]:
 
 def _repositories(number: int) -> str:
     return counted(number, "repository", "repositories")
+
+
+def _artifacts(bounds: Bounds) -> str:
+    return f"and {_count(bounds, 'artifact')} " if bounds.high else ""
 
 
 def _blobs(bounds: Bounds) -> str:

@@ -55,7 +55,7 @@ class Chance:
         return build.index([made, self.single()]) if self.happens(0.25) else made
 
     def attached(self, image: Image) -> list[tuple[str, Image]]:
-        """Make artifacts that belong to manifests of an image, and some that belong to those: digests and artifacts."""
+        """Make artifacts of an image's manifests, and of some of these: what each belongs to, and the artifact."""
         made = []
         for number in range(len(image.manifests)):
             subject = replace(image, manifests=image.manifests[: number + 1])

@@ -12,6 +12,7 @@ from ocync.analyze.model import Analysis, Portion, SharedBlob, Sharing, SourceFo
 from ocync.analyze.requests import NONE, Bounds, Kind
 from ocync.analyze.text import render
 from ocync.errors import ErrorKind
+from ocync.transfer.result import Reason
 from reports import NEW, copied, failed, report, unchanged
 
 SHARING = Sharing(
@@ -118,6 +119,18 @@ def test_names_of_others_cannot_act_on_the_terminal() -> None:
     assert "\x1b" not in render(replace(ANALYSIS, targets=(evil,), requests={"evil\x1b[2J": {}}), REPORT)
 
 
+def test_artifacts_are_told_of_with_images_and_where_they_come_late() -> None:
+    late = copied("late:1", reason=Reason.ARTIFACTS)
+    target = replace(TARGET, artifacts=Bounds(40, 41))
+
+    text = render(replace(ANALYSIS, targets=(target,)), report(*REPORT.images, late))
+
+    assert text.startswith("The next pass copies 13 of 15 images, and what is attached to 1 more; 1 unchanged\n")
+    assert "\nTo ghcr.io: 13 images and 40-41 artifacts into 3 repositories, all empty\n" in text
+    images = as_json.render(ANALYSIS, report(late, unchanged()))["images"]
+    assert (images["to_copy"], images["artifacts_only"], images["up_to_date"]) == (0, 1, 1)
+
+
 def test_the_schema_is_one_and_the_document_is_as_it_says() -> None:
     jsonschema.Draft202012Validator.check_schema(as_json.schema())
     everything = report(*REPORT.images, failed(kind=ErrorKind.AUTH, hint="log in"), interrupted="signal SIGTERM")
@@ -125,7 +138,14 @@ def test_the_schema_is_one_and_the_document_is_as_it_says() -> None:
     document = as_json.render(ANALYSIS, everything)
 
     jsonschema.validate(document, closed(as_json.schema()))
-    assert document["images"] == {"selected": 15, "to_copy": 13, "up_to_date": 1, "immutable": 0, "failed": 1}
+    assert document["images"] == {
+        "selected": 15,
+        "to_copy": 13,
+        "artifacts_only": 0,
+        "up_to_date": 1,
+        "immutable": 0,
+        "failed": 1,
+    }
     assert document["requests"]["ghcr.io"]["total"] == {"min": 91, "max": 1101}
     assert document["failures"][0]["error"]["message"].endswith("; log in")
 

@@ -13,7 +13,8 @@ from ocync.analyze.requests import Bounds, Kind
 from ocync.config.model import MappingConfig, TagRules
 from ocync.errors import AuthError, ErrorKind, NetworkError
 from ocync.interrupt import Stop
-from ocync.transfer.events import ImageFinished, ImagesFound, MappingResolved
+from ocync.oci.referrers import fallback_tag
+from ocync.transfer.events import ImageFinished, MappingResolved
 from ocync.transfer.result import Reason, Status
 from passes import MemoryPlaces, failing, mapping, run
 
@@ -35,7 +36,7 @@ def outcomes(found: Read) -> dict[str, Status | Reason | ErrorKind | None]:
 
 
 async def test_results_are_those_of_a_dry_run() -> None:
-    source, a, b = Place("source"), Place("a"), Place("b", step=failing("head", AuthError("no pull")))
+    source, a, b = Place("source"), Place("a"), Place("b", step=failing("manifest", AuthError("no pull")))
     for path in ("app", "db"):
         put_index(source.repository(path), "1", (b"x",), (b"y",))
     put_image(source.repository("app"), "2", b"z")
@@ -68,40 +69,61 @@ async def test_what_was_not_demanded_and_is_not_there_is_no_failure() -> None:
 
 
 def signed_index(source: Place) -> str:
-    """Put an index, and something that is named after a digest that nobody knows; returns that name."""
-    put_index(source.repository("app"), "1", (b"x",))
-    name = f"sha256-{'0' * 64}.sig"
-    put_image(source.repository("app"), name, b"signature")
+    """Put an index with a signature of its own, and one of its child, by tag; returns the name of the index's."""
+    repository = source.repository("app")
+    index = put_index(repository, "1", (b"x",))
+    put_image(repository, f"{fallback_tag(index.children[0].digest)}.sig", b"signature of the child")
+    name = f"{fallback_tag(index.digest)}.sig"
+    put_image(repository, name, b"signature")
     return name
 
 
-async def test_indexes_that_are_up_to_date_are_read_for_what_may_follow_their_children() -> None:
+async def test_what_is_attached_to_images_is_found_and_compared_as_in_a_dry_run() -> None:
     source, a = Place("source"), Place("a")
-    signed_index(source)
+    name = signed_index(source)
+    places = MemoryPlaces(source, a)
+
+    first = await read(places, mapping("app"))
+    await run(places, mapping("app"))
+    unchanged = await read(places, mapping("app"))
+    put_image(source.repository("app"), name, b"signed once more")
+    late = await read(places, mapping("app"))
+
+    assert outcomes(first) == {"a/app:1": Reason.NEW}
+    assert sorted(str(artifact.tag)[-4:] for artifact in first.facts.artifacts) == [".sig", ".sig"]
+    assert outcomes(unchanged) == {"a/app:1": Reason.UP_TO_DATE}
+    assert (unchanged.facts.images, unchanged.facts.artifacts) == ((), ())
+    assert outcomes(late) == {"a/app:1": Reason.ARTIFACTS}
+    assert [artifact.tag for artifact in late.facts.artifacts] == [name]
+    dry = await run(places, mapping("app"), dry_run=True)
+    assert [result.artifacts for result in late.results] == [result.artifacts for result in dry.values()]
+
+
+async def test_an_image_of_which_it_cant_be_known_what_is_attached_has_failed() -> None:
+    source, a = Place("source"), Place("a")
+    name = signed_index(source)
     places = MemoryPlaces(source, a)
     await run(places, mapping("app"))
+    for failing_at, error in ((name, NetworkError("reset")), ("sha256:", NetworkError("reset"))):
+        put_image(source.repository("app"), name, failing_at.encode())
+        operation = "head" if failing_at == name else "manifest"
 
-    found = await read(places, mapping("app"))
+        def step(
+            called: str,
+            _path: str,
+            subject: str,
+            what: tuple[str, str, NetworkError] = (operation, failing_at, error),
+        ) -> tuple[int, NetworkError | None]:
+            return 0, what[2] if called == what[0] and subject.startswith(what[1]) else None
 
-    # One name is left over whatever the order: the number is known.
-    assert found.facts.asked["source"][Kind.MANIFEST_GET] == Bounds(1, 1)
-    assert found.facts.images == ()
+        source.step = step
+        events: list[Event] = []
 
+        found = await read(places, mapping("app"), events=events)
 
-async def test_what_follows_an_image_and_cant_be_known_is_a_failure_named_by_digest() -> None:
-    source, a = Place("source"), Place("a")
-    signed_index(source)
-    places = MemoryPlaces(source, a)
-    await run(places, mapping("app"))
-    source.step = failing("manifest", NetworkError("reset"))
-    events: list[Event] = []
-
-    found = await read(places, mapping("app"), events=events)
-
-    assert sorted(map(str, outcomes(found).values())) == ["network", "up-to-date"]
-    assert any("@sha256:" in name for name in outcomes(found))
-    announced = sum(event.images for event in events if isinstance(event, (MappingResolved, ImagesFound)))
-    assert announced == sum(isinstance(event, ImageFinished) for event in events) == 2
+        assert outcomes(found) == {"a/app:1": ErrorKind.INCOMPLETE_ARTIFACTS}
+        announced = sum(event.images for event in events if isinstance(event, MappingResolved))
+        assert announced == sum(isinstance(event, ImageFinished) for event in events) == 1
 
 
 async def test_a_defect_in_one_image_is_one_failed_image() -> None:

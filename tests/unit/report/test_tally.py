@@ -11,7 +11,6 @@ from ocync.transfer.events import (
     BytesMoved,
     Event,
     ImageFinished,
-    ImagesFound,
     ImageStarted,
     MappingResolved,
     MappingsCounted,
@@ -44,11 +43,6 @@ def test_a_pass_is_counted_from_its_events() -> None:
     assert list(tally.flights) == [KEY]
     tally.take(ImageFinished(copied()))
     assert (tally.synced, tally.bytes_left, tally.flights) == (1, 0, {})
-
-
-def test_signatures_that_are_found_later_are_images_and_no_mapping() -> None:
-    tally = tallied(MappingsCounted(2), MappingResolved("a", 3), ImagesFound(2))
-    assert (tally.images, tally.mappings_pending) == (5, 1)
 
 
 def test_an_image_that_is_tried_again_begins_anew() -> None:
