@@ -43,6 +43,7 @@ MAY_IMPORT = {
     },
     "analyze": {
         *("errors", "oci", "config", "endpoint", "slots", "plan", "transfer", "interrupt", "registry.repository"),
+        "registry.waiting",
         *("report.figures", "report.summary", "printable"),
     },
     "report": {

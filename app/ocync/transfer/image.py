@@ -153,14 +153,18 @@ class ImageCopy:
         return accounted
 
     async def put_once(self, manifest: Manifest, destinations: Sequence[Destination]) -> None:
-        """Store the manifest under its digest wherever this pass does not know it to be yet."""
+        """Store the manifest under its digest wherever this pass has neither seen it nor stored it."""
 
         async def put(destination: Destination) -> None:
             ledger, repository = destination.ledger, destination.repository
-            while isinstance(claim := ledger.claim_manifest(repository, manifest.digest), Wait):
-                await asyncio.shield(claim.until)
-            if isinstance(claim, Present):
-                return
+            while not isinstance(claim := ledger.claim_manifest(repository, manifest.digest), Lead):
+                if isinstance(claim, Wait):
+                    await asyncio.shield(claim.until)
+                elif claim.believed:
+                    # Nobody has seen it here: it is as easily put as looked for.
+                    ledger.unbelieved(repository, manifest.digest)
+                else:
+                    return
             try:
                 await self.put(manifest, [destination], None)
             finally:

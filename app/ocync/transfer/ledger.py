@@ -231,6 +231,11 @@ class Ledger:
             self._manifests.discard((path, digest))
             self._holders.get(digest, {}).pop(path, None)
 
+    def unbelieved(self, repository: TargetRepository, digest: Digest) -> None:
+        """Let a manifest be claimed that was only believed to be there."""
+        self._believed.discard((repository.path, digest))
+        self._manifests.discard((repository.path, digest))
+
     def lost(self, repository: TargetRepository, digest: Digest) -> None:
         """Record that the repository does not hold a manifest or blob, whatever it was thought to hold."""
         self.disbelieve(repository)

@@ -16,6 +16,7 @@ from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.destination import Destination
 from ocync.transfer.image import ImageCopy
 from ocync.transfer.ledger import Ledger
+from passes import failing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -300,3 +301,44 @@ async def test_any_mix_of_images_orders_and_failures_ends_with_sound_targets(
         assert place.slots.statistics.held == place.slots.statistics.waiting == 0
     if failing == 0.0:
         assert all(target.error is None for job in jobs for target in job.targets)
+
+
+async def test_an_image_that_many_tags_name_is_put_by_its_digest_once() -> None:
+    world = World(Place("a"))
+    root = put_image(world.source.repository("app"), "t", b"x")
+    copy, targets = ImageCopy(world.source.repository("app"), POLICY), [world.to("a", "app") for _ in range(5)]
+    await copy.contents(root, targets)
+
+    async with asyncio.TaskGroup() as group:
+        for target in targets:
+            group.create_task(copy.put_once(root, [target]))
+
+    assert world.targets["a"].count("put") == 1
+    assert root.digest in world.targets["a"].stored["app"]
+
+
+async def test_an_image_that_is_only_believed_to_be_there_is_put_all_the_same() -> None:
+    world = World(Place("a"))
+    source, target = world.source.repository("app"), world.to("a", "app")
+    index = put_index(source, "t", (b"x",))
+    child = await source.manifest(str(index.children[0].digest))
+    await ImageCopy(source, POLICY).contents(child, [target])
+    target.note(index)
+
+    await ImageCopy(source, POLICY).put_once(child, [target])
+
+    assert child.digest in world.targets["a"].stored["app"]
+
+
+async def test_who_waits_for_an_image_that_another_fails_to_put_puts_it() -> None:
+    world = World(Place("a", step=failing("put", NetworkError("reset"), times=1)))
+    root = put_image(world.source.repository("app"), "t", b"x")
+    copy, targets = ImageCopy(world.source.repository("app"), POLICY), [world.to("a", "app") for _ in range(2)]
+    await copy.contents(root, targets)
+
+    async with asyncio.TaskGroup() as group:
+        for target in targets:
+            group.create_task(copy.put_once(root, [target]))
+
+    assert [target.alive for target in targets] == [False, True]
+    assert root.digest in world.targets["a"].stored["app"]
