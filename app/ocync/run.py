@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ocync.memory.keeper import Keeper
+from ocync.memory.keeper import Keeper, Place
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
@@ -80,8 +80,10 @@ async def run_pass(
     places = ConfiguredPlaces(
         timeouts=settings.timeouts, policy=policy, tally=tally, environ=environ, secret=options.secret
     )
-    keeping = options.keeper.memory(options.cache_dir, ttl=settings.cache_ttl, keep=not options.dry_run)
-    async with places, keeping as memory:
+    async with (
+        places,
+        options.keeper.memory(_kept(settings, places, stop, options), ttl=settings.cache_ttl) as memory,
+    ):
         with kept_deadline(stop, settings.deadline):
             items = work(places)
             results = await Pass(
@@ -112,6 +114,18 @@ async def run_pass(
         discovery_cache_hits=memory.counts.hits,
         discovery_cache_misses=memory.counts.misses,
         discovery_target_stale=memory.counts.stale,
+    )
+
+
+def _kept(settings: GlobalSettings, places: ConfiguredPlaces, stop: Stop, options: PassOptions) -> Place:
+    """Return where the memory of passes is."""
+    state = settings.state
+    return Place(
+        folder=options.cache_dir,
+        repository=places.target(state.registry, state.repository) if state is not None else None,
+        tag=state.tag if state is not None else "",
+        keep=not options.dry_run,
+        in_a_hurry=stop.requested,
     )
 
 

@@ -87,6 +87,16 @@ class RetrySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateConfig:
+    """The repository and tag in which passes keep what they learn."""
+
+    registry: RegistryConfig
+    repository: str
+    """With the registry's prefix."""
+    tag: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GlobalSettings:
     """Settings of the whole pass."""
 
@@ -95,6 +105,8 @@ class GlobalSettings:
     cache_dir: Path
     cache_ttl: float = 12 * 3600.0
     """Seconds that a blob is believed to be at a target; 0 means until proved wrong."""
+    state: StateConfig | None = None
+    """Where what is remembered is kept besides `cache_dir`."""
     staging_size_limit: int | None = None
     """Bytes; None means no limit, 0 that nothing is staged on disk."""
     deadline: float | None = None

@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING
 from ocync.config.model import GlobalSettings, RetrySettings, Timeouts
 from ocync.config.quantity import duration, size
 from ocync.config.section import given
+from ocync.config.state import state
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ocync.config.findings import Findings
+    from ocync.config.model import RegistryConfig
     from ocync.config.section import Section
 
 CACHE_DIR = ".ocync-cache"
 """The folder beside the config file that is used where `cache_dir` is not set."""
 
 
-def settings(root: Section, file: File, findings: Findings) -> GlobalSettings:
+def settings(
+    root: Section, file: File, known: Mapping[str, RegistryConfig | None], findings: Findings
+) -> GlobalSettings:
     """Return the settings of the whole pass."""
     section = root.section("global")
     timeouts, retry = section.section("timeouts"), section.section("retry")
@@ -38,6 +44,7 @@ def settings(root: Section, file: File, findings: Findings) -> GlobalSettings:
         **given(
             max_concurrent_transfers=section.number("max_concurrent_transfers"),
             cache_ttl=section.read("cache_ttl", duration, findings),
+            state=state(section.section("state"), known, findings),
         ),
     )
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ocync.memory import file
+from ocync.errors import OcyncError
+from ocync.memory import artifact, file, state, tables
 from ocync.memory.memory import Memory
 from ocync.memory.thread import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from ocync.endpoint import TargetRepository
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +30,29 @@ _SAVE_TIME = 8.0
 """Seconds that the end of a pass waits for the disk at most."""
 _PAUSE = 5.0
 """Seconds between two writes: as much may be lost when the program is killed."""
+_FETCH_TIME = 20.0
+_PUSH_TIME = 30.0
+_PUSH_TIME_AFTER_STOP = 5.0
+"""Seconds that are taken for the state at a registry at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where what passes learn is kept: in a folder, in a repository, in both or nowhere."""
+
+    folder: Path | None = None
+    repository: TargetRepository | None = None
+    tag: str = ""
+    """The tag of the state in the repository."""
+    keep: bool = True
+    """Whether what is learned is kept there; if not, it is only read."""
+    in_a_hurry: Callable[[], bool] = lambda: False
+    """Tells whether there is little time left at the end."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file in the folder."""
+        return self.folder / file.NAME if self.folder is not None else None
 
 
 class Keeper:
@@ -35,71 +63,76 @@ class Keeper:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._said: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
         self._last: Memory | None = None
 
     @asynccontextmanager
-    async def memory(self, folder: Path | None, *, ttl: float, keep: bool = True) -> AsyncIterator[Memory]:
+    async def memory(self, place: Place, *, ttl: float) -> AsyncIterator[Memory]:
         """
-        Give a memory for one pass, from the file in a folder, and keep there what it learns.
+        Give a memory for one pass, and keep what it learns.
 
-        No folder is for a memory that is in no file, and `keep=False` for one that only reads it. Where there is no
-        usable file, the pass begins with what the last one of this program knew.
+        Where a file can't be used, the pass begins with what the last one of this program knew.
         """
-        if folder is None:
-            yield Memory(ttl=ttl, clock=self._clock)
-            return
-        worker, path = Worker("memory"), folder / file.NAME
+        worker = Worker("memory")
         try:
-            memory, is_writable = await self._load(worker, path, ttl, keep=keep)
-            if not (is_writable and keep):
-                self._last = memory if keep else None
+            opened = await self._open(worker, place)
+            last, self._last = self._last, None
+            unsaved = last.take_changes() if last is not None else None
+            if opened is None and last is not None:
+                connection = last.release()
+            else:
+                connection = opened.connection if opened is not None else tables.in_memory()
+                if unsaved is not None:
+                    tables.apply(connection, unsaved)
+            await self._read_state(worker, place, connection)
+            memory = Memory(ttl=ttl, clock=self._clock, connection=connection)
+            if unsaved is not None:
+                memory.give_back(unsaved)
+            is_written = place.keep and opened is not None and not opened.unwritable
+            async with self._saved(worker, place.path if is_written else None, memory):
                 yield memory
-                return
-            saving = asyncio.create_task(self._save_now_and_then(worker, path, memory))
-            try:
-                yield memory
-            finally:
-                saving.cancel()
-                with suppress(asyncio.CancelledError):
-                    await saving
-                if not await self._save(worker, path, memory, within=_SAVE_TIME):
-                    self._last = memory
+            await self._write_state(worker, place, memory)
+            if place.keep and memory.has_changes:
+                self._last = memory
         finally:
             worker.close()
 
-    async def _load(self, worker: Worker, path: Path, ttl: float, *, keep: bool) -> tuple[Memory, bool]:
+    async def _open(self, worker: Worker, place: Place) -> file.Opened | None:
+        """Read the file; None where there is none to be used."""
+        path = place.path
+        if path is None:
+            return None
         now = int(self._clock() * 1000)
-        load = partial(file.load, path, now) if keep else partial(file.peek, path)
+        load = partial(file.load, path, now) if place.keep else partial(file.peek, path)
         try:
             async with asyncio.timeout(_LOAD_TIME):
                 opened = await worker.call(load)
         except TimeoutError:
-            self._say(path, f"could not be read within {_LOAD_TIME:g} s")
-            return self._without_file(ttl), False
+            self._say_of_file(path, f"could not be read within {_LOAD_TIME:g} s")
+            return None
         except file.UnusableFileError as error:
-            self._say(path, f"is not used: {error}")
-            return self._without_file(ttl), False
+            self._say_of_file(path, f"is not used: {error}")
+            return None
         if opened.remark:
-            self._say(path, opened.remark)
+            self._say_of_file(path, opened.remark)
         if opened.unwritable:
-            self._say(path, f"can't be written: {opened.unwritable}")
-        memory = Memory(ttl=ttl, clock=self._clock, connection=opened.connection)
-        if self._last is not None:
-            unsaved = self._last.take_changes()
-            memory.absorb(unsaved)
-            memory.give_back(unsaved)
-            self._last = None
-        return memory, not opened.unwritable
+            self._say_of_file(path, f"can't be written: {opened.unwritable}")
+        return opened
 
-    def _without_file(self, ttl: float) -> Memory:
-        last, self._last = self._last, None
-        if last is None:
-            return Memory(ttl=ttl, clock=self._clock)
-        unsaved = last.take_changes()
-        memory = Memory(ttl=ttl, clock=self._clock, connection=last.release())
-        memory.give_back(unsaved)
-        return memory
+    @asynccontextmanager
+    async def _saved(self, worker: Worker, path: Path | None, memory: Memory) -> AsyncIterator[None]:
+        """Write what is learned, now and then and at the end."""
+        if path is None:
+            yield
+            return
+        saving = asyncio.create_task(self._save_now_and_then(worker, path, memory))
+        try:
+            yield
+        finally:
+            saving.cancel()
+            with suppress(asyncio.CancelledError):
+                await saving
+            await self._save(worker, path, memory, within=_SAVE_TIME)
 
     async def _save_now_and_then(self, worker: Worker, path: Path, memory: Memory) -> None:
         while True:
@@ -118,18 +151,50 @@ class Keeper:
         except (TimeoutError, file.UnusableFileError) as error:
             memory.give_back(changes)
             why = str(error) or f"nothing was written within {within:g} s"
-            self._say(path, f"can't be written: {why}")
+            self._say_of_file(path, f"can't be written: {why}")
             return False
         except asyncio.CancelledError:
             memory.give_back(changes)
             raise
         return True
 
-    def _say(self, path: Path, what: str) -> None:
-        if what not in self._said:
-            self._said.add(what)
-            log.warning(
-                "memory of earlier passes: %s %s; nothing but requests is lost (global.cache_dir says where it is)",
-                path,
-                what,
-            )
+    async def _read_state(self, worker: Worker, place: Place, connection: sqlite3.Connection) -> None:
+        """Add what the repository knows to tables that nobody uses yet."""
+        repository = place.repository
+        if repository is None:
+            return
+        name = f"{repository.name}:{place.tag}"
+        try:
+            async with asyncio.timeout(_FETCH_TIME):
+                packed = await artifact.fetch(repository, place.tag)
+                if packed:
+                    await worker.call(lambda: tables.merge(connection, state.unpack(packed)))
+        except TimeoutError:
+            self._say(name, f"could not be read within {_FETCH_TIME:g} s")
+        except (ValueError, sqlite3.Error) as error:
+            self._say(name, f"is damaged, and will be written anew: {error}")
+        except OcyncError as error:
+            self._say(name, f"can't be read: {error.message}")
+
+    async def _write_state(self, worker: Worker, place: Place, memory: Memory) -> None:
+        repository = place.repository
+        if repository is None or not place.keep or not memory.has_news:
+            return
+        within = _PUSH_TIME_AFTER_STOP if place.in_a_hurry() else _PUSH_TIME
+        known = memory.all()
+        try:
+            async with asyncio.timeout(within):
+                packed = await worker.call(partial(state.pack, known))
+                await artifact.push(repository, place.tag, packed)
+        except TimeoutError:
+            self._say(f"{repository.name}:{place.tag}", f"could not be written within {within:g} s")
+        except OcyncError as error:
+            self._say(f"{repository.name}:{place.tag}", f"can't be written: {error.message}")
+
+    def _say_of_file(self, path: Path, what: str) -> None:
+        self._say(str(path), what, "global.cache_dir says where it is")
+
+    def _say(self, name: str, what: str, advice: str = "global.state says where it is") -> None:
+        if (name, what) not in self._said:
+            self._said.add((name, what))
+            log.warning("memory of earlier passes: %s %s; only requests are lost by that (%s)", name, what, advice)

@@ -74,6 +74,7 @@ class Memory:
         self._changed_repositories: dict[int, tables.Repository] = {}
         self._numbers: dict[tuple[str, str], int] = {}
         self._is_full = False
+        self._has_news = False
         rows = self._connection.execute("SELECT id, place, path, since FROM repository").fetchall()
         self._repositories = {
             number: tables.Repository(place, path, since)
@@ -209,6 +210,7 @@ class Memory:
         number = self._number(place, repository)
         if number not in self._repositories:
             return
+        self._has_news = True
         self._know(number, tables.Repository(place, repository, self._now()))
         self._changed_repositories[number] = self._repositories[number]
 
@@ -232,6 +234,11 @@ class Memory:
     # What is to be kept
 
     @property
+    def has_news(self) -> bool:
+        """Whether a pass after this one would ask otherwise for what this one has learned."""
+        return self._has_news
+
+    @property
     def has_changes(self) -> bool:
         """Whether something was learned or forgotten that `take_changes` has not given yet."""
         return bool(self._facts or self._changed_repositories)
@@ -251,20 +258,6 @@ class Memory:
         """Return all that is known."""
         rows = self._rows("SELECT kind, key, repository, value, learned, mark FROM fact", ())
         return tables.Changes({(row.kind, row.key, row.repository): row for row in rows}, dict(self._repositories))
-
-    def absorb(self, changes: tables.Changes) -> None:
-        """Add what was learned elsewhere, as facts that need not be kept here; of two, the later one wins."""
-        for number, repository in changes.repositories.items():
-            known = self._repositories.get(number)
-            if known is None or known.since < repository.since:
-                self._know(number, repository)
-                self._earlier |= {number}
-        for key, row in changes.facts.items():
-            there = self._find(*key)
-            if row is None:
-                self._delete(*key)
-            elif row.is_whole and (there is None or there.learned < row.learned):
-                self._put(row)
 
     def release(self) -> sqlite3.Connection:
         """Give the tables to another memory; this one is not to be asked any more."""
@@ -356,6 +349,9 @@ class Memory:
         if len(value) > MAX_VALUE:
             return
         row = Row.of(kind, key, repository, value, self._now())
+        there = self._find(kind, key, repository)
+        if there is None or there.value != value or not self._is_fresh(there):
+            self._has_news = True
         if self._put(row):
             self._facts[kind, key, repository] = row
 
@@ -380,6 +376,7 @@ class Memory:
     def _drop(self, kind: int, key: bytes, repository: int) -> None:
         self._delete(kind, key, repository)
         self._facts[kind, key, repository] = None
+        self._has_news = True
 
     def _delete(self, kind: int, key: bytes, repository: int) -> None:
         self._connection.execute(

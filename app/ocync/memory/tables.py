@@ -148,6 +148,28 @@ def apply(connection: sqlite3.Connection, changes: Changes) -> None:
         raise
 
 
+def merge(connection: sqlite3.Connection, others: Changes) -> None:
+    """Add what was learned elsewhere, of two facts the later one, in one go; raises sqlite3.Error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.executemany(
+            "INSERT INTO repository VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET since = max(since, excluded.since)",
+            [(number, r.place, r.path, r.since) for number, r in others.repositories.items()],
+        )
+        connection.executemany(
+            "INSERT INTO fact VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (kind, key, repository) DO UPDATE SET "
+            "value = excluded.value, learned = excluded.learned, mark = excluded.mark "
+            "WHERE excluded.learned > fact.learned",
+            [row.fields for row in others.facts.values() if row is not None],
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def prune(connection: sqlite3.Connection, now: int) -> None:
     """Drop what is too old, and the oldest where there is too much; `now` in milliseconds. Raises sqlite3.Error."""
     connection.execute("BEGIN IMMEDIATE")

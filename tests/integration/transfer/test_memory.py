@@ -16,7 +16,7 @@ import pytest
 from clients import Side
 from forecasts import asked_by_kind
 from ocync.analyze.requests import Kind
-from ocync.memory.keeper import Keeper
+from ocync.memory.keeper import Keeper, Place
 from ocync.oci.digest import Digest
 from scripted import ScriptedRegistry, build, faults
 
@@ -53,7 +53,7 @@ class World:
         """Make a pass of its own process, so to say, in which nothing may fail."""
         for registry in (self.source, self.target):
             registry.requests.clear()
-        async with Keeper(lambda: self.now).memory(self.folder, ttl=ttl) as memory:
+        async with Keeper(lambda: self.now).memory(Place(folder=self.folder), ttl=ttl) as memory:
             async with Side(idle=20.0, memory=memory) as side:
                 work = [
                     side.mapping(self.source.url, self.target.url, repository=repository)
@@ -429,7 +429,7 @@ async def test_facts_that_lie_are_worth_no_wrong_target(world: World, checks: bo
     for repository in REPOSITORIES:
         world.target.seed(repository, "other", build.image([build.layer(100, 77)]))
     moved(world)
-    async with Keeper(lambda: world.now).memory(world.folder, ttl=0.0) as memory:
+    async with Keeper(lambda: world.now).memory(Place(folder=world.folder), ttl=0.0) as memory:
         place = world.target.host
         for name, repository in world.source.repositories.items():
             memory.learn_owned(place, name)

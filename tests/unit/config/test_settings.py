@@ -32,6 +32,7 @@ def test_null_is_as_if_the_key_were_not_there(read: Load) -> None:
         "max_concurrent_transfers",
         "cache_dir",
         "cache_ttl",
+        "state",
         "staging_size_limit",
         "deadline",
         "timeouts",

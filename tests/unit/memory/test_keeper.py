@@ -15,7 +15,7 @@ import pytest
 
 from ocync.memory import file, keeper
 from ocync.memory.facts import Belief
-from ocync.memory.keeper import Keeper
+from ocync.memory.keeper import Keeper, Place
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 
@@ -26,13 +26,13 @@ PLACE, BLOB, OTHER = "registry.example", Digest.of(b"blob"), Digest.of(b"other")
 
 
 async def learn(folder: Path | None, *digests: Digest, by: Keeper | None = None) -> None:
-    async with (by or Keeper()).memory(folder, ttl=3600.0) as memory:
+    async with (by or Keeper()).memory(Place(folder=folder), ttl=3600.0) as memory:
         for digest in digests:
             memory.learn_blob(PLACE, "app", digest)
 
 
 async def known(folder: Path | None, digest: Digest = BLOB, *, by: Keeper | None = None) -> bool:
-    async with (by or Keeper()).memory(folder, ttl=3600.0) as memory:
+    async with (by or Keeper()).memory(Place(folder=folder), ttl=3600.0) as memory:
         return memory.blob(PLACE, "app", digest) is Belief.FRESH
 
 
@@ -51,12 +51,12 @@ async def test_a_memory_in_no_file_ends_with_its_pass() -> None:
 
 async def test_a_pass_that_fails_or_is_cancelled_keeps_what_it_learned(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with Keeper().memory(tmp_path, ttl=0.0) as memory:
+        async with Keeper().memory(Place(folder=tmp_path), ttl=0.0) as memory:
             memory.learn_blob(PLACE, "app", BLOB)
             raise ZeroDivisionError
 
     async def work() -> None:
-        async with Keeper().memory(tmp_path, ttl=0.0) as memory:
+        async with Keeper().memory(Place(folder=tmp_path), ttl=0.0) as memory:
             memory.learn_blob(PLACE, "app", OTHER)
             await asyncio.Event().wait()
 
@@ -74,7 +74,7 @@ async def test_what_is_learned_is_written_while_the_pass_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeper, "_PAUSE", 0.05)
-    async with Keeper().memory(tmp_path, ttl=0.0) as memory:
+    async with Keeper().memory(Place(folder=tmp_path), ttl=0.0) as memory:
         memory.learn_blob(PLACE, "app", BLOB)
         async with asyncio.timeout(10):
             while not await known(tmp_path):
@@ -161,10 +161,10 @@ def test_a_full_disk_is_said_and_nothing_fails(tmp_path: Path) -> None:
     script = f"""
 import asyncio, resource, signal
 from pathlib import Path
-from ocync.memory.keeper import Keeper
+from ocync.memory.keeper import Keeper, Place
 from ocync.oci.digest import Digest
 async def main():
-    async with Keeper().memory(Path({str(tmp_path)!r}), ttl=0.0) as memory:
+    async with Keeper().memory(Place(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
         resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
         for number in range(5000):
             memory.learn_blob("a.example", "app", Digest.of(b"%d" % number))

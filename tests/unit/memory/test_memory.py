@@ -225,18 +225,15 @@ def test_changes_are_given_once_and_taken_back_where_nothing_newer_is_known(memo
     assert list(again.facts.values()).count(None) == 1
 
 
-def test_of_facts_from_elsewhere_the_later_ones_win(memory: Memory, clock: Clock) -> None:
-    other = Memory(ttl=12 * HOUR, clock=clock)
-    other.learn_artifact_set(PLACE, "app", INDEX, "theirs")
-    other.learn_artifact_set(PLACE, "app", OTHER, "theirs")
-    clock.now += 1
-    memory.learn_artifact_set(PLACE, "app", INDEX, "ours")
+def test_it_is_news_only_what_would_be_asked_again(memory: Memory, clock: Clock) -> None:
+    learn(memory)
+    again = Memory(ttl=12 * HOUR, clock=clock, connection=memory.release())
 
-    memory.absorb(other.all())
-
-    assert memory.artifact_set(PLACE, "app", INDEX) == "ours"
-    assert memory.artifact_set(PLACE, "app", OTHER) == "theirs"
-    assert len(memory.take_changes().facts) == 1
+    learn(again)
+    assert not again.has_news
+    clock.now += 13 * HOUR
+    again.learn_blob(PLACE, "app", BLOB)
+    assert again.has_news
 
 
 def test_answers_are_counted_as_hits_and_what_is_not_known_as_misses(memory: Memory) -> None:
