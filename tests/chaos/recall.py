@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ocync.memory import file
-from ocync.memory.keeper import Keeper
+from ocync.memory.keeper import Keeper, Place
 
 if TYPE_CHECKING:
     import random
@@ -31,7 +31,7 @@ class Remembrance:
         """Give what a new process remembers, whose clock may be off by days."""
         offset = self._chance.choice([0.0, 0.0, 0.0, -3 * DAY, 3 * DAY, 400 * DAY])
         ttl = self._chance.choice([0.0, 1.0, 12 * 3600.0])
-        return Keeper(clock=lambda: time.time() + offset).memory(self._folder, ttl=ttl)
+        return Keeper(clock=lambda: time.time() + offset).memory(Place(folder=self._folder), ttl=ttl)
 
     def befall(self) -> None:
         """Let something happen to the file."""

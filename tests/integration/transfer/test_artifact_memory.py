@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side
-from ocync.memory.keeper import Keeper
+from ocync.memory.keeper import Keeper, Place
 from ocync.transfer.result import ArtifactCounts
 from scripted import ScriptedRegistry, build
 
@@ -36,7 +36,7 @@ class World:
         for registry in (self.source, self.target):
             registry.requests.clear()
         async with (
-            Keeper(lambda: self.now).memory(self.folder, ttl=ttl) as memory,
+            Keeper(lambda: self.now).memory(Place(folder=self.folder), ttl=ttl) as memory,
             Side(idle=20.0, memory=memory) as side,
         ):
             results = await side.sync(side.mapping(self.source.url, self.target.url, repository=APP), audit=audit)

@@ -25,6 +25,7 @@ WHOLE: dict[str, Any] = {
         "max_concurrent_transfers": 7,
         "cache_dir": "/c",
         "cache_ttl": "1h",
+        "state": {"artifact": "disk/state:production"},
         "staging_size_limit": "1GB",
         "deadline": "55m",
         "timeouts": {"connect": "5s", "idle": "30s"},
