@@ -374,11 +374,9 @@ class Memory:
         self.counts.stale += stale
 
     def _drop(self, kind: int, key: bytes, repository: int) -> None:
-        self._delete(kind, key, repository)
-        self._facts[kind, key, repository] = None
-        self._has_news = True
-
-    def _delete(self, kind: int, key: bytes, repository: int) -> None:
-        self._connection.execute(
+        deleted = self._connection.execute(
             "DELETE FROM fact WHERE kind = ? AND key = ? AND repository = ?", (kind, key, repository)
         )
+        if deleted.rowcount:
+            self._facts[kind, key, repository] = None
+            self._has_news = True

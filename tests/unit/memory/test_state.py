@@ -38,7 +38,7 @@ def filled() -> Memory:
 def merged(packed: bytes) -> Memory:
     connection = tables.in_memory()
     tables.merge(connection, state.unpack(packed))
-    return Memory(connection=connection)
+    return Memory(ttl=3600.0, clock=lambda: 1_700_000_001.0, connection=connection)
 
 
 def text(*lines: object, form: str = state.FORMAT) -> bytes:
@@ -77,7 +77,8 @@ def test_of_two_facts_the_later_one_stays() -> None:
         connection = tables.in_memory()
         for each in (first, second):
             tables.merge(connection, state.unpack(state.pack(each.all())))
-        assert Memory(clock=lambda: now[0], connection=connection).artifact_set(PLACE, "app", INDEX) == "new"
+        memory = Memory(ttl=60.0, clock=lambda: now[0], connection=connection)
+        assert memory.artifact_set(PLACE, "app", INDEX) == "new"
 
 
 @given(st.binary(max_size=300))
@@ -158,7 +159,9 @@ def test_of_too_much_the_latest_is_packed(monkeypatch: pytest.MonkeyPatch) -> No
     packed = state.pack(memory.all())
 
     assert len(packed) <= 20_000
-    memory = merged(packed)
+    connection = tables.in_memory()
+    tables.merge(connection, state.unpack(packed))
+    memory = Memory(connection=connection)
     there = [bool(memory.holders(PLACE, digest)) for digest in digests]
     assert 200 < sum(there) < 1000
     assert all(there[-sum(there) :])
