@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import yaml
 
 from ocync.config.node import NOWHERE, Listing, Node, Place, Scalar, Table
-from ocync.config.syntax import NOT_UTF8, QUOTE_STAR, explain, place_of
+from ocync.config.syntax import MAX_DEPTH, NOT_UTF8, QUOTE_STAR, explain, place_of
 from ocync.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_BYTES = 8 << 20
-MAX_DEPTH = 64
 MAX_WEIGHT = 400_000
 """Values that a file may have once its aliases are written out; a long text counts as many."""
 _WEIGHT_OF_TEXT = 256

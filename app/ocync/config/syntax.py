@@ -9,6 +9,8 @@ from ocync.errors import Problem
 
 TABS = "a tab can't indent YAML: write spaces"
 NOT_UTF8 = "is not UTF-8"
+MAX_DEPTH = 64
+"""Levels of maps and lists in one another; no configuration needs a tenth of that."""
 QUOTE_STAR = 'a * at the beginning of a value has a meaning of its own in YAML, so quote it, as "*-slim"'
 
 # By the words of libyaml 0.2; where no row fits, they are shown as they are.
@@ -38,6 +40,8 @@ _MEANINGS = (
         "this backslash begins no escape: write \\\\ for a backslash, or use single quotes",
     ),
     ("cannot start any token", "a value can't begin with this sign: quote it"),
+    # From libyaml 0.2.6 on the scanner gives up at 1000 levels, before anybody has counted ours.
+    ("maximum nesting depth", f"is nested more than {MAX_DEPTH} levels deep"),
     ("undefined tag handle", "tags such as !name are not allowed: quote a value that begins with !"),
 )
 
