@@ -2,8 +2,8 @@
 The pass: mappings in, results out, everything at once and nothing without bound.
 
 Mappings are resolved some at a time, each handing its images to a short queue; workers take them from there,
-compare and copy. No stage waits for the one before it to end. What fails for a passing reason is tried once more
-at the end.
+in turn by source, compare and copy. No stage waits for the one before it to end. What fails for a passing reason is
+tried once more at the end.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from ocync.transfer.events import (
     MappingResolved,
     MappingsCounted,
 )
+from ocync.transfer.image_queue import ImageQueue
 from ocync.transfer.ledger import Ledger
 from ocync.transfer.recall import Recall
 from ocync.transfer.result import BlobStats, ImageResult, Reason, Status
@@ -51,8 +52,12 @@ log = logging.getLogger(__name__)
 
 Work = MappingConfig | Candidate
 """What can be tried again: a mapping or an image."""
-# Mappings whose tags are listed at once: enough to hide the round trips, few enough for tag lists in memory.
+# Mappings of a source whose tags are listed at once: enough to hide the round trips, and few tag lists in memory.
 _MAPPINGS_AT_ONCE = 16
+
+
+def _source(work: Work) -> str:
+    return (work if isinstance(work, MappingConfig) else work.mapping).source.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,42 +136,51 @@ class Pass:
         return tuple(self._results)
 
     async def _round(self, work: Iterable[Work]) -> None:
-        queue: asyncio.Queue[Candidate | None] = asyncio.Queue(maxsize=2 * self._settings.images_at_once)
+        by_source: dict[str, list[Work]] = {}
+        for item in work:
+            by_source.setdefault(_source(item), []).append(item)
+        queue = ImageQueue(
+            self._settings.images_at_once, [source for source, items in by_source.items() for _ in items]
+        )
         async with asyncio.TaskGroup() as group:
             for _ in range(self._settings.images_at_once):
                 group.create_task(self._work(queue))
-            remaining = iter(work)
-            async with asyncio.TaskGroup() as resolvers:
-                for _ in range(_MAPPINGS_AT_ONCE):
-                    resolvers.create_task(self._resolve(remaining, queue))
-            for _ in range(self._settings.images_at_once):
-                await queue.put(None)
+            for source, items in by_source.items():
+                remaining = iter(items)
+                for _ in range(min(_MAPPINGS_AT_ONCE, len(items))):
+                    group.create_task(self._resolve_all(source, remaining, queue))
 
-    async def _resolve(self, work: Iterable[Work], queue: asyncio.Queue[Candidate | None]) -> None:
+    async def _resolve_all(self, source: str, work: Iterable[Work], queue: ImageQueue) -> None:
         for item in work:
-            if not isinstance(item, MappingConfig):
-                await queue.put(item)
-                continue
-            started = self._clock()
-            try:
-                async with self._limited():
-                    resolved = await discover(item, self._places, self._memory)
-            except Exception as error:
-                self._mapping_failed(item, outcome.as_ocync_error(error, item.name), started)
-                continue
-            self._on_resolved(resolved)
-            self._forget_emptied(resolved)
-            images = len(resolved.candidates) + len(resolved.settled)
-            self._sink(MappingResolved(item.name, images * len(item.targets)))
-            for candidate in resolved.settled:
-                for index in range(len(candidate.targets)):
-                    self._finish(outcome.skipped(candidate, index, Skip(reason=Reason.IMMUTABLE_TAG), 0.0))
-            for candidate in resolved.candidates:
-                await queue.put(candidate)
+            for candidate in await self._resolve(item):
+                await queue.put(source, candidate)
+            queue.resolved(source)
 
-    async def _work(self, queue: asyncio.Queue[Candidate | None]) -> None:
-        while (candidate := await queue.get()) is not None:
+    async def _resolve(self, item: Work) -> Sequence[Candidate]:
+        """Return the images of a mapping that have to be looked at; those that need not be have their results."""
+        if not isinstance(item, MappingConfig):
+            return [item]
+        started = self._clock()
+        try:
+            async with self._limited():
+                resolved = await discover(item, self._places, self._memory)
+        except Exception as error:
+            self._mapping_failed(item, outcome.as_ocync_error(error, item.name), started)
+            return []
+        self._on_resolved(resolved)
+        self._forget_emptied(resolved)
+        images = len(resolved.candidates) + len(resolved.settled)
+        self._sink(MappingResolved(item.name, images * len(item.targets)))
+        for candidate in resolved.settled:
+            for index in range(len(candidate.targets)):
+                self._finish(outcome.skipped(candidate, index, Skip(reason=Reason.IMMUTABLE_TAG), 0.0))
+        return resolved.candidates
+
+    async def _work(self, queue: ImageQueue) -> None:
+        while (item := await queue.get()) is not None:
+            source, candidate = item
             await self._bring(candidate)
+            queue.finished(source)
 
     async def _bring(self, candidate: Candidate) -> None:
         """Compare and copy one image, with one result for each of its targets."""

@@ -50,8 +50,9 @@ class ImageCopy:
             elif not part.is_foreign:
                 await bring_blob(part, self._source, destinations, self._policy)
 
+        # The largest first: what takes longest should not begin last.
         parts = {part.digest: part for part in (*manifest.children, *manifest.blobs)}
-        await each_of(parts.values(), bring)
+        await each_of(sorted(parts.values(), key=lambda part: part.size, reverse=True), bring)
 
     async def child(self, child: Descriptor, destinations: Sequence[Destination], *, depth: int = 0) -> None:
         """Hold afterwards, for each destination, that a manifest is there under its digest, or that it failed."""

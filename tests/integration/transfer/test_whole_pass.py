@@ -575,3 +575,27 @@ async def test_a_tag_that_is_listed_and_not_given_fails_alone_with_the_registry_
     assert synced.status is Status.SYNCED
     assert failed.error is not None
     assert "403 DENIED: not entitled" in failed.error.message
+
+
+async def test_a_source_that_answers_slowly_keeps_no_image_of_another_one_waiting() -> None:
+    async with (
+        ScriptedRegistry() as slow,
+        ScriptedRegistry() as quick,
+        ScriptedRegistry() as target,
+        Side(slots=50, idle=5) as side,
+    ):
+        for number in range(30):
+            slow.seed(f"slow/app{number}", "1", build.image(label=f"slow {number}"))
+        for number in range(10):
+            quick.seed(f"quick/app{number}", "1", build.image(label=f"quick {number}"))
+        slow.on("*", r"/v2/slow", respond=faults.stall(0.5))
+        mappings = [side.mapping(slow.url, target.url, repository=f"slow/app{number}") for number in range(30)]
+        mappings += [side.mapping(quick.url, target.url, repository=f"quick/app{number}") for number in range(10)]
+
+        results = await side.sync(*mappings, within=50, at_once=8)
+
+        assert {result.status for result in results.values()} == {Status.SYNCED}
+        written = [request for request in target.requests if request.matches("PUT", MANIFEST)]
+        assert len(written) == 40
+        # All of the quick one, before most of the slow one.
+        assert sum("slow" in request.path for request in written[:20]) <= 10

@@ -1,0 +1,86 @@
+"""
+Images between those who find them and those who bring them: bounded, and fair to the sources they come from.
+
+A slow source's images would otherwise occupy all workers, and the others would wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ocync.plan.model import Candidate
+
+
+class ImageQueue:
+    """
+    A queue for so many workers; `coming` names the source of each piece of work that is still to be resolved.
+
+    Half of the workers are there for all; of the other half each source from which something may still come has its
+    part. A source with many images in the queue keeps nobody else from putting theirs in.
+    """
+
+    def __init__(self, workers: int, coming: Iterable[str]) -> None:
+        self._coming = Counter(coming)
+        self._room = 2 * workers
+        self._own = workers // (2 * max(1, len(self._coming)))
+        self._waiting: dict[str, deque[Candidate]] = {source: deque() for source in self._coming}
+        self._running: Counter[str] = Counter()
+        self._putting: dict[str, deque[asyncio.Future[None]]] = {source: deque() for source in self._coming}
+        self._free: deque[asyncio.Future[tuple[str, Candidate] | None]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<ImageQueue: {sum(map(len, self._waiting.values()))} waiting, {self._running.total()} running>"
+
+    async def put(self, source: str, candidate: Candidate) -> None:
+        """Put an image in, waiting while the queue is full of the source's."""
+        while len(self._waiting[source]) >= self._room:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._putting[source].append(turn)
+            await turn
+        self._waiting[source].append(candidate)
+        self._hand_out()
+
+    def resolved(self, source: str) -> None:
+        """Say that one piece of work has put in all its images."""
+        self._coming[source] -= 1
+        self._hand_out()
+
+    async def get(self) -> tuple[str, Candidate] | None:
+        """Return the next image and its source, or None when there will be none; then call `finished`."""
+        turn: asyncio.Future[tuple[str, Candidate] | None] = asyncio.get_running_loop().create_future()
+        self._free.append(turn)
+        self._hand_out()
+        return await turn
+
+    def finished(self, source: str) -> None:
+        """Say that an image has been brought, or has failed."""
+        self._running[source] -= 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._free and (source := self._next()) is not None:
+            self._running[source] += 1
+            self._free.popleft().set_result((source, self._waiting[source].popleft()))
+            if self._putting[source]:
+                self._putting[source].popleft().set_result(None)
+        if not self._coming.total() and not any(self._waiting.values()):
+            while self._free:
+                self._free.popleft().set_result(None)
+
+    def _next(self) -> str | None:
+        """Return the source whose turn it is: of those that may go, the one with the fewest on their way."""
+        kept = {source: self._kept(source) for source in self._waiting}
+        everybodys = len(self._free) - sum(kept.values())
+        may_go = [source for source, images in self._waiting.items() if images and (kept[source] or everybodys > 0)]
+        return min(may_go, key=lambda source: self._running[source], default=None)
+
+    def _kept(self, source: str) -> int:
+        """Return how many workers are kept free for a source."""
+        if not self._coming[source] and not self._waiting[source]:
+            return 0
+        return max(0, self._own - self._running[source])
