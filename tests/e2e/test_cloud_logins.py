@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +15,7 @@ from e2e.accounts import encoded
 from fakes.aws import FakeAws
 from fakes.chainguard import IDENTITY, FakeChainguard
 from fakes.google import ACCOUNT, FakeGoogle
+from fakes.service import Answer, FakeService
 from scripted import Basic, Bearer, ScriptedRegistry, User, build
 from scripted.background import in_thread
 
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from e2e.program import Program
+    from fakes.service import Asked
 
 CHECK = ("auth", "check", "-c", "ocync.yaml")
 LINKS = {
@@ -215,3 +222,99 @@ def test_nothing_secret_is_shown_at_the_highest_level_of_detail(
     ):
         assert secret not in done.said
     assert "AWS4-HMAC-SHA256" not in done.said
+
+
+ECR_NAME = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+
+
+@contextmanager
+def known_as(registry: ScriptedRegistry) -> Iterator[dict[str, str]]:
+    """Have a registry reached by any name over HTTP; gives the variables that make a proxy of what leads there."""
+
+    def forward(asked: Asked) -> Answer:
+        headers = {name: value for name, value in asked.headers.items() if name != "host"}
+        kept = ("www-authenticate", "docker-content-digest", "content-type")
+        with closing(HTTPConnection(registry.host, timeout=10)) as connection:
+            connection.request(asked.method, asked.target, asked.body, headers)
+            response = connection.getresponse()
+            answer = {name: value for name, value in response.getheaders() if name.lower() in kept}
+            return Answer(response.status, response.read(), answer)
+
+    with FakeService(forward) as proxy:
+        yield {"HTTP_PROXY": proxy.url, "http_proxy": proxy.url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
+def by_name(program: Program, host: str) -> None:
+    program.write(
+        f"registries: {{ from: {{ url: 'http://{host}' }}, disk: {{ url: 'oci:./mirror' }} }}\n"
+        "mappings: [ { from: team/app, source: from, targets: disk } ]\n"
+    )
+
+
+def test_a_host_that_is_known_by_its_name_is_logged_in_to_without_any_setting(
+    program: Program, aws: FakeAws, ecr: ScriptedRegistry
+) -> None:
+    by_name(program, ECR_NAME)
+    with known_as(ecr) as variables:
+        done = program.knowing(**aws.static, **variables)(*CHECK)
+
+    assert done.code == 0, done
+    assert f"from ({ECR_NAME}): accepted: user name and password from AWS credentials (environment var" in done.out
+
+
+def test_what_is_used_instead_of_a_login_that_there_is_not_is_told(
+    program: Program, aws: FakeAws, ecr: ScriptedRegistry
+) -> None:
+    by_name(program, ECR_NAME)
+    with known_as(ecr) as variables:
+        program = program.knowing(**aws.variables, **variables)
+        nothing = program(*CHECK)
+        file = program.docker_config({"auths": {ECR_NAME: {"auth": encoded("AWS", aws.state.password)}}})
+        docker = program(*CHECK)
+        aws.state.denied["GetAuthorizationToken"] = "AccessDeniedException"
+        refused = program.knowing(**aws.static)(*CHECK)
+
+    assert nothing.code == 4, nothing
+    assert "refused: anonymous from there are no AWS credentials" in nothing.out
+    assert "no docker config at" in nothing.out
+    assert docker.code == 0, docker
+    assert f"accepted: user name and password from docker config {file}, entry {ECR_NAME}" in docker.out
+    assert (refused.code, docker.err) == (0, "")
+    assert "AccessDeniedException" in refused.err
+    assert "what is used instead: user name and password from docker config" in refused.err
+
+
+def test_ecr_public_exchanges_the_password_for_tokens(program: Program, aws: FakeAws) -> None:
+    auth = Bearer(users=(User(name="AWS", password=aws.state.password),), realm="http://public.ecr.aws/token")
+    by_name(program, "public.ecr.aws")
+    with in_thread(ScriptedRegistry(auth=auth)) as registry, known_as(registry) as variables:
+        done = program.knowing(**aws.static, **variables)(*CHECK)
+
+    assert done.code == 0, done
+    assert "accepted: user name and password from AWS credentials" in done.out
+    assert "by ecr-public in us-east-1" in done.out
+    assert aws.state.logins == [("AKIASTATIC", "us-east-1", "ecr-public")]
+
+
+def test_a_login_that_hangs_does_not_keep_a_pass_from_ending(
+    program: Program, aws: FakeAws, ecr: ScriptedRegistry, seeded: ScriptedRegistry
+) -> None:
+    asked, ended = threading.Event(), threading.Event()
+
+    def hang(_asked: Asked) -> Answer:
+        asked.set()
+        ended.wait(30)
+        return Answer(503)
+
+    aws.answer = hang
+    program.write(mapping(seeded, ecr, "auth_type: ecr"))
+    with program.knowing(**aws.static).started("sync", "-c", "ocync.yaml") as run:
+        assert asked.wait(20)
+        run.send(signal.SIGTERM)
+        time.sleep(0.5)
+        run.send(signal.SIGTERM)  # what is under way is not waited for any more
+        done = run.done(within=10)
+    ended.set()
+
+    assert done.code == 5, done
+    assert "Traceback" not in done.said

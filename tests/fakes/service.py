@@ -20,6 +20,8 @@ class Asked:
 
     method: str
     path: str
+    target: str
+    """Path and query, as they were sent."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
@@ -122,6 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = Asked(
             method=self.command,
             path=url.path,
+            target=f"{url.path}?{url.query}" if url.query else url.path,
             query=dict(parse_qsl(url.query, keep_blank_values=True)),
             headers={name.lower(): value for name, value in self.headers.items()},
             body=self.rfile.read(int(self.headers.get("Content-Length") or 0)),

@@ -13,7 +13,7 @@ from ocync.auth import challenge as challenges
 from ocync.auth import scope as scopes_of
 from ocync.auth import token, ways
 from ocync.auth.cache import Held, Key, TokenCache
-from ocync.auth.credential import Anonymous, BearerToken, StaticToken
+from ocync.auth.credential import Anonymous, BearerToken, StaticToken, UserPassword
 from ocync.auth.excerpt import excerpt
 from ocync.auth.learned import Challenges, Learned
 from ocync.auth.refusals import Refusals
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _FRESH = 10.0
 """Seconds. A token that was fetched for one request, no longer ago, was not refused for its age."""
+_AGAIN = 600.0
+"""Seconds before a user name and password that were answered with 403 are read once more."""
 _EVERYTHING = frozenset[Scope]()
 
 
@@ -76,6 +78,8 @@ class Authorizer:
         self._refusals = Refusals()
         self._shown: dict[str, Credential] = {}
         """Headers that are credentials as they are, and whose."""
+        self._after_403: dict[str, float] = {}
+        """When headers of `_shown` were answered with 403, or made because another one was."""
         self._exchange_static: dict[frozenset[Scope], bool] = {}
         """Whether a StaticToken is exchanged first, where one of both ways has been refused."""
 
@@ -146,13 +150,16 @@ class Authorizer:
         Return other credentials after a 403 to a request that carried `used`; None when there are none.
 
         A token that was not fetched for this very request is replaced by one for exactly these scopes, unless it
-        had been fetched after a 403 itself. A request that carried nothing, since the registry never asked for
-        credentials, gets those that the user has given.
+        had been fetched after a 403 itself. A user name and password that are sent as they are, are read again
+        where they come from, once in ten minutes. A request that carried nothing, since the registry never asked
+        for credentials, gets those that the user has given.
         """
         credential = await self.credential(scopes)
         learned = self._challenges.of(scopes)
         if used is None or learned is None:
             return ways.unasked(credential) if used is None and learned is None else None
+        if isinstance(credential, UserPassword) and learned.is_basic:
+            return await self._read_again(learned, credential, scopes, used)
         if isinstance(credential, BearerToken):
             return None
         key = self._key(credential, scopes)
@@ -164,6 +171,30 @@ class Authorizer:
         if held.after_403 or self._is_fresh(held):
             return None
         return await self._renew(learned, key, used, after_403=True)
+
+    async def _read_again(
+        self, learned: Learned, credential: UserPassword, scopes: frozenset[Scope], used: str
+    ) -> str | None:
+        """
+        Return other credentials than those that were answered with 403; None when there are none.
+
+        ECR says 403 to a password that has ended (ECR user guide, "HTTP 403 errors"), as to one without the right.
+        """
+        shown, last = self._shown.get(used), self._after_403.get(used)
+        if shown is credential and (last is None or self._clock() - last >= _AGAIN):
+            # Others that were answered so meanwhile share one look.
+            try:
+                read = await self._source.credential(_repository(scopes), refused=shown)
+            finally:
+                self._after_403[used] = self._clock()
+        elif shown is credential or shown is None:
+            return None
+        else:
+            read = credential
+        header = await self._answer(learned, read, scopes, refused=used)
+        if header is not None:
+            self._after_403[header] = self._clock()
+        return header
 
     async def elsewhere(self, response_headers: HeaderFields, url: str) -> str | None:
         """

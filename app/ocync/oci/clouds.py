@@ -52,9 +52,10 @@ class EcrHost:
 
 def ecr_host(host: str) -> EcrHost | None:
     """Return what the name of a host of ECR tells; None for others."""
-    if host.lower() in _ECR_PUBLIC:
+    name = _name(host)
+    if name.lower() in _ECR_PUBLIC:
         return EcrHost(region=ECR_PUBLIC_REGION, public=True)
-    match = _ECR.fullmatch(host)
+    match = _ECR.fullmatch(name)
     if match is None:
         return None
     return EcrHost(
@@ -67,7 +68,7 @@ def ecr_host(host: str) -> EcrHost | None:
 
 def acr_cloud(host: str) -> str | None:
     """Return the last part of the name of a host of ACR: io, cn or us; None for others."""
-    match = _ACR.fullmatch(host)
+    match = _ACR.fullmatch(_name(host))
     return match["cloud"].lower() if match else None
 
 
@@ -75,8 +76,13 @@ def cloud_of(host: str) -> Cloud | None:
     """Return whose registry a host is, by its name."""
     if ecr_host(host) is not None:
         return Cloud.ECR
-    if _ARTIFACT_REGISTRY.fullmatch(host):
+    if _ARTIFACT_REGISTRY.fullmatch(_name(host)):
         return Cloud.GAR
-    if _CONTAINER_REGISTRY.fullmatch(host):
+    if _CONTAINER_REGISTRY.fullmatch(_name(host)):
         return Cloud.GCR
-    return Cloud.ACR if _ACR.fullmatch(host) else None
+    return Cloud.ACR if acr_cloud(host) else None
+
+
+def _name(host: str) -> str:
+    """Return a host without the port that says nothing."""
+    return host.removesuffix(":443")

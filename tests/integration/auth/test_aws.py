@@ -12,7 +12,7 @@ import pytest
 
 from clients import Side
 from fakes.aws import FakeAws
-from logins import docker_config, encoded, nobody, registry
+from logins import basic, docker_config, encoded, nobody, registry
 from ocync.auth import aws as login
 from ocync.auth.credential import Anonymous, UserPassword
 from ocync.auth.select import ecr_place, source_for
@@ -20,13 +20,14 @@ from ocync.config.model import AuthType, RegistryConfig
 from ocync.errors import AuthError, ConfigError, ExitCode, NetworkError, RateLimitedError, ServerError
 from ocync.oci.reference import Registry
 from ocync.transfer.result import Status
-from scripted import Basic, ScriptedRegistry, User, build
+from scripted import Basic, ScriptedRegistry, User, build, faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ocync.auth.credential import Credential
+    from scripted.wire import Request
 
 HOST = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
 ENVIRON = {"AWS_REGION": "eu-west-1"}
@@ -294,6 +295,25 @@ async def test_a_password_that_ends_during_a_pass_is_fetched_anew_and_the_pass_g
 
     assert {result.status for result in results.values()} == {Status.SYNCED}
     assert len(results) == 6
+    assert len(keys.state.logins) == 2
+
+
+async def test_a_password_that_has_ended_may_also_be_answered_with_403(keys: FakeAws) -> None:
+    auth = Basic(users=(User(name="AWS", password="ecr-password-1"), User(name="AWS", password="ecr-password-2")))
+    said = faults.error(403, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
+    ended = False
+
+    def is_old(request: Request) -> bool:
+        return ended and request.headers.get("authorization") == basic("AWS", "ecr-password-1")
+
+    async with ScriptedRegistry(auth=auth) as target, Side(environ=ENVIRON) as side:
+        target.seed("team/app", "1", build.image())
+        target.on("*", r"/v2/", when=is_old, respond=said)
+        repository = side.places.target(ecr(target.url), "team/app")
+        await repository.head("1")
+        ended, keys.state.password = True, "ecr-password-2"
+
+        assert None not in await asyncio.gather(*(repository.head("1") for _ in range(5)))
     assert len(keys.state.logins) == 2
 
 

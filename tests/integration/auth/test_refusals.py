@@ -155,6 +155,34 @@ async def test_what_is_no_token_of_the_service_is_not_replaced_after_a_403() -> 
     assert made.count("*", "^/token") == 0
 
 
+async def test_a_password_that_has_ended_is_read_again_after_a_403_once_for_all() -> None:
+    # ECR says 403 to a password that has ended.
+    auth = Basic(users=(OLD,))
+    source = Given(credential(OLD))
+    async with registry(auth) as made, talking(made.url, source) as talk:
+        used = await talk.authorizer.header(PULL)
+        auth.users, source.now = (NEW,), credential(NEW)
+        made.on("GET", "manifests", times=4, respond=faults.error(403, "DENIED", "Your token has expired"))
+
+        assert await asyncio.gather(*(talk.ask() for _ in range(4))) == [200] * 4
+        assert await talk.authorizer.header(PULL) != used
+    assert source.reads == 2
+
+
+async def test_a_password_that_lacks_a_right_is_read_again_once_in_ten_minutes() -> None:
+    clock, source = Clock(), Given(credential(OLD))
+    async with registry(Basic(users=(OLD,))) as made, talking(made.url, source, clock=clock) as talk:
+        made.on("GET", "manifests", respond=faults.error(403, "DENIED"))
+        for _ in range(5):
+            assert await talk.ask() == 403
+        assert source.reads == 2
+        clock.now += 601
+        assert await talk.ask() == 403
+        assert await talk.ask() == 403
+    assert source.reads == 3
+    assert made.count("GET", "manifests") == 7  # none was sent twice with the same password
+
+
 async def test_who_was_never_asked_shows_credentials_after_a_403() -> None:
     async with ScriptedRegistry() as made, talking(made.url, Given(credential(OLD))) as talk:
         made.seed("team/app", "latest", build.image())

@@ -34,6 +34,7 @@ def test_each_form_of_a_private_host_of_ecr_tells_its_region(
 
     assert ecr_host(f"{ACCOUNT}.{host}") == found
     assert ecr_host(f"{ACCOUNT}.{host}".upper()) == found
+    assert ecr_host(f"{ACCOUNT}.{host}:443") == found
     assert cloud_of(f"{ACCOUNT}.{host}") is Cloud.ECR
 
 
