@@ -194,7 +194,7 @@ class ImageCopy:
     async def _learn_to_trust(self, destination: Destination) -> None:
         await learn_to_trust(destination.ledger.recall, destination.repository)
         if not destination.ledger.recall.may_believe(destination.repository):
-            destination.ledger.disbelieve(destination.repository)
+            destination.ledger.drop_beliefs(destination.repository)
 
     def _fail(self, destinations: Sequence[Destination], error: OcyncError) -> None:
         for destination in destinations:

@@ -226,6 +226,10 @@ class Ledger:
         All that was only believed to be there can be claimed again, and is looked for.
         """
         self.recall.doubt(repository)
+        self.drop_beliefs(repository)
+
+    def drop_beliefs(self, repository: TargetRepository) -> None:
+        """Have all claimed again that was only believed to be at a repository."""
         for path, digest in [key for key in self._believed if key[0] == repository.path]:
             self._believed.discard((path, digest))
             self._manifests.discard((path, digest))
