@@ -7,8 +7,13 @@ import os
 from hypothesis import HealthCheck, settings
 
 # How long an example takes is a matter of the machine and of what else it does; pytest's own time limit holds.
+# The variable makes it more examples of each property, for an hour to spare.
 settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    "any machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    max_examples=int(os.environ.get("OCYNC_TEST_EXAMPLES", "100")),
 )
 settings.load_profile("any machine")
 

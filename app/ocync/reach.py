@@ -90,7 +90,7 @@ def _address(name: str) -> _Ip | None:
     except ValueError:
         try:
             return ipaddress.IPv4Address(socket.inet_aton(name)) if name[:1].isdigit() else None
-        except OSError:
+        except (OSError, ValueError):
             return None
     if isinstance(address, ipaddress.IPv6Address):
         inside = address.ipv4_mapped or address.sixtofour

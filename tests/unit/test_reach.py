@@ -13,7 +13,7 @@ from ocync.reach import Reach, is_never_meant, may_lead, may_send_on, reach
 if TYPE_CHECKING:
     import ipaddress
 
-ANYWHERE = ["registry.example", "8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "1password.example", ""]
+ANYWHERE = ["registry.example", "8.8.8.8", "2606:4700::1111", "64:ff9b::808:808", "1password.example", "", "0\x00"]
 PRIVATE = ["10.0.0.1", "192.168.1.1", "172.16.0.9", "fd12::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "100.64.0.1"]
 LOOPBACK = ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.1", "0x7f000001", "2130706433", "::1"]
 NEVER = [

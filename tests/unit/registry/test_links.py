@@ -108,6 +108,17 @@ def test_a_location_that_leads_to_this_machine_or_its_metadata_is_refused(locati
         links.resolve(location, "https://h/v2/", what="x", host="h")
 
 
+@given(st.text(max_size=200))
+def test_any_location_is_resolved_or_refused(location: str) -> None:
+    try:
+        found = links.resolve(location, "https://h/v2/", what="x", host="h")
+    except ProtocolError as error:
+        assert len(error.message) < 300
+        return
+    assert found.startswith("https://")
+    assert links.origin(found)
+
+
 @pytest.mark.parametrize(
     ("location", "expected"),
     [
