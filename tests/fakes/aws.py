@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fakes.service import Answer, FakeService
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
     from fakes.service import Asked
@@ -48,8 +49,8 @@ class AwsState:
 class FakeAws(FakeService):
     """All of it at one address. Credentials that it hands out are those of keys that it knows from then on."""
 
-    def __init__(self) -> None:
-        super().__init__(self._answer)
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(self._answer, tls=tls)
         self.state = AwsState()
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fakes.service import Answer, FakeService
 
 if TYPE_CHECKING:
+    import ssl
     from pathlib import Path
 
     from fakes.service import Asked
@@ -22,8 +23,8 @@ _FLAVOR = {"Metadata-Flavor": "Google"}
 class FakeGoogle(FakeService):
     """All of it at one address. `token` is what is handed out, for `life` seconds."""
 
-    def __init__(self) -> None:
-        super().__init__(self._answer)
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(self._answer, tls=tls)
         self.token = "ya29.google-token-1"
         self.life = 3600
         self.refusal: Answer | None = None

@@ -134,7 +134,7 @@ def _options(host: str, ca_file: str | None) -> dict[str, Any]:
         # A cloud of one's own is not known to Microsoft's, which would have to be reached to be asked.
         if name not in _KNOWN_AUTHORITIES:
             options["disable_instance_discovery"] = True
-    if ca_file is not None and not os.environ.get("REQUESTS_CA_BUNDLE"):
+    if ca_file is not None and not (os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")):
         options["connection_verify"] = ca_file
     return options
 

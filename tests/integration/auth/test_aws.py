@@ -21,6 +21,7 @@ from ocync.errors import AuthError, ConfigError, ExitCode, NetworkError, RateLim
 from ocync.oci.reference import Registry
 from ocync.transfer.result import Status
 from scripted import Basic, ScriptedRegistry, User, build, faults
+from scripted.certificates import make_authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -271,6 +272,19 @@ async def test_an_api_that_is_not_there_or_broken_is_worth_another_try(
     monkeypatch.setenv("AWS_ENDPOINT_URL_ECR", "http://127.0.0.1:1")
     with pytest.raises(NetworkError, match="Could not connect to the endpoint"):
         await found(registry(HOST))
+
+
+async def test_the_authorities_that_the_environment_names_are_trusted_for_the_api_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = make_authority(tmp_path)
+    with FakeAws(tls=authority.server_context()) as aws:
+        give(monkeypatch, aws.static)
+        trusted = await found(registry(HOST), {"SSL_CERT_FILE": str(authority.ca_file)})
+        with pytest.raises(NetworkError, match="certificate verify failed"):
+            await found(registry(HOST))
+
+    assert isinstance(trusted, UserPassword)
 
 
 # In a pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from clients import Side
 from fakes.azure import TENANT, AcrExchange, FakeEntra
 from fakes.service import Answer
 from logins import docker_config, nobody, registry
-from ocync.auth.credential import Anonymous
+from ocync.auth.credential import Anonymous, IdentityToken
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType, RegistryConfig
 from ocync.errors import AuthError, NetworkError, ProtocolError, ServerError
@@ -199,6 +200,21 @@ async def test_entra_id_that_is_not_there_is_worth_another_try(
 
     with pytest.raises(NetworkError):
         await source_for(registry("team.azurecr.io", AuthType.ACR), {}, nobody).credential("")
+
+
+async def test_the_authorities_that_the_environment_names_are_trusted_for_entra_id_too(
+    entra: FakeEntra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted = {"SSL_CERT_FILE": os.environ["REQUESTS_CA_BUNDLE"]}
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in entra.principal().items():
+        monkeypatch.setenv(name, value)
+    async with acr(entra) as target, Side() as side:
+        send = side.places.token_sender(target.config)
+        assert isinstance(await source_for(target.config, trusted, send).credential(""), IdentityToken)
+        with pytest.raises(NetworkError, match="certificate verify failed"):
+            await source_for(target.config, {}, send).credential("")
 
 
 async def test_a_refresh_token_is_renewed_before_it_ends(entra: FakeEntra, monkeypatch: pytest.MonkeyPatch) -> None:

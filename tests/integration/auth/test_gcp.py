@@ -14,6 +14,7 @@ from ocync.auth.credential import Anonymous, UserPassword
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType
 from ocync.errors import AuthError, NetworkError, ServerError
+from scripted.certificates import make_authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,3 +138,18 @@ async def test_a_broken_or_missing_token_endpoint_is_worth_another_try(
     file.write_text(file.read_text().replace(google.url, "http://127.0.0.1:1"))
     with pytest.raises(NetworkError):
         await found(variables, monkeypatch)
+
+
+async def test_the_authorities_that_the_environment_names_are_trusted_for_google_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    authority = make_authority(tmp_path)
+    with FakeGoogle(tls=authority.server_context()) as google:
+        variables = google.service_account(tmp_path)
+        trusted = await found(variables, monkeypatch, environ={"SSL_CERT_FILE": str(authority.ca_file)})
+        with pytest.raises(NetworkError, match="certificate verify failed"):
+            await found(variables, monkeypatch)
+
+    assert isinstance(trusted, UserPassword)
