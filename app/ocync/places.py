@@ -18,13 +18,11 @@ from ocync.errors import ConfigError
 from ocync.http.pool import Pool
 from ocync.http.proxy import ProxyRules
 from ocync.http.trust import context
-from ocync.layout.repository import LayoutRepository
 from ocync.limits.host import HostLimits
 from ocync.limits.kind import Kind
 from ocync.limits.level import Start
 from ocync.registry.client import RegistryClient
 from ocync.registry.creation import RepositoryCreation
-from ocync.registry.ecr import EcrRepositories
 from ocync.registry.quirks import settings_of
 from ocync.registry.repository import RegistryRepository
 from ocync.slots import Slots, Time
@@ -133,6 +131,8 @@ class ConfiguredPlaces:
                 writable=writable,
                 creation=self._creation(registry) if writable else None,
             )
+        from ocync.layout.repository import LayoutRepository  # noqa: PLC0415 -- for passes with folders
+
         place = f"oci:{registry.layout}"
         slots = self._folders.setdefault(place, Slots(place, min(registry.max_concurrent, _FOLDER_SLOTS)))
         return LayoutRepository(registry.layout, repository, slots=slots)
@@ -141,6 +141,8 @@ class ConfiguredPlaces:
         if registry.create_repository is None:
             return None
         if registry.name not in self._creations:
+            from ocync.registry.ecr import EcrRepositories  # noqa: PLC0415 -- where asked for
+
             place = ecr_place(registry, self._environ)
             create = EcrRepositories(place, registry.create_repository).create
             self._creations[registry.name] = RepositoryCreation(create)

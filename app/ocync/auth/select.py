@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ocync.auth import aws, gcp
 from ocync.auth.away import away
-from ocync.auth.azure import AcrLogin
-from ocync.auth.chainguard import ChainguardLogin
 from ocync.auth.credential import Anonymous
 from ocync.auth.either import EitherSource
 from ocync.auth.renewing import Login, RenewingSource
@@ -20,6 +17,7 @@ from ocync.oci.clouds import Cloud, cloud_of, ecr_host
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from ocync.auth import aws
     from ocync.auth.credential import Credential, CredentialSource
     from ocync.auth.token import Send
     from ocync.config.model import RegistryConfig
@@ -79,6 +77,8 @@ def ecr_place(config: RegistryConfig, environ: Mapping[str, str]) -> aws.EcrPlac
         raise ConfigError(
             f"registry {config.name}: the name {host} tells no AWS region", hint="set the variable AWS_REGION"
         )
+    from ocync.auth import aws  # noqa: PLC0415 -- each cloud's where it is needed
+
     # botocore refuses to combine an endpoint that the user names with a choice among its own.
     service = "ECR_PUBLIC" if found and found.public else "ECR"
     named = environ.get(f"AWS_ENDPOINT_URL_{service}") or environ.get("AWS_ENDPOINT_URL")
@@ -117,11 +117,17 @@ def _login(
     host, ca_file = config.registry.host, environ.get("SSL_CERT_FILE") or None
     match cloud:
         case Cloud.ECR:
+            from ocync.auth import aws  # noqa: PLC0415
+
             place = ecr_place(config, environ)
             return _bounded(host, lambda: away(lambda: aws.log_in(place), name="botocore"))
         case Cloud.GAR | Cloud.GCR:
+            from ocync.auth import gcp  # noqa: PLC0415
+
             return _bounded(host, lambda: away(lambda: gcp.log_in(host, ca_file=ca_file), name="google-auth"))
         case Cloud.ACR:
+            from ocync.auth.azure import AcrLogin  # noqa: PLC0415
+
             return _bounded(host, AcrLogin(config.registry, send, ca_file=ca_file))
 
 
@@ -141,6 +147,8 @@ def _chainguard(config: RegistryConfig, send: Send) -> RenewingSource:
     assert config.registry is not None
     if config.identity is None:
         raise ConfigError(f"registry {config.name} has no identity to assume", hint="set identity to its UIDP")
+    from ocync.auth.chainguard import ChainguardLogin  # noqa: PLC0415
+
     login = ChainguardLogin(
         config.registry, send, identity=config.identity, given=config.token, issuer=config.issuer
     )

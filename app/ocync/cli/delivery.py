@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 from ocync.cli import streams
 from ocync.errors import ExitCode
-from ocync.filters.describe import rules_in_short, selection_in_full
-from ocync.report import as_json, termination, text
 
 if TYPE_CHECKING:
     import argparse
@@ -46,6 +44,8 @@ async def deliver(
     _show(report, options, environ)
     path = getattr(options, "termination_log", None)
     if path is not None:
+        from ocync.report import termination
+
         termination.write(Path(path), termination.summary(report))
     if metrics is None:
         return
@@ -67,10 +67,16 @@ async def deliver(
 
 
 def _show(report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+    # Each has its own libraries, and only one is needed.
     if options.json:
+        from ocync.report import as_json
+
         # In watch mode a document a line, so that a reader finds its end.
         streams.show(as_json.dump(report, one_line=options.command == "watch"))
-    elif not options.quiet:
+        return
+    from ocync.report import text
+
+    if not options.quiet:
         streams.show(text.render(report, color=text.wants_color(sys.stdout, environ)))
     elif report.exit_code is not ExitCode.OK:
         streams.say(text.render(report, color=text.wants_color(sys.stderr, environ)).rstrip("\n"))
@@ -78,6 +84,8 @@ def _show(report: RunReport, options: argparse.Namespace, environ: Mapping[str, 
 
 def selection(resolved: Resolved, *, verbose: bool) -> Iterator[str]:
     """Give the lines that show how a mapping's tags were selected."""
+    from ocync.filters.describe import rules_in_short, selection_in_full
+
     mapping = resolved.mapping
     yield f"{mapping.name}: {rules_in_short(mapping.tags)}"
     if resolved.selection is None:

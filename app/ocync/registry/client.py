@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, TypeVar
 import httpx
 
 from ocync.errors import AuthError, OcyncError, ProtocolError, RateLimitedError
-from ocync.http.pool import Origin
 from ocync.limits.kind import kind_of
 from ocync.registry import links, problem
 from ocync.registry.allowance import read_allowance
@@ -100,7 +99,7 @@ class RegistryClient:
         self.quota = PullQuota(registry.host)
         self._authorizer: Authorizer | None = None
         self._sender = Sender(host=registry.host, pool=pool, timeouts=timeouts, tally=tally)
-        self._home = Origin(*links.origin(registry.api))
+        self._home = links.origin(registry.api)
         # What was shown lately: some registries repeat it when they refuse it. More than are under way at once.
         self._shown: deque[str] = deque(maxlen=256)
 
@@ -246,7 +245,7 @@ class RegistryClient:
         elsewhere: str | None = None
         renewals, redirects = set[int](), 0
         while True:
-            at_home = Origin(*links.origin(url)) == self._home
+            at_home = links.origin(url) == self._home
             used = renewed if at_home else elsewhere
             if at_home and used is None and self._authorizer is not None:
                 # Before a token is waited for together with others, as long as a dead host takes to be noticed.
@@ -359,7 +358,7 @@ class RegistryClient:
         # A token service's answer has no URL: it was asked directly.
         if not answer.url:
             return None
-        answering = Origin(*links.origin(answer.url))
+        answering = links.origin(answer.url)
         return None if answering == self._home else answering.authority
 
     def _problem(self, answer: Response | Answer, body: bytes, *, what: str) -> OcyncError:

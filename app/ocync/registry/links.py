@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import quote, urljoin, urlsplit
 
 from ocync.errors import ProtocolError
+from ocync.http.origin import PORTS, Origin
 from ocync.reach import may_send_on
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
 _PARAMETER = re.compile(r"""\s*;\s*([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?""")
 
 
-def origin(url: str) -> tuple[str, str, int]:
+def origin(url: str) -> Origin:
     """Return scheme, host and port: what credentials belong to. Raises ValueError for what is no http URL."""
+    # The path has no part in it, and there are few hosts.
+    end = url.find("/", len("https://"))
+    return _origin(url if end < 0 else url[:end])
+
+
+@lru_cache(maxsize=1024)
+def _origin(url: str) -> Origin:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
         raise ValueError("not an http or https URL")
     assert parts.hostname is not None
-    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    return Origin(parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme])
 
 
 def next_page(headers: list[str], url: str) -> str | None:
@@ -101,6 +110,9 @@ def target(url: str) -> bytes:
 
     Only bytes that can't stand in a request line at all are encoded.
     """
+    start = url.find("/", len("https://"))
+    if start > 0 and url.isascii() and url.isprintable() and not (" " in url or "#" in url or "?" in url[:start]):
+        return url[start:].encode("ascii")
     parts = urlsplit(url)
     text = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     # Header fields were read as Latin-1: written so, the bytes are those that came.

@@ -69,7 +69,7 @@ class Sender:
 
         Raises errors of httpx, and UnreachableError for a host that has given no answer for long.
         """
-        origin = Origin(*links.origin(url))
+        origin = links.origin(url)
         own = [("Host", origin.authority), *_FIELDS]
         given = {name.lower() for name, _ in fields}
         fields = [*(field for field in own if field[0].lower() not in given), *fields]
@@ -96,9 +96,8 @@ class Sender:
 
     async def wait_for(self, url: str) -> None:
         """Wait a moment where a host has given no answer for long; raises UnreachableError if it still does not."""
-        origin = Origin(*links.origin(url))
-        if origin in self._outages:
-            await self._outages[origin].wait(origin.authority)
+        if self._outages and (outage := self._outages.get(origin := links.origin(url))) is not None:
+            await outage.wait(origin.authority)
 
     def _unanswered(self, origin: Origin, error: httpx.TransportError) -> None:
         outage = self._outages.setdefault(origin, Outage())
@@ -108,7 +107,7 @@ class Sender:
             raise outage.error(origin.authority) from error
 
     def _answered(self, origin: Origin) -> None:
-        outage = self._outages.pop(origin, None)
+        outage = self._outages.pop(origin, None) if self._outages else None
         if outage is not None:
             outage.end()
 

@@ -6,17 +6,15 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
-
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
-from tenacity.stop import stop_base
-from tenacity.wait import wait_base
+from typing import TYPE_CHECKING, Self
 
 from ocync.errors import OcyncError, RegistryError, UnreachableError
 from ocync.registry.allowance import go_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractContextManager
+    from types import TracebackType
 
 MAX_RETRY_AFTER = 600.0
 """Seconds that a registry can make us wait at once, whatever it asks for."""
@@ -52,27 +50,6 @@ def date(value: str | None) -> datetime | None:
         return None
 
 
-class _Wait(wait_base):
-    """Exponential with full jitter from half a second on, but never less than the registry asked for."""
-
-    def __init__(self, maximum: float) -> None:
-        self._backoff = wait_random_exponential(multiplier=0.5, max=maximum)
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        delay = float(self._backoff(retry_state))
-        asked = asked_wait(retry_state.outcome.exception() if retry_state.outcome else None)
-        # All who were turned away together would come back together: spread them over a tenth.
-        return max(delay, asked + delay / 10) if asked is not None else delay
-
-
-class _StopWhen(stop_base):
-    def __init__(self, stopping: Callable[[], bool]) -> None:
-        self._stopping = stopping
-
-    def __call__(self, retry_state: RetryCallState) -> bool:
-        return self._stopping()
-
-
 def asked_wait(error: BaseException | None) -> float | None:
     """Return the seconds that the registry asked us to wait, if it did."""
     return error.retry_after if isinstance(error, RegistryError) else None
@@ -97,20 +74,52 @@ class RetryPolicy:
     stopping: Callable[[], bool] = bool
     on_retry: Callable[[BaseException], None] = lambda _error: None
 
-    def retrying(self) -> AsyncRetrying:
-        """Return a fresh tenacity loop; the last error is raised as it is."""
+    def retrying(self) -> Attempts:
+        """Return fresh attempts: `async for attempt in policy.retrying(): with attempt: …`."""
+        return Attempts(self)
 
-        def count(state: RetryCallState) -> None:
-            error = state.outcome.exception() if state.outcome else None
-            if error is not None:
-                self.on_retry(error)
 
-        return AsyncRetrying(
-            stop=stop_after_attempt(self.attempts) | _StopWhen(self.stopping),
-            wait=_Wait(self.max_delay),
-            # A positive list: anything else, cancellation above all, goes through at once.
-            retry=retry_if_exception(is_retryable),
-            sleep=self.sleep,
-            before_sleep=count,
-            reraise=True,
-        )
+class Attempts:
+    """
+    The attempts at one thing; the last error is raised as it is.
+
+    The first one, which nearly always does, costs next to nothing. What comes after a failure is tenacity's.
+    """
+
+    __slots__ = ("_begun", "_error", "_others", "_policy")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._begun = False
+        self._error: OcyncError | None = None
+        self._others: AsyncIterator[AbstractContextManager[object]] | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AbstractContextManager[object]:
+        """Return the next attempt, when its time has come; none after one that succeeded."""
+        if not self._begun:
+            self._begun = True
+            return self
+        if self._others is None:
+            error, self._error = self._error, None
+            if error is None:
+                raise StopAsyncIteration
+            from ocync.registry.backoff import others  # noqa: PLC0415 -- for what fails
+
+            self._others = others(error, self._policy)
+        return await anext(self._others)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        # A positive list: anything else, cancellation above all, goes through at once.
+        if error is None or not is_retryable(error):
+            return False
+        assert isinstance(error, OcyncError)
+        self._error = error
+        return True

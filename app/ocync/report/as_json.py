@@ -35,8 +35,18 @@ def render(report: RunReport) -> dict[str, Any]:
 
 
 def dump(report: RunReport, *, one_line: bool = False) -> str:
-    """Return the document as text that ends with a line end; all ASCII, so nothing in it can act on a terminal."""
-    return json.dumps(render(report), indent=None if one_line else 2) + "\n"
+    """
+    Return the document as text that ends with a line end: in one line, or with a line for each image.
+
+    All of it is ASCII, so nothing in it can act on a terminal.
+    """
+    document = render(report)
+    if one_line or not document["images"]:
+        return json.dumps(document, indent=None if one_line else 2) + "\n"
+    # With an indent, Python's own encoder would write every image: a tenth of a pass in which nothing has changed.
+    images = ",\n    ".join(map(json.dumps, document["images"]))
+    frame = json.dumps({**document, "images": []}, indent=2)
+    return frame.replace('"images": []', f'"images": [\n    {images}\n  ]', 1) + "\n"
 
 
 def schema() -> dict[str, Any]:

@@ -164,3 +164,20 @@ def test_any_url_makes_a_request_line_that_can_be_sent(text: str) -> None:
 def test_a_host_that_can_t_stand_in_a_header_is_no_origin(url: str) -> None:
     with pytest.raises(ValueError):
         links.origin(url)
+
+
+PRINTABLE = st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60)
+
+
+@given(PRINTABLE, PRINTABLE)
+def test_a_url_that_can_be_sent_as_it_is_is_sent_as_it_is(path: str, query: str) -> None:
+    path, query = path.replace("?", "").replace("#", ""), query.replace("#", "")
+
+    assert links.target(f"https://h/{path}?{query}") == f"/{path}?{query}".encode()
+
+
+@given(st.text(max_size=30))
+def test_the_origin_does_not_depend_on_what_follows_the_host(rest: str) -> None:
+    assert links.origin(f"https://h.io:5000/{rest}") == links.origin("https://h.io:5000")
+    assert links.origin("http://h.io:80/") == links.origin("http://h.io")
+    assert links.origin("https://h.io/") != links.origin("http://h.io/")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -142,3 +144,27 @@ async def test_no_attempt_is_begun_while_stopping() -> None:
 async def test_cancellation_goes_through_at_once() -> None:
     with pytest.raises(asyncio.CancelledError):
         await attempts_made(RetryPolicy(sleep=Sleeps()), asyncio.CancelledError())  # type: ignore[arg-type]
+
+
+async def test_what_succeeds_at_once_needs_no_machinery_for_retries() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from ocync.registry.waiting import RetryPolicy\n"
+        "async def main():\n"
+        "    async for attempt in RetryPolicy().retrying():\n"
+        "        with attempt:\n"
+        "            return 'tenacity' in sys.modules\n"
+        "sys.exit(asyncio.run(main()))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_a_cancellation_goes_through_at_once() -> None:
+    sleeps = Sleeps()
+
+    with pytest.raises(asyncio.CancelledError):
+        async for attempt in RetryPolicy(sleep=sleeps).retrying():
+            with attempt:
+                raise asyncio.CancelledError
+
+    assert sleeps.waits == []

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -175,3 +176,12 @@ def test_a_dump_can_do_nothing_to_a_terminal_and_fits_in_one_line() -> None:
     assert text.count("\n") == 1
     assert "\x1b" not in text
     assert as_json.dump(report(unchanged())).count("\n") > 10
+
+
+@given(st.lists(images, min_size=1, max_size=4))
+def test_a_report_has_a_line_for_each_image_and_is_the_same_document_in_one(made: list[ImageResult]) -> None:
+    told = report(*made, replace(failed(), source='r.io/a:1 "images": []'))
+    text = as_json.dump(told)
+
+    assert json.loads(text) == json.loads(as_json.dump(told, one_line=True)) == as_json.render(told)
+    assert sum('"source": ' in line for line in text.splitlines()) == len(made) + 1
