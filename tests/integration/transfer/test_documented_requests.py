@@ -17,6 +17,7 @@ from clients import Side
 from forecasts import asked_by_kind, passed
 from ocync.analyze.requests import Kind
 from ocync.config.model import ArtifactRules, TagRules
+from ocync.memory.keeper import Keeper, Place
 from ocync.oci.platform import Platform
 from scripted import Basic, Bearer, ScriptedRegistry, User, build
 
@@ -141,6 +142,7 @@ class World:
             "digests": sum(map(len, self.selected.values())),
             "artifacts": sum(map(len, self.attached.values())),
             "subjects": sum(len(set(refers.values())) for refers in self.attached.values()),
+            "nested": sum(len(refers.keys() & set(refers.values())) for refers in self.attached.values()),
             "by_tag": self.by_tag,
             "children": sum(map(len, below)),
             "blobs": len(blobs),
@@ -217,6 +219,45 @@ def moved_tags(world: World) -> dict[str, int]:
         blobs=own + found + shared,
         sent=own + shared,
         mounts=2 * shared,
+    )
+
+
+def remembered(world: World) -> dict[str, int]:
+    """Three repositories that a first pass has filled; one of them holds a layer that the others lack."""
+    for number in range(3):
+        repository = f"team/app{number}"
+        only = [build.layer(900, 99)] if number == 0 else []
+        world.put(
+            repository, "stays", build.image([*SHARED, build.layer(100, 50 + number), *only], label=repository)
+        )
+        world.put(repository, "image", build.image(SHARED, label=f"before {number}"))
+        kept, old, other = (
+            build.image([build.layer(700, 10 * number + seed)], platform=f"linux/p{seed}") for seed in (1, 2, 4)
+        )
+        world.put(repository, "index", build.index([kept, old]))
+        world.put(repository, "other", build.index([other]))
+        world.map(repository)
+    return world.numbers()
+
+
+def moved_since(world: World) -> dict[str, int]:
+    """Two tags of each have moved: to layers that are new, there, and held by another repository."""
+    world.tags, world.copied, before = 0, {}, world.selected
+    world.selected = {}
+    for number in range(3):
+        repository = f"team/app{number}"
+        there, borrowed = build.layer(100, 50 + number), [build.layer(900, 99)] if number else []
+        layers = [*SHARED, there, build.layer(300, 90), *borrowed]
+        world.put(repository, "image", build.image(layers, label=f"moved {number}"))
+        kept, new, other = (
+            build.image([build.layer(700, 10 * number + seed)], platform=f"linux/p{seed}") for seed in (1, 3, 4)
+        )
+        world.put(repository, "index", build.index([kept, new, other]))
+        stays = {build.index([other]).digest, world.source.resolve(repository, "stays") or ""}
+        world.selected[repository] |= before[repository] & stays
+    # Of each repository: the config of the image, the config and the layer of the child that is missing.
+    return world.numbers(
+        tags=4 * 3, moved=2 * 3, listed=2 * 3, missing=3, sent=3 * 3 + 1, mounts=2, borrowed=2, blobs=0, children=0
     )
 
 
@@ -397,6 +438,9 @@ WORLDS: dict[str, Callable[[World], dict[str, int]]] = {
     "A source without the referrers API": source_without_api,
     "A target without the referrers API: cold": target_without_api,
     "A target without the referrers API: signatures that come late": late_at_a_target_without_api,
+    "With memory: nothing changed": remembered,
+    "With memory: signed images, nothing changed": signed_images,
+    "With memory: moved tags": remembered,
     "Without artifacts: cold": without_artifacts(cold),
     "Without artifacts: nothing changed": without_artifacts(nothing_changed),
     "Without artifacts: tags that are named": without_artifacts(named_tags),
@@ -421,17 +465,20 @@ def test_every_name_of_a_formula_is_explained() -> None:
 @pytest.mark.parametrize("single_post", [True, False], ids=["one POST", "POST and PUT"])
 @pytest.mark.parametrize("heading", WORLDS)
 async def test_a_pass_makes_as_many_requests_as_the_page_says(
-    world: World, heading: str, *, single_post: bool
+    world: World, heading: str, tmp_path: Path, *, single_post: bool
 ) -> None:
     for registry in (world.source, world.target, world.second):
         registry.behaviour.single_post = single_post
     numbers = WORLDS[heading](world)
-    if heading in ("Platforms: nothing changed", "Signed images: nothing changed"):
-        await synced(world)
+    folder = tmp_path if heading.startswith("With memory") else None
+    if heading in ("Platforms: nothing changed", "Signed images: nothing changed") or folder is not None:
+        await synced(world, folder)
         for registry in (world.source, world.target):
             registry.requests.clear()
+    if heading == "With memory: moved tags":
+        numbers = moved_since(world)
 
-    await synced(world)
+    await synced(world, folder)
 
     at_source, at_target = asked_by_kind(world.source), asked_by_kind(world.target)
     assert at_source == documented(heading, 1, numbers)
@@ -443,6 +490,7 @@ async def test_a_pass_makes_as_many_requests_as_the_page_says(
         assert asked_by_kind(world.second) == documented("Nothing changed", 2, numbers)
 
 
-async def synced(world: World) -> None:
-    async with Side(account=ACCOUNT, idle=IDLE) as side:
+async def synced(world: World, folder: Path | None = None) -> None:
+    keeping = Keeper().memory(Place(folder=folder), ttl=3600.0)
+    async with keeping as memory, Side(account=ACCOUNT, idle=IDLE, memory=memory) as side:
         await passed(side, world.work)
