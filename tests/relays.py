@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from ocync.registry.repository import RegistryRepository
+    from ocync.transfer.staging import Staging
     from scripted.content import Content
 
 GET, UPLOADS = r"/blobs/sha256:", r"/uploads/"
@@ -39,7 +40,13 @@ class Course:
         self.source.seed_blob("team/app", str(blob.digest), content)
 
     async def run(
-        self, blob: Descriptor = BLOB, *, nearer: Sequence[RegistryRepository] = (), within: float = 10
+        self,
+        blob: Descriptor = BLOB,
+        *,
+        nearer: Sequence[RegistryRepository] = (),
+        within: float = 10,
+        staging: Staging | None = None,
+        alone: bool = True,
     ) -> list[Delivery]:
         async with asyncio.timeout(within):
             for target in self.targets:
@@ -54,10 +61,11 @@ class Course:
                 self.deliveries,
                 policy=self.side.policy,
                 arrived=self.arrived.append,
+                staging=staging,
             )
         assert all(delivery.done or delivery.error is not None for delivery in self.deliveries)
         assert set(map(id, self.arrived)) == {id(d) for d in self.deliveries if d.done}
-        for registry in (self.source, *self.targets):
+        for registry in (self.source, *self.targets) if alone else ():
             statistics = self.side.repository(registry.url).slots.statistics
             assert (statistics.held, statistics.waiting) == (0, 0)
         return self.deliveries

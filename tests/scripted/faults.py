@@ -19,7 +19,7 @@ from scripted.content import Bytes
 from scripted.list_faults import edit_json, endless_tags, tags_missing, tags_null, tags_with
 from scripted.named import Named
 from scripted.problem import problem
-from scripted.upload_faults import refuse_upload, reset_upload, stall_upload
+from scripted.upload_faults import drip_upload, refuse_upload, reset_upload, stall_upload
 from scripted.wire import DisconnectError, Response, respond
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ __all__ = [
     "close",
     "cut",
     "drip",
+    "drip_upload",
     "edit_json",
     "encode_gzip",
     "endless_tags",

@@ -52,6 +52,16 @@ def stall_upload(seconds: float, *, after: int) -> Action:
     return Named(f"stall upload after {after}", action)
 
 
+def drip_upload(rate: float, *, after: int = 0) -> Action:
+    """Read the request's body no faster than so many bytes per second, when so many have come."""
+
+    async def action(request: Request, proceed: Proceed) -> Response:
+        request.body.pieces = _slowed(request.body, rate, after)  # type: ignore[method-assign]
+        return await proceed()
+
+    return Named(f"drip upload at {rate:g} B/s after {after}", action)
+
+
 async def _read_some(body: Body, size: int) -> None:
     if size > 0:
         async for _ in body.pieces():
@@ -69,6 +79,18 @@ def _until(body: Body, size: int) -> Callable[[], AsyncIterator[bytes]]:
             left -= len(piece)
             if left <= 0:
                 raise DisconnectError
+
+    return pieces
+
+
+def _slowed(body: Body, rate: float, after: int) -> Callable[[], AsyncIterator[bytes]]:
+    original = body.pieces
+
+    async def pieces() -> AsyncIterator[bytes]:
+        async for piece in original():
+            yield piece
+            if body.received >= after:
+                await asyncio.sleep(len(piece) / rate)
 
     return pieces
 

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "app" / "ocync"
 MAY_IMPORT = {
     "errors": set(),
     "slots": set(),
+    "threads": set(),
     "reach": set(),
     "flights": set(),
     "concurrency": set(),
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "registry": {
         *("errors", "oci", "config", "http", "auth", "endpoint", "flights", "slots", "limits", "memory", "reach"),
     },
-    "layout": {"errors", "oci", "endpoint", "slots"},
+    "layout": {"errors", "oci", "endpoint", "slots", "threads"},
     "plan": {
         *("errors", "oci", "config", "filters", "endpoint", "memory", "flights", "concurrency", "transfer.result"),
     },

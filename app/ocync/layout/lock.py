@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ocync.errors import StorageError
 from ocync.layout.problem import told
-from ocync.layout.threads import in_thread
+from ocync.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

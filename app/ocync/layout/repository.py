@@ -13,11 +13,11 @@ from ocync.errors import NotFoundError, ProtocolError, StorageError, Verificatio
 from ocync.layout.lock import FileLock
 from ocync.layout.reader import Reader
 from ocync.layout.store import Store, damaged
-from ocync.layout.threads import in_thread
 from ocync.layout.upload import LayoutUpload
 from ocync.oci import manifest as manifests
 from ocync.oci.digest import Digest, verify
 from ocync.slots import Slots
+from ocync.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable

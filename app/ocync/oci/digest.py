@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ class Hasher(Protocol):
 
     def hexdigest(self) -> str:
         """Return the digest of all bytes so far."""
+
+    def copy(self) -> Hasher:
+        """Return one that has had the same bytes."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,6 +85,12 @@ class Verifier:
         self._host = host
         self._hasher = _HASHES[digest.algorithm]()
         self.received = 0
+
+    def copy(self) -> Verifier:
+        """Return one that has seen the same bytes, to go on from here by itself."""
+        twin = copy.copy(self)
+        twin._hasher = self._hasher.copy()
+        return twin
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next piece; raises VerificationError when there are more bytes than the size says."""

@@ -72,7 +72,11 @@ class Reading:
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
-        await self._close()
+        await self.close()
+
+    def again(self, start: int) -> Reading:
+        """Return another reading of the same blob, from the byte `start` on."""
+        return Reading(self.blob, self.reader, policy=self._policy, breaks=self._breaks, start=start)
 
     async def next(self) -> bytes:
         """
@@ -119,7 +123,7 @@ class Reading:
             if self._waited > _GRACE + self.offset / _SLOWEST:
                 raise self._too_slow()
         except BaseException:
-            await self._close()
+            await self.close()
             raise
         self.offset += len(piece)
         return piece
@@ -131,6 +135,7 @@ class Reading:
             host=host,
         )
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Drop the connection, if there is one."""
         opened, self._opened, self._pieces = self._opened, AsyncExitStack(), None
         await opened.aclose()

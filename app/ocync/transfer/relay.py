@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.fanout import Branch
+    from ocync.transfer.staging import Staging
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ async def relay(
     *,
     policy: RetryPolicy,
     arrived: Callable[[Delivery], None],
+    staging: Staging | None = None,
 ) -> None:
     """
     Bring the blob to all deliveries; afterwards each is done or has an error.
@@ -81,12 +83,12 @@ async def relay(
     try:
         for reader in nearer:
             try:
-                await _attempt(Reading(blob, reader, policy=policy, breaks=breaks), deliveries, arrived)
+                await _attempt(Reading(blob, reader, policy=policy, breaks=breaks), deliveries, arrived, staging)
             except (OcyncError, _GivenUpError) as error:
                 log.debug("%s: taken from %s instead", error, source.name)
         async for attempt in policy.retrying():
             with attempt:
-                await _attempt(Reading(blob, source, policy=policy, breaks=breaks), deliveries, arrived)
+                await _attempt(Reading(blob, source, policy=policy, breaks=breaks), deliveries, arrived, staging)
     except OcyncError as error:
         _fail(deliveries, error)
     except _GivenUpError as given_up:
@@ -100,11 +102,16 @@ def _fail(deliveries: Sequence[Delivery], error: OcyncError) -> None:
             delivery.error = error
 
 
-async def _attempt(reading: Reading, deliveries: Sequence[Delivery], arrived: Callable[[Delivery], None]) -> None:
+async def _attempt(
+    reading: Reading,
+    deliveries: Sequence[Delivery],
+    arrived: Callable[[Delivery], None],
+    staging: Staging | None,
+) -> None:
     """Read once for all that is pending; raises what is worth another attempt, or went wrong at the reader."""
     await _reopen(reading.blob, deliveries, arrived)
     try:
-        await _pour(reading, [delivery for delivery in deliveries if delivery.pending], arrived)
+        await _pour(reading, [delivery for delivery in deliveries if delivery.pending], arrived, staging)
     finally:
         await _abandon([delivery.take_spent() for delivery in deliveries])
     failed = next((delivery.error for delivery in deliveries if delivery.pending and delivery.error), None)
@@ -145,21 +152,27 @@ def _done(delivery: Delivery, arrived: Callable[[Delivery], None]) -> None:
     arrived(delivery)
 
 
-async def _pour(reading: Reading, deliveries: Sequence[Delivery], arrived: Callable[[Delivery], None]) -> None:
+async def _pour(
+    reading: Reading,
+    deliveries: Sequence[Delivery],
+    arrived: Callable[[Delivery], None],
+    staging: Staging | None,
+) -> None:
     """Make one read of the blob and send it to all deliveries; raises what went wrong at the reader."""
     if not deliveries:
         return
     blob, reader = reading.blob, reading.reader
-    whole = FanOut(reading, Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reader.place))
+    verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reader.place)
     slots = reserve([reader.blob_slots, *(delivery.repository.upload_slots for delivery in deliveries)])
-    async with slots, reading:
+    async with slots, FanOut(reading, verifier, staging) as whole:
+        parts = [(delivery, whole.branch()) for delivery in deliveries]
         # Before anything is sent: a source that can't be read costs no session.
         await whole.begin()
         async with asyncio.TaskGroup() as group:
-            for delivery, branch in [(delivery, whole.branch()) for delivery in deliveries]:
+            for delivery, branch in parts:
                 group.create_task(_deliver(delivery, branch, whole, arrived))
     if whole.failure is not None:
-        raise _GivenUpError(whole.failure) if reading.exhausted else whole.failure
+        raise _GivenUpError(whole.failure) if whole.exhausted else whole.failure
 
 
 async def _deliver(delivery: Delivery, branch: Branch, whole: FanOut, arrived: Callable[[Delivery], None]) -> None:

@@ -241,7 +241,7 @@ async def test_a_source_and_targets_that_always_break_end_within_bounds() -> Non
 async def test_no_read_goes_on_when_all_targets_have_dropped_out() -> None:
     async with course(attempts=2) as at:
         at.source.on("GET", GET, times=1, respond=faults.cut(after=700_000))
-        at.targets[0].on("PUT", UPLOADS, respond=faults.refuse_upload(413, after=100_000))
+        at.targets[0].on("PUT", UPLOADS, respond=faults.error(405, "UNSUPPORTED", read_body=False))
         (delivery,) = await at.run()
 
         assert delivery.error is not None

@@ -1,0 +1,122 @@
+"""
+Room on disk for what slow targets have still to take of a blob that faster ones have had.
+
+One file per blob, in a folder of the cache; it has no name, so nothing is left whatever happens to the process.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import tempfile
+from typing import TYPE_CHECKING
+
+from ocync.errors import StorageError
+from ocync.threads import in_thread
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Staging:
+    """
+    The room of one pass, for all its blobs together: `limit` bytes, 0 for none, None for as much as there is.
+
+    What the disk has against it is told once. A disk that can't be used at all is not tried again.
+    """
+
+    def __init__(self, folder: Path, limit: int | None) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._usable = limit != 0
+        self._told = False
+        self.used = 0
+        """Bytes that are set aside at this moment."""
+
+    async def open(self, size: int) -> Spool | None:
+        """Set `size` bytes aside; None where they can't be had."""
+        if not self._usable or (self._limit is not None and self.used + size > self._limit):
+            return None
+        spool = Spool(self, size)
+        try:
+            await in_thread(spool.make, self._folder)
+        except OSError as error:
+            spool.close()
+            self._usable = False
+            self.tell(error)
+            return None
+        except BaseException:
+            spool.close()
+            raise
+        return spool
+
+    def tell(self, error: OSError) -> None:
+        """Say what is wrong with the disk, the first time."""
+        if not self._told:
+            self._told = True
+            why = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
+            log.warning(
+                "can't stage blobs for slow targets in %s: %s; what they lack is read from the source once more",
+                self._folder,
+                why,
+            )
+
+
+class Spool:
+    """A file that one task at a time appends to and any number read from; it has to be closed."""
+
+    def __init__(self, staging: Staging, size: int) -> None:
+        self._staging = staging
+        self._fd = -1
+        self._size = size
+        staging.used += size
+        self.length = 0
+        """Bytes that can be read."""
+
+    def make(self, folder: Path) -> None:
+        """Make the file in the folder, without a name. Blocks; raises OSError."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            self._fd = os.dup(file.fileno())
+
+    async def append(self, piece: bytes) -> bool:
+        """Write a piece; False, and nothing can be read of it, where the disk does not take it."""
+        try:
+            await in_thread(self._write, piece)
+        except OSError as error:
+            self._staging.tell(error)
+            return False
+        self.length += len(piece)
+        return True
+
+    def _write(self, piece: bytes) -> None:
+        rest, at = memoryview(piece), self.length
+        while rest:
+            written = os.pwrite(self._fd, rest, at)
+            rest, at = rest[written:], at + written
+
+    async def read(self, at: int, count: int) -> bytes:
+        """
+        Return bytes from a place on, `count` at most and no more than can be read.
+
+        Raises StorageError, which another attempt may mend.
+        """
+        try:
+            return await in_thread(os.pread, self._fd, min(count, self.length - at), at)
+        except OSError as error:
+            lost = StorageError(f"can't read what was staged on disk: {error.strerror}")
+            lost.retryable = True
+            raise lost from error
+
+    def close(self) -> None:
+        """Give the room back. Nobody reads or writes any more."""
+        size, self._size = self._size, 0
+        self._staging.used -= size
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
