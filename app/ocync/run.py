@@ -19,6 +19,7 @@ from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
 from ocync.report.summary import RunReport
 from ocync.transfer.engine import Pass, PassSettings
+from ocync.transfer.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -98,6 +99,7 @@ async def run_pass(
                 sink=sink,
                 resolved=options.resolved,
                 memory=memory,
+                staging=Staging(settings.cache_dir / "tmp", settings.staging_size_limit),
             ).run(items)
     # A stop that came when all was done has interrupted nothing.
     cut = any(result.error is not None and result.error.kind == "interrupted" for result in results)

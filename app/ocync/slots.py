@@ -258,8 +258,39 @@ class _Hold:
         self._slots.release(self._count, self._lanes)
 
 
+_Step = tuple[Slots, int, tuple[Lane, ...]]
+
+
+class Reserved:
+    """Slots of several hosts that are held together, and may be given back one by one."""
+
+    def __init__(self, steps: Iterable[_Step], wanted: Counter[Slots]) -> None:
+        self._held = {slots: (count, list(lanes)) for slots, count, lanes in steps}
+        self._wanted = wanted
+
+    def release(self, each: Slots | Lane) -> None:
+        """Give one back before the others; where there were fewer than were wanted, one is kept for those."""
+        slots, lanes = (each.slots, [each]) if isinstance(each, Lane) else (each, [])
+        count, held = self._held[slots]
+        if count < self._wanted[slots]:
+            self._wanted[slots] -= 1
+            return
+        for lane in lanes:
+            held.remove(lane)
+        self._wanted[slots] -= 1
+        self._held[slots] = (count - 1, held)
+        slots.release(1, tuple(lanes))
+
+    def release_all(self) -> None:
+        """Give back what is left."""
+        for slots, (count, lanes) in self._held.items():
+            if count:
+                slots.release(count, tuple(lanes))
+        self._held.clear()
+
+
 @asynccontextmanager
-async def reserve(wanted: Iterable[Slots | Lane]) -> AsyncIterator[None]:
+async def reserve(wanted: Iterable[Slots | Lane]) -> AsyncIterator[Reserved]:
     """
     Hold one slot of each, of the same object as many as it is named.
 
@@ -276,17 +307,20 @@ async def reserve(wanted: Iterable[Slots | Lane]) -> AsyncIterator[None]:
         (slots, min(counts[slots], slots.limit), tuple(sorted(groups[slots], key=id)))
         for slots in sorted(counts, key=lambda slots: (slots.name, id(slots)))
     ]
-    async with AsyncExitStack() as stack:
-        if len(steps) == 1:
-            [(slots, count, lanes)] = steps
-            await stack.enter_async_context(_Hold(slots, count, lanes))
-        else:
-            while not await _take_all(steps, stack):
-                pass
-        yield
+    if len(steps) == 1:
+        [(slots, count, lanes)] = steps
+        await slots.acquire(count, lanes)
+    else:
+        while not await _take_all(steps):
+            pass
+    reserved = Reserved(steps, counts)
+    try:
+        yield reserved
+    finally:
+        reserved.release_all()
 
 
-async def _take_all(steps: list[tuple[Slots, int, tuple[Lane, ...]]], stack: AsyncExitStack) -> bool:
+async def _take_all(steps: list[_Step]) -> bool:
     """Take slots of several hosts, or, where a lane pauses meanwhile, none: then False."""
     for slots, _, lanes in steps:
         for lane in dict.fromkeys(lanes):
@@ -296,5 +330,5 @@ async def _take_all(steps: list[tuple[Slots, int, tuple[Lane, ...]]], stack: Asy
             if not await slots.acquire(count, lanes, paced=False, bounces=True):
                 return False
             held.callback(slots.release, count, lanes)
-        stack.push_async_exit(held.pop_all())
+        held.pop_all()
     return True

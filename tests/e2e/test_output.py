@@ -58,16 +58,6 @@ def test_levels_of_the_log(
     assert {line.split()[1] for line in done.err.splitlines()} == levels
 
 
-def test_keys_that_do_nothing_yet_are_said_once(ready: Program) -> None:
-    ready.write((ready.folder / "ocync.yaml").read_text() + "global: { staging_size_limit: 1GB, cache_ttl: 1h }\n")
-
-    done = ready(*SYNC)
-
-    (line,) = done.err.splitlines()
-    assert "global.staging_size_limit" in line
-    assert "global.cache_ttl" not in line
-
-
 def test_no_color_codes_are_written_to_what_is_no_terminal(ready: Program) -> None:
     done = ready.knowing(TERM="xterm-256color", GITHUB_TOKEN="expired-yesterday")(*SYNC)
 

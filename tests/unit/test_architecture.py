@@ -39,6 +39,7 @@ MAY_IMPORT = {
     },
     "transfer": {
         *("errors", "oci", "config", "endpoint", "slots", "plan", "registry.waiting", "interrupt", "memory"),
+        "threads",
         "concurrency",
         "flights",
     },

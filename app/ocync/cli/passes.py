@@ -68,13 +68,6 @@ def hide_secrets(config: Config, redactor: Redactor) -> None:
         redactor.add(secret, username=username)
 
 
-def remarks(config: Config) -> tuple[str, ...]:
-    """Return what is odd about a configuration, and what of it has no effect."""
-    if not config.unused:
-        return config.warnings
-    return (*config.warnings, f"accepted, and without effect in this version: {', '.join(config.unused)}")
-
-
 def say(lines: tuple[str, ...]) -> None:
     """Log the remarks about a configuration."""
     for line in lines:
@@ -84,7 +77,7 @@ def say(lines: tuple[str, ...]) -> None:
 def introduce(config: Config, redactor: Redactor) -> None:
     """Hide a configuration's secrets, and say once what is odd about it."""
     hide_secrets(config, redactor)
-    say(remarks(config))
+    say(config.warnings)
 
 
 def once(job: Job, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor) -> int:

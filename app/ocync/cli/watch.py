@@ -103,7 +103,7 @@ class _Watch:
 
     async def _perform(self, config: Config) -> RunReport:
         passes.hide_secrets(config, self._redactor)
-        remarks = passes.remarks(config)
+        remarks = config.warnings
         if remarks != self._said:
             passes.say(remarks)
             self._said = remarks

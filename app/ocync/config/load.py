@@ -17,7 +17,6 @@ from ocync.config.section import Section
 from ocync.config.settings import settings
 from ocync.config.shape import shape
 from ocync.config.typed import resolve
-from ocync.config.unused import unused_keys
 from ocync.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ def load(path: File, environ: Mapping[str, str], *, require_secrets: bool = True
         mappings=mappings(root, names, findings),
         registries={name: registry for name, registry in known.items() if registry is not None},
         metrics=metrics(root, environ, findings),
-        unused=unused_keys(root),
     )
     findings.raise_problems()
     return replace(config, warnings=findings.warnings())

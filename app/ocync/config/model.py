@@ -107,8 +107,8 @@ class GlobalSettings:
     """Seconds that a blob is believed to be at a target; 0 means until proved wrong."""
     state: StateConfig | None = None
     """Where what is remembered is kept besides `cache_dir`."""
-    staging_size_limit: int | None = None
-    """Bytes; None means no limit, 0 that nothing is staged on disk."""
+    staging_size_limit: int = 2_000_000_000
+    """Bytes on disk, in `cache_dir`, for what slow targets have still to take; 0: nothing is staged."""
     deadline: float | None = None
     """Seconds after which no new work is started."""
     timeouts: Timeouts = Timeouts()
@@ -229,5 +229,3 @@ class Config:
     metrics: MetricsConfig = MetricsConfig()
     warnings: tuple[str, ...] = ()
     """What is legal and probably not meant, each with its place; said once at the start of a pass."""
-    unused: tuple[str, ...] = ()
-    """Keys that the file sets and that do nothing yet; said once, so that nobody relies on them."""

@@ -30,7 +30,6 @@ def settings(
     cache_dir = section.text("cache_dir")
     return GlobalSettings(
         cache_dir=File(cache_dir) if cache_dir else file.parent / CACHE_DIR,
-        staging_size_limit=section.read("staging_size_limit", size, findings),
         deadline=section.read("deadline", _positive, findings),
         timeouts=Timeouts(
             **given(
@@ -44,6 +43,7 @@ def settings(
         **given(
             max_concurrent_transfers=section.number("max_concurrent_transfers"),
             cache_ttl=section.read("cache_ttl", duration, findings),
+            staging_size_limit=section.read("staging_size_limit", size, findings),
             state=state(section.section("state"), known, findings),
         ),
     )

@@ -195,7 +195,9 @@ async def _send(
     ]
     for destination in destinations.values():
         destination.expected(blob.size)
-    await relay(blob, readers, deliveries, policy=policy, arrived=arrived)
+    # One room for the whole pass: all destinations have the same.
+    staging = next(iter(destinations.values())).staging
+    await relay(blob, readers, deliveries, policy=policy, arrived=arrived, staging=staging)
     for delivery in deliveries:
         if not delivery.done and delivery.error is not None:
             _fail(blob, readers[-1], destinations[id(delivery.repository)], delivery.error)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Manifest
     from ocync.transfer.ledger import Ledger
     from ocync.transfer.result import ArtifactCounts
+    from ocync.transfer.staging import Staging
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +38,8 @@ class Destination:
     """All tags that the repository had before the pass; None where they are not known."""
     believing: bool = False
     """Whether anything was taken to be there because an earlier pass had seen it."""
+    staging: Staging | None = None
+    """Room on disk for what this target is too slow to take with the others."""
     error: OcyncError | None = None
     bytes_transferred: int = 0
     blobs: BlobStats = field(default_factory=BlobStats)

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ocync.plan.model import ImagePlan
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.events import Sink
+    from ocync.transfer.staging import Staging
 
 log = logging.getLogger(__name__)
 
@@ -84,10 +85,12 @@ class Pass:
         resolved: Callable[[Resolved], None] = lambda _resolved: None,
         clock: Callable[[], float] = time.monotonic,
         memory: Memory | None = None,
+        staging: Staging | None = None,
     ) -> None:
         self._places = places
         self._memory = Memory() if memory is None else memory
         self._settings = settings
+        self._staging = staging
         self._policy = policy
         self._stop = stop
         self._sink = sink
@@ -250,6 +253,7 @@ class Pass:
             ledger=self._ledger(target.repository.place),
             is_empty=target.is_empty,
             tags=target.tags,
+            staging=self._staging,
             expected=lambda count: self._sink(BytesExpected(key, count)),
             moved=lambda count: self._sink(BytesMoved(key, count)),
         )

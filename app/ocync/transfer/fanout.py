@@ -271,6 +271,8 @@ class FanOut:
             await self._change()
         await self._second_read.acquire()
         try:
+            if self.failure is not None:
+                raise self.failure
             first = branch.behind
             if self._missing is not None and branch.offset == self._missing.start:
                 first = self._missing

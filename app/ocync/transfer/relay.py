@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ocync.endpoint import Repository, TargetRepository, Upload
     from ocync.oci.manifest import Descriptor
     from ocync.registry.waiting import RetryPolicy
+    from ocync.slots import Reserved
     from ocync.transfer.fanout import Branch
     from ocync.transfer.staging import Staging
 
@@ -164,18 +165,20 @@ async def _pour(
     blob, reader = reading.blob, reading.reader
     verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reader.place)
     slots = reserve([reader.blob_slots, *(delivery.repository.upload_slots for delivery in deliveries)])
-    async with slots, FanOut(reading, verifier, staging) as whole:
+    async with slots as held, FanOut(reading, verifier, staging) as whole:
         parts = [(delivery, whole.branch()) for delivery in deliveries]
         # Before anything is sent: a source that can't be read costs no session.
         await whole.begin()
         async with asyncio.TaskGroup() as group:
             for delivery, branch in parts:
-                group.create_task(_deliver(delivery, branch, whole, arrived))
+                group.create_task(_deliver(delivery, branch, whole, arrived, held))
     if whole.failure is not None:
         raise _GivenUpError(whole.failure) if whole.exhausted else whole.failure
 
 
-async def _deliver(delivery: Delivery, branch: Branch, whole: FanOut, arrived: Callable[[Delivery], None]) -> None:
+async def _deliver(
+    delivery: Delivery, branch: Branch, whole: FanOut, arrived: Callable[[Delivery], None], held: Reserved
+) -> None:
     upload, delivery.upload, delivery.spent = delivery.upload, None, delivery.upload
     assert upload is not None
     try:
@@ -188,3 +191,5 @@ async def _deliver(delivery: Delivery, branch: Branch, whole: FanOut, arrived: C
         _done(delivery, arrived)
     finally:
         branch.leave()
+        # A slower target of the same read may need its own for long.
+        held.release(delivery.repository.upload_slots)

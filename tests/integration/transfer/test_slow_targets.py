@@ -115,6 +115,20 @@ async def test_without_room_on_disk_the_source_is_read_once_more_from_where_the_
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_fast_target_has_its_slot_back_while_a_slow_one_goes_on(tmp_path: Path) -> None:
+    async with course(targets=2, idle=10) as at:
+        at.put(CONTENT, BLOB)
+        at.targets[0].on("PUT", UPLOADS, respond=faults.drip_upload(SLOW))
+        running = asyncio.create_task(at.run(BLOB, within=30, staging=Staging(tmp_path, None)))
+        while not at.arrived:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        slow, fast = (at.side.repository(target.url).slots.statistics.held for target in at.targets)
+        await running
+
+        assert (slow, fast) == (1, 0)
+
+
 async def test_targets_that_keep_up_need_no_disk(tmp_path: Path) -> None:
     staging = Staging(tmp_path / "tmp", 1 << 30)
     async with course(targets=3, idle=10) as at:

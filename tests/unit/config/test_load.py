@@ -64,7 +64,7 @@ def test_the_page_s_config_is_read(read: Load) -> None:
         ("chainguard/python", "src", [("ghcr", "myorg/python")]),
     ]
     assert all(mapping.tags == TagRules() for mapping in config.mappings)
-    assert (config.warnings, config.unused) == ((), ())
+    assert config.warnings == ()
 
 
 def test_the_page_s_config_with_a_docker_config_is_read(read: Load) -> None:
@@ -423,7 +423,7 @@ def test_any_file_is_a_config_or_has_problems_and_no_secret_is_in_what_is_said(
         assert all(len(problem.render("f").splitlines()) == 1 for problem in error.problems)
         said.append(str(error))
     else:
-        said += [*config.warnings, *config.unused]
+        said += config.warnings
         if require_secrets:
             assert comparable(load(expanded(path, config, environ), {})) == comparable(config)
     assert SECRET not in "".join(said)

@@ -288,7 +288,6 @@ def stripped(config: Config) -> Config:
     return dataclasses.replace(
         config,
         warnings=(),
-        unused=(),
         mappings=tuple(dataclasses.replace(each, line=0) for each in config.mappings),
     )
 
