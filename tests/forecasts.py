@@ -51,7 +51,9 @@ def asked_by_kind(registry: ScriptedRegistry) -> Counter[Kind]:
 
 async def read(side: Side, work: Sequence[MappingConfig], *, cold: bool = False) -> Read:
     """Read both sides to the end, which has to be within 15 seconds."""
-    reading = Reading(places=side.places, at_once=10, stop=side.stop, sink=lambda _event: None, cold=cold)
+    reading = Reading(
+        places=side.places, at_once=10, stop=side.stop, sink=lambda _event: None, cold=cold, memory=side.memory
+    )
     async with asyncio.timeout(15):
         found = await reading.run(work)
     assert found.is_whole

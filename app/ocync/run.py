@@ -83,7 +83,9 @@ async def run_pass(
     )
     async with (
         places,
-        options.keeper.memory(_kept(settings, places, stop, options), ttl=settings.cache_ttl) as memory,
+        options.keeper.memory(
+            kept(settings, places, stop, folder=options.cache_dir, keep=not options.dry_run), ttl=settings.cache_ttl
+        ) as memory,
     ):
         with kept_deadline(stop, settings.deadline):
             items = work(places)
@@ -119,14 +121,16 @@ async def run_pass(
     )
 
 
-def _kept(settings: GlobalSettings, places: ConfiguredPlaces, stop: Stop, options: PassOptions) -> Place:
-    """Return where the memory of passes is."""
+def kept(
+    settings: GlobalSettings, places: ConfiguredPlaces, stop: Stop, *, folder: Path | None, keep: bool
+) -> Place:
+    """Return where the memory of passes is, in a `folder` if one is given; without `keep` it is only read."""
     state = settings.state
     return Place(
-        folder=options.cache_dir,
+        folder=folder,
         repository=places.target(state.registry, state.repository) if state is not None else None,
         tag=state.tag if state is not None else "",
-        keep=not options.dry_run,
+        keep=keep,
         in_a_hurry=stop.requested,
     )
 

@@ -45,7 +45,7 @@ MAY_IMPORT = {
     },
     "analyze": {
         *("errors", "oci", "config", "endpoint", "slots", "plan", "transfer", "interrupt", "registry.repository"),
-        "registry.waiting",
+        *("registry.waiting", "memory"),
         *("report.figures", "report.summary", "printable"),
     },
     "report": {

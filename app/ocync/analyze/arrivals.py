@@ -37,8 +37,14 @@ class Users:
     perhaps: int = 0
     known: int = 0
     """Those in which another image knows it to be: they need nothing if that one comes first."""
+    unseen: int = 0
+    """Of those that hold something and need it for sure: where it is not looked for, unless it is remembered."""
     held: bool = False
     """Whether a repository of the place is known to hold it that is none of these."""
+    is_doubtful: bool = False
+    """Whether nobody knows what a pass will take to be at the place."""
+    is_remembered: bool = False
+    """Whether an earlier pass saw it at the place: it may be taken to be there, and mounted from where it was."""
     from_here: bool = False
     """Whether an image of this very place brings it: it is then mounted from there."""
     from_elsewhere: bool = False
@@ -51,6 +57,7 @@ class Users:
             self.by_fill[need.fill] += 1
         else:
             self.perhaps += 1
+        self.unseen += need.is_owned and blob in need.sure_blobs and blob not in need.known_blobs
 
     def arriving(self) -> Arriving:
         """
@@ -58,8 +65,10 @@ class Users:
 
         Only the one that leads looks for the blob, and only where its repository is not known to hold nothing.
         """
-        sure, empty = sum(self.by_fill.values()), self.by_fill[Fill.NOTHING]
-        ours, filled = self.by_fill[Fill.OURS], self.by_fill[Fill.SOMETHING] + self.perhaps
+        if self.is_remembered or self.is_doubtful:
+            return self._remembered()
+        sure, empty = sum(self.by_fill.values()), self.by_fill[Fill.NOTHING] + self.unseen
+        ours, filled = self.by_fill[Fill.OURS], self.by_fill[Fill.SOMETHING] + self.perhaps - self.unseen
         every = sure + self.perhaps + self.known
         known = self.held or self.known > 0
         if not self.from_elsewhere:
@@ -78,6 +87,16 @@ class Users:
             there=Bounds(0, every - sent.low - mounted.low if filled or known else 0),
         )
 
+    def _remembered(self) -> Arriving:
+        every = sum(self.by_fill.values()) + self.perhaps + self.known
+        is_filled = every > self.by_fill[Fill.NOTHING]
+        return Arriving(
+            sent=Bounds(0, 1) if self.from_elsewhere else NONE,
+            mounted=Bounds(0, every),
+            looked_for=Bounds(0, every if self.is_doubtful else 1) if self.from_elsewhere and is_filled else NONE,
+            there=Bounds(0, every if is_filled else 0),
+        )
+
 
 Arrivals = dict[str, dict["Digest", Arriving]]
 """By target place and blob."""
@@ -92,6 +111,11 @@ def arrivals_of(facts: Facts, trees: Trees, needs: Mapping[Spot, Needs]) -> Arri
     for spot, need in needs.items():
         for blob in (need.known_blobs - need.blobs) & users[spot.place].keys():
             users[spot.place][blob].held = True
+    for place, blobs in users.items():
+        for blob in blobs.keys() & facts.remembered.blobs.get(place, frozenset()):
+            blobs[blob].is_remembered = True
+        for each in blobs.values() if place in facts.remembered.doubtful else ():
+            each.is_doubtful = True
     for (source, place), roots in _roots_by_way(facts).items():
         for blob in trees.blobs(roots) & users[place].keys():
             if source == place:

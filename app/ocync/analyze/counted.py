@@ -33,6 +33,8 @@ class Counted:
         self._referrer_pages_before = inner.referrer_pages if isinstance(inner, RegistryRepository) else 0
         self._below: dict[str, Manifest] = {}
         self._lists_referrers: bool | None = None
+        self._looked_at: set[Digest] = set()
+        self._again = 0
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}: {sum(self.asked.values())} requests>"
@@ -54,6 +56,11 @@ class Counted:
         """What a pass would ask in the place of what was asked so far."""
         bounds = {kind: Bounds.exactly(number) for kind, number in self.asked.items()}
         calls = self._asked[Kind.REFERRERS]
+        if self._again:
+            # Where mappings have repositories in common, the later one may know what the other one has learned.
+            bounds[Kind.REFERRERS] = Bounds(
+                max(bounds[Kind.REFERRERS].low - self._again, 0), bounds[Kind.REFERRERS].high
+            )
         if calls and self._lists_referrers is False:
             # The first answer ends it, but for what has been asked at the same time.
             bounds[Kind.REFERRERS] = Bounds(1, calls)
@@ -127,6 +134,8 @@ class Counted:
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return what refers to a manifest."""
         self._asked[Kind.REFERRERS] += 1
+        self._again += subject in self._looked_at
+        self._looked_at.add(subject)
         found = await self.inner.referrers(subject)
         if found is not None:
             self._lists_referrers = True

@@ -39,6 +39,8 @@ class Arrival:
     """Whether it is known to hold nothing: then nothing is looked for there."""
     present: Parts = Parts()
     """What is known to be there since the tag points to it now: that manifest, and what it lists."""
+    is_believed: bool = True
+    """Whether a pass will rely on that for sure, and not only perhaps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,21 @@ class Way(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remembered:
+    """What earlier passes knew, of what is to be copied."""
+
+    owned: frozenset[Spot] = frozenset()
+    """Repositories that hold what is remembered of them and nothing else: nothing else is looked for there."""
+    blobs: Mapping[str, frozenset[Digest]] = field(default_factory=dict)
+    """Blobs that repositories of a place are thought to hold."""
+    manifests: Mapping[Spot, frozenset[Digest]] = field(default_factory=dict)
+    doubtful: frozenset[str] = frozenset()
+    """Places that do not notice what is missing, or may not: nobody knows what a pass will look for there."""
+    asked: frozenset[str] = frozenset()
+    """Of these, places that will be asked, by one PUT, whether memory can be relied on there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """Everything that a forecast is made of."""
 
@@ -100,6 +117,7 @@ class Facts:
     artifacts: tuple[Artifact, ...] = ()
     referrers_api: Mapping[Spot, bool] = field(default_factory=dict)
     """Whether a target repository has the referrers API; those that have not shown it are left out."""
+    remembered: Remembered = Remembered()
     unread_lists: frozenset[Spot] = frozenset()
     """Target repositories of which not all tags are known: what a list of referrers has there has to be read."""
     asked: Mapping[str, Mapping[Kind, Bounds]]

@@ -43,6 +43,8 @@ def requests_of(
         add(spot.place, _of_manifests(need))
     for place, arriving in arrivals.items():
         add(place, _of_blobs(arriving.values(), single_post=facts.single_post.get(place)))
+    for place in facts.remembered.asked:
+        add(place, {Kind.MANIFEST_PUT: Bounds.exactly(1)})
     for spot, requests in _of_lists(facts, needs):
         add(spot.place, requests)
     for place, number in manifests.items():
@@ -56,15 +58,9 @@ def requests_of(
 
 def _of_manifests(need: Needs) -> dict[Kind, Bounds]:
     """Return the requests for manifests at one target repository, but for those of the plan."""
-    looked_for = {
-        Fill.NOTHING: NONE,
-        Fill.OURS: Bounds(0, len(need.below)),
-        # A child that is also a root may have come already; deeper ones are met only where their index is missing.
-        Fill.SOMETHING: Bounds(len(need.listed - need.roots - need.known), len(need.below)),
-    }
     tags = Bounds.exactly(sum(need.tags.values()))
     return {
-        Kind.MANIFEST_HEAD: looked_for[need.fill],
+        Kind.MANIFEST_HEAD: need.looks,
         Kind.MANIFEST_PUT: tags + need.put_by_digest + need.artifacts,
     }
 

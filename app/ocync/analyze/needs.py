@@ -58,19 +58,16 @@ class Needs:
     """Blobs that one image knows to be there."""
     put_by_digest: Bounds
     """How many manifests are put by their digests: children, and roots before something that refers to them."""
+    looks: Bounds
+    """How many manifests are looked for by their digests."""
+    is_owned: bool
+    """Whether it holds what is remembered of it and nothing else."""
+    sure_children: frozenset[Digest]
+    """
+    The manifests that are brought from the source by their digest for sure.
 
-    @property
-    def sure_children(self) -> frozenset[Digest]:
-        """
-        The manifests that are brought from the source by their digest for sure.
-
-        One that is also a root may have come by its tag before it is wanted by its digest.
-        """
-        return _sure_children(self.fill, self.below, self.roots)
-
-
-def _sure_children(fill: Fill, below: frozenset[Digest], roots: frozenset[Digest]) -> frozenset[Digest]:
-    return frozenset() if fill is Fill.SOMETHING else below - roots
+    One that is also a root may have come by its tag before it is wanted by its digest.
+    """
 
 
 class Trees:
@@ -87,15 +84,16 @@ class Trees:
     def below(self, root: Digest) -> frozenset[Digest]:
         """Return all manifests below a manifest, without itself."""
         if root not in self._below:
-            self._below[root] = self._found(root, frozenset())
+            self._below[root] = self.missing(root, frozenset())
         return self._below[root]
 
     def wanted(self, root: Digest, arrival: Arrival) -> frozenset[Digest]:
         """Return the manifests below one that are not known to be where it goes."""
-        known = frozenset(arrival.present.manifests)
-        return self._found(root, known) if known else self.below(root)
+        known = frozenset(arrival.present.manifests if arrival.is_believed else ())
+        return self.missing(root, known) if known else self.below(root)
 
-    def _found(self, root: Digest, known: frozenset[Digest]) -> frozenset[Digest]:
+    def missing(self, root: Digest, known: Set[Digest]) -> frozenset[Digest]:
+        """Return the manifests below one, without those that are known and without what only these lead to."""
         found: set[Digest] = set()
         open_ends = list(self.listed(root))
         while open_ends:
@@ -135,7 +133,16 @@ def needs_of(facts: Facts, trees: Trees) -> dict[Spot, Needs]:
             attached[arrival.spot].add(artifact.root)
     artifacts = _artifacts(facts)
     return {
-        spot: _needs(images[spot], list(each), trees, attached=attached[spot], artifacts=artifacts.get(spot, NONE))
+        spot: _needs(
+            images[spot],
+            list(each),
+            trees,
+            attached=attached[spot],
+            artifacts=artifacts.get(spot, NONE),
+            remembered=facts.remembered.manifests.get(spot, frozenset()),
+            is_owned=spot in facts.remembered.owned,
+            is_doubtful=spot.place in facts.remembered.doubtful,
+        )
         for spot, each in comings.items()
     }
 
@@ -159,34 +166,39 @@ def _needs(
     *,
     attached: Set[Digest],
     artifacts: Bounds,
+    remembered: Set[Digest],
+    is_owned: bool,
+    is_doubtful: bool,
 ) -> Needs:
     fill = Fill.SOMETHING
     if all(arrival.is_empty for _, arrival in comings):
         fill = Fill.OURS if len({image.mapping for image in images}) > 1 else Fill.NOTHING
-    known: set[Digest] = set()
-    known_blobs: set[Digest] = set()
+    roots = frozenset(root for root, _ in comings)
+    known = {digest for _, arrival in comings for digest in arrival.present.manifests}
+    known_blobs = {digest for _, arrival in comings for digest in arrival.present.blobs}
     listed: set[Digest] = set()
     below: set[Digest] = set()
+    sure: set[Digest] = set()
     blobs: set[Digest] = set()
     sure_blobs: set[Digest] = set()
     for root, arrival in comings:
-        present = frozenset(arrival.present.blobs)
-        known.update(arrival.present.manifests)
-        known_blobs |= present
+        present = frozenset(arrival.present.blobs if arrival.is_believed else ())
         wanted = trees.wanted(root, arrival)
+        # In a repository of ours what is not remembered is not there: it is brought without a look.
+        unseen = trees.missing(root, known | remembered) if is_owned else frozenset()
+        brought = unseen if fill is Fill.SOMETHING else wanted
         below |= wanted
+        sure |= brought
         listed.update(child for child in trees.listed(root) if child in wanted)
-        own = trees.blobs([root], deep=False) - present
-        deep = trees.blobs(wanted, deep=False) - present
-        blobs |= own | deep
-        sure_blobs |= own if fill is Fill.SOMETHING else own | deep
-    roots = frozenset(root for root, _ in comings)
+        blobs |= trees.blobs([root, *wanted], deep=False) - present
+        sure_blobs |= trees.blobs([root, *brought], deep=False) - present
+    sure_children = frozenset(sure - roots)
     referred_to = {image.root for image in images if image.is_referred_to}
     # Where it may come another way first, as an artifact or by another mapping, it is not put again.
-    sure = referred_to - {image.root for image in images if not image.is_referred_to} - attached
+    sure_roots = referred_to - {image.root for image in images if not image.is_referred_to} - attached
     if fill is Fill.SOMETHING:
-        sure -= below | known
-    by_digest = Bounds(len(_sure_children(fill, frozenset(below), roots) | sure), len(below | referred_to))
+        sure_roots -= below | known
+    looks = _looks(fill, listed - roots - known, below, remembered=remembered, is_owned=is_owned)
     return Needs(
         fill=fill,
         tags=Counter(image.tag for image in images),
@@ -198,5 +210,22 @@ def _needs(
         blobs=frozenset(blobs),
         sure_blobs=frozenset(sure_blobs - known_blobs),
         known_blobs=frozenset(known_blobs),
-        put_by_digest=by_digest,
+        put_by_digest=Bounds(len(sure_children | sure_roots), len(below | referred_to)),
+        looks=Bounds(0, len(below) if fill is Fill.SOMETHING else looks.high) if is_doubtful else looks,
+        is_owned=is_owned and fill is Fill.SOMETHING,
+        sure_children=sure_children,
     )
+
+
+def _looks(
+    fill: Fill, listed: Set[Digest], below: Set[Digest], *, remembered: Set[Digest], is_owned: bool
+) -> Bounds:
+    """Return how many manifests are looked for; `listed` are those that come to nothing else before that."""
+    if fill is Fill.NOTHING:
+        return NONE
+    if fill is Fill.OURS:
+        return Bounds(0, len(below))
+    if is_owned:
+        return Bounds(len(listed & remembered), len(below & remembered))
+    # A child that is also a root may have come already; deeper ones are met only where their index is missing.
+    return Bounds(len(listed), len(below))

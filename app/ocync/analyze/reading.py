@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ocync.analyze.contents import Contents
 from ocync.analyze.counted import Counted, CountedPlaces
 from ocync.analyze.facts import Arrival, Facts, Image, Parts, Spot
 from ocync.analyze.missing import MissingArtifacts
+from ocync.analyze.recollection import Recollection
 from ocync.errors import NotFoundError
 from ocync.oci import media
 from ocync.plan.compare import compare
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ocync.config.model import MappingConfig
     from ocync.errors import OcyncError
     from ocync.interrupt import Stop
+    from ocync.memory.memory import Memory
     from ocync.oci.manifest import Manifest
     from ocync.plan.attachments import Attached
     from ocync.plan.discover import Places
@@ -62,14 +64,25 @@ class Read:
 class Reading:
     """One reading of mappings; made for one run."""
 
-    def __init__(self, *, places: Places, at_once: int, stop: Stop, sink: Sink, cold: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        places: Places,
+        at_once: int,
+        stop: Stop,
+        sink: Sink,
+        cold: bool = False,
+        memory: Memory | None = None,
+    ) -> None:
+        """`memory` is what earlier passes knew, where that is not about a pass that is the first one."""
+        self._memory = None if cold else memory
         self._places = CountedPlaces(places, cold=cold)
         self._at_once = at_once
         self._stop = stop
         self._sink = sink
         self._contents = Contents()
         self._missing = MissingArtifacts(self._contents)
-        artifacts = ArtifactCopy(RetryPolicy(), dry_run=True, missing=self._missing.note)
+        artifacts = ArtifactCopy(RetryPolicy(), dry_run=True, memory=self._memory, missing=self._missing.note)
         self._carrier = Carrier(RetryPolicy(), artifacts, dry_run=True)
         self._images: list[Image] = []
         self._results: list[ImageResult] = []
@@ -78,12 +91,20 @@ class Reading:
         """Read; never raises for what happens to an image or a mapping."""
         self._sink(MappingsCounted(len(mappings)))
         is_whole = await self._until_stopped(mappings)
+        artifacts, recollection = self._missing.artifacts(), Recollection(self._memory)
+        arrivals = [arrival for image in self._images for arrival in image.arrivals]
+        arrivals += [arrival for artifact in artifacts for arrival in artifact.arrivals]
+        relied = recollection.relied_on(arrivals)
+        places = {arrival.spot.place for arrival in arrivals}
         facts = Facts(
-            images=tuple(self._images),
+            images=tuple(
+                replace(image, arrivals=tuple(map(relied.arrival, image.arrivals))) for image in self._images
+            ),
             parts=self._contents.parts,
             sizes=self._contents.sizes,
             asked=self._places.asked(),
-            artifacts=self._missing.artifacts(),
+            artifacts=artifacts,
+            remembered=recollection.remembered(relied, self._contents.sizes, self._contents.parts, places),
             referrers_api=self._places.referrers_api(),
             unread_lists=frozenset(self._missing.unread_lists),
             single_post=self._places.single_post(),
@@ -124,7 +145,7 @@ class Reading:
     ) -> None:
         for number, mapping in mappings:
             try:
-                resolved = await discover(mapping, self._places)
+                resolved = await discover(mapping, self._places, self._memory)
             except Exception as error:
                 self._sink(MappingResolved(mapping.name, len(mapping.targets)))
                 failure = outcome.as_ocync_error(error, mapping.name)

@@ -17,13 +17,14 @@ from ocync.analyze.text import render
 from ocync.cli import passes, streams
 from ocync.config.load import load
 from ocync.interrupt import Stop, stopped_by_signals
+from ocync.memory.keeper import Keeper
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
 from ocync.report.progress import progress
 from ocync.report.summary import RunReport
 from ocync.report.text import render_failures, wants_color
-from ocync.run import kept_deadline
+from ocync.run import kept, kept_deadline
 
 if TYPE_CHECKING:
     import argparse
@@ -56,7 +57,8 @@ async def _read(
     )
     started_at, started = datetime.now(UTC), time.monotonic()
     with stopped_by_signals(stop), progress(quiet=options.quiet, environ=environ) as sink:
-        async with places:
+        place = kept(settings, places, stop, folder=settings.cache_dir, keep=False)
+        async with places, Keeper().memory(place, ttl=settings.cache_ttl) as memory:
             with kept_deadline(stop, settings.deadline):
                 reading = Reading(
                     places=places,
@@ -64,6 +66,7 @@ async def _read(
                     stop=stop,
                     sink=sink,
                     cold=options.cold,
+                    memory=memory,
                 )
                 found = await reading.run(config.mappings)
     report = RunReport(

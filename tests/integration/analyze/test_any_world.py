@@ -14,11 +14,13 @@ from attached import attach, list_by_tag
 from clients import Side
 from forecasts import analyzed, misses, passed
 from ocync.config.model import TagRules
+from ocync.memory.keeper import Keeper, Place
 from ocync.oci.platform import Platform
 from scripted import ScriptedRegistry, build
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ocync.config.model import MappingConfig
     from scripted.build import Image
@@ -128,6 +130,44 @@ async def test_a_pass_keeps_within_the_bounds_of_its_forecast(seed: int) -> None
             registry.requests.clear()
 
         async with Side(idle=IDLE) as side:
+            results = await passed(side, work, at_once=chance.random.choice([1, 3, 10]))
+
+        assert misses(analysis, registries, results) == []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(seed: int, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        registries = [await stack.enter_async_context(ScriptedRegistry()) for _ in range(4)]
+        for number, registry in enumerate(registries):
+            registry.behaviour.referrers = (seed // 3 + number) % 4 != 0
+            registry.behaviour.check_references = (seed // 5 + number) % 4 != 0
+        chance = Chance(seed, sources=registries[:1], targets=registries[1:])
+        work = chance.mappings()
+        async with (
+            Keeper().memory(Place(folder=tmp_path), ttl=3600) as memory,
+            Side(idle=IDLE, memory=memory) as side,
+        ):
+            await passed(side, work[: chance.random.randint(1, len(work))])
+        for mapping in work:
+            repository = mapping.source_repository
+            for tag in list(registries[0].repository(repository).tags):
+                if "-v" in tag and chance.happens(0.4):
+                    image = chance.random.choice(chance.singles if mapping.platforms else chance.images)
+                    registries[0].seed(repository, tag, image)
+                    chance.attach(registries[0], repository, chance.attached(image))
+        async with (
+            Keeper().memory(Place(folder=tmp_path, keep=False), ttl=3600) as memory,
+            Side(idle=IDLE, memory=memory) as side,
+        ):
+            analysis = await analyzed(side, work)
+        for registry in registries:
+            registry.requests.clear()
+
+        async with (
+            Keeper().memory(Place(folder=tmp_path), ttl=3600) as memory,
+            Side(idle=IDLE, memory=memory) as side,
+        ):
             results = await passed(side, work, at_once=chance.random.choice([1, 3, 10]))
 
         assert misses(analysis, registries, results) == []
