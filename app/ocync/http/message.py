@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,41 +34,47 @@ class MalformedError(ValueError):
     """The bytes are no HTTP/1.1 response."""
 
 
+@lru_cache(maxsize=1024)
+def _is_name(text: str) -> bool:
+    """Tell whether it can be the name of a field; there are few, and they come with every message."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 class Headers:
     """The fields of a head, in order; names compare without regard to case."""
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "_values")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self._fields = [(name.lower(), value) for name, value in fields]
+        self._values: dict[str, list[str]] = {}
+        for name, value in self._fields:
+            if name in self._values:
+                self._values[name].append(value)
+            else:
+                self._values[name] = [value]
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """Return the value of a field, several joined by commas as RFC 9110 section 5.2 says."""
-        values = self.get_list(name)
+        values = self._values.get(name.lower())
         return ", ".join(values) if values else default
 
     def get_list(self, name: str) -> list[str]:
         """Return the values of all fields of the name."""
-        name = name.lower()
-        return [value for field, value in self._fields if field == name]
+        return self._values.get(name.lower(), [])[:]
 
     def members(self, name: str) -> list[str]:
         """Return the members of a list field (RFC 9110 section 5.6.1), in lower case."""
-        found = [part.strip().lower() for value in self.get_list(name) for part in value.split(",")]
+        values = self._values.get(name.lower(), ())
+        found = [part.strip().lower() for value in values for part in value.split(",")]
         return [part for part in found if part]
-
-    @property
-    def fields(self) -> Sequence[tuple[str, str]]:
-        """All fields, names in lower case."""
-        return self._fields
 
     def items(self) -> list[tuple[str, str]]:
         """Return all fields, names in lower case."""
         return list(self._fields)
 
     def __contains__(self, name: str) -> bool:
-        name = name.lower()
-        return any(field == name for field, _ in self._fields)
+        return name.lower() in self._values
 
     def __repr__(self) -> str:
         # Values hold tokens and signed URLs.
@@ -131,7 +138,7 @@ def render_request(
     lines = [f"{method} {target.decode('ascii')} HTTP/1.1"]
     told: list[str] = []
     for name, value in fields:
-        if not _TOKEN.fullmatch(name) or not _SENT_VALUE.fullmatch(value):
+        if not _is_name(name) or not _SENT_VALUE.fullmatch(value):
             raise ValueError(f"the header field {name[:40]!r} can't be sent")
         lowered = name.lower()
         if lowered == "transfer-encoding":
@@ -221,7 +228,7 @@ def parse_head(data: bytes) -> Head:
             fields[-1] = (name, f"{value} {more}".strip(" \t"))
             continue
         name, colon, value = line.partition(":")
-        if not colon or not _TOKEN.fullmatch(name):
+        if not colon or not _is_name(name):
             raise MalformedError("the head holds a line that is no field")
         fields.append((name, value.strip(" \t")))
         if len(fields) > MAX_FIELDS:

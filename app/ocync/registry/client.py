@@ -181,26 +181,21 @@ class RegistryClient:
 
         A caller that does not come from `request` holds a slot.
         """
-        exchange = self.exchange(
-            method,
-            path,
-            what=what,
-            scopes=scopes,
-            headers=headers,
-            content=content,
-            seconds=seconds,
-            patience=patience,
+        call = Call(
+            method=method, what=what, scopes=scopes, headers=headers or {}, content=content, patience=patience
         )
-        async with exchange as response:
-            body = await self._read(response, limit, what=what)
-            return Answer(
-                status=response.status,
-                headers=response.headers,
-                reason=response.reason,
-                body=body,
-                url=response.url,
-                asked=response.note,
-            )
+        with translated(what, self.host):
+            async with asyncio.timeout(seconds):
+                response = await self._answered(call, path)
+                body = await self._read(response, limit, what=what)
+        return Answer(
+            status=response.status,
+            headers=response.headers,
+            reason=response.reason,
+            body=body,
+            url=response.url,
+            asked=response.note,
+        )
 
     @asynccontextmanager
     async def exchange(
@@ -227,18 +222,23 @@ class RegistryClient:
         call = Call(
             method=method, what=what, scopes=scopes, headers=headers or {}, content=content, patience=patience
         )
-        asked = self.limits.asked(kind_of(method, path))
         with translated(what, self.host):
             async with asyncio.timeout(seconds):
-                response = await self._converse(call, self._absolute(path))
-                response.note = asked
-                if response.status not in _MAYBE_REFUSED:
-                    asked.answered(seconds=response.seconds)
-                    self._note_allowance(response.headers, asked)
+                response = await self._answered(call, path)
                 try:
                     yield response
                 finally:
                     response.close()
+
+    async def _answered(self, call: Call, path: str) -> Response:
+        """Make an attempt, and let the limits take note of what came of it."""
+        asked = self.limits.asked(kind_of(call.method, path))
+        response = await self._converse(call, self._absolute(path))
+        response.note = asked
+        if response.status not in _MAYBE_REFUSED:
+            asked.answered(seconds=response.seconds)
+            self._note_allowance(response.headers, asked)
+        return response
 
     async def _converse(self, call: Call, url: str) -> Response:
         renewed: str | None = None
@@ -309,7 +309,7 @@ class RegistryClient:
         return response
 
     def _note_allowance(self, headers: Headers, asked: Asked) -> None:
-        if not any(name.startswith(("ratelimit-", "x-ratelimit-")) for name, _ in headers.fields):
+        if "ratelimit-remaining" not in headers and "x-ratelimit-remaining" not in headers:
             return
         allowance = read_allowance(headers, datetime.now(UTC).timestamp())
         if allowance is not None and allowance.renewed_in is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -36,12 +36,12 @@ _MAX_WARNINGS = 20
 class RequestTally:
     """Counts what was asked of each host: by class of the answer (`2xx` … `5xx`, `none`), and the retries."""
 
-    requests: dict[str, Counter[str]] = field(default_factory=dict)
+    requests: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     retries: int = 0
 
     def answered(self, host: str, status: int | None) -> None:
         """Count one request, with its status or None for no answer."""
-        self.requests.setdefault(host, Counter())["none" if status is None else f"{status // 100}xx"] += 1
+        self.requests[host]["none" if status is None else f"{status // 100}xx"] += 1
 
 
 class Sender:
@@ -50,7 +50,7 @@ class Sender:
     def __init__(self, *, host: str, pool: Pool, timeouts: Timeouts, tally: RequestTally) -> None:
         self._host = host
         self._pool = pool
-        self._timeouts = timeouts
+        self._limits = Limits(connect=timeouts.connect, idle=timeouts.idle)
         self._tally = tally
         self._warned: set[str] = set()
         self._outages: dict[Origin, Outage] = {}
@@ -73,7 +73,7 @@ class Sender:
         own = [("Host", origin.authority), *_FIELDS]
         given = {name.lower() for name, _ in fields}
         fields = [*(field for field in own if field[0].lower() not in given), *fields]
-        limits = Limits(connect=self._timeouts.connect, idle=self._timeouts.idle + patience)
+        limits = replace(self._limits, idle=self._limits.idle + patience) if patience else self._limits
         outage, probes = self._outages.get(origin), False
         # A stream is let through: its outcome may be long in coming, and whoever opened it has had an answer.
         if outage is not None and (content is None or isinstance(content, bytes)):
@@ -90,7 +90,8 @@ class Sender:
                 outage.probed()
         self._answered(origin)
         self._tally.answered(self._host, response.status)
-        log.log(5, "%s %s -> %d", method, url.partition("?")[0], response.status)
+        if log.isEnabledFor(5):
+            log.log(5, "%s %s -> %d", method, url.partition("?")[0], response.status)
         self._tell_warnings(response)
         return response
 
