@@ -125,15 +125,18 @@ def test_a_pass_ends_with_4_when_aws_refuses_and_says_why(
     done = program.knowing(**aws.static)("sync", "-c", "ocync.yaml", "--json")
 
     assert done.code == 4, done
-    [image] = done.report["images"]
-    assert image["error"]["kind"] == "auth"
-    assert "AccessDeniedException" in image["error"]["message"]
+    images = done.report["images"]
+    assert len(images) == 3
+    assert {image["error"]["kind"] for image in images} == {"auth"}
+    assert all("AccessDeniedException" in image["error"]["message"] for image in images)
+    assert sum("GetAuthorizationToken" in asked.headers.get("x-amz-target", "") for asked in aws.asked) == 1
 
 
 @pytest.fixture
 def seeded() -> Iterator[ScriptedRegistry]:
     with in_thread(ScriptedRegistry()) as source:
-        source.seed("team/app", "1.0", build.image())
+        for tag in ("1.0", "1.1", "1.2"):
+            source.seed("team/app", tag, build.image(label=tag))
         yield source
 
 

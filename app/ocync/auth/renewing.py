@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ class RenewingSource:
     A source whose credential comes from a login, which is the same for every repository.
 
     Times are of the local monotonic clock, from the moment when the login's answer came. While a login lasts, one
-    that can't be renewed is used on; that is tried again every half minute.
+    that can't be renewed is used on; that is tried again every half minute, as is a login that is refused.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class RenewingSource:
         self._log_in = log_in
         self._clock = clock
         self._held: _Held | None = None
+        self._failed: tuple[OcyncError, float] | None = None
+        """Why there is no login, and until when it is not tried again."""
         self._flights = Flights[str, "Credential"]()
 
     async def credential(self, repository: str, *, refused: Credential | None = None) -> Credential:
@@ -75,15 +78,20 @@ class RenewingSource:
     async def _renew(self, refused: Credential | None) -> Credential:
         if (found := self._good(refused)) is not None:
             return found
+        if self._failed is not None and self._clock() < self._failed[1]:
+            raise copy(self._failed[0]).with_traceback(None)
         try:
             login = await self._log_in()
         except OcyncError as error:
             held, now = self._held, self._clock()
             if held is None or held.credential is refused or now >= held.ends:
+                # Each image would have it asked for again, and a cloud counts refusals.
+                self._failed = None if error.retryable else (error, now + _PAUSE)
                 raise
             held.renewed_from = min(now + _PAUSE, held.ends)
             log.warning("a login could not be renewed, and lasts %.0f s more: %s", held.ends - now, error)
             return held.credential
         now, life = self._clock(), max(login.life, _SHORTEST)
+        self._failed = None
         self._held = _Held(login.credential, now + life - min(_MARGIN, life / 4), now + life)
         return login.credential

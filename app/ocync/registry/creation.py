@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from copy import copy
 from typing import TYPE_CHECKING, TypeVar
 
 from ocync.errors import NotFoundError, OcyncError
@@ -70,7 +71,7 @@ class RepositoryCreation:
         if repository in self._made:
             return
         if (refused := self._refused.get(repository)) is not None:
-            raise refused
+            raise copy(refused).with_traceback(None)
         await self._making.run(repository, lambda: self._made_by(repository))
 
     async def _made_by(self, repository: str) -> None:

@@ -106,3 +106,20 @@ async def test_a_login_that_failed_is_tried_again_by_the_next_who_asks() -> None
 
     cloud.error = None
     assert await cloud.source.credential("") == UserPassword(username="u", password="p2", origin="")
+
+
+async def test_a_login_that_is_refused_is_tried_again_every_half_minute_and_not_for_each_image() -> None:
+    cloud = Cloud()
+    cloud.error = AuthError("you may not", host="h", status=400, hint="ask somebody")
+    for _ in range(20):
+        with pytest.raises(AuthError, match="you may not") as caught:
+            await cloud.source.credential("")
+        assert (caught.value.host, caught.value.status, caught.value.hint) == ("h", 400, "ask somebody")
+    assert cloud.logins == 1
+
+    cloud.clock.now += 31
+    cloud.error = None
+    found = await cloud.source.credential("")
+    assert found == UserPassword(username="u", password="p2", origin="")
+    assert await cloud.source.credential("", refused=found) is not found
+    assert cloud.logins == 3
