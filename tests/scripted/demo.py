@@ -42,3 +42,19 @@ def seed(registry: ScriptedRegistry) -> None:
             image = build.index(children)
             for tag in tags:
                 registry.seed(repository, tag, image)
+            if "latest" in tags:
+                _sign(registry, repository, image, children)
+
+
+def _sign(registry: ScriptedRegistry, repository: str, image: build.Image, children: list[build.Image]) -> None:
+    """Attach what Chainguard's images have: by reference, and by cosign's older tags."""
+    signature = build.artifact(
+        "application/vnd.dev.sigstore.bundle.v0.3+json", [b'{"of": "the index"}'], subject=image
+    )
+    sboms = [
+        build.artifact("application/spdx+json", [f'{{"of": "{child.digest}"}}'.encode()], subject=child)
+        for child in children
+    ]
+    for artifact in (signature, *sboms):
+        registry.seed(repository, None, artifact)
+    registry.seed(repository, build.cosign_tag(image.digest), build.cosign_signature(image))

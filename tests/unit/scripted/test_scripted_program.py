@@ -58,7 +58,9 @@ def test_the_program_serves_the_demo_as_cgr_dev_does(http: httpx.Client) -> None
         assert tags == ["latest", "latest-dev"]
         known = token_for(http, running.url, "chainguard/python", ("demo", "demo-password"))
         tags = http.get(f"{running.url}/v2/chainguard/python/tags/list", headers=known).json()["tags"]
-        assert tags == sorted(tag for names in IMAGES["chainguard/python"] for tag in names)
+        signatures = [tag for tag in tags if tag.startswith("sha256-") and tag.endswith(".sig")]
+        assert tags == sorted([*signatures, *(tag for names in IMAGES["chainguard/python"] for tag in names)])
+        assert len(signatures) == 1
         other = http.get(f"{running.url}/v2/chainguard/static/manifests/latest", headers=known)
         assert other.status_code == 403
         state = running.state()
