@@ -17,7 +17,7 @@ from ocync.transfer.ledger import Lead, Present, Wait
 from ocync.transfer.trust import is_about_parts, learn_to_trust
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ocync.endpoint import Repository
     from ocync.oci.manifest import Descriptor, Manifest
@@ -50,9 +50,8 @@ class ImageCopy:
             elif not part.is_foreign:
                 await bring_blob(part, self._source, destinations, self._policy)
 
-        # The largest first: what takes longest should not begin last.
         parts = {part.digest: part for part in (*manifest.children, *manifest.blobs)}
-        await each_of(sorted(parts.values(), key=lambda part: part.size, reverse=True), bring)
+        await each_of(_in_order(parts.values()), bring)
 
     async def child(self, child: Descriptor, destinations: Sequence[Destination], *, depth: int = 0) -> None:
         """Hold afterwards, for each destination, that a manifest is there under its digest, or that it failed."""
@@ -199,3 +198,13 @@ class ImageCopy:
     def _fail(self, destinations: Sequence[Destination], error: OcyncError) -> None:
         for destination in destinations:
             destination.fail(error)
+
+
+def _in_order(parts: Iterable[Descriptor]) -> list[Descriptor]:
+    """
+    Return the parts in the order in which they are begun: what takes longest should not begin last.
+
+    The smallest goes before all: it shows how a target takes blobs, and is gone in a moment.
+    """
+    largest_first = sorted(parts, key=lambda part: part.size, reverse=True)
+    return largest_first[-1:] + largest_first[:-1]

@@ -342,3 +342,23 @@ async def test_who_waits_for_an_image_that_another_fails_to_put_puts_it() -> Non
 
     assert [target.alive for target in targets] == [False, True]
     assert root.digest in world.targets["a"].stored["app"]
+
+
+async def test_the_smallest_blob_is_begun_first_then_the_largest_ones() -> None:
+    opened: list[str] = []
+
+    def noted(operation: str, _path: str, subject: str) -> tuple[int, OcyncError | None]:
+        if operation == "open":
+            opened.append(subject)
+        return 1, None
+
+    target = Place("a", slots=1, step=noted)
+    world = World(target)
+    source = world.source.repository("app")
+    root = put_image(source, "t", *(b"x" * size for size in (300, 5000, 40, 9000)))
+
+    await Job(source, root, [world.to("a", "app", empty=True)]).run()
+
+    sizes = {str(part.digest): part.size for part in root.blobs}
+    order = [sizes[digest] for digest in dict.fromkeys(opened) if digest in sizes]
+    assert order == [min(sizes.values()), *sorted(sizes.values(), reverse=True)[:-1]]
