@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 CONTENT = GeneratedBlob(24 * MIB + 12_345, 17)
 BLOB = Descriptor(media_type="x", digest=Digest.parse(CONTENT.digest()), size=CONTENT.size)
-SLOW = 8 * MIB
-"""Bytes per second: three seconds for the blob, where the fast ones need a fraction of one."""
+SLOW = 14 * MIB
+"""Bytes per second: nearly two seconds for the blob, where the fast ones need a fraction of one."""
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanout, "_PATIENCE", 0.2)
+    monkeypatch.setattr(fanout, "_PATIENCE", 0.15)
 
 
 def open_files() -> int:
@@ -82,8 +82,7 @@ async def test_a_slow_target_takes_from_disk_what_the_fast_one_has_had_and_the_s
         assert read_bytes(at) == BLOB.size
         assert all(target.count("PUT", UPLOADS) == 1 for target in at.targets)
         fast, faster, slow = arrivals.seconds
-        assert max(fast, faster) < 1.5
-        assert slow > 2.0
+        assert max(fast, faster) < slow - 0.4
     assert staging.used == 0
     assert list((tmp_path / "tmp").iterdir()) == []
     assert open_files() <= before
@@ -221,7 +220,7 @@ async def test_several_slow_targets_share_one_file_or_take_turns_at_the_source(t
     for limit, reads in ((BLOB.size, 1), (0, 3)):
         async with course(targets=3, idle=10) as at:
             at.put(CONTENT, BLOB)
-            at.targets[0].on("PUT", UPLOADS, respond=faults.drip_upload(2 * SLOW))
+            at.targets[0].on("PUT", UPLOADS, respond=faults.drip_upload(1.3 * SLOW))
             at.targets[2].on("PUT", UPLOADS, respond=faults.drip_upload(SLOW))
             deliveries = await at.run(BLOB, within=40, staging=Staging(tmp_path, limit))
 
@@ -231,7 +230,7 @@ async def test_several_slow_targets_share_one_file_or_take_turns_at_the_source(t
 
 
 async def test_the_limit_holds_for_all_blobs_together(tmp_path: Path) -> None:
-    contents = [GeneratedBlob(16 * MIB, 30 + number) for number in range(3)]
+    contents = [GeneratedBlob(24 * MIB, 30 + number) for number in range(3)]
     blobs = [Descriptor(media_type="x", digest=Digest.parse(c.digest()), size=c.size) for c in contents]
     staging = Staging(tmp_path, 20 * MIB)
     most = 0
@@ -243,7 +242,7 @@ async def test_the_limit_holds_for_all_blobs_together(tmp_path: Path) -> None:
             await asyncio.sleep(0.01)
 
     async with course(targets=2, idle=20) as at:
-        at.targets[0].on("PUT", UPLOADS, respond=faults.drip_upload(SLOW))
+        at.targets[0].on("PUT", UPLOADS, respond=faults.drip_upload(SLOW / 2))
         for content, blob in zip(contents, blobs, strict=True):
             at.put(content, blob)
         watching = asyncio.create_task(watch())
