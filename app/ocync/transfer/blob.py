@@ -17,7 +17,7 @@ from ocync.transfer.ledger import Lead, Mount, Present, Wait
 from ocync.transfer.relay import Delivery, relay
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ocync.endpoint import Repository, Upload
     from ocync.oci.manifest import Descriptor
@@ -112,9 +112,11 @@ async def _mount(
 async def _lead(
     blob: Descriptor, source: Repository, leading: Sequence[tuple[Destination, First]], policy: RetryPolicy
 ) -> None:
-    sessions = [destination.ledger.sessions(source, destination.repository) for destination, _ in leading]
+    sessions = {
+        id(destination): destination.ledger.sessions(source, destination.repository) for destination, _ in leading
+    }
     try:
-        async with reserve(sessions):
+        async with reserve(sessions.values()) as held:
             async with asyncio.TaskGroup() as group:
                 lacking = [group.create_task(_lacks(blob, source, *each)) for each in leading]
             # All are opened in one go, so that those who find out how their hosts take blobs do so for all of them.
@@ -127,7 +129,15 @@ async def _lead(
             pairs = [(destination, upload) for destination, task in opened if (upload := task.result()) is not None]
             if pairs:
                 by_repository = {id(destination.repository): destination for destination, _ in pairs}
-                await _send(blob, [source], by_repository, [upload for _, upload in pairs], policy)
+                uploads = [upload for _, upload in pairs]
+                await _send(
+                    blob,
+                    [source],
+                    by_repository,
+                    uploads,
+                    policy,
+                    is_there=lambda destination: held.release(sessions[id(destination)]),
+                )
     finally:
         for destination, _ in leading:
             destination.ledger.release_blob(destination.repository, blob.digest)
@@ -180,6 +190,8 @@ async def _send(
     destinations: dict[int, Destination],
     uploads: Sequence[Upload],
     policy: RetryPolicy,
+    *,
+    is_there: Callable[[Destination], None] = lambda _destination: None,
 ) -> None:
     def arrived(delivery: Delivery) -> None:
         destination = destinations[id(delivery.repository)]
@@ -188,6 +200,7 @@ async def _send(
         destination.ledger.took()
         # At once: who waits for this target need not wait for a slower one of the same read.
         destination.ledger.release_blob(delivery.repository, blob.digest)
+        is_there(destination)
 
     deliveries = [
         Delivery(destination.repository, upload, destination.moved)
