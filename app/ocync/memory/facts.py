@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 import zlib
 from dataclasses import dataclass
 from enum import Enum, IntEnum
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 MAX_VALUE = 64 * 1024
 """Bytes of a value that are kept at most: an index of a thousand entries, or more."""
+_NUMBERS = struct.Struct("<qqqq").pack
 _ALGORITHMS = {"sha256": 1, "sha384": 2, "sha512": 3}
 
 
@@ -76,12 +78,14 @@ class Row:
     def read(cls, fields: tuple[Any, ...]) -> Row | None:
         """Read the columns of a row; None for one that somebody has damaged."""
         kind, key, repository, value, learned, mark = fields
-        if not all(isinstance(number, int) for number in (kind, repository, learned, mark)):
+        # SQLite keeps in a column what was put there, of whatever type that is.
+        if type(key) is not bytes or type(value) is not bytes or type(learned) is not int:
             return None
-        if not isinstance(key, bytes) or not isinstance(value, bytes):
+        if type(kind) is not int or type(repository) is not int:
             return None
-        row = cls(kind, key, repository, value, learned, mark)
-        return row if row.is_whole else None
+        if mark != mark_of(kind, key, repository, value, learned):
+            return None
+        return cls(kind, key, repository, value, learned, mark)
 
     @property
     def is_whole(self) -> bool:
@@ -95,8 +99,8 @@ class Row:
 
 
 def mark_of(kind: int, key: bytes, repository: int, value: bytes, learned: int) -> int:
-    """Return the checksum of a row."""
-    return zlib.crc32(value, zlib.crc32(b"%d %d %d " % (kind, repository, learned) + key))
+    """Return the checksum of a row, whose numbers have 64 bits."""
+    return zlib.crc32(value, zlib.crc32(_NUMBERS(kind, repository, learned, len(key)) + key))
 
 
 def digest_key(digest: Digest) -> bytes:

@@ -37,20 +37,20 @@ class Opened:
     """Why nothing can be written to it; empty where it can."""
 
 
-def load(path: Path, now: int) -> Opened:
+def load(path: Path) -> Opened:
     """
     Read a file, which is made where there is none and made anew where it is damaged.
 
-    `now` in milliseconds. Raises UnusableFileError where it can't be read, or is to be left alone.
+    Raises UnusableFileError where it can't be read, or is to be left alone.
     """
     try:
         try:
-            return Opened(_read(path, now))
+            return Opened(_read(path))
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise
             _remove(path)
-            return Opened(_read(path, now), remark=f"was damaged ({error}) and has been started anew")
+            return Opened(_read(path), remark=f"was damaged ({error}) and has been started anew")
     except (OSError, sqlite3.Error) as error:
         unwritable = _reason(error)
     except tables.ForeignFileError as error:
@@ -71,36 +71,41 @@ def peek(path: Path) -> Opened:
         raise UnusableFileError(_reason(error)) from error
 
 
-def save(path: Path, changes: tables.Changes) -> None:
-    """Add changes to the file; raises UnusableFileError where that is not possible."""
+def save(path: Path, changes: tables.Changes, *, tidy_at: int | None = None) -> None:
+    """
+    Add changes to the file; raises UnusableFileError where that is not possible.
+
+    With `tidy_at`, which is now in milliseconds, what is too old or too much is dropped.
+    """
     try:
         try:
-            _apply(path, changes)
+            _apply(path, changes, tidy_at)
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
                 raise
             # What earlier passes knew is lost; what this one has learned is not.
             _remove(path)
-            _apply(path, changes)
+            _apply(path, changes, tidy_at)
     except (OSError, sqlite3.Error) as error:
         raise UnusableFileError(_reason(error)) from error
     except tables.ForeignFileError as error:
         raise UnusableFileError(str(error)) from error
 
 
-def _read(path: Path, now: int) -> sqlite3.Connection:
+def _read(path: Path) -> sqlite3.Connection:
     connection = _connect(path)
     try:
-        tables.prune(connection, now)
         return tables.copied(connection)
     finally:
         connection.close()
 
 
-def _apply(path: Path, changes: tables.Changes) -> None:
+def _apply(path: Path, changes: tables.Changes, tidy_at: int | None) -> None:
     connection = _connect(path)
     try:
         tables.apply(connection, changes)
+        if tidy_at is not None:
+            tables.prune(connection, tidy_at)
     finally:
         connection.close()
 

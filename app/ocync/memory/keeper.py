@@ -102,8 +102,7 @@ class Keeper:
         path = place.path
         if path is None:
             return None
-        now = int(self._clock() * 1000)
-        load = partial(file.load, path, now) if place.keep else partial(file.peek, path)
+        load = partial(file.load if place.keep else file.peek, path)
         try:
             async with asyncio.timeout(_LOAD_TIME):
                 opened = await worker.call(load)
@@ -132,7 +131,7 @@ class Keeper:
             saving.cancel()
             with suppress(asyncio.CancelledError):
                 await saving
-            await self._save(worker, path, memory, within=_SAVE_TIME)
+            await self._save(worker, path, memory, within=_SAVE_TIME, is_last=True)
 
     async def _save_now_and_then(self, worker: Worker, path: Path, memory: Memory) -> None:
         while True:
@@ -140,14 +139,17 @@ class Keeper:
             if not await self._save(worker, path, memory, within=None):
                 return
 
-    async def _save(self, worker: Worker, path: Path, memory: Memory, *, within: float | None) -> bool:
+    async def _save(
+        self, worker: Worker, path: Path, memory: Memory, *, within: float | None, is_last: bool = False
+    ) -> bool:
         """Write what is new; False where that was not possible."""
         if not memory.has_changes:
             return True
         changes = memory.take_changes()
         try:
             async with asyncio.timeout(within):
-                await worker.call(partial(file.save, path, changes))
+                now = int(self._clock() * 1000) if is_last else None
+                await worker.call(partial(file.save, path, changes, tidy_at=now))
         except (TimeoutError, file.UnusableFileError) as error:
             memory.give_back(changes)
             why = str(error) or f"nothing was written within {within:g} s"

@@ -44,7 +44,7 @@ def learned(path: Path, *numbers: int, now: int = NOW, repository: str = "app") 
 
 
 def opened(path: Path, now: int = NOW, *, ttl: float = 0.0) -> Memory:
-    return Memory(ttl=ttl, clock=lambda: now / 1000, connection=file.load(path, now).connection)
+    return Memory(ttl=ttl, clock=lambda: now / 1000, connection=file.load(path).connection)
 
 
 def known(path: Path, number: int, now: int = NOW) -> bool:
@@ -101,6 +101,7 @@ def test_facts_that_nobody_learned_again_are_dropped_after_a_month(path: Path) -
     learned(path, 2, now=NOW + 20 * DAY)
 
     later = NOW + 31 * DAY
+    file.save(path, Memory().take_changes(), tidy_at=later)
 
     assert not known(path, 1, later)
     assert known(path, 2, later)
@@ -115,7 +116,7 @@ def test_the_oldest_facts_go_when_there_are_too_many(path: Path, monkeypatch: py
         now[0] = NOW + number
         memory.learn_blob(PLACE, "app", digest(number))
     assert memory.is_owned(PLACE, "app")
-    file.save(path, memory.take_changes())
+    file.save(path, memory.take_changes(), tidy_at=NOW + 1000)
 
     memory = opened(path, NOW + 1000)
 
@@ -134,7 +135,7 @@ def test_the_file_does_not_grow_beyond_its_bound(path: Path, monkeypatch: pytest
             child = Descriptor(media_type="a/b", digest=digest(number), size=turn)
             memory.learn_children(Digest.of(b"%d %d" % (turn, number)), [child])
         try:
-            file.save(path, memory.take_changes())
+            file.save(path, memory.take_changes(), tidy_at=NOW + turn)
         except file.UnusableFileError as error:
             assert "full" in str(error)
 
@@ -162,7 +163,7 @@ def test_a_damaged_file_is_started_anew_with_a_remark(path: Path, damage: str) -
     connection.commit()
     connection.close()
 
-    found = file.load(path, NOW)
+    found = file.load(path)
 
     assert "damaged" in found.remark
     assert not found.unwritable
@@ -216,7 +217,7 @@ def test_a_file_of_a_later_version_is_left_alone(path: Path) -> None:
     before = path.read_bytes()
 
     with pytest.raises(file.UnusableFileError, match="a later version of ocync has written it"):
-        file.load(path, NOW)
+        file.load(path)
     with pytest.raises(file.UnusableFileError, match="a later version"):
         learned(path, 2)
     assert path.read_bytes() == before
@@ -232,7 +233,7 @@ def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
     before = path.read_bytes()
 
     with pytest.raises(file.UnusableFileError, match="another program"):
-        file.load(path, NOW)
+        file.load(path)
     assert path.read_bytes() == before
 
 
@@ -254,11 +255,11 @@ def test_a_link_or_a_folder_in_its_place_is_refused(path: Path, tmp_path: Path) 
     path.symlink_to(elsewhere)
 
     with pytest.raises(file.UnusableFileError, match="not a file"):
-        file.load(path, NOW)
+        file.load(path)
     path.unlink()
     path.mkdir()
     with pytest.raises(file.UnusableFileError, match="not a file"):
-        file.load(path, NOW)
+        file.load(path)
     assert elsewhere.read_bytes() == b"precious"
 
 
@@ -266,7 +267,7 @@ def test_a_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
 
     with pytest.raises(file.UnusableFileError, match=r"not a directory|file exists"):
-        file.load(tmp_path / "cache" / file.NAME, NOW)
+        file.load(tmp_path / "cache" / file.NAME)
 
 
 def test_two_passes_at_once_add_to_the_same_file(path: Path) -> None:

@@ -141,10 +141,10 @@ async def test_a_disk_that_hangs_does_not_hold_the_pass(
     # Opening a pipe to which nobody writes is what a dead network file system looks like.
     real = file._read
 
-    def hang(path: Path, now: int) -> sqlite3.Connection:
+    def hang(path: Path) -> sqlite3.Connection:
         os.mkfifo(path.with_name("pipe"))
         path.with_name("pipe").read_bytes()
-        return real(path, now)
+        return real(path)
 
     monkeypatch.setattr(file, "_read", hang)
     started = time.monotonic()
@@ -181,7 +181,7 @@ asyncio.run(main())
     assert done.stdout == "done\n"
     assert done.stderr.count("can't be written") == 1
     # And what is there can still be read.
-    assert file.load(tmp_path / file.NAME, int(time.time() * 1000)).unwritable == ""
+    assert file.load(tmp_path / file.NAME).unwritable == ""
 
 
 def test_a_killed_pass_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ while True:
         rest = process.stdout.read().split()
     last = max([last, *map(int, rest)])
 
-    found = file.load(tmp_path / file.NAME, int(time.time() * 1000))
+    found = file.load(tmp_path / file.NAME)
 
     assert not found.remark
     memory = Memory(connection=found.connection)
