@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from attached import attach, list_by_tag
 from clients import Side
 from forecasts import analyzed, asked_by_kind, misses, passed, read, unsure
 from ocync.analyze.requests import Bounds, Kind
 from ocync.analyze.simulate import simulate
-from ocync.config.model import RegistryConfig, TagRules
+from ocync.config.model import ArtifactRules, RegistryConfig, TagRules
 from ocync.oci.platform import Platform
 from scripted import Basic, Bearer, ScriptedRegistry, User, build
 
@@ -209,6 +210,88 @@ def signatures_of_what_is_there(world: World) -> list[MappingConfig]:
     return work
 
 
+SIGNATURE, SBOM = "application/vnd.example.signature", "application/vnd.example.sbom"
+
+
+def signed(world: World, *, late: bool = False) -> list[MappingConfig]:
+    """Two repositories: an index with two tags, an SBOM that is signed, a child that is signed by itself."""
+    for number in range(2):
+        repository = f"team/app{number}"
+        image = build.multi_arch(seed=number, shared=LAYERS)
+        child = replace(image, manifests=image.manifests[:1])
+        sbom = build.artifact(SBOM, [b"%d" % number], subject=image)
+        for registry in (world.source, world.target) if late else (world.source,):
+            for tag in ("1", "1.2"):
+                registry.seed(repository, tag, image)
+            attach(registry, repository, image.digest, sbom)
+        attach(world.source, repository, sbom.digest, build.artifact(SIGNATURE, [b"of an SBOM"], subject=sbom))
+        attach(world.source, repository, child.digest, build.artifact(SIGNATURE, [b"of a child"], subject=child))
+        world.source.seed(repository, build.cosign_tag(image.digest), build.cosign_signature(image))
+    return [world.mapping(f"team/app{number}") for number in range(2)]
+
+
+def late_signatures(world: World) -> list[MappingConfig]:
+    return signed(world, late=True)
+
+
+def late_signatures_at_a_target_without_api(world: World) -> list[MappingConfig]:
+    world.target.behaviour.referrers = False
+    return signed(world, late=True)
+
+
+def signed_for_a_target_that_has_more_tags_than_a_page(world: World) -> list[MappingConfig]:
+    work = signed(world, late=True)
+    for number in range(5):
+        world.target.seed("team/app0", f"old{number}", build.image())
+    world.target.behaviour.page_size = 3
+    return work
+
+
+def only_children_are_signed(world: World) -> list[MappingConfig]:
+    image = build.multi_arch(shared=LAYERS)
+    world.source.seed("team/app", "1", image)
+    for number in range(2):
+        child = replace(image, manifests=image.manifests[number : number + 1])
+        attach(world.source, "team/app", child.digest, build.artifact(SIGNATURE, subject=child))
+    return [world.mapping()]
+
+
+def artifacts_of_two_targets_of_which_one_is_new(world: World) -> list[MappingConfig]:
+    return [replace(world.mapping(each.name, both=True)) for each in signed(world, late=True)]
+
+
+def artifacts_that_only_a_list_attaches(world: World) -> list[MappingConfig]:
+    """A registry that has got the API since: its list still names what refers to nothing by itself."""
+    image = build.image(LAYERS)
+    world.source.seed("team/app", "1", image)
+    sbom = build.artifact(SBOM)
+    attach(world.source, "team/app", image.digest, sbom)
+    list_by_tag(world.source, "team/app", image.digest, sbom)
+    return [world.mapping()]
+
+
+def artifacts_that_are_indexes(world: World) -> list[MappingConfig]:
+    image = build.image(LAYERS)
+    world.source.seed("team/app", "1", image)
+    many = build.index([build.artifact(SBOM, [b"%d" % number]) for number in range(3)], subject=image)
+    attach(world.source, "team/app", image.digest, many)
+    return [world.mapping()]
+
+
+def without_artifacts(world: World) -> list[MappingConfig]:
+    return [replace(mapping, artifacts=ArtifactRules(enabled=False)) for mapping in signed(world)]
+
+
+def signed_for_a_target_that_may_lack_the_api(world: World) -> list[MappingConfig]:
+    world.target.behaviour.referrers = False
+    return signed(world)
+
+
+def signed_at_a_source_without_api(world: World) -> list[MappingConfig]:
+    world.source.behaviour.referrers = False
+    return late_signatures(world)
+
+
 def two_mappings_into_one_repository(world: World) -> list[MappingConfig]:
     work = []
     for number in range(2):
@@ -253,6 +336,8 @@ EXACT = [
     signatures_by_tag,
     from_a_folder_into_a_folder,
     a_registry_into_itself,
+    without_artifacts,
+    artifacts_that_only_a_list_attaches,
 ]
 UNSURE = [
     (new_tags_of_known_layers, FOUND_BY_LOOKING),
@@ -262,6 +347,17 @@ UNSURE = [
     (platforms, FOUND_BY_LOOKING | {Kind.BLOB_HEAD, Kind.MANIFEST_GET, Kind.MANIFEST_PUT}),
     (images_of_an_index_that_have_tags_too, {Kind.MANIFEST_GET, Kind.MANIFEST_PUT}),
     (signatures_of_what_is_there, FOUND_BY_LOOKING),
+    # Whether an empty repository has the referrers API only its first answers tell.
+    (signed, {Kind.MANIFEST_HEAD, Kind.MANIFEST_PUT}),
+    (only_children_are_signed, {Kind.MANIFEST_HEAD, Kind.MANIFEST_PUT}),
+    (artifacts_that_are_indexes, {Kind.MANIFEST_HEAD, Kind.MANIFEST_PUT}),
+    (signed_for_a_target_that_may_lack_the_api, {Kind.MANIFEST_HEAD, Kind.MANIFEST_PUT}),
+    (late_signatures, FOUND_BY_LOOKING),
+    (signed_for_a_target_that_has_more_tags_than_a_page, FOUND_BY_LOOKING),
+    (artifacts_of_two_targets_of_which_one_is_new, FOUND_BY_LOOKING | {Kind.MANIFEST_HEAD, Kind.MANIFEST_PUT}),
+    # What is asked before the first answer tells that there is no API comes on top.
+    (late_signatures_at_a_target_without_api, FOUND_BY_LOOKING | {Kind.REFERRERS}),
+    (signed_at_a_source_without_api, FOUND_BY_LOOKING | {Kind.REFERRERS}),
     (two_mappings_into_one_repository, {Kind.MANIFEST_HEAD, Kind.BLOB_HEAD}),
 ]
 
