@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocync.analyze.facts import Arrival, Facts, Image, Parts, Spot
+from ocync.analyze.facts import Arrival, Artifact, Facts, Image, Parts, Remembered, Spot
 from ocync.analyze.requests import NONE, Bounds, Kind
 from ocync.analyze.simulate import simulate
 from ocync.oci.digest import Digest
@@ -29,14 +29,30 @@ def forecast(
     source: str = "source",
     mappings: bool = False,
     single_post: bool | None = False,
+    present: dict[str, str] | None = None,
+    attached: tuple[tuple[str, str, str], ...] = (),
+    referrers_api: bool | None = None,
+    remembered: Remembered = Remembered(),  # noqa: B008 -- frozen
 ) -> Analysis:
     """
     Forecast images given as (repository, tag, root), each copied to a repository of the same name at `target`.
 
     `listing` says what manifests list: `m…` are manifests, anything else blobs. `filled` names repositories that
     hold something; `single_post` is what the target has shown of how it takes blobs. Each repository is a
-    mapping's; with `mappings` each image comes of one of its own.
+    mapping's; with `mappings` each image comes of one of its own. `present` is what tags point to at the target.
+    `attached` are artifacts as (repository, subject, root).
     """
+    spots = {repository: Spot("target", repository) for repository, *_ in (*images, *attached)}
+
+    def arrival(repository: str, tag: str | None = None) -> Arrival:
+        there = (present or {}).get(f"{repository}:{tag}")
+        whole = Parts()
+        if there is not None:
+            whole = Parts(
+                manifests=(digest(there), *parts[digest(there)].manifests), blobs=parts[digest(there)].blobs
+            )
+        return Arrival(spot=spots[repository], is_empty=repository not in filled.split(), present=whole)
+
     parts = {
         digest(name): Parts(
             manifests=tuple(digest(part) for part in text.split() if part[0] == "m"),
@@ -52,13 +68,26 @@ def forecast(
                 tag=tag,
                 source=Spot(source, repository),
                 root=digest(root),
-                arrivals=(Arrival(spot=Spot("target", repository), is_empty=repository not in filled.split()),),
+                arrivals=(arrival(repository, tag),),
+                is_referred_to=any(subject == root for _, subject, _ in attached),
             )
             for number, (repository, tag, root) in enumerate(images)
         ),
         parts=parts,
         sizes={blob: SIZE for each in parts.values() for blob in each.blobs},
         asked={place: {} for place in (source, "target")},
+        artifacts=tuple(
+            Artifact(
+                source=Spot(source, repository),
+                subject=digest(subject),
+                root=digest(root),
+                arrivals=(arrival(repository),),
+                askers=frozenset({frozenset({spots[repository]})}),
+            )
+            for repository, subject, root in attached
+        ),
+        referrers_api={} if referrers_api is None else dict.fromkeys(spots.values(), referrers_api),
+        remembered=remembered,
         single_post={} if single_post is None else {"target": single_post},
     )
     return simulate(facts)
@@ -187,3 +216,78 @@ def test_nothing_to_copy_is_nothing_to_tell() -> None:
     analysis = forecast(listing={})
 
     assert (analysis.targets, analysis.sources, analysis.sharing.images) == ((), (), 0)
+
+
+SIGNED = {"mi": "m1 m2", **IMAGES, "msig": "sig empty", "msbom": "sbom empty"}
+
+
+@pytest.mark.parametrize(
+    ("api", "lists"), [(True, NONE), (False, Bounds(1, 1)), (None, Bounds(0, 1))], ids=["api", "no api", "unknown"]
+)
+def test_an_artifact_takes_its_manifest_and_blobs_and_where_there_is_no_api_a_list(
+    *, api: bool | None, lists: Bounds
+) -> None:
+    analysis = forecast(
+        ("app", "1", "m1"),
+        listing=SIGNED,
+        attached=(("app", "m1", "msig"), ("app", "m1", "msbom")),
+        referrers_api=api,
+    )
+
+    # The image is put by its digest before its artifacts, and by its tag after them.
+    assert counts(analysis)[Kind.MANIFEST_PUT] == Bounds(4, 4) + lists
+    assert counts(analysis).get(Kind.MANIFEST_HEAD, NONE) == lists
+    assert counts(analysis)[Kind.BLOB_POST] == Bounds(5, 5)
+    assert counts(analysis, "source")[Kind.MANIFEST_GET] == Bounds(2, 2)
+    (target,) = analysis.targets
+    assert (target.images, target.artifacts) == (1, Bounds(2, 2))
+    assert analysis.sharing.all.blobs == 2
+
+
+def test_an_image_is_put_by_its_digest_once_for_all_its_tags_and_only_where_it_is_referred_to_itself() -> None:
+    tags = (("app", "1", "mi"), ("app", "2", "mi"), ("app", "3", "mi"))
+    itself = forecast(*tags, listing=SIGNED, attached=(("app", "mi", "msig"),), referrers_api=True)
+    child = forecast(*tags, listing=SIGNED, attached=(("app", "m1", "msig"),), referrers_api=True)
+
+    assert counts(itself)[Kind.MANIFEST_PUT] == Bounds.exactly(3 + 2 + 1 + 1)
+    assert counts(child)[Kind.MANIFEST_PUT] == Bounds.exactly(3 + 2 + 1)
+
+
+def test_what_a_tag_points_to_now_need_not_be_looked_for() -> None:
+    listing = {"mi": "m1 m2", "mold": "m1 m3", **IMAGES}
+    analysis = forecast(("app", "1", "mi"), listing=listing, filled="app", present={"app:1": "mold"})
+
+    assert counts(analysis)[Kind.MANIFEST_HEAD] == Bounds(1, 1)
+    assert counts(analysis)[Kind.MANIFEST_PUT] == Bounds(1, 2)
+    assert counts(analysis)[Kind.BLOB_HEAD] == Bounds(0, 2)
+
+
+def test_what_one_tag_knows_to_be_there_another_may_look_for_before() -> None:
+    analysis = forecast(
+        ("app", "1", "m1"), ("app", "2", "m2"), listing=IMAGES, filled="app", present={"app:1": "m3"}
+    )
+
+    # `base` is in what tag 1 points to; who needs it for tag 2 may come first.
+    assert counts(analysis)[Kind.BLOB_HEAD] == Bounds(2, 3)
+    assert counts(analysis)[Kind.BLOB_POST] == Bounds(0, 2)
+
+
+def test_what_a_repository_of_ours_is_not_remembered_to_hold_is_sent_without_a_look() -> None:
+    spot = Spot("target", "app")
+    remembered = Remembered(
+        owned=frozenset({spot}), blobs={"target": frozenset({digest("base")})}, manifests={spot: frozenset()}
+    )
+    analysis = forecast(("app", "1", "mi"), listing=SIGNED, filled="app", remembered=remembered)
+
+    assert Kind.MANIFEST_HEAD not in counts(analysis)
+    assert counts(analysis)[Kind.MANIFEST_PUT] == Bounds(3, 3)
+    assert counts(analysis)[Kind.BLOB_POST] == Bounds(2, 3)
+    assert counts(analysis)[Kind.BLOB_HEAD] == Bounds(0, 1)
+
+
+def test_a_place_is_asked_once_whether_memory_can_be_relied_on() -> None:
+    remembered = Remembered(doubtful=frozenset({"target"}), asked=frozenset({"target"}))
+    analysis = forecast(("app", "1", "m1"), ("app", "2", "m2"), listing=IMAGES, filled="app", remembered=remembered)
+
+    assert counts(analysis)[Kind.MANIFEST_PUT] == Bounds.exactly(2 + 1)
+    assert counts(analysis)[Kind.BLOB_HEAD].low == 0
