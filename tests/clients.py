@@ -89,9 +89,9 @@ class Side:
             policy=self.policy,
             tally=self.tally,
             environ=self.environ,
-            starts=self.starts,
             time=Time() if self.sleep else self.waits.time(),
         )
+        self.places.begin_at(lambda host: self.starts.get(host, {}))
 
     async def __aenter__(self) -> Self:
         await self.places.__aenter__()

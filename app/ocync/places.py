@@ -43,6 +43,15 @@ async def _nobody(request: httpx.Request) -> httpx.Response:
     raise ConfigError(f"a folder can't be asked for {request.url.host}")
 
 
+def _with_rates(starts: Mapping[Kind, Start], host: str) -> dict[Kind, Start]:
+    """Add the rates that are known of a host to what was learned of it."""
+    known = {Kind(kind): Start(rate=rate) for kind, rate in settings_of(host).rates.items()}
+    for kind, start in starts.items():
+        rate = known[kind].rate if kind in known and start.rate is None else start.rate
+        known[kind] = Start(at_once=start.at_once, rate=rate)
+    return known
+
+
 # A disk gains nothing by more writers than this, and each holds a buffer.
 _FOLDER_SLOTS = 16
 
@@ -51,9 +60,7 @@ class ConfiguredPlaces:
     """
     Gives repositories; owns all connections and closes them at its end.
 
-    The same object is given for the same registry and name: what is known of a repository is known once. `starts`
-    says by host and kind of request where limits begin, as `learned` gives it at the end; without, they begin at
-    what the configuration allows.
+    The same object is given for the same registry and name: what is known of a repository is known once.
     """
 
     def __init__(
@@ -64,7 +71,6 @@ class ConfiguredPlaces:
         tally: RequestTally,
         environ: Mapping[str, str],
         secret: Callable[..., None] = lambda _secret, username="": None,
-        starts: Mapping[str, Mapping[Kind, Start]] | None = None,
         time: Time | None = None,
     ) -> None:
         self._timeouts = timeouts
@@ -78,9 +84,9 @@ class ConfiguredPlaces:
         self._clients: dict[str, RegistryClient] = {}
         self._repositories: dict[tuple[str, str, bool], TargetRepository] = {}
         self._creations: dict[str, RepositoryCreation] = {}
-        self._starts = starts or {}
+        self._starts: Callable[[str], Mapping[Kind, Start]] = lambda _host: {}
         self._time = time
-        self._limits: list[tuple[str, HostLimits]] = []
+        self._limits: list[tuple[str, HostLimits, Mapping[Kind, Start]]] = []
         self._closing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -109,12 +115,20 @@ class ConfiguredPlaces:
             return _nobody
         return self.client(registry).send_to_token_service
 
+    def begin_at(self, starts: Callable[[str], Mapping[Kind, Start]]) -> None:
+        """
+        Say where the limits of hosts begin that are asked for the first time from now on.
+
+        That is what an earlier pass has `learned`; where it tells nothing, they begin at the rates that are known
+        of the host, and at what the configuration allows.
+        """
+        self._starts = starts
+
     def learned(self) -> dict[str, dict[Kind, Start]]:
-        """Return, by host, where limits should begin in a next pass; hosts that took all are left out."""
+        """Return, for every host that was asked, where its limits should begin in a next pass: nothing for all."""
         found: dict[str, dict[Kind, Start]] = {}
-        for host, limits in self._limits:
-            if starts := limits.learned():
-                found.setdefault(host, {}).update(starts)
+        for host, limits, before in self._limits:
+            found.setdefault(host, {}).update(limits.learned(before))
         return found
 
     def _repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
@@ -153,8 +167,9 @@ class ConfiguredPlaces:
             raise ConfigError(f"registry {config.name} is a folder and has no API")
         pool = self._pool(config.tls)
         host = config.registry.host
-        limits = HostLimits(host, config.max_concurrent, start=self._starts_of(host), time=self._time)
-        self._limits.append((host, limits))
+        before = self._starts(host)
+        limits = HostLimits(host, config.max_concurrent, start=_with_rates(before, host), time=self._time)
+        self._limits.append((host, limits, before))
         client = RegistryClient(
             registry=config.registry,
             pool=pool,
@@ -171,14 +186,6 @@ class ConfiguredPlaces:
             )
         )
         return client
-
-    def _starts_of(self, host: str) -> dict[Kind, Start]:
-        """Return where a host's limits begin: as an earlier pass has learned, else at the rates that are known."""
-        starts = {Kind(kind): Start(rate=rate) for kind, rate in settings_of(host).rates.items()}
-        for kind, start in self._starts.get(host, {}).items():
-            known = starts.get(kind, Start()).rate
-            starts[kind] = Start(at_once=start.at_once, rate=known if start.rate is None else start.rate)
-        return starts
 
     def _pool(self, tls: TlsSettings) -> Pool:
         if tls not in self._pools:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ocync.limits.learned import starts_in, text_of
 from ocync.memory.keeper import Keeper, Place
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ocync.transfer.events import Sink
 
 log = logging.getLogger(__name__)
+
+_LIMITS = "limits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,7 @@ async def run_pass(
             kept(settings, places, stop, folder=options.cache_dir, keep=not options.dry_run), ttl=settings.cache_ttl
         ) as memory,
     ):
+        places.begin_at(lambda host: starts_in(memory.hint(_LIMITS, host)))
         with kept_deadline(stop, settings.deadline):
             items = work(places)
             results = await Pass(
@@ -103,6 +107,11 @@ async def run_pass(
                 memory=memory,
                 staging=Staging(settings.cache_dir / "tmp", settings.staging_size_limit),
             ).run(items)
+        for host, starts in places.learned().items():
+            if starts:
+                memory.learn_hint(_LIMITS, host, text_of(starts))
+            elif memory.hint(_LIMITS, host) is not None:
+                memory.forget_hint(_LIMITS, host)
     # A stop that came when all was done has interrupted nothing.
     cut = any(result.error is not None and result.error.kind == "interrupted" for result in results)
     return RunReport(

@@ -253,7 +253,17 @@ class HostLimits:
         """Note the beginning of a request; its slot is held already."""
         return Asked(self._buckets[kind], self._clock())
 
-    def learned(self) -> dict[Kind, Start]:
-        """Return where a next pass should begin, for the kinds of which the host has asked for less."""
-        found = {kind: levels.learned(bucket.level) for kind, bucket in self._buckets.items()}
-        return {kind: start for kind, start in found.items() if start is not None}
+    def learned(self, before: Mapping[Kind, Start] | None = None) -> dict[Kind, Start]:
+        """
+        Return where a next pass should begin, for the kinds of which the host has asked for less.
+
+        What was learned `before` is kept for those that have not shown since that they take all.
+        """
+        found: dict[Kind, Start] = {}
+        for kind, bucket in self._buckets.items():
+            start = levels.learned(bucket.level)
+            if start is None and not bucket.level.is_open:
+                start = (before or {}).get(kind)
+            if start is not None:
+                found[kind] = start
+        return found

@@ -205,8 +205,8 @@ def spent(level: Level, *, left: int, seconds: float, now: float) -> Level:
 
 
 def learned(level: Level) -> Start | None:
-    """Return where the next pass should begin; None where the host has never asked for less."""
-    if level.lowered is None:
+    """Return where the next pass should begin; None where the host takes all."""
+    if level.lowered is None or level.is_open:
         return None
     at_once = None if level.at_once >= level.ceiling else round(level.at_once, 1)
     return Start(at_once=at_once, rate=None if level.rate is None else round(level.rate, 1))
