@@ -9,9 +9,11 @@ import pytest
 
 from clients import Side
 from fakes.aws import FakeAws
+from ocync.auth.aws import EcrPlace
 from ocync.config.model import AuthType, CreateRepository, RegistryConfig
 from ocync.errors import ErrorKind
 from ocync.oci.reference import Registry
+from ocync.registry.ecr import EcrRepositories
 from ocync.transfer.result import Status
 from scripted import Basic, ScriptedRegistry, User, build
 
@@ -112,6 +114,17 @@ async def test_a_repository_that_another_has_made_in_the_meantime_is_used_as_it_
 
     assert {result.status for result in results.values()} == {Status.SYNCED}
     assert aws.state.policies == {}
+
+
+async def test_at_ecr_public_only_the_tags_are_asked_for(aws: FakeAws) -> None:
+    place = EcrPlace(host="public.ecr.aws", region="us-east-1", public=True)
+    settings = CreateRepository(scan_on_push=True, kms_key="k", tags={"a": "b"}, lifecycle_policy=POLICY)
+
+    await EcrRepositories(place, settings).create("alias/app")
+
+    [asked] = aws.asked
+    assert asked.headers["x-amz-target"] == "SpencerFrontendService.CreateRepository"
+    assert asked.json == {"repositoryName": "alias/app", "tags": [{"Key": "a", "Value": "b"}]}
 
 
 async def test_without_the_setting_a_missing_repository_is_an_error_that_says_so(aws: FakeAws) -> None:
