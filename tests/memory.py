@@ -36,11 +36,14 @@ class Place:
         *,
         slots: int = 4,
         mounts: bool = True,
+        mounts_after_commit: bool = False,
         step: Callable[..., tuple[int, OcyncError | None]] | None = None,
     ) -> None:
         self.name = name
         self.slots = Slots(name, slots)
         self.mounts = mounts
+        self.mounts_after_commit = mounts_after_commit
+        """Whether blobs are mounted only from where a manifest lists them."""
         self.step = step or (lambda *_call: (1, None))
         self.blobs: dict[str, dict[Digest, bytes]] = {}
         self.stored: dict[str, dict[Digest, Manifest]] = {}
@@ -53,6 +56,12 @@ class Place:
         self.stored.setdefault(path, {})
         self.tagged.setdefault(path, {})
         return MemoryRepository(self, path)
+
+    def grants(self, digest: Digest, holder: str) -> bool:
+        """Tell whether a blob is mounted from a repository."""
+        listed = {blob.digest for manifest in self.stored[holder].values() for blob in manifest.blobs}
+        is_there = digest in self.blobs[holder]
+        return self.mounts and is_there and (digest in listed or not self.mounts_after_commit)
 
     def count(self, operation: str) -> int:
         return sum(number for (name, _, _), number in self.calls.items() if name == operation)
@@ -78,6 +87,10 @@ class MemoryRepository:
     @property
     def place(self) -> str:
         return self._place.name
+
+    @property
+    def mounts_after_commit(self) -> bool:
+        return self._place.mounts_after_commit
 
     @property
     def slots(self) -> Slots:
@@ -136,7 +149,7 @@ class MemoryRepository:
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> MemoryUpload | None:
         await self._place.call("mount" if mount_from else "open", self.path, descriptor.digest)
-        if mount_from is not None and self._place.mounts and descriptor.digest in self._place.blobs[mount_from]:
+        if mount_from is not None and self._place.grants(descriptor.digest, mount_from):
             self._place.blobs[self.path][descriptor.digest] = self._place.blobs[mount_from][descriptor.digest]
             return None
         return MemoryUpload(self._place, self.path, descriptor)

@@ -107,6 +107,10 @@ class Upload(Protocol):
 class TargetRepository(Repository, Protocol):
     """One repository that can also be written to."""
 
+    @property
+    def mounts_after_commit(self) -> bool:
+        """Whether a blob can only be mounted from here when a manifest here lists it."""
+
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """Tell whether the repository holds the blob."""
 

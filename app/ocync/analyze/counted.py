@@ -87,6 +87,11 @@ class Counted:
         return self.inner.path
 
     @property
+    def mounts_after_commit(self) -> bool:
+        """False: nothing is mounted."""
+        return False
+
+    @property
     def slots(self) -> Slots:
         """What limits requests at its place."""
         return self.inner.slots

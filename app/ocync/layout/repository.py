@@ -71,6 +71,11 @@ class LayoutRepository:
         return self._path
 
     @property
+    def mounts_after_commit(self) -> bool:
+        """False: a link needs nothing but the file."""
+        return False
+
+    @property
     def slots(self) -> Slots:
         """What limits the blobs that are read and written at once."""
         return self._slots

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from ocync.registry.quirks import Settings
+from ocync.registry.quirks import Mounts, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,6 +76,11 @@ class Habits:
 
     def __repr__(self) -> str:
         return f"<Habits: single POST {self._single}, parts of {self._part}>"
+
+    @property
+    def mounts_after_commit(self) -> bool:
+        """Whether a blob is known to be mounted only from where a manifest lists it."""
+        return self._settings.mounts is Mounts.AFTER_COMMIT
 
     @property
     def single_post(self) -> bool | None:

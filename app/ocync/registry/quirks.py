@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import date
+from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MIB = 1024 * 1024
+
+
+class Mounts(Enum):
+    """When a blob can be mounted from another repository of the registry."""
+
+    AT_ONCE = "as soon as it is stored"
+    AFTER_COMMIT = "when a manifest that lists it is stored there too"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +42,7 @@ class Settings:
     """Bytes of a part at most."""
     breaks_before_chunks: int = 2
     """Large uploads that break in a row before such go in parts."""
+    mounts: Mounts = Mounts.AT_ONCE
     rates: Mapping[str, float] = field(default_factory=dict)
     """Requests a second that are known to be allowed, by kind: metadata, blob, upload, manifest."""
 
@@ -207,6 +216,15 @@ QUIRKS: tuple[Quirk, ...] = (
         "400 TAG_INVALID, for the same digest too",
         "the tag is looked up: with the same digest it is a success",
         "aws/containers-roadmap#862; osscontainertools/kaniko#204",
+    ),
+    _row(
+        "Amazon ECR",
+        "mounts after commit",
+        "a blob is mounted only when an image in its repository holds it, and only where the account allows mounts",
+        "repositories that need it too wait for that image; refused mounts are not asked for again",
+        "docs.aws.amazon.com, AmazonECR/latest/userguide/blob-mounting",
+        ECR,
+        mounts=Mounts.AFTER_COMMIT,
     ),
     _row(
         "Amazon ECR",

@@ -172,6 +172,14 @@ class ArtifactCopy:
 
     async def _bring(self, attached: Attached, source: Repository, targets: Sequence[_Target]) -> None:
         copy = ImageCopy(source, self._policy)
+        try:
+            await self._bring_with(copy, attached, source, targets)
+        finally:
+            copy.close()
+
+    async def _bring_with(
+        self, copy: ImageCopy, attached: Attached, source: Repository, targets: Sequence[_Target]
+    ) -> None:
         for target in targets:
             target.gone = attached.gone
         # One after the other: what is attached to an artifact comes when that is there.
@@ -282,7 +290,7 @@ class ArtifactCopy:
                 target.transferred += 1
             return
         destinations = [target.destination for target in targets]
-        await copy.contents(manifest, destinations)
+        await copy.contents(manifest, destinations, is_immediate=True)
         accounted = await copy.put(manifest, destinations, None)
         for target in targets:
             if not target.destination.alive:
@@ -357,7 +365,7 @@ class ArtifactCopy:
                 target.transferred += 1
             return
         destinations = [target.destination for target in lacking]
-        await copy.contents(manifest, destinations)
+        await copy.contents(manifest, destinations, is_immediate=True)
         await copy.put(manifest, destinations, attached.tag)
         for target in lacking:
             if target.destination.alive:

@@ -9,6 +9,7 @@ image is not tried again for the next one that needs it.
 from __future__ import annotations
 
 import asyncio
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ocync.errors import OcyncError, RegistryError
@@ -17,30 +18,39 @@ from ocync.transfer.ledger import Lead, Mount, Present, Wait
 from ocync.transfer.relay import Delivery, relay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ocync.endpoint import Repository, Upload
     from ocync.oci.manifest import Descriptor
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.destination import Destination
+    from ocync.transfer.mounts import Unit
     from ocync.transfer.recall import First
 
 
 async def bring_blob(
-    blob: Descriptor, source: Repository, destinations: Sequence[Destination], policy: RetryPolicy
+    blob: Descriptor,
+    source: Repository,
+    destinations: Sequence[Destination],
+    policy: RetryPolicy,
+    units: Mapping[int, Unit] = MappingProxyType({}),
 ) -> None:
-    """Hold afterwards, for each destination, that its repository has the blob or that it has failed."""
+    """
+    Hold afterwards, for each destination, that its repository has the blob or that it has failed.
+
+    `units` are the manifest that needs it, by the `id` of the destination, where that matters to the place.
+    """
     leading: list[tuple[Destination, First]] = []
     async with asyncio.TaskGroup() as group:
         for destination in destinations:
             if not destination.alive or _is_hopeless(blob, source, destination):
                 continue
-            match destination.ledger.claim_blob(destination.repository, blob.digest):
+            match destination.ledger.claim_blob(destination.repository, blob.digest, units.get(id(destination))):
                 case Present(believed):
                     destination.believing |= believed
                     destination.count(skipped=1)
                 case Wait(until):
-                    group.create_task(_again(blob, source, destination, policy, until))
+                    group.create_task(_again(blob, source, destination, policy, until=until, units=units))
                 case Mount(holder):
                     group.create_task(_mount(blob, source, destination, policy, holder))
                 case Lead() if source.place == destination.repository.place:
@@ -80,33 +90,40 @@ async def _again(
     source: Repository,
     destination: Destination,
     policy: RetryPolicy,
+    *,
     until: asyncio.Future[None],
+    units: Mapping[int, Unit],
 ) -> None:
     # Shielded: many wait for the same flight, and one that is cancelled must not take it from the others.
     await asyncio.shield(until)
-    await bring_blob(blob, source, [destination], policy)
+    await bring_blob(blob, source, [destination], policy, units)
 
 
 async def _mount(
     blob: Descriptor, source: Repository, destination: Destination, policy: RetryPolicy, holder: Repository
 ) -> None:
+    repository, mounts = destination.repository, destination.ledger.mounts
     try:
-        async with destination.ledger.sessions(source, destination.repository).hold():
-            upload = await destination.repository.open_upload(blob, mount_from=holder.path)
+        async with destination.ledger.sessions(source, repository).hold():
+            asks = mounts.may_ask(holder.path, repository.path)
+            upload = await repository.open_upload(blob, mount_from=holder.path if asks else None)
             if upload is None:
-                destination.ledger.blob_arrived(destination.repository, blob.digest)
+                mounts.granted(holder.path, repository.path)
+                destination.ledger.blob_arrived(repository, blob.digest, is_new=True)
                 destination.count(mounted=1)
                 return
+            if asks:
+                mounts.refused(holder.path, repository.path)
             if _is_refused(destination):
                 await upload.abandon()
                 return
             # The place has the bytes and does not mount: they are read there, and from the source if that fails.
             readers = [source] if holder is source else [holder, source]
-            await _send(blob, readers, {id(destination.repository): destination}, [upload], policy)
+            await _send(blob, readers, {id(repository): destination}, [upload], policy)
     except OcyncError as error:
         _fail(blob, source, destination, error)
     finally:
-        destination.ledger.release_blob(destination.repository, blob.digest)
+        destination.ledger.release_blob(repository, blob.digest)
 
 
 async def _lead(
@@ -172,7 +189,7 @@ async def _open(blob: Descriptor, source: Repository, destination: Destination, 
             return upload
         if upload is None:
             recall.mounted(repository, first.holder, blob.digest)
-            destination.ledger.blob_arrived(repository, blob.digest)
+            destination.ledger.blob_arrived(repository, blob.digest, is_new=True)
             destination.count(mounted=1)
             return None
         recall.mount_refused(repository, first.holder, blob.digest)
@@ -196,7 +213,7 @@ async def _send(
     def arrived(delivery: Delivery) -> None:
         destination = destinations[id(delivery.repository)]
         destination.count(transferred=1, size=blob.size)
-        destination.ledger.blob_arrived(delivery.repository, blob.digest)
+        destination.ledger.blob_arrived(delivery.repository, blob.digest, is_new=True)
         destination.ledger.took()
         # At once: who waits for this target need not wait for a slower one of the same read.
         destination.ledger.release_blob(delivery.repository, blob.digest)

@@ -60,6 +60,18 @@ class Carrier:
         """
         copying = [each for index, each in destinations.items() if isinstance(plan.decisions[index], Copy)]
         copy = ImageCopy(plan.candidate.source, self._policy)
+        try:
+            return await self._carry(copy, plan, copying, destinations)
+        finally:
+            copy.close()
+
+    async def _carry(
+        self,
+        copy: ImageCopy,
+        plan: ImagePlan,
+        copying: Sequence[Destination],
+        destinations: Mapping[int, Destination],
+    ) -> tuple[Attached, ...]:
         root = plan.root
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._attached(plan, list(destinations.values())))

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ocync.endpoint import Repository
+    from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.destination import Destination
+    from ocync.transfer.mounts import Mounts, Unit
 
 # Real images have an index of manifests; an index in an index is rare. Who nests deeper than this wants to see us
 # work for nothing.
@@ -35,9 +37,28 @@ class ImageCopy:
     def __init__(self, source: Repository, policy: RetryPolicy) -> None:
         self._source = source
         self._policy = policy
+        self._units: dict[tuple[int, Digest], tuple[Unit, Mounts]] = {}
+        """What others may wait for, by the `id` of its destination."""
 
-    async def contents(self, manifest: Manifest, destinations: Sequence[Destination], *, depth: int = 0) -> None:
-        """Hold afterwards, for each destination, that all is there that the manifest lists, or that it failed."""
+    def close(self) -> None:
+        """Let go on who waits for manifests that will not be put. To be called in the end, whatever happens."""
+        for unit, mounts in self._units.values():
+            mounts.end(unit, committed=False)
+        self._units.clear()
+
+    async def contents(
+        self,
+        manifest: Manifest,
+        destinations: Sequence[Destination],
+        *,
+        depth: int = 0,
+        is_immediate: bool = False,
+    ) -> None:
+        """
+        Hold afterwards, for each destination, that all is there that the manifest lists, or that it failed.
+
+        `is_immediate` says that the manifest is put then, whatever else happens; that of a child always is.
+        """
         if depth == 0:
             await self._begin(destinations)
         if depth > MAX_DEPTH:
@@ -48,10 +69,40 @@ class ImageCopy:
             if manifest.is_index and media.is_manifest_like(part.media_type):
                 await self.child(part, destinations, depth=depth)
             elif not part.is_foreign:
-                await bring_blob(part, self._source, destinations, self._policy)
+                await bring_blob(part, self._source, destinations, self._policy, units)
 
+        units = self._begin_units(manifest, destinations, is_immediate=is_immediate or depth > 0)
         parts = {part.digest: part for part in (*manifest.children, *manifest.blobs)}
         await each_of(_in_order(parts.values()), bring)
+        for destination in destinations:
+            if not destination.alive:
+                self._end_unit(manifest, destination, committed=False)
+
+    def _begin_units(
+        self, manifest: Manifest, destinations: Sequence[Destination], *, is_immediate: bool
+    ) -> dict[int, Unit]:
+        # An index waits for its children besides, so nobody waits for it.
+        if manifest.is_index:
+            return {}
+        blobs = [blob.digest for blob in manifest.blobs if not blob.is_foreign]
+        for destination in destinations:
+            key, mounts = (id(destination), manifest.digest), destination.ledger.mounts
+            if key not in self._units:
+                unit = mounts.begin(destination.repository, blobs, is_immediate=is_immediate)
+                if unit is not None:
+                    self._units[key] = (unit, mounts)
+        return {
+            id(destination): self._units[id(destination), manifest.digest][0]
+            for destination in destinations
+            if (id(destination), manifest.digest) in self._units
+        }
+
+    def _end_unit(self, manifest: Manifest, destination: Destination, *, committed: bool) -> None:
+        begun = self._units.pop((id(destination), manifest.digest), None)
+        if begun is not None:
+            begun[1].end(begun[0], committed=committed)
+        elif committed:
+            destination.ledger.mounts.committed(destination.repository.path, (b.digest for b in manifest.blobs))
 
     async def child(self, child: Descriptor, destinations: Sequence[Destination], *, depth: int = 0) -> None:
         """Hold afterwards, for each destination, that a manifest is there under its digest, or that it failed."""
@@ -148,8 +199,13 @@ class ImageCopy:
             else:
                 if destination.alive:
                     destination.ledger.manifest_arrived(destination.repository, manifest.digest)
+                    self._end_unit(manifest, destination, committed=True)
+            finally:
+                self._end_unit(manifest, destination, committed=False)
 
         await each_of([destination for destination in destinations if destination.alive], put)
+        for destination in destinations:
+            self._end_unit(manifest, destination, committed=False)
         return accounted
 
     async def put_once(self, manifest: Manifest, destinations: Sequence[Destination]) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ocync.errors import QuotaError, RegistryError
 from ocync.slots import Slots
+from ocync.transfer.mounts import Mounts
 from ocync.transfer.recall import FIRST, First, Recall
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ocync.errors import OcyncError
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Manifest
+    from ocync.transfer.mounts import Unit
 
 
 # Blobs that a place did not take, in a row, each with all its attempts, before no others are read for it.
@@ -72,6 +74,7 @@ class Ledger:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, recall: Recall | None = None) -> None:
         self.recall = recall or Recall()
+        self.mounts = Mounts()
         # What nobody has seen in this pass; among the holders, or the manifests, it is too.
         self._believed: set[tuple[str, Digest]] = set()
         self._holders: dict[Digest, dict[str, TargetRepository]] = {}
@@ -106,8 +109,12 @@ class Ledger:
             )
         return self._sessions[source.place]
 
-    def claim_blob(self, repository: TargetRepository, digest: Digest) -> BlobClaim:
-        """Decide who brings the blob; an owner (Mount, Lead) has to call `release_blob`, whatever happens."""
+    def claim_blob(self, repository: TargetRepository, digest: Digest, unit: Unit | None = None) -> BlobClaim:
+        """
+        Decide who brings the blob; an owner (Mount, Lead) has to call `release_blob`, whatever happens.
+
+        `unit` is the manifest that needs it: it may have to wait for another one before the blob can be mounted.
+        """
         holders = self._holders.get(digest, {})
         key = (repository.path, digest)
         if repository.path in holders:
@@ -118,9 +125,12 @@ class Ledger:
             self._believed.add(key)
             self._holders.setdefault(digest, {})[repository.path] = repository
             return Present(believed=True)
-        holder = next(iter(holders.values()), None)
+        holder = self.mounts.choose(holders.values(), repository.path, digest)
         if holder is None and digest in self._leads:
             return Wait(self._leads[digest][1])
+        until = self.mounts.until(holder.path, digest, unit) if holder is not None else None
+        if until is not None:
+            return Wait(until)
         flight: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         claim = Mount(holder) if holder is not None else Lead(self.recall.first_for_blob(repository, digest))
         # Last, so that nobody waits for a claim that was never given.
@@ -129,8 +139,10 @@ class Ledger:
             self._leads[digest] = (repository.path, flight)
         return claim
 
-    def blob_arrived(self, repository: TargetRepository, digest: Digest) -> None:
-        """Record that the repository holds the blob."""
+    def blob_arrived(self, repository: TargetRepository, digest: Digest, *, is_new: bool = False) -> None:
+        """Record that the repository holds the blob; `is_new` says that this pass has brought it."""
+        if is_new:
+            self.mounts.brought(repository.path, digest)
         self._believed.discard((repository.path, digest))
         self.recall.blob_found(repository, digest)
         self._holders.setdefault(digest, {})[repository.path] = repository

@@ -53,6 +53,10 @@ PROOFS = {
     "Amazon ECR: parts": (PARTS, "test_ecr_gets_parts_of_five_mib_and_its_range_is_not_believed"),
     "Amazon ECR: Range stands still": (PARTS, "test_ecr_gets_parts_of_five_mib_and_its_range_is_not_believed"),
     "Amazon ECR: immutable tags": (WRITING, "test_an_immutable_tag_that_is_right_already_is_a_success"),
+    "Amazon ECR: mounts after commit": (
+        PASS + "test_mounts_after_commit.py",
+        "test_blobs_are_mounted_from_images_that_are_there_and_sent_once",
+    ),
     "Amazon ECR: page size": (
         REGISTRY + "test_tag_lists.py",
         "test_a_very_long_list_is_read_in_pages_of_a_thousand",
