@@ -76,6 +76,8 @@ class Artifact:
     is_listed_by_hand: bool = False
     """Whether only the fallback tag can list it: its manifest does not name the subject."""
     arrivals: tuple[Arrival, ...]
+    was_read: bool = False
+    """Whether it had to be read to find it, and so need not be read to be copied."""
     times: int = 1
     """How often it is come upon at most: what is attached to something with two subjects is met with both."""
     askers: frozenset[frozenset[Spot]]

@@ -26,6 +26,7 @@ class _Found:
     """One artifact, and where it is missing."""
 
     is_listed_by_hand: bool
+    was_read: bool
     arrivals: dict[Spot, Arrival] = field(default_factory=dict)
     times: Counter[Spot] = field(default_factory=Counter)
 
@@ -48,11 +49,15 @@ class MissingArtifacts:
         source, digest = missing.source, missing.descriptor.digest
         assert isinstance(source, Counted)
         try:
-            await self._contents.fetch(source, missing.descriptor)
+            if missing.manifest is not None:
+                await self._contents.complete(source, missing.manifest)
+            else:
+                await self._contents.fetch(source, missing.descriptor)
         except Exception as error:
             raise as_ocync_error(error, f"{source.name}@{digest}") from error
         key = (Spot(source.place, source.path), missing.subject, digest, missing.tag)
-        found = self._found.setdefault(key, _Found(self._contents.subjects.get(digest) != missing.subject))
+        is_listed_by_hand = self._contents.subjects.get(digest) != missing.subject
+        found = self._found.setdefault(key, _Found(is_listed_by_hand, was_read=missing.manifest is not None))
         for destination in missing.destinations:
             spot = _spot(destination.repository)
             found.times[spot] += 1
@@ -79,6 +84,7 @@ class MissingArtifacts:
                 tag=tag,
                 is_listed_by_hand=found.is_listed_by_hand,
                 arrivals=tuple(found.arrivals.values()),
+                was_read=found.was_read,
                 times=max(found.times.values()),
                 askers=frozenset(self._askers[source, subject]),
             )

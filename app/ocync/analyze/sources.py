@@ -82,6 +82,8 @@ class Sources:
         )
         counts: dict[str, Bounds] = defaultdict(lambda: NONE)
         for artifact in self._facts.artifacts:
+            if artifact.was_read:
+                continue
             missing = {arrival.spot for arrival in artifact.arrivals}
             # What another source has too may come from there.
             sure = {spot for spot in missing if sources[spot, artifact.subject, artifact.root, artifact.tag] == 1}

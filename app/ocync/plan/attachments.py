@@ -19,7 +19,7 @@ from ocync.flights import Flights
 from ocync.oci import media, referrers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ocync.config.model import ArtifactRules
     from ocync.endpoint import Repository
@@ -42,6 +42,8 @@ class AttachedTag:
 
     tag: str
     descriptor: Descriptor
+    manifest: Manifest | None = None
+    """What the tag points to, where a target was known to need it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +105,19 @@ class Attachments:
         tags: Iterable[str] | None = None,
         images: int = 1,
         memory: Memory | None = None,
+        lacking: Callable[[str], bool] = lambda _tag: False,
     ) -> None:
-        """`tags` are all tags of the source, where they were listed; else so many `images` were named without."""
+        """
+        `tags` are all tags of the source, where they were listed; else so many `images` were named without.
+
+        `lacking` tells whether a target is known to lack a tag.
+        """
         self._source = source
         self._include = [_type_pattern(text) for text in rules.include]
         self._exclude = [_type_pattern(text) for text in rules.exclude]
         self._images = images
         self._memory = memory
+        self._lacking = lacking
         self._by_name = None if tags is None else _by_name(tags)
         self._listed = tags is not None
         self._flights: Flights[Digest, Attached] = Flights()
@@ -224,13 +232,14 @@ class Attachments:
         while names:
             names, asked = [], [tag for tag in names if self._wants(referrers.types_of_tag(tag))]
             for tag in asked:
-                descriptor = await self._source.head(tag)
-                if descriptor is None:
+                attached = await self._tagged(tag)
+                if attached is None:
                     if self._by_name is not None:
                         log.warning("%s:%s was listed and is gone", self._source.name, tag)
                         search.gone += 1
                     continue
-                found.append(AttachedTag(tag, descriptor))
+                found.append(attached)
+                descriptor = attached.descriptor
                 # An SBOM that is attached by tag may itself be signed by tag.
                 if self._by_name is not None and descriptor.digest not in search.seen:
                     search.seen[descriptor.digest] = None
@@ -241,6 +250,18 @@ class Attachments:
                         if "." in other
                     ]
         return tuple(found)
+
+    async def _tagged(self, tag: str) -> AttachedTag | None:
+        """Return what a tag points to; None where it is not there."""
+        if self._lacking(tag):
+            # It will be needed, and tells the digest as well as a HEAD does.
+            try:
+                manifest = await self._source.manifest(tag)
+            except NotFoundError:
+                return None
+            return AttachedTag(tag, manifest.descriptor, manifest)
+        descriptor = await self._source.head(tag)
+        return None if descriptor is None else AttachedTag(tag, descriptor)
 
     async def _children(self, descriptor: Descriptor) -> tuple[Digest, ...]:
         """Return the manifests below an artifact that is an index: they can be signed like any other."""

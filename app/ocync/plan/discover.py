@@ -72,7 +72,14 @@ async def discover(mapping: MappingConfig, places: Places, memory: Memory | None
     pattern = Pattern(mapping.tags.immutable_tags) if mapping.tags.immutable_tags else None
     attachments = None
     if mapping.artifacts.enabled:
-        attachments = Attachments(source, mapping.artifacts, tags=listed, images=len(tags), memory=memory)
+        attachments = Attachments(
+            source,
+            mapping.artifacts,
+            tags=listed,
+            images=len(tags),
+            memory=memory,
+            lacking=lambda tag: any(state.lacks(tag) for state in states),
+        )
     candidates: list[Candidate] = []
     settled: list[Candidate] = []
     for tag in tags:

@@ -56,6 +56,8 @@ class Missing:
     descriptor: Descriptor
     tag: str | None
     """The tag that attaches it; None where it refers to the subject."""
+    manifest: Manifest | None
+    """The artifact itself, where it had to be read to find it."""
     destinations: tuple[Destination, ...]
 
 
@@ -353,9 +355,9 @@ class ArtifactCopy:
         manifest = None
         try:
             if self._dry_run:
-                await self._tell(attached.descriptor, subject, source, lacking, tag=attached.tag)
+                await self._tell(attached.descriptor, subject, source, lacking, attached)
             else:
-                manifest = await source.manifest(str(attached.descriptor.digest))
+                manifest = attached.manifest or await source.manifest(str(attached.descriptor.digest))
         except OcyncError as error:
             for target in lacking:
                 target.destination.fail(error)
@@ -378,12 +380,17 @@ class ArtifactCopy:
         subject: Digest,
         source: Repository,
         targets: Sequence[_Target],
-        *,
-        tag: str | None = None,
+        attached: AttachedTag | None = None,
     ) -> None:
-        destinations = tuple(target.destination for target in targets)
         await self._missing(
-            Missing(source=source, subject=subject, descriptor=descriptor, tag=tag, destinations=destinations)
+            Missing(
+                source=source,
+                subject=subject,
+                descriptor=descriptor,
+                tag=attached.tag if attached else None,
+                manifest=attached.manifest if attached else None,
+                destinations=tuple(target.destination for target in targets),
+            )
         )
 
 
