@@ -70,7 +70,7 @@ class Row:
     mark: int
 
     @classmethod
-    def of(cls, kind: Kind, key: bytes, repository: int, value: bytes, learned: int) -> Row:
+    def of(cls, kind: int, key: bytes, repository: int, value: bytes, learned: int) -> Row:
         """Make a row with its mark."""
         return cls(kind, key, repository, value, learned, mark_of(kind, key, repository, value, learned))
 

@@ -30,7 +30,7 @@ _SAVE_TIME = 8.0
 """Seconds that the end of a pass waits for the disk at most."""
 _PAUSE = 5.0
 """Seconds between two writes: as much may be lost when the program is killed."""
-_FETCH_TIME = 20.0
+_FETCH_TIME = 10.0
 _PUSH_TIME = 30.0
 _PUSH_TIME_AFTER_STOP = 5.0
 """Seconds that are taken for the state at a registry at most."""

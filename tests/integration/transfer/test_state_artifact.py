@@ -162,9 +162,9 @@ def stored(layer: bytes, *, kind: str = artifact.ARTIFACT_TYPE, media_type: str 
 
 DAMAGED = {
     "no gzip": stored(b"something else"),
-    "cut": stored(gzip.compress(state.FORMAT.encode() + b"\n")[:-12]),
+    "cut": stored(gzip.compress(state.FORMAT)[:-12]),
     "of another format": stored(gzip.compress(b"ocync-state-99\n")),
-    "a bomb": stored(gzip.compress(f"{state.FORMAT}\n".encode() + b" " * 100_000_000)),
+    "a bomb": stored(gzip.compress(state.FORMAT + bytes(100_000_000))),
     "another artifact": stored(b"x", kind="application/vnd.other"),
     "another layer": stored(b"x", media_type="application/vnd.other"),
     "an image": build.image(),
