@@ -15,6 +15,7 @@ from ocync.layout.reader import Reader
 from ocync.layout.store import Store, damaged
 from ocync.layout.upload import LayoutUpload
 from ocync.oci import manifest as manifests
+from ocync.oci import referrers
 from ocync.oci.digest import Digest, verify
 from ocync.slots import Slots
 from ocync.threads import in_thread
@@ -51,6 +52,8 @@ class LayoutRepository:
         self._lock = FileLock(self._store.lock)
         self._preparing = asyncio.Lock()
         self._prepared = False
+        self._attaching = asyncio.Lock()
+        self._attached: tuple[Index, dict[Digest, list[Descriptor]]] | None = None
 
     def __repr__(self) -> str:
         return f"<LayoutRepository {self.name}>"
@@ -125,8 +128,40 @@ class LayoutRepository:
         return manifests.parse(raw, content_type=content_type, digest=digest, where=f"{self.name} {reference}")
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """Return None: a layout keeps no account of referrers; the fallback tag lists them."""
-        return None
+        """
+        Return what index.json lists without a name and that refers to the subject: so oras attaches in a layout.
+
+        With it what the fallback tag lists. None where nothing is attached in this way: then only that tag tells.
+        """
+        index = await in_thread(self._store.index)
+        if index is None:
+            return None
+        async with self._attaching:
+            if self._attached is None or self._attached[0] is not index:
+                self._attached = (index, await self._by_subject(index))
+            found = list(self._attached[1].get(subject, ()))
+        if not found:
+            return None
+        tag = referrers.fallback_tag(subject)
+        if tag in index.tags():
+            found += (await self.manifest(tag)).children
+        return tuple({descriptor.digest: descriptor for descriptor in reversed(found)}.values())
+
+    async def _by_subject(self, index: Index) -> dict[Digest, list[Descriptor]]:
+        """Read the manifests without a name; return those that refer to others, by what they refer to."""
+        found: dict[Digest, list[Descriptor]] = {}
+        for entry in index.entries:
+            if entry.name is not None:
+                continue
+            try:
+                manifest = await self.manifest(str(entry.descriptor.digest), size=entry.descriptor.size)
+            except (NotFoundError, VerificationError, ProtocolError) as error:
+                _logger.warning("an unusable manifest, perhaps of an artifact: %s", error.message)
+                continue
+            if manifest.subject is not None:
+                descriptor = replace(manifest.descriptor, artifact_type=referrers.type_of(manifest))
+                found.setdefault(manifest.subject.digest, []).append(descriptor)
+        return found
 
     @asynccontextmanager
     async def blob(self, descriptor: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -47,6 +47,11 @@ def types_of_tag(tag: str) -> tuple[str, ...]:
     return _SUFFIXES.get(tag.partition(".")[2], ())
 
 
+def type_of(artifact: Manifest) -> str:
+    """Return an artifact's type: its own, else that of its config; empty where there is neither."""
+    return artifact.artifact_type or (artifact.blobs[0].media_type if artifact.blobs else "")
+
+
 def entry_of(artifact: Manifest) -> dict[str, Any]:
     """
     Return the entry of a manifest in a list of referrers (distribution-spec 1.1, "Pushing Manifests with Subject").
@@ -58,7 +63,7 @@ def entry_of(artifact: Manifest) -> dict[str, Any]:
         "digest": str(artifact.digest),
         "size": artifact.size,
     }
-    kind = artifact.artifact_type or (artifact.blobs[0].media_type if artifact.blobs else "")
+    kind = type_of(artifact)
     if kind:
         entry["artifactType"] = kind
     annotations = json.loads(artifact.raw).get("annotations")

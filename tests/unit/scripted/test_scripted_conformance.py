@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripted import Basic, Bearer, ScriptedRegistry, User
-from servers import conformance
+from servers import conformance, golang
 from servers.process import ServerFailedError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ PLENTY = 700
 
 
 async def judge(registry: ScriptedRegistry, folder: Path, **settings: Any) -> Verdict:
-    program = await asyncio.to_thread(conformance.built)
+    program = await asyncio.to_thread(golang.CONFORMANCE.built)
     async with registry:
         return await asyncio.to_thread(conformance.run, program, registry.host, folder=folder, **settings)
 
@@ -84,10 +84,10 @@ async def test_a_registry_that_is_wrong_is_found_to_be(tmp_path: Path) -> None:
 
 def test_without_go_the_tests_fail_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(conformance.shutil, "which", lambda *_args, **_more: None)
+    monkeypatch.setattr(golang.shutil, "which", lambda *_args, **_more: None)
 
-    with pytest.raises(ServerFailedError, match=r"^Go 1\.24 or newer is needed"):
-        conformance.built()
+    with pytest.raises(ServerFailedError, match=r"Go 1\.24 or newer is needed"):
+        golang.CONFORMANCE.built()
 
 
 def test_a_build_that_fails_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +98,6 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(tmp_path: Path, monkeypa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     with pytest.raises(ServerFailedError, match="no such module"):
-        conformance.built()
+        golang.CONFORMANCE.built()
 
     assert list((tmp_path / "cache" / "ocync-tests").iterdir()) == []
