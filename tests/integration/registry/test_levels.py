@@ -88,16 +88,17 @@ async def look(side: Side, registry: ScriptedRegistry, times: int, name: str = "
 async def test_as_many_go_at_once_as_the_registry_takes(number: int) -> None:
     async with ScriptedRegistry() as registry, real() as side:
         registry.seed("team/app", "1", build.image())
-        throttle = AtOnce(number)
+        throttle = AtOnce(number, seconds=0.1)
         registry.on("HEAD", MANIFEST, respond=throttle)
 
-        times = 40 * number
+        times = 20 * number
         seconds = await look(side, registry, times)
 
-        assert side.places.client(side.config(registry.url)).limits.bucket(Kind.METADATA).limit <= number + 3
+        assert side.places.client(side.config(registry.url)).limits.bucket(Kind.METADATA).limit <= 2 * number + 3
     # The first burst and its halves; then, now and then, one more than it takes.
     assert throttle.refused <= 2 * SLOTS + 3 * seconds
-    assert seconds < 3 * times * 0.04 / number + 2
+    # Two seconds, if as many were under way all the time as it takes, on a machine with nothing else to do.
+    assert seconds < 3 * times * 0.1 / number + 3
 
 
 async def test_as_many_go_in_a_second_as_the_registry_takes() -> None:
@@ -109,7 +110,7 @@ async def test_as_many_go_in_a_second_as_the_registry_takes() -> None:
         seconds = await look(side, registry, 300)
 
     assert throttle.refused <= 2 * SLOTS + 5 * seconds
-    assert seconds < 3 * (300 - 30) / 60 + 2
+    assert seconds < 3 * (300 - 30) / 60 + 3
 
 
 async def test_what_is_asked_to_wait_waits_as_a_whole_and_nothing_else_does() -> None:
