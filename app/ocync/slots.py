@@ -86,6 +86,10 @@ class _Turn:
         self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
 
+def _number(turn: _Turn) -> int:
+    return turn.number
+
+
 class Slots:
     """
     A counting limit with fair waiting: whoever waits longest, for however many, is next.
@@ -153,6 +157,8 @@ class Slots:
                     self._give_back(count, lanes)
             elif (waiting := self._turns.get((lanes, paced))) is not None and turn in waiting:
                 waiting.remove(turn)
+                if not waiting:
+                    del self._turns[lanes, paced]
             self.wake()
             raise
 
@@ -166,22 +172,25 @@ class Slots:
         """Let go on who can; to be called when anything has changed that is waited for."""
         while self._turns and self._wake_one():
             pass
-        for key in [key for key, turns in self._turns.items() if not turns]:
-            del self._turns[key]
 
     def _wake_one(self) -> bool:
         """Settle the turn of one who waits; False when nobody can go on."""
         now, soonest = self._clock(), inf
         stopped: set[Lane] = set()
         behind_pace: set[Lane] = set()
-        for turn in sorted((turns[0] for turns in self._turns.values() if turns), key=lambda turn: turn.number):
+        first = [turns[0] for turns in self._turns.values()]
+        if len(first) > 1:
+            first.sort(key=_number)
+        for turn in first:
             if turn.done.done():
                 return self._settle(turn)
             if turn.bounces and any(lane.pause(now) > 0 for lane in turn.lanes):
                 return self._settle(turn, result=False)
-            lanes = set(turn.lanes)
-            if not lanes.isdisjoint(stopped) or (turn.paced and not lanes.isdisjoint(behind_pace)):
-                (stopped if lanes & stopped else behind_pace).update(lanes)
+            if not stopped.isdisjoint(turn.lanes):
+                stopped.update(turn.lanes)
+                continue
+            if turn.paced and not behind_pace.isdisjoint(turn.lanes):
+                behind_pace.update(turn.lanes)
                 continue
             delay = self._in_the_way(turn.count, turn.lanes, now, paced=turn.paced)
             if delay == 0:
@@ -194,12 +203,15 @@ class Slots:
                 lane.pressed(by_number=delay == inf)
             soonest = min(soonest, delay)
             only_pace = turn.paced and self._in_the_way(turn.count, turn.lanes, now, paced=False) == 0
-            (behind_pace if only_pace else stopped).update(lanes)
+            (behind_pace if only_pace else stopped).update(turn.lanes)
         self._wake_after(soonest)
         return False
 
     def _settle(self, turn: _Turn, *, result: bool | None = None) -> bool:
-        self._turns[turn.lanes, turn.paced].popleft()
+        turns = self._turns[turn.lanes, turn.paced]
+        turns.popleft()
+        if not turns:
+            del self._turns[turn.lanes, turn.paced]
         if not turn.done.done() and result is not None:
             turn.done.set_result(result)
         return True
