@@ -10,6 +10,7 @@ raised again as one of these, with the cause kept. This module imports nothing f
     │   ├── AuthError             credentials are missing, refused or not sufficient; exit 4 if all fail so
     │   ├── NotFoundError         the repository, tag, manifest or blob is not there
     │   ├── RateLimitedError      429 and its disguises; worth waiting for
+    │   │   └── ThrottledError    nothing else for long; worth another try, and no waiting for it
     │   ├── QuotaError            a pull or storage quota is used up; waiting within this pass is useless
     │   ├── ImmutableTagError     the target refuses to move a tag
     │   ├── ServerError           5xx and 408; worth another try
@@ -167,6 +168,14 @@ class RateLimitedError(RegistryError):
 
     kind = ErrorKind.RATE_LIMITED
     retryable = True
+
+
+class ThrottledError(RateLimitedError):
+    """
+    The registry has refused everything of a kind for long, so that this was not asked for.
+
+    Another try later may succeed; to wait for it again and again would make a pass endless.
+    """
 
 
 class QuotaError(RegistryError):

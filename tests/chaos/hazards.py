@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MANIFEST, BY_TAG, BLOB = r"/manifests/", r"/manifests/(?!sha)", r"/blobs/sha"
 UPLOADS, LIST, REFERRERS, ALL = r"/uploads/", r"/tags/list", r"/referrers/", r"/v2/team"
+SOON = {"Retry-After": "1"}
 LONG = 0.8
 """Seconds that nobody waits for: our side gives up on what stands still before that."""
 
@@ -74,10 +75,13 @@ class Hazards:
         return [
             ("*", where, lambda: faults.answer(status)),
             ("*", where, lambda: faults.html(chance.choice([403, 404, 502]))),
-            ("*", where, lambda: faults.too_many(seconds=chance.choice([0, 1, 3]))),
-            ("*", where, lambda: faults.too_many(date_in=chance.choice([-100, 2]))),
+            ("*", where, lambda: faults.too_many(seconds=chance.choice([0, 0, 1]))),
+            ("*", where, lambda: faults.too_many(date_in=chance.choice([-100, 1]))),
             ("*", where, lambda: faults.too_many(message="retry-after: 10.3ms, allowed: 2000/minute")),
-            ("*", where, lambda: faults.error(403, "DENIED", "You have exceeded a secondary rate limit")),
+            (
+                *("*", where),
+                lambda: faults.error(403, "DENIED", "You have exceeded a secondary rate limit", headers=SOON),
+            ),
             ("*", where, lambda: faults.error(401, "UNAUTHORIZED", headers={"WWW-Authenticate": challenge})),
             ("*", where, faults.reset),
             ("*", where, faults.close),

@@ -7,6 +7,7 @@ import random
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
+from unittest.mock import patch
 
 from chaos.corpus import Corpus
 from chaos.events import Source, befall, clean, listed_by, meanwhile
@@ -17,6 +18,7 @@ from clients import Side
 from ocync.config.model import AuthType, MappingConfig, RegistryConfig, Secret
 from ocync.errors import ErrorKind
 from ocync.interrupt import Stop
+from ocync.limits import host
 from ocync.oci.reference import Registry
 from ocync.transfer.result import Status
 from scripted import Anonymous, Basic, Bearer, BlobStore, ScriptedRegistry, User, build
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 
 IDLE = 0.25
 """Seconds without a byte after which our side gives up, while there are faults."""
-LONGEST = 30.0
-"""Seconds that a pass may take: it waits for a byte as often as it tries, and for nothing else."""
+PATIENCE = 2.0
+"""Seconds for which a registry may refuse everything before our side makes few requests more; usually minutes."""
+LONGEST = 60.0
+"""Seconds that a pass may take: it waits for a byte, or as it is asked to, as often as it tries."""
 LOCATIONS = ("absolute", "path", "relative", "no-scheme", "other-host")
 READER, WRITER = User(name="reader", password="of the source", push=()), User(name="writer", password="of targets")
 
@@ -81,6 +85,7 @@ class World:
         self._closing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        self._closing.enter_context(patch.object(host, "PATIENCE", PATIENCE))
         for server in (self.registry, *self.targets, self.store, self.elsewhere):
             await self._closing.enter_async_context(server)
         self.watches = [RegistryWatch(target, self.source.known, self.source.artifacts) for target in self.targets]

@@ -35,6 +35,11 @@ LONGEST = 120.0
 """Seconds; of what is renewed later than that, as a pull quota of six hours, nothing is saved up by waiting."""
 
 
+PATIENCE = 300.0
+"""Seconds for which a host may refuse all requests of a kind before those that come are not made any more."""
+_REFUSALS = 5
+
+
 class Bucket(Lane):
     """
     The lane of one kind at one host: it takes what comes of requests, and lets as many go as its level says.
@@ -63,6 +68,9 @@ class Bucket(Lane):
         self._least = 0.0
         self._usual = 0.0
         self._eased = 0.0
+        # Refusals since the last answer that went well, and when they began.
+        self._in_vain = 0
+        self._in_vain_since = 0.0
 
     def __repr__(self) -> str:
         return f"<Bucket {self._what}: {self.held} of {self.limit}, {self._level.rate or 'any number of'} a second>"
@@ -81,11 +89,13 @@ class Bucket(Lane):
 
     def pause(self, now: float) -> float:
         """Return for how many seconds to come nothing may begin."""
-        return self._level.paused_until - now if self._level.paused_until > now else 0.0
+        paused = self._level.paused_until > now and not self._is_hopeless(now)
+        return self._level.paused_until - now if paused else 0.0
 
     def pace(self, now: float) -> float:
         """Return how many seconds after that the next may begin."""
-        return self._next - now if self._level.rate is not None and self._next > now else 0.0
+        paced = self._level.rate is not None and self._next > now and not self._is_hopeless(now)
+        return self._next - now if paced else 0.0
 
     def begin(self, now: float) -> None:
         """Count one that begins now."""
@@ -99,6 +109,19 @@ class Bucket(Lane):
         else:
             self._by_pace = True
 
+    def turns_away(self) -> bool:
+        """
+        Tell whether a request whose turn has come is not to be made after all.
+
+        Pauses let one request through at a time, so a host that takes nothing for long would keep a pass waiting
+        for as many of them as there are requests. Then one is made after each pause, and the others fail at once.
+        """
+        now = self._clock()
+        return self._is_hopeless(now) and self._level.paused_until > now
+
+    def _is_hopeless(self, now: float) -> bool:
+        return self._in_vain >= _REFUSALS and now - self._in_vain_since >= PATIENCE
+
     # What becomes of requests.
 
     def answered(self, *, under_way: int, seconds: float | None = None) -> None:
@@ -109,6 +132,7 @@ class Bucket(Lane):
         """
         now = self._clock()
         self._count(now)
+        self._in_vain = 0
         if under_way > self._level.proven:
             self._level = levels.proved(self._level, under_way)
         is_slow = seconds is not None and self._is_slow(seconds)
@@ -126,6 +150,8 @@ class Bucket(Lane):
     ) -> None:
         """Take note of a refusal; see levels.refused."""
         now = self._clock()
+        self._in_vain_since = self._in_vain_since if self._in_vain else now
+        self._in_vain += 1
         after = levels.refused(
             self._level,
             under_way=under_way,

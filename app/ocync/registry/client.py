@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from ocync.errors import AuthError, OcyncError, ProtocolError, RateLimitedError
+from ocync.errors import AuthError, OcyncError, ProtocolError, RateLimitedError, ThrottledError
 from ocync.limits.kind import kind_of
 from ocync.registry import links, problem
 from ocync.registry.allowance import read_allowance
@@ -232,7 +232,14 @@ class RegistryClient:
 
     async def _answered(self, call: Call, path: str) -> Response:
         """Make an attempt, and let the limits take note of what came of it."""
-        asked = self.limits.asked(kind_of(call.method, path))
+        kind = kind_of(call.method, path)
+        if self.limits.bucket(kind).turns_away():
+            raise ThrottledError(
+                f"can't {call.what}: {self.host} has refused all requests of this kind for minutes, and gets few "
+                "more until it takes one again",
+                host=self.host,
+            )
+        asked = self.limits.asked(kind)
         response = await self._converse(call, self._absolute(path))
         response.note = asked
         if response.status not in _MAYBE_REFUSED:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Self
 
-from ocync.errors import OcyncError, RegistryError, UnreachableError
+from ocync.errors import OcyncError, RegistryError, ThrottledError, UnreachableError
 from ocync.registry.allowance import go_duration
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
+_NOT_SOON = (UnreachableError, ThrottledError)
 MAX_RETRY_AFTER = 600.0
 """Seconds that a registry can make us wait at once, whatever it asks for."""
 
@@ -57,7 +58,7 @@ def asked_wait(error: BaseException | None) -> float | None:
 
 def is_retryable(error: BaseException) -> bool:
     """Tell whether another try may help soon; cancellation and unknown errors are never among these."""
-    return isinstance(error, OcyncError) and error.retryable and not isinstance(error, UnreachableError)
+    return isinstance(error, OcyncError) and error.retryable and not isinstance(error, _NOT_SOON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ import pytest
 
 from clients import Side, write
 from ocync.config.model import TagRules
-from ocync.errors import RateLimitedError
+from ocync.errors import ErrorKind, RateLimitedError
+from ocync.limits import host
 from ocync.limits.kind import Kind
 from ocync.limits.level import Start
 from ocync.transfer.result import Status
@@ -242,3 +243,43 @@ async def test_what_is_known_of_a_registry_is_where_its_limits_begin() -> None:
             "ghcr.io": {Kind.UPLOAD: Start(at_once=20), Kind.MANIFEST: Start(rate=5)},
             "registry.example": {},
         }
+
+
+async def test_a_registry_that_refuses_everything_for_long_does_not_keep_a_pass_waiting_for_each_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "PATIENCE", 1.0)
+    async with ScriptedRegistry() as source, ScriptedRegistry() as target:
+        for number in range(SLOTS * 2):
+            source.seed("team/app", f"v{number}", build.image(label=str(number)))
+        rule = source.on("GET", MANIFEST, respond=faults.too_many(seconds=1))
+        async with Side(attempts=3) as side:
+            # One after the other, with a second between two, it would take more than a minute.
+            results = await side.sync(side.mapping(source.url, target.url), within=25)
+
+            assert len(results) == SLOTS * 2
+            assert {result.error.kind for result in results.values() if result.error} == {ErrorKind.RATE_LIMITED}
+            assert any("has refused all requests of this kind" in str(result.error) for result in results.values())
+            assert source.count("GET", MANIFEST) < SLOTS
+
+            rule.end()
+            await asyncio.sleep(1.1)
+            results = await side.sync(side.mapping(source.url, target.url), within=25)
+
+        assert {result.status for result in results.values()} == {Status.SYNCED}
+
+
+async def test_a_registry_that_takes_one_now_and_then_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "PATIENCE", 0.3)
+    async with ScriptedRegistry() as source, ScriptedRegistry() as target:
+        for number in range(6):
+            source.seed("team/app", f"v{number}", build.image(label=str(number)))
+        left_alone = iter(itertools.cycle([False, False, True]))
+        rule = source.on(
+            "GET", MANIFEST, respond=faults.too_many(seconds=0), when=lambda _request: not next(left_alone)
+        )
+        async with Side(attempts=8) as side:
+            results = await side.sync(side.mapping(source.url, target.url), within=25)
+
+        assert rule.met > 6
+        assert {result.status for result in results.values()} == {Status.SYNCED}
