@@ -14,6 +14,7 @@ from ocync.config.model import AuthType, CreateRepository, RegistryConfig
 from ocync.errors import ErrorKind
 from ocync.oci.reference import Registry
 from ocync.registry.ecr import EcrRepositories
+from ocync.registry.habits import SMALL
 from ocync.transfer.result import Status
 from scripted import Basic, ScriptedRegistry, User, build
 
@@ -88,6 +89,22 @@ async def test_what_a_push_finds_missing_is_made_once_with_the_settings_of_the_c
         "tags": [{"Key": "team", "Value": "platform"}],
     }
     assert aws.state.policies == {"team/app": POLICY, "team/other": POLICY}
+
+
+async def test_large_blobs_that_go_by_one_post_find_it_missing_and_are_sent_once_more(aws: FakeAws) -> None:
+    async with ScriptedRegistry() as source, ecr(aws) as target, Side(environ=ENVIRON) as side:
+        target.repository("team/first")
+        for name in ("team/first", "team/second"):
+            layers = [build.layer(3 * SMALL, seed=number) for number in range(3)]
+            source.seed(name, "1", build.image(layers, label=name))
+        for name in ("team/first", "team/second"):
+            results = await side.sync(mapping(side, source.url, target.url, name, CreateRepository()))
+            assert {result.status for result in results.values()} == {Status.SYNCED}
+
+        assert target.content_of("team/second", "1") == source.content_of("team/second", "1")
+        streamed = [r for r in target.requests if r.method == "POST" and r.status == 404 and r.received > SMALL]
+    assert aws.state.created == ["team/second"]
+    assert streamed
 
 
 async def test_settings_that_are_not_given_are_left_to_ecr(aws: FakeAws) -> None:
