@@ -35,6 +35,8 @@ LARGEST_LEAST = 32 * 1024 * 1024
 """Bytes: a host that wants larger parts than this gets none, since parts are kept in memory."""
 BUFFERS = 4
 """Parts that are kept in memory at once for one host; those of other uploads can't be sent again."""
+# Parts of one blob: ECR allows 4200 (AmazonECR, service quotas). Larger ones are sent where there would be more.
+_MOST_PARTS = 4000
 # Bytes after which an upload that breaks may have met a limit of size, and not just a bad moment.
 _FAR = 1024 * 1024
 # Tries that ended with neither yes nor no, as 503 or a reset, before it is a no.
@@ -70,6 +72,7 @@ class Habits:
         self._part: int | None = None
         self._takes_parts = self._settings.chunks
         self._refused_parts = 0
+        self._has_part_limit = False
         self._breaks = 0
         self._broke_at = 0
         self._buffers = 0
@@ -147,6 +150,8 @@ class Habits:
             return None
         least = max(least, self._settings.chunk_least)
         part = max(self._part, least)
+        if not self._has_part_limit:
+            part = max(part, min(-(-size // _MOST_PARTS), self._settings.chunk_most))
         return part if part < size and least <= LARGEST_LEAST else None
 
     def too_large(self, size: int) -> bool:
@@ -179,6 +184,7 @@ class Habits:
 
     def part_too_large(self, size: int) -> int | None:
         """Record that a part of so many bytes was too large, and return a smaller size, if there is one."""
+        self._has_part_limit = True
         smaller = size // 2
         if smaller < max(SMALLEST_PART, self._settings.chunk_least):
             self._takes_parts = False

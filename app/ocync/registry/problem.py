@@ -131,7 +131,8 @@ def from_answer(refusal: Refusal, *, what: str, host: str, now: datetime) -> Reg
         return ServerError(message, host=host, status=refusal.status, retry_after=wait)
     told = refusal.allowance
     renewed_in = told.renewed_in if told is not None and not told.remaining else None
-    if _is_pull_quota(refusal.status, detail):
+    is_empty_for_hours = wait is None and renewed_in is not None and renewed_in > MAX_RETRY_AFTER
+    if _is_pull_quota(refusal.status, detail) or (refusal.status == 429 and is_empty_for_hours):
         when = renewal(renewed_in, now.timestamp()) if renewed_in is not None else _RENEWAL_UNKNOWN
         return QuotaError(
             message,

@@ -90,8 +90,9 @@ class Blob:
             scopes=self.scopes,
             headers=headers,
             content=content,
-            seconds=stream_time(length),
-            patience=self.descriptor.size / _STORES,
+            # A part is stored for itself; what commits may have to copy everything.
+            seconds=stream_time(length if method == "PATCH" else self.descriptor.size),
+            patience=(length if method == "PATCH" else self.descriptor.size) / _STORES,
         )
 
     def opened(self, answer: Answer) -> RegistryUpload:

@@ -187,3 +187,18 @@ def test_few_parts_are_kept_in_memory_at_once() -> None:
         assert [stack.enter_context(habits.buffer()) for _ in range(6)] == [True] * 4 + [False] * 2
     with habits.buffer() as is_free:
         assert is_free
+
+
+def test_a_blob_has_no_more_parts_than_registries_allow() -> None:
+    ecr = Habits(Settings(chunk_least=5 * MIB, chunk_most=10 * MIB))
+    for habits in (ecr, Habits()):
+        assert habits.too_large(10**9)
+        for size in (20 * 1024 * MIB, 39_000 * MIB):
+            part = habits.part(size)
+            assert part is not None
+            assert -(-size // part) <= 4200
+    # A size that was too large is not sent again for the sake of that.
+    other = Habits()
+    assert other.too_large(10**9)
+    assert other.part_too_large(PART) == PART // 2
+    assert other.part(20 * 1024 * MIB) == PART // 2

@@ -167,7 +167,9 @@ def test_a_wait_that_is_told_by_the_window_is_taken_where_there_is_no_other() ->
     assert error_of(429, allowance=empty).retry_after == 42.0
     assert error_of(429, retry_after="3", allowance=empty).retry_after == 3.0
     assert error_of(429, allowance=Allowance(remaining=7, resets_in=42.0)).retry_after is None
-    assert error_of(429, allowance=Allowance(remaining=0, window=21600.0)).retry_after == 600.0
+    # One that is empty for hours is a quota, whatever the words are.
+    assert isinstance(error_of(429, "no", allowance=Allowance(remaining=0, window=21600.0)), QuotaError)
+    assert error_of(429, "no", "60", allowance=Allowance(remaining=0, window=21600.0)).retry_after == 60.0
 
 
 def test_a_secondary_limit_is_waited_for_a_minute_where_no_time_is_told_and_never_for_hours() -> None:
