@@ -2,7 +2,8 @@
 What a pass will ask of each registry. Pure.
 
 It holds for a pass in which nothing fails and every mount is granted. Where the order of images decides, or what a
-repository holds that nobody has looked at, the bounds hold for every order and every content.
+repository holds that nobody has looked at, the bounds hold for every order and every content. It does not know in
+which order memory is told what several sources attach to the same manifest, for one repository: it keeps one set.
 """
 
 from __future__ import annotations
@@ -81,11 +82,14 @@ def _of_lists(facts: Facts, needs: Mapping[Spot, Needs]) -> Iterable[tuple[Spot,
             written = Bounds(min(written.low, 1), written.high)
         # Read where that has not been done when it was compared, and again after another source's were added.
         unread = spot in facts.unread_lists and facts.referrers_api.get(spot) is True
-        again = Bounds(0, len(sources) - 1)
+        again = (written if unread else NONE) + Bounds(0, len(sources) - 1)
+        if unread:
+            # It may turn out to name them already.
+            written = Bounds(0, written.high)
         yield (
             spot,
             {
-                Kind.MANIFEST_GET: (written if unread else NONE) + again,
+                Kind.MANIFEST_GET: again,
                 Kind.MANIFEST_PUT: written,
                 Kind.MANIFEST_HEAD: written,
             },
