@@ -185,6 +185,17 @@ def test_4_when_credentials_are_refused_with_the_failures_in_the_document(ready:
     assert "expired-yesterday" not in done.said
 
 
+def test_a_cold_forecast_reads_no_state_at_a_target(ready: Program, target: ScriptedRegistry) -> None:
+    config = (ready.folder / "ocync.yaml").read_text()
+    ready.write(config + "global: { state: { artifact: ghcr/myorg/state } }\n")
+
+    assert ready(*ANALYZE).code == 0
+    assert target.count("GET", "/myorg/state/") > 0
+    target.requests.clear()
+    assert ready(*ANALYZE, "--cold").code == 0
+    assert len(target.requests) == 0
+
+
 def test_4_is_not_for_a_target_that_a_cold_forecast_does_not_ask(ready: Program) -> None:
     assert ready.knowing(GITHUB_TOKEN="expired-yesterday")(*ANALYZE, "--cold").code == 0
 

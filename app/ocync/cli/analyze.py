@@ -17,7 +17,7 @@ from ocync.analyze.text import render
 from ocync.cli import passes, streams
 from ocync.config.load import load
 from ocync.interrupt import Stop, stopped_by_signals
-from ocync.memory.keeper import Keeper
+from ocync.memory.keeper import Keeper, Place
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
@@ -57,7 +57,9 @@ async def _read(
     )
     started_at, started = datetime.now(UTC), time.monotonic()
     with stopped_by_signals(stop), progress(quiet=options.quiet, environ=environ) as sink:
-        place = kept(settings, places, stop, folder=settings.cache_dir, keep=False)
+        place = Place()
+        if not options.cold:
+            place = kept(settings, places, stop, folder=settings.cache_dir, keep=False)
         async with places, Keeper().memory(place, ttl=settings.cache_ttl) as memory:
             with kept_deadline(stop, settings.deadline):
                 reading = Reading(
