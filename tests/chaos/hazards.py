@@ -96,7 +96,7 @@ class Hazards:
             ("GET|HEAD", where, faults.redirect_in_a_circle),
             ("GET|HEAD", where, lambda: faults.redirect(f"{self._elsewhere}/v2/team/app/manifests/1")),
             ("GET|HEAD", where, lambda: faults.redirect("ftp://127.0.0.1/", 302)),
-            ("GET", MANIFEST, lambda: faults.flip_bit(at=self._size() % 60)),
+            ("GET", MANIFEST, lambda: faults.flip_bit(at=chance.randrange(900))),
             ("GET|HEAD", MANIFEST, lambda: faults.headers({"Docker-Content-Digest": f"sha256:{'1' * 64}"})),
             ("GET|HEAD", MANIFEST, lambda: faults.headers({"Docker-Content-Digest": None})),
             ("GET|HEAD", MANIFEST, lambda: faults.headers({"Content-Type": "text/plain"})),

@@ -155,18 +155,38 @@ class RegistryRepository:
             return None
 
     async def manifest(self, reference: str, *, size: int | None = None) -> Manifest:
-        """Fetch and verify a manifest."""
+        """
+        Fetch and verify a manifest.
+
+        The digest that registries tell of a tag is often not that of the bytes. Either it is wrong, or the bytes
+        are, since nothing else vouches for them: what the registry has by that digest tells which.
+        """
+        found = await self._fetch(reference, size)
+        if isinstance(found, Manifest):
+            return found
+        try:
+            return await self.manifest(str(_told(found)))
+        except (NotFoundError, ProtocolError) as error:
+            log.debug("the digest told of %s is not that of its bytes: %s", self._image(reference), error.message)
+        return self._read_manifest(found, reference, _digest_of(found))
+
+    async def _fetch(self, reference: str, size: int | None) -> Manifest | Answer:
+        """Return the manifest; the answer instead, of a tag whose bytes have not the digest that is told."""
         image = self._image(reference)
         what = f"fetch the manifest of {image}"
 
-        def read(answer: Answer) -> Manifest:
+        def read(answer: Answer) -> Manifest | Answer:
             self._note_allowance(answer)
-            digest = Digest.parse(reference) if ":" in reference else _digest_of(answer)
+            if ":" not in reference:
+                digest = _digest_of(answer)
+                return (
+                    answer
+                    if _told(answer) not in (None, digest)
+                    else self._read_manifest(answer, reference, digest)
+                )
+            digest = Digest.parse(reference)
             verify(answer.body, digest, size, what=f"the manifest of {image}", host=self.place)
-            content_type = answer.headers.get("content-type")
-            return manifests.parse(
-                answer.body, content_type=content_type, digest=digest, where=image, host=self.place
-            )
+            return self._read_manifest(answer, reference, digest)
 
         await self._client.quota.wait(self._client.policy.sleep)
         with self._client.quota.pull(what):
@@ -180,6 +200,11 @@ class RegistryRepository:
                 headers=_ACCEPT,
                 limit=manifests.MAX_SIZE,
             )
+
+    def _read_manifest(self, answer: Answer, reference: str, digest: Digest) -> Manifest:
+        content_type = answer.headers.get("content-type")
+        image = self._image(reference)
+        return manifests.parse(answer.body, content_type=content_type, digest=digest, where=image, host=self.place)
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return what the referrers API lists; None where there is none."""
@@ -367,20 +392,22 @@ async def _behind(pieces: AsyncGenerator[bytes, None], start: int) -> AsyncGener
 
 def _digest_of(answer: Answer) -> Digest:
     """Return the digest of a manifest fetched by tag, by the algorithm that the registry knows it by."""
-    actual = Digest.of(answer.body)
-    try:
-        named = Digest.parse(answer.headers.get(_DIGEST_HEADER) or "")
-    except ValueError:
-        return actual
+    told = _told(answer)
     # A hint only: registries send digests of what they have converted since.
-    return named if named == Digest.of(answer.body, named.algorithm) else actual
+    return told if told is not None and told == Digest.of(answer.body, told.algorithm) else Digest.of(answer.body)
+
+
+def _told(answer: Answer) -> Digest | None:
+    try:
+        return Digest.parse(answer.headers.get(_DIGEST_HEADER) or "")
+    except ValueError:
+        return None
 
 
 def _described(answer: Answer) -> Descriptor | None:
     """Read the descriptor off a HEAD's headers; None when they do not tell the digest."""
-    try:
-        digest = Digest.parse(answer.headers.get(_DIGEST_HEADER) or "")
-    except ValueError:
+    digest = _told(answer)
+    if digest is None:
         return None
     return Descriptor(
         media_type=media.essence(answer.headers.get("content-type")),

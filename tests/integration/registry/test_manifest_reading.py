@@ -244,6 +244,21 @@ async def test_a_digest_header_that_lies_about_a_tag_is_only_a_hint(registry: Sc
     assert str(found.digest) == image.digest
 
 
+@pytest.mark.parametrize("at", [0, 30, 120, 200, -3])
+async def test_a_bit_that_is_lost_from_what_a_tag_gives_is_noticed_by_the_digest_that_is_told(
+    registry: ScriptedRegistry, at: int
+) -> None:
+    image = build.image(annotations={"text": "long enough for a bit to be lost in it" * 9})
+    registry.seed("team/app", "1", image)
+    registry.on("GET", "/manifests/1$", respond=faults.flip_bit(at=at % len(image.root.raw)))
+
+    async with repository_of(registry.url) as repository:
+        found = await repository.manifest("1")
+
+    assert (found.raw, str(found.digest)) == (image.root.raw, image.digest)
+    assert registry.count("GET", MANIFEST) == 2
+
+
 async def test_a_body_in_gzip_that_nobody_asked_for_is_unpacked_before_it_is_hashed(
     registry: ScriptedRegistry,
 ) -> None:
