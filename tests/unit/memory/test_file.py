@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import stat
 import subprocess
@@ -170,6 +171,27 @@ def test_a_damaged_file_is_started_anew_with_a_remark(path: Path, damage: str) -
     assert Memory(connection=found.connection).holders(PLACE, digest(1)) == []
     learned(path, 1)
     assert known(path, 1)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_bits_that_are_lost_anywhere_cost_at_most_what_was_known(path: Path, seed: int) -> None:
+    learned(path, *range(40))
+    chance = random.Random(seed)
+    data = bytearray(path.read_bytes())
+    # The beginning holds the header and the schema, of which most errors are.
+    for _ in range(chance.choice([1, 20, 200])):
+        data[chance.randrange(chance.choice([200, 4096, len(data)]))] ^= 1 << chance.randrange(8)
+    path.write_bytes(data)
+
+    for read in (file.peek, file.load):
+        try:
+            read(path).connection.close()
+        except file.UnusableFileError as error:
+            assert str(error)
+    try:
+        learned(path, 1)
+    except file.UnusableFileError as error:
+        assert str(error)
 
 
 def test_a_file_that_is_damaged_during_a_pass_takes_what_the_pass_learned(path: Path) -> None:
