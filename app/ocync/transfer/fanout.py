@@ -228,22 +228,26 @@ class FanOut:
         self._tell()
 
     async def _begin_spool(self, staging: Staging) -> None:
-        first = self._ahead[0]
-        spool = await staging.open(self._reading.blob.size - first.start)
+        # A branch may take one of them while the disk is waited for: it is in the spool all the same.
+        pieces = list(self._ahead)
+        spool = await staging.open(self._reading.blob.size - pieces[0].start)
         if spool is None:
             return
         self._resources.callback(spool.close)
-        self._spool, self._spooled_from = spool, first.start
-        # A branch may take one of them meanwhile: it is in the spool all the same.
-        for piece in list(self._ahead):
+        self._spool, self._spooled_from = spool, pieces[0].start
+        for piece in pieces:
             await self._stage(piece, spool)
 
     async def _stage(self, piece: _Piece, spool: Spool) -> None:
-        if self._missing is None:
-            # Until it is there; that may also be cut off.
-            self._missing = piece
-            if await spool.append(piece.data):
-                self._missing = None
+        if self._missing is not None:
+            return
+        is_there = False
+        try:
+            is_there = await spool.append(piece.data)
+        finally:
+            # Not before it is known, for branches look at it meanwhile; and that may also be cut off.
+            if not is_there:
+                self._missing = piece
 
     async def _staged(self, branch: Branch) -> bytes:
         """Return what the disk has for a branch at this moment."""
