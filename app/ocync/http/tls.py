@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 RECORD = 16 * 1024
 """Bytes of one record at the most, unencrypted (RFC 8446 section 5.1)."""
+# OpenSSL keeps the room that once was needed, for each connection.
+_FED = 64 * 1024
 
 
 class MemoryTls:
@@ -58,18 +60,20 @@ class MemoryTls:
 
         Nothing for a part of a record. Raises nothing, see `ended`.
         """
-        self._incoming.write(data)
-        count = 0
-        try:
-            while got := self._read(len(room) - count, room[count:]):
-                count += got
-            self.ended = True
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            self.ended = True
-        except ssl.SSLError as error:
-            self.ended, self.failure = True, error
+        rest, count = memoryview(data), 0
+        while rest and not self.ended:
+            self._incoming.write(rest[:_FED])
+            rest = rest[_FED:]
+            try:
+                while got := self._read(len(room) - count, room[count:]):
+                    count += got
+                self.ended = True
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLZeroReturnError:
+                self.ended = True
+            except ssl.SSLError as error:
+                self.ended, self.failure = True, error
         return count
 
     def encrypt(self, data: bytes | memoryview) -> bytes:
