@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
@@ -29,7 +30,9 @@ _WEIGHT_OF_TEXT = 256
 Raw: TypeAlias = Node[Scalar]
 
 # What YAML 1.2 calls printable (rule 1), and libyaml accepts.
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_PRINTABLE = "\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
+# The same within ASCII, which is all that most files have: it takes a hundredth of the time to compile.
+_UNPRINTABLE_ASCII = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _VARIABLE = re.compile(r"""\$\{[^}"'\\\r\n]*\}""")
 _VEIL = 0xF0000
 _VEILS = {code: code + _VEIL for code in range(0x80)}
@@ -78,11 +81,16 @@ def _decode(data: bytes, file: str) -> str:
         place = place_of(data[: error.start].decode("utf-8-sig"), len(data[: error.start].decode("utf-8-sig")))
         byte = f"the byte 0x{data[error.start]:02x} {NOT_UTF8}: save the file as UTF-8"
         raise ConfigError.of(file, (_at(place, byte),)) from error
-    found = _UNPRINTABLE.search(text)
+    found = (_UNPRINTABLE_ASCII if text.isascii() else _unprintable()).search(text)
     if found:
         sign = f"the invisible sign U+{ord(found[0]):04X} can't stand in YAML"
         raise ConfigError.of(file, (_at(place_of(text, found.start()), sign),))
     return text
+
+
+@cache
+def _unprintable() -> re.Pattern[str]:
+    return re.compile(f"[^{_PRINTABLE}]")
 
 
 def _veil(text: str) -> str:

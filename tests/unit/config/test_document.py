@@ -271,3 +271,17 @@ def test_any_signs_give_a_tree_or_problems(signs: list[str]) -> None:
         assert all(len(problem.render("f").splitlines()) == 1 for problem in error.problems)
     else:
         assert isinstance(table, Table)
+
+
+@given(st.characters(max_codepoint=0x7F, exclude_characters="\r\n"))
+def test_within_ascii_the_same_signs_can_stand_in_a_file_as_in_one_with_others(sign: str) -> None:
+    def problem(text: str) -> str:
+        try:
+            parse(text.encode(), "f")
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    alone, beside = f"a: 'x{sign}y'\n", f"a: 'x{sign}y'\nb: '\u00e4'\n"
+    assert ("invisible sign" in problem(alone)) is ("invisible sign" in problem(beside))
+    assert ("invisible sign" in problem(alone)) is (sign != "\t" and (sign < " " or sign == "\x7f"))
