@@ -17,6 +17,7 @@ raised again as one of these, with the cause kept. This module imports nothing f
     │   ├── NetworkError          no connection, a broken or a stalled one; worth another try
     │   │   └── UnreachableError  no answer to anyone for long; worth another try, and no waiting for it
     │   ├── VerificationError     the bytes are not those the digest or size promised
+    │   │   └── UnsignedError     an image is not signed by whom it has to be
     │   └── ProtocolError         an answer outside of the specification, or a request refused for good
     ├── TagRuleError              a mapping's tag rules select too little, or can't be applied
     ├── IncompleteArtifactsError  something attached to an image is not at the target, or can't be known
@@ -218,6 +219,19 @@ class VerificationError(RegistryError):
     kind = ErrorKind.VERIFICATION
     # A flipped bit or a truncating proxy may be gone at the next try; a liar stays one, within bounds.
     retryable = True
+
+
+class UnsignedError(VerificationError):
+    """An image is not signed by whom it has to be, or that can't be known."""
+
+    retryable = False
+
+    @classmethod
+    def because(cls, cause: OcyncError, what: str) -> UnsignedError:
+        """Return the error that another one leads to: as worth another try as that one, with its hint."""
+        error = cls(f"{what}: {cause.message}", hint=cause.hint)
+        error.retryable = cause.retryable
+        return error
 
 
 class ProtocolError(RegistryError):

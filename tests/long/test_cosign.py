@@ -123,6 +123,36 @@ def test_cosign_verifies_index_and_children_at_the_target(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_what_cosign_has_signed_is_verified_before_it_is_copied(
+    layout: Layout, source: ScriptedRegistry, cosign: Tool, ocync: Program
+) -> None:
+    cosign("generate-key-pair", "--output-key-prefix", "other")
+    keys = {name: str(cosign.folder / f"{name}.pub") for name in ("cosign", "other")}
+    with in_thread(ScriptedRegistry()) as target:
+        for name, key in keys.items():
+            mapping = {
+                "from": "team/app",
+                "to": f"{name}/app",
+                "source": "from",
+                "targets": "to",
+                "verify": {"key": key},
+            }
+            registries = {"from": {"url": source.url}, "to": {"url": target.url}}
+            ocync.write(json.dumps({"registries": registries, "mappings": [mapping]}), f"{name}.yaml")
+        before = ocync("sync", "-c", "cosign.yaml", "--json")
+        sign(cosign, layout, source.host)
+
+        refused = ocync("sync", "-c", "other.yaml", "--json")
+        after = ocync("sync", "-c", "cosign.yaml", "--json")
+
+        kinds = [done.report["images"][0]["error"]["kind"] for done in (before, refused)]
+        assert kinds == ["verification", "verification"], (before, refused)
+        assert after.code == 0, after
+        assert set(target.repositories["cosign/app"].tags) >= {"v1"}
+        assert "other/app" not in target.repositories
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 def test_without_its_artifacts_cosign_does_not_verify_the_copy(
     layout: Layout, source: ScriptedRegistry, cosign: Tool, ocync: Program
 ) -> None:

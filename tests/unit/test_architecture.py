@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "limits": {"slots"},
     "interrupt": set(),
     "oci": {"errors"},
-    "config": {"errors", "oci", "filters"},
+    "config": {"errors", "oci", "filters", "verification.material"},
+    "verification": {"oci"},
     "filters": {"errors", "oci", "config"},
     "endpoint": {"oci", "slots"},
     "memory": {"errors", "oci", "endpoint"},
@@ -42,6 +43,7 @@ MAY_IMPORT = {
         "threads",
         "concurrency",
         "flights",
+        "verification",
     },
     "analyze": {
         *("errors", "oci", "config", "endpoint", "slots", "plan", "transfer", "interrupt", "registry.repository"),
@@ -69,6 +71,8 @@ HEAVY = {
     "google": {"auth"},
     "requests": {"auth"},
     "azure": {"auth"},
+    "cryptography": {"verification"},
+    "sigstore": {"verification"},
 }
 
 

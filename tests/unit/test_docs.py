@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import signing
 from ocync import __version__
 from ocync.cli import parser
 from ocync.config.load import load
@@ -16,7 +17,12 @@ from ocync.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECRETS = {"CHAINGUARD_USERNAME": "u", "CHAINGUARD_PASSWORD": "p", "GITHUB_TOKEN": "t"}
+SECRETS = {
+    "CHAINGUARD_USERNAME": "u",
+    "CHAINGUARD_PASSWORD": "p",
+    "GITHUB_TOKEN": "t",
+    "COSIGN_PUBLIC_KEY": signing.pem_of(signing.new_key()),
+}
 BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
 
 

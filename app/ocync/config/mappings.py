@@ -9,6 +9,7 @@ from ocync.config.model import MappingConfig
 from ocync.config.overlap import check_overlaps
 from ocync.config.repository import Repository
 from ocync.config.rules import artifact_rules, check_rules, platforms, tag_rules
+from ocync.config.verify import Signers, check_verify, verify_rules
 from ocync.oci.reference import is_repository
 
 if TYPE_CHECKING:
@@ -24,10 +25,12 @@ def mappings(root: Section, names: Names, findings: Findings) -> tuple[MappingCo
     """Return the mappings that are sound; what is wrong with the others, or among them, is noted."""
     defaults = root.section("defaults")
     check_rules(defaults, findings)
+    signers = Signers()
+    check_verify(defaults.section("verify"), signers, findings)
     _resolve(defaults, names)
     sound = []
     for section in root.sections("mappings"):
-        mapping = _mapping(Layered(section, defaults), names, findings)
+        mapping = _mapping(Layered(section, defaults), names, signers, findings)
         if mapping is not None:
             sound.append((mapping, section.path, section.place("to" if section.has("to") else "from")))
     if not sound and not findings.touch(root.at("mappings")):
@@ -43,11 +46,13 @@ def _resolve(section: Section, names: Names) -> None:
             look_up(section)
 
 
-def _mapping(layered: Layered, names: Names, findings: Findings) -> MappingConfig | None:
+def _mapping(layered: Layered, names: Names, signers: Signers, findings: Findings) -> MappingConfig | None:
     section = layered.own
     check_rules(section, findings)
     tags = tag_rules(layered.section("tags"), findings)
     artifacts = artifact_rules(layered.section("artifacts"), findings)
+    check_verify(section.section("verify"), signers, findings)
+    verify = verify_rules(layered.section("verify"), signers, findings)
     for key in ("source", "targets"):
         _require(layered, key, findings)
     source, targets = names.source(layered.of("source")), names.targets(layered.of("targets"))
@@ -74,6 +79,7 @@ def _mapping(layered: Layered, names: Names, findings: Findings) -> MappingConfi
         platforms=platforms(layered),
         tags=tags,
         artifacts=artifacts,
+        verify=verify,
         line=section.table.place.line,
     )
 

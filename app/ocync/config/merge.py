@@ -1,5 +1,5 @@
 """
-Defaults and mappings: a mapping's own value wins, key by key, and inside of tags and artifacts too.
+Defaults and mappings: a mapping's own value wins, key by key, and inside of tags, artifacts and verify too.
 
 Two things are not replaced but kept apart. The two lists `exclude`: the mapping's is final, the default one gives
 way to an `include`. And `require_artifacts` of the defaults means nothing to a mapping that copies none.
@@ -14,7 +14,7 @@ from ocync.config.node import Node, Table, Value
 if TYPE_CHECKING:
     from ocync.config.section import Section
 
-NESTED = ("tags", "artifacts")
+NESTED = ("tags", "artifacts", "verify")
 """What is merged key by key; all else is taken whole."""
 
 

@@ -180,6 +180,43 @@ class ArtifactRules:
     require_artifacts: bool = False
 
 
+class VerifyMode(StrEnum):
+    """What happens to an image that is not signed as demanded."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedKey:
+    """A public key that has to have signed."""
+
+    name: str
+    """Its path, or where in the file it stands."""
+    pem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIdentity:
+    """Who has to have signed with a certificate of Sigstore's; exactly one of the first two is set."""
+
+    identity: str | None = None
+    identity_regexp: str | None = None
+    """It has to match all of the identity."""
+    issuer: str
+    trusted_root: str
+    """The text of a trusted_root.json."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyRules:
+    """Who has to have signed the images of a mapping: any of the keys and identities."""
+
+    mode: VerifyMode = VerifyMode.ENFORCE
+    keys: tuple[TrustedKey, ...] = ()
+    keyless: tuple[TrustedIdentity, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingConfig:
     """One mapping: a source repository and where its tags go."""
@@ -194,6 +231,8 @@ class MappingConfig:
     platforms: tuple[Platform, ...] = ()
     tags: TagRules = TagRules()
     artifacts: ArtifactRules = ArtifactRules()
+    verify: VerifyRules | None = None
+    """None: images are copied whoever has signed them."""
     line: int = 0
     """Where the mapping begins in the file."""
 

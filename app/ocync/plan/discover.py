@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from ocync.config.model import ArtifactRules
 from ocync.errors import NotFoundError, OcyncError
 from ocync.filters.exact import literal_tags
 from ocync.filters.pattern import Pattern
@@ -80,6 +81,11 @@ async def discover(mapping: MappingConfig, places: Places, memory: Memory | None
             memory=memory,
             lacking=lambda tag: any(state.lacks(tag) for state in states),
         )
+    signatures = None
+    if mapping.verify is not None:
+        # What is not to be copied may verify an image all the same.
+        is_all = attachments is not None and not (mapping.artifacts.include or mapping.artifacts.exclude)
+        signatures = attachments if is_all else Attachments(source, ArtifactRules(), tags=listed, images=len(tags))
     candidates: list[Candidate] = []
     settled: list[Candidate] = []
     for tag in tags:
@@ -89,6 +95,7 @@ async def discover(mapping: MappingConfig, places: Places, memory: Memory | None
             source=source,
             targets=states,
             attachments=attachments,
+            signatures=signatures,
             # From a list it would not have been selected; what glob names has to be there.
             optional=selection is None and tag not in mapping.tags.glob,
         )

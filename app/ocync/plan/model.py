@@ -46,6 +46,8 @@ class Candidate:
     """The tag at the targets where it is not the source's."""
     attachments: Attachments | None = None
     """What is attached to images of the source's repository; None where nothing of that is to be copied."""
+    signatures: Attachments | None = None
+    """The same, with all that may be signatures, where the mapping says who has to have signed; else None."""
     optional: bool = False
     """Whether the source need not have the tag: it was asked for without looking at a list."""
 

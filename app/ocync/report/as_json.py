@@ -81,6 +81,7 @@ def _image(image: ImageResult) -> dict[str, Any]:
         }
         if artifacts
         else None,
+        "unverified": image.unverified,
         "duration_seconds": round(image.duration, 3),
         "error": _error(image.error) if image.error else None,
     }
@@ -97,6 +98,7 @@ def _stats(report: RunReport) -> dict[str, Any]:
         "images_synced": report.count(Status.SYNCED),
         "images_skipped": report.count(Status.SKIPPED),
         "images_failed": report.count(Status.FAILED),
+        "images_unverified": report.unverified,
         "blobs_transferred": blobs.transferred,
         "blobs_skipped": blobs.skipped,
         "blobs_mounted": blobs.mounted,

@@ -102,6 +102,11 @@ def _of(report: RunReport) -> Iterator[Metric]:
         "result",
         {"transferred": blobs.transferred, "skipped": blobs.skipped, "mounted": blobs.mounted},
     )
+    yield _gauge(
+        "ocync_last_run_images_unverified",
+        "Images that the last pass copied though they are not signed as verify demands.",
+        report.unverified,
+    )
     artifacts = report.artifacts
     yield _labelled(
         "ocync_last_run_artifacts",

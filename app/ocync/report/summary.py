@@ -107,6 +107,11 @@ class RunReport:
         return sum(image.status is status for image in self.images)
 
     @property
+    def unverified(self) -> int:
+        """How many images are not signed as `verify` demands, and were copied all the same."""
+        return sum(image.unverified for image in self.images)
+
+    @property
     def bytes_transferred(self) -> int:
         """Bytes of blobs that were sent to targets."""
         return sum(image.bytes_transferred for image in self.images)

@@ -196,6 +196,10 @@ def _totals(report: RunReport) -> Iterator[str]:
         if artifacts.unmatched:
             line += f", {artifacts.unmatched:,} left out since platforms cut their index"
         yield line
+    if report.unverified:
+        copied = "would be copied" if report.dry_run else "were copied"
+        images = counted(report.unverified, "image")
+        yield f"{images} not signed as verify demands {copied} all the same (verify.mode: warn)"
     by_host = {host: sum(classes.values()) for host, classes in report.requests.items()}
     if by_host:
         hosts = ", ".join(f"{printable(host)} {count:,}" for host, count in sorted(by_host.items()))

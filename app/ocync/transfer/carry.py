@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ocync.transfer.artifacts import ArtifactCopy
     from ocync.transfer.audit import Audit
     from ocync.transfer.destination import Destination
+    from ocync.transfer.signatures import Signatures
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,18 @@ class Carrier:
         *,
         dry_run: bool = False,
         audit: Audit | None = None,
+        signatures: Signatures | None = None,
     ) -> None:
-        """With `audit`, all that belongs to an image is looked at, and what a target has lost is brought again."""
+        """
+        With `signatures`, images are verified whose mappings say so.
+
+        With `audit`, all that belongs to an image is looked at, and what a target has lost is brought again.
+        """
         self._policy = policy
         self._artifacts = artifacts
         self._dry_run = dry_run
         self._audit = audit
+        self._signatures = signatures
 
     async def carry(self, plan: ImagePlan, destinations: Mapping[int, Destination]) -> tuple[Attached, ...]:
         """
@@ -73,6 +80,10 @@ class Carrier:
         destinations: Mapping[int, Destination],
     ) -> tuple[Attached, ...]:
         root = plan.root
+        if self._signatures is not None and copying:
+            # Before the first byte: nothing of an image that nobody vouches for gets to a target.
+            await self._signatures.demand(plan, copying)
+            copying = [destination for destination in copying if destination.alive]
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._attached(plan, list(destinations.values())))
             if root is not None and copying and not self._dry_run:

@@ -45,6 +45,8 @@ class Destination:
     blobs: BlobStats = field(default_factory=BlobStats)
     repaired: int = 0
     """Manifests and blobs that the target had lost."""
+    unverified: bool = False
+    """Whether the image is not signed as demanded and is brought all the same."""
     artifacts: ArtifactCounts | None = None
     """What is attached to the image; None where nobody looked for that."""
 

@@ -38,6 +38,7 @@ from ocync.transfer.image_queue import ImageQueue
 from ocync.transfer.ledger import Ledger
 from ocync.transfer.recall import Recall
 from ocync.transfer.result import BlobStats, ImageResult, Reason, Status
+from ocync.transfer.signatures import Signatures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -114,6 +115,7 @@ class Pass:
             self._artifacts,
             dry_run=settings.dry_run,
             audit=None if settings.audit is None else Audit(policy, share=settings.audit),
+            signatures=Signatures(policy),
         )
 
     async def run(self, work: Sequence[MappingConfig | Candidate]) -> tuple[ImageResult, ...]:

@@ -90,6 +90,7 @@ def synced(plan: ImagePlan, index: int, destination: Destination, duration: floa
         bytes_transferred=destination.bytes_transferred,
         blobs=destination.blobs,
         artifacts=destination.artifacts,
+        unverified=destination.unverified,
         duration=duration,
     )
 

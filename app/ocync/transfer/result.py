@@ -103,5 +103,7 @@ class ImageResult:
     bytes_transferred: int = 0
     blobs: BlobStats = BlobStats()
     artifacts: ArtifactCounts | None = None
+    unverified: bool = False
+    """Whether it is not signed as `verify` demands, and was copied all the same."""
     duration: float = 0.0
     error: Failure | None = None

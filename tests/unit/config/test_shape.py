@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+import signing
 from ocync.config import model
 from ocync.config.shape import Shape, published, shape, strict
 from ocync.errors import ConfigError
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
     from ocync.config.model import Config
     from unit.config.conftest import Load
 
+ROOT = str(Path(__file__).parent / "trusted_root.json")
+IDENTITIES = [
+    {"identity": "x", "issuer": "i", "trusted_root": ROOT},
+    {"identity_regexp": "x", "issuer": "i", "trusted_root": ROOT},
+]
 WHOLE: dict[str, Any] = {
     "global": {
         "max_concurrent_transfers": 7,
@@ -85,6 +92,11 @@ WHOLE: dict[str, Any] = {
             "immutable_tags": "2.*",
         },
         "artifacts": {"include": ["g/h"], "exclude": ["a/b"], "require_artifacts": True},
+        "verify": {
+            "mode": "warn",
+            "key": signing.pem_of(signing.new_key()),
+            "keyless": IDENTITIES,
+        },
     },
     "mappings": [
         {
@@ -104,6 +116,11 @@ WHOLE: dict[str, Any] = {
                 "immutable_tags": "1.*",
             },
             "artifacts": {"enabled": True, "include": ["c/d"], "exclude": ["e/f"], "require_artifacts": False},
+            "verify": {
+                "mode": "enforce",
+                "key": [signing.pem_of(signing.new_key())],
+                "keyless": IDENTITIES[::-1],
+            },
         },
         {"from": "c"},
     ],

@@ -47,6 +47,7 @@ images = st.builds(
     bytes_transferred=counts,
     blobs=blobs,
     artifacts=st.none() | st.builds(ArtifactCounts, source=counts, target=counts, transferred=counts, gone=counts),
+    unverified=st.booleans(),
     duration=st.floats(min_value=0, max_value=1e6),
     error=st.none()
     | st.builds(
@@ -81,6 +82,7 @@ def test_the_document_has_the_published_shape() -> None:
                 "bytes_transferred": 31457280,
                 "blob_stats": {"transferred": 3, "skipped": 1, "mounted": 2},
                 "artifacts": {"source": 7, "target": 7, "transferred": 2, "gone": 0, "unmatched": 0},
+                "unverified": False,
                 "duration_seconds": 1.0,
                 "error": None,
             }
@@ -89,6 +91,7 @@ def test_the_document_has_the_published_shape() -> None:
             "images_synced": 1,
             "images_skipped": 0,
             "images_failed": 0,
+            "images_unverified": 0,
             "blobs_transferred": 3,
             "blobs_skipped": 1,
             "blobs_mounted": 2,
@@ -100,6 +103,12 @@ def test_the_document_has_the_published_shape() -> None:
             "discovery_target_stale": 0,
         },
     }
+
+
+def test_images_that_are_not_signed_as_demanded_are_counted() -> None:
+    document = as_json.render(report(copied(), copied(unverified=True)))
+    assert [image["unverified"] for image in document["images"]] == [False, True]
+    assert document["stats"]["images_unverified"] == 1
 
 
 def test_an_error_says_what_to_do_in_its_message() -> None:

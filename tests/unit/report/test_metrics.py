@@ -51,6 +51,7 @@ def test_a_pass_is_told_in_gauges_of_the_last_run() -> None:
         ("ocync_last_run_blobs", (("result", "transferred"),)): 3,
         ("ocync_last_run_blobs", (("result", "skipped"),)): 1,
         ("ocync_last_run_blobs", (("result", "mounted"),)): 2,
+        ("ocync_last_run_images_unverified", ()): 0,
         ("ocync_last_run_artifacts", (("state", "source"),)): 0,
         ("ocync_last_run_artifacts", (("state", "target"),)): 0,
         ("ocync_last_run_artifacts", (("state", "transferred"),)): 0,

@@ -1,0 +1,127 @@
+"""Who has to have signed images: `verify` of the defaults and of mappings, with the keys and roots in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path as File
+from typing import TYPE_CHECKING
+
+from ocync.config.model import TrustedIdentity, TrustedKey, VerifyMode, VerifyRules
+from ocync.config.node import render
+from ocync.verification import material
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocync.config.findings import Findings
+    from ocync.config.merge import Layered
+    from ocync.config.node import Path, Value
+    from ocync.config.section import Section
+
+MAX_SIZE = 4 * 1024 * 1024
+"""Bytes of a key or of a trusted root that are read at most."""
+_OFF = "off"
+
+
+class Signers:
+    """Keys and trusted roots by what names them: each is read once for all mappings."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def text(self, name: str) -> str:
+        """Return the text of a file; raises ValueError that says why it can't be read."""
+        if name not in self._texts:
+            try:
+                with File(name).open("rb") as file:
+                    raw = file.read(MAX_SIZE + 1)
+                if len(raw) > MAX_SIZE:
+                    raise ValueError(f"{name} is longer than {MAX_SIZE} bytes")
+                self._texts[name] = raw.decode()
+            except OSError as error:
+                raise ValueError(f"can't read {name}: {error.strerror or error}") from error
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{name} is no text") from error
+        return self._texts[name]
+
+    def key(self, text: str, where: str) -> TrustedKey:
+        """Return a key that is given as PEM or as a path; raises ValueError for what is none."""
+        is_pem = "-----BEGIN" in text
+        key = TrustedKey(name=where if is_pem else text, pem=text if is_pem else self.text(text))
+        material.check_key(key.pem, key.name)
+        return key
+
+    def root(self, name: str) -> str:
+        """Return the text of a trusted root; raises ValueError for what is none."""
+        text = self.text(name)
+        material.check_root(text, name)
+        return text
+
+
+def check_verify(section: Section, signers: Signers, findings: Findings) -> None:
+    """Check what one `verify` says for itself: so what is wrong in the defaults is said once."""
+    for path, value in section.values("key"):
+        _try(lambda text: signers.key(text, "it"), path, value, findings)
+    for each in section.sections("keyless"):
+        if each.has("identity") == each.has("identity_regexp"):
+            message = "names both: keep one" if each.has("identity") else "is missing, and so is identity_regexp"
+            findings.error(message, each.at("identity"), each.place("identity"))
+        for key, check in (("identity_regexp", _pattern), ("trusted_root", signers.root)):
+            found = each.value(key)
+            if found is not None:
+                _try(check, each.at(key), found, findings)
+
+
+def verify_rules(verify: Layered, signers: Signers, findings: Findings) -> VerifyRules | None:
+    """Return the rules of a mapping; None where nothing is to be verified, or where a problem has been noted."""
+    own, default = verify
+    if not (own.table.entries or default.table.entries):
+        return None
+    mode = verify.of("mode").text("mode") or VerifyMode.ENFORCE.value
+    if mode not in tuple(VerifyMode):
+        return None
+    section = verify.of("key")
+    keys = tuple(_key(signers, value, path) for path, value in section.values("key") if not findings.touch(path))
+    identities = tuple(
+        found
+        for each in verify.of("keyless").sections("keyless")
+        if (found := _identity(each, signers, findings)) is not None
+    )
+    if not (keys or identities or any(findings.touch(layer.path) for layer in verify)):
+        message = "names neither a key nor a keyless identity that has to have signed"
+        findings.error(message, own.path, own.table.place)
+        return None
+    return VerifyRules(mode=VerifyMode(mode), keys=keys, keyless=identities)
+
+
+def _key(signers: Signers, value: Value, path: Path) -> TrustedKey:
+    return signers.key(str(value.content), render(path))
+
+
+def _identity(section: Section, signers: Signers, findings: Findings) -> TrustedIdentity | None:
+    issuer, root = section.text("issuer"), section.text("trusted_root")
+    if issuer is None or root is None or findings.touch(section.path):
+        return None
+    return TrustedIdentity(
+        identity=section.text("identity"),
+        identity_regexp=section.text("identity_regexp"),
+        issuer=issuer,
+        trusted_root=signers.root(root),
+    )
+
+
+def _pattern(text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"it is no regular expression: {error}") from error
+
+
+def _try(check: Callable[[str], object], path: Path, value: Value, findings: Findings) -> None:
+    if findings.touch(path):
+        return
+    try:
+        check(str(value.content))
+    except ValueError as error:
+        message = f"what {value.source.named} made of it can't be used" if value.source else str(error)
+        findings.error(message, path, value.place, value.source)

@@ -1,0 +1,125 @@
+"""
+What stands for a signature in a registry, as it is read: values, from bytes that anybody may have written.
+
+sigstore/cosign, specs/SIGNATURE_SPEC.md and specs/BUNDLE_SPEC.md; sigstore/protobuf-specs, sigstore_bundle.proto.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ocync.oci.digest import Digest
+
+SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
+BUNDLE_PREFIX = "application/vnd.dev.sigstore.bundle"
+SIGNATURE = "dev.cosignproject.cosign/signature"
+CERTIFICATE = "dev.sigstore.cosign/certificate"
+CHAIN = "dev.sigstore.cosign/chain"
+LOG_BUNDLE = "dev.sigstore.cosign/bundle"
+SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
+"""The predicate of statements that are signatures: other attestations tell of an image, and approve of nothing."""
+IN_TOTO = "application/vnd.in-toto+json"
+_CLAIM = "cosign container image signature"
+
+
+class UntrustedError(Exception):
+    """This is not what is demanded; says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimpleSignature:
+    """A payload of simple signing, and what its annotations say."""
+
+    payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    certificate: str | None = None
+    """PEM, where no key but an identity has signed."""
+    log_bundle: dict[str, Any] | None = None
+    """What the transparency log has promised: `SignedEntryTimestamp` and `Payload`."""
+
+    @classmethod
+    def read(cls, payload: bytes, annotations: dict[str, Any]) -> SimpleSignature:
+        """Read a layer and its annotations; raises UntrustedError."""
+        bundle = annotations.get(LOG_BUNDLE)
+        parsed = document(bundle, "its log entry") if isinstance(bundle, str) and bundle else None
+        certificate = annotations.get(CERTIFICATE)
+        return cls(
+            payload=payload,
+            signature=decoded(annotations.get(SIGNATURE), "its signature"),
+            certificate=certificate if isinstance(certificate, str) and certificate else None,
+            log_bundle=parsed,
+        )
+
+    def claim(self, subject: Digest) -> None:
+        """Hold that the payload speaks of the image; raises UntrustedError."""
+        critical = document(self.payload, "its payload").get("critical")
+        critical = critical if isinstance(critical, dict) else {}
+        image = critical.get("image")
+        digest = image.get("docker-manifest-digest") if isinstance(image, dict) else None
+        if critical.get("type") != _CLAIM or digest != str(subject):
+            raise UntrustedError("it is the signature of another image")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A bundle of Sigstore: a signature with all that it is verified by."""
+
+    raw: bytes = field(repr=False)
+    body: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, raw: bytes) -> Bundle:
+        """Read a bundle; raises UntrustedError for what is none."""
+        body = document(raw, "the bundle")
+        if not str(body.get("mediaType", "")).startswith(BUNDLE_PREFIX):
+            raise UntrustedError("it is no bundle of Sigstore")
+        return cls(raw=raw, body=body)
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether an identity has signed, and not a key."""
+        material = self.body.get("verificationMaterial")
+        names = ("certificate", "x509CertificateChain")
+        return isinstance(material, dict) and any(material.get(name) for name in names)
+
+
+Evidence = SimpleSignature | Bundle
+
+
+def claim_of_statement(payload_type: str, payload: bytes, subject: Digest) -> None:
+    """Hold that a verified statement is a signature of the image; raises UntrustedError."""
+    statement = document(payload, "its statement")
+    if payload_type != IN_TOTO or statement.get("predicateType") != SIGN_PREDICATE:
+        raise UntrustedError("it is an attestation and not a signature")
+    subjects = statement.get("subject")
+    for each in subjects if isinstance(subjects, list) else ():
+        digests = each.get("digest") if isinstance(each, dict) else None
+        if isinstance(digests, dict) and digests.get(subject.algorithm) == subject.encoded:
+            return
+    raise UntrustedError("it is the signature of another image")
+
+
+def document(data: bytes | str, what: str) -> dict[str, Any]:
+    """Read a JSON object; raises UntrustedError."""
+    try:
+        parsed = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UntrustedError(f"{what} is not JSON") from error
+    if not isinstance(parsed, dict):
+        raise UntrustedError(f"{what} is not a JSON object")
+    return parsed
+
+
+def decoded(value: Any, what: str) -> bytes:
+    """Read base64; raises UntrustedError."""
+    if not isinstance(value, str) or not value:
+        raise UntrustedError(f"{what} is missing")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise UntrustedError(f"{what} is not base64") from error
