@@ -80,6 +80,11 @@ class Bucket(Lane):
         """The level at this moment."""
         return self._level
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing may begin for a time."""
+        return self.pause(self._clock()) > 0
+
     # What the slots ask.
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from typing import TYPE_CHECKING, Self
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOUNTED = 201
+# Seconds that the cancelling of a session may take, with the wait for its turn.
+_CANCEL_TIME = 10.0
 _OPENED = frozenset({202})
 # Bytes per second at which a registry is expected to store what it has received, at least: after the last byte it
 # may copy the whole blob within its storage before it answers (distribution does so on S3).
@@ -153,16 +156,16 @@ class RegistryUpload:
     async def abandon(self) -> None:
         """Cancel the session; many registries do not allow it, and sessions end by themselves."""
         client = self._blob.client
+        bucket = client.limits.bucket(Kind.UPLOAD)
+        # What only tidies up is not worth waiting for, least of all at the end of a pass.
+        if bucket.is_paused:
+            return
         try:
-            async with client.limits.bucket(Kind.UPLOAD).hold():
+            async with asyncio.timeout(_CANCEL_TIME), bucket.hold():
                 await client.once(
-                    "DELETE",
-                    self._location,
-                    what=f"cancel: {self._blob.what}",
-                    scopes=self._blob.scopes,
-                    seconds=10,
+                    "DELETE", self._location, what=f"cancel: {self._blob.what}", scopes=self._blob.scopes
                 )
-        except OcyncError as error:
+        except (OcyncError, TimeoutError) as error:
             log.debug("%s", error)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clients import Side, write
+from clients import Side, descriptor, write
 from ocync.config.model import TagRules
 from ocync.errors import ErrorKind, RateLimitedError
 from ocync.limits import host
@@ -220,6 +220,24 @@ async def test_a_registry_that_tells_how_many_are_left_is_not_asked_for_more() -
         await task
         assert time.monotonic() - started >= 0.9
         assert registry.count("HEAD", MANIFEST) == 11
+
+
+async def test_a_session_is_given_up_without_waiting_out_a_pause() -> None:
+    async with ScriptedRegistry(single_post=False) as registry, real() as side:
+        repository = side.repository(registry.url)
+        blob = descriptor(b"x" * 100_000)
+        upload = await repository.open_upload(blob)
+        assert upload is not None
+        registry.on("POST", UPLOADS, times=1, respond=faults.too_many(seconds=60))
+        other = asyncio.create_task(repository.open_upload(descriptor(b"y" * 100_000)))
+        while not side.places.client(side.config(registry.url)).limits.bucket(Kind.UPLOAD).is_paused:
+            await asyncio.sleep(0.01)
+
+        async with asyncio.timeout(2):
+            await upload.abandon()
+
+        other.cancel()
+        assert registry.count("DELETE", UPLOADS) == 0
 
 
 async def test_an_upload_that_is_refused_counts_for_uploads_alone() -> None:
