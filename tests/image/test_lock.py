@@ -16,8 +16,8 @@ LOCK = (ROOT / "app" / "requirements.lock").read_text(encoding="utf-8")
 ENTRIES = re.findall(r"^([a-z0-9][^ ]*==[^\\\n]+?) \\\n((?:    --hash=.*\n)+)", LOCK, flags=re.MULTILINE)
 PINS = {canonicalize_name(Requirement(pin).name): Requirement(pin) for pin, _ in ENTRIES}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-CLOUDS = [line for extra in ("aws", "gcp", "azure") for line in PROJECT["optional-dependencies"][extra]]
-WANTED = [*PROJECT["dependencies"], *CLOUDS]
+EXTRAS = [line for extra in ("aws", "gcp", "azure", "verify") for line in PROJECT["optional-dependencies"][extra]]
+WANTED = [*PROJECT["dependencies"], *EXTRAS]
 
 
 @pytest.mark.parametrize("wanted", WANTED, ids=lambda text: Requirement(text).name)

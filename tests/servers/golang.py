@@ -60,7 +60,10 @@ CONFORMANCE = GoProgram(
 ORAS = GoProgram(module="oras.land/oras/cmd/oras", version="v1.3.6", name="oras")
 REGCTL = GoProgram(module="github.com/regclient/regclient/cmd/regctl", version="v0.11.7", name="regctl")
 DISTRIBUTION = GoProgram(
-    module="github.com/distribution/distribution/v3/cmd/registry", version="v3.1.2", name="distribution"
+    module="github.com/distribution/distribution/v3/cmd/registry",
+    version="v3.1.2",
+    name="distribution",
+    within=1500,
 )
 COSIGN = GoProgram(module="github.com/sigstore/cosign/v2/cmd/cosign", version="v2.6.5", name="cosign", within=3000)
 """It takes minutes."""

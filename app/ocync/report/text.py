@@ -197,9 +197,8 @@ def _totals(report: RunReport) -> Iterator[str]:
             line += f", {artifacts.unmatched:,} left out since platforms cut their index"
         yield line
     if report.unverified:
-        copied = "would be copied" if report.dry_run else "were copied"
-        images = counted(report.unverified, "image")
-        yield f"{images} not signed as verify demands {copied} all the same (verify.mode: warn)"
+        copied = "would be copied" if report.dry_run else "copied"
+        yield f"Not signed as verify demands: {counted(report.unverified, 'image')}, {copied} all the same"
     by_host = {host: sum(classes.values()) for host, classes in report.requests.items()}
     if by_host:
         hosts = ", ".join(f"{printable(host)} {count:,}" for host, count in sorted(by_host.items()))

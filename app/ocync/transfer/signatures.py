@@ -46,7 +46,9 @@ log = logging.getLogger(__name__)
 MAX_SIZE = 4 * 1024 * 1024
 """Bytes of a signature's blob that are read at most; most have some hundred."""
 MAX_SIGNATURES = 1000
-"""Signatures of one image that are looked at, the latest of each manifest first."""
+"""Signatures of one image that are looked at, the latest of each manifest first; and manifests with signatures."""
+MAX_TOTAL = 64 * 1024 * 1024
+"""Bytes of signatures' blobs that are read for one image at most."""
 # By reference, signatures have these types; where a list tells none, that has to be looked at.
 _SIGNATURE_TYPES = ("application/vnd.dev.cosign.artifact.sig.v1+json", SIMPLE_SIGNING)
 _NO_TYPES = ("", "application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json")
@@ -153,18 +155,20 @@ class Signatures:
     async def _evidence(self, attached: Attached, source: Repository) -> AsyncGenerator[Evidence | str, None]:
         """Give what stands for signatures of a manifest, or why one of them can't be read."""
         blobs: dict[Digest, bytes] = {}
-        for descriptor in _signatures(attached):
+        left = MAX_TOTAL
+        for descriptor in _signatures(attached)[:MAX_SIGNATURES]:
             try:
                 manifest = await source.manifest(str(descriptor.digest))
             except NotFoundError:
                 yield f"the signature {descriptor.digest} is listed and is gone"
                 continue
             for layer, notes in _layers(manifest):
-                if layer.size > MAX_SIZE:
-                    yield f"a signature of {layer.size} bytes is not read: {MAX_SIZE} are the most"
+                if layer.size > min(MAX_SIZE, left):
+                    yield f"a signature of {layer.size} bytes is not read: {MAX_SIZE} are the most at once"
                     continue
                 try:
                     if layer.digest not in blobs:
+                        left -= layer.size
                         # Each time it is signed anew the payload is the same, and the annotations are not.
                         blobs = {layer.digest: await self._read(layer, source)}
                     data = blobs[layer.digest]

@@ -49,15 +49,14 @@ def oras(tmp_path: Path) -> Tool:
     return Tool(program=golang.ORAS.built(), folder=folder)
 
 
-@pytest.fixture(params=["api", "docker-registry", "distribution"])
+@pytest.fixture(params=["api", "docker-registry"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """One registry with the referrers API, and two that have never heard of it."""
+    """One registry with the referrers API, and one that has never heard of it."""
     if request.param == "api":
         with in_thread(ScriptedRegistry()) as registry:
             yield Place(registry.url, has_api=True)
         return
-    binary = golang.DISTRIBUTION.built() if request.param == "distribution" else None
-    with docker_registry(tmp_path / "target", binary=binary) as server:
+    with docker_registry(tmp_path / "target") as server:
         yield Place(server.url, has_api=False)
 
 

@@ -14,7 +14,8 @@ from ocync.config.model import ArtifactRules, TrustedIdentity, TrustedKey, Verif
 from ocync.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.transfer.result import ImageResult, Status
-from scripted import ScriptedRegistry, build, faults
+from scripted import ScriptedRegistry, build, faults, media
+from scripted.storage import StoredManifest
 from signing import ISSUER, WORKFLOW, Sigstore
 
 if TYPE_CHECKING:
@@ -159,6 +160,28 @@ async def test_the_latest_of_many_signatures_is_looked_at_first(
     signing.under_tag(source, "team/app", IMAGE.digest, *layers)
 
     assert (await sync(source, target)).status is Status.SYNCED
+
+
+@pytest.mark.parametrize("attach", [by_tag, by_reference, in_a_bundle])
+async def test_signatures_are_found_where_there_is_no_referrers_api(
+    attach: Callable[[ScriptedRegistry], None], target: ScriptedRegistry
+) -> None:
+    async with ScriptedRegistry(referrers=False) as source:
+        source.seed("team/app", "v1", IMAGE)
+        attach(source)
+        entries = source.repository("team/app")
+        for digest, manifest in list(entries.manifests.items()):
+            if "subject" in json.loads(manifest.raw):
+                # As GHCR writes these lists, whose types can't be relied upon.
+                entry = {"mediaType": manifest.media_type, "digest": digest, "size": len(manifest.raw)}
+                body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [entry]}
+                index = StoredManifest.of(json.dumps(body).encode(), media.OCI_INDEX)
+                tag = build.fallback_tag(IMAGE.digest)
+                source.seed("team/app", tag, build.Image(manifests=(index,), blobs={}))
+
+        result = await sync(source, target)
+
+    assert result.status is Status.SYNCED, result.error
 
 
 async def test_signatures_that_are_not_to_be_copied_verify_all_the_same(

@@ -148,6 +148,11 @@ def test_artifacts_are_counted_on_both_sides() -> None:
     assert "Artifacts: 7 at sources, 7 at targets, 2 copied\n" in shown
 
 
+def test_images_that_are_not_signed_as_demanded_are_counted() -> None:
+    shown = text.render(report(copied(), copied(unverified=True)))
+    assert "Not signed as verify demands: 1 image, copied all the same\n" in shown
+
+
 def test_artifacts_that_are_gone_or_left_out_are_told() -> None:
     counts = ArtifactCounts(source=7, target=7, gone=1, unmatched=2)
     shown = text.render(report(copied(artifacts=counts)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -158,6 +159,16 @@ def test_a_bundle_that_lacks_something_is_not_trusted(path: str, sigstore: Sigst
 
     assert found.signer is None
     assert found.problems
+
+
+@pytest.mark.parametrize("library", ["sigstore", "cryptography"])
+def test_without_a_library_the_message_says_how_to_install_it(
+    library: str, sigstore: Sigstore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+
+    with pytest.raises(ValueError, match=rf"{library}, which is not installed: pip install 'ocync\[verify\]'"):
+        load_root(sigstore.trusted_root(), "the file")
 
 
 @pytest.mark.parametrize(
