@@ -28,6 +28,7 @@ _NAMES = {
 _SLOW_TIMES = 5.0
 _SLOW_SECONDS = 0.5
 _SMOOTH = 1 / 16
+_FORGET = 1.001
 _EASE_EVERY = 1.0
 # A pause of so many seconds is told to everybody: nothing is seen to move meanwhile.
 _LONG_PAUSE = 10.0
@@ -220,8 +221,8 @@ class Bucket(Lane):
         return self._now_well + self._before_well * (1.0 - past)
 
     def _is_slow(self, seconds: float) -> bool:
-        if not self._least or seconds < self._least:
-            self._least = seconds
+        # Some thousand answers forget it: a registry may have become a slower one for good.
+        self._least = min(seconds, self._least * _FORGET) if self._least else seconds
         self._usual = self._usual + (seconds - self._usual) * _SMOOTH if self._usual else seconds
         return self._usual > max(self._least * _SLOW_TIMES, self._least + _SLOW_SECONDS)
 

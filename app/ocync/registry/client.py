@@ -311,7 +311,8 @@ class RegistryClient:
                 self._shown.append(authorization)
         started = time.monotonic()
         response = await self._sender.send(url, call.method, fields, call.content, patience=call.patience)
-        if call.method in ("GET", "HEAD"):
+        # Of blobs and lists, how long the first byte takes tells more of their size than of the registry.
+        if call.method == "HEAD" or (call.method == "GET" and "/manifests/" in url):
             response.seconds = time.monotonic() - started
         return response
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clients import Side, descriptor, write
+from clients import Side, descriptor, read, write
 from ocync.config.model import TagRules
 from ocync.errors import ErrorKind, RateLimitedError
 from ocync.limits import host
@@ -301,3 +301,21 @@ async def test_a_registry_that_takes_one_now_and_then_is_waited_for(monkeypatch:
 
         assert rule.met > 6
         assert {result.status for result in results.values()} == {Status.SYNCED}
+
+
+async def test_how_long_blobs_and_lists_take_says_nothing_of_how_much_is_taken() -> None:
+    async with ScriptedRegistry() as registry, real() as side:
+        registry.seed("team/app", "1", build.image())
+        data = b"x" * 1000
+        repository = side.repository(registry.url)
+        await write(repository, data)
+        assert await read(repository, descriptor(data)) == data
+        assert await repository.tags() == ("1",)
+        registry.on("GET", r"/blobs/|/tags/", respond=faults.stall(0.7))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(20):
+                group.create_task(read(repository, descriptor(data)))
+                group.create_task(repository.tags())
+
+        limits = side.places.client(side.config(registry.url)).limits
+        assert all(limits.bucket(kind).level.is_open for kind in Kind)

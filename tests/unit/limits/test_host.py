@@ -62,6 +62,19 @@ def test_answers_that_take_somewhat_longer_change_nothing(clock: Clock, usual: f
     assert bucket.limit == 50
 
 
+def test_a_registry_that_has_become_slow_for_good_is_taken_as_it_is(clock: Clock) -> None:
+    bucket = clock.limits().bucket(Kind.METADATA)
+    answer(clock, bucket, 0.3, 10)
+    answer(clock, bucket, 2.5, 100)
+    assert bucket.limit < 50
+
+    for _ in range(3000):
+        bucket.pressed(by_number=True)
+        answer(clock, bucket, 2.5)
+
+    assert bucket.limit == 50
+
+
 def test_one_slow_answer_among_many_changes_nothing(clock: Clock) -> None:
     bucket = clock.limits().bucket(Kind.METADATA)
     for _ in range(50):
