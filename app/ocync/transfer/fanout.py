@@ -199,7 +199,7 @@ class FanOut:
             self._period_ends = started + _PERIOD
             for branch in self._branches:
                 branch.held_up = 0.0
-        slow = [branch for branch in self._branches if branch.taken == self._taken]
+        slow = self._slowest()
         self._timed = True
         try:
             await self._change(_PATIENCE - max(branch.held_up for branch in slow))
@@ -208,9 +208,14 @@ class FanOut:
             self._tell()
         for branch in slow:
             branch.held_up += clock() - started
-        is_late = any(branch.held_up >= _PATIENCE and branch.taken == self._taken for branch in slow)
+        # Who has caught up or left meanwhile holds nobody up.
+        is_late = any(branch.held_up >= _PATIENCE for branch in self._slowest())
         if is_late and not self._busy:
             await self._leave_behind()
+
+    def _slowest(self) -> list[Branch]:
+        """Return those for whom pieces are kept that others have taken."""
+        return [branch for branch in self._branches if self._ahead and branch.taken == self._taken]
 
     async def _leave_behind(self) -> None:
         """Let all who have taken the least go on by themselves."""
@@ -221,7 +226,7 @@ class FanOut:
             finally:
                 self._busy = False
                 self._tell()
-        for branch in [branch for branch in self._branches if branch.taken == self._taken and self._ahead]:
+        for branch in self._slowest():
             branch.behind = self._ahead[0]
             self._branches.remove(branch)
         self._drop()

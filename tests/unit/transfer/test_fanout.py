@@ -1,121 +1,136 @@
-"""Branches that are left behind while pieces are on their way to the disk get each byte once, in its place."""
+"""One read for several uploads: by chance slow, broken, left behind, cut off; who gets to the end has all of it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import time
-from typing import TYPE_CHECKING
+import hashlib
+import random
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from memory import Place
+from ocync.errors import NetworkError, OcyncError
 from ocync.oci.digest import Digest, Verifier
 from ocync.oci.manifest import Descriptor
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer import fanout
-from ocync.transfer.fanout import FanOut
+from ocync.transfer.fanout import Branch, FanOut
 from ocync.transfer.reading import Breaks, Reading
-from ocync.transfer.staging import Spool, Staging
+from ocync.transfer.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from memory import MemoryRepository
-    from ocync.transfer.fanout import Branch
-
-PIECES = [bytes([number]) * 1000 for number in range(40)]
-DATA = b"".join(PIECES)
-BLOB = Descriptor(media_type="x", digest=Digest.of(DATA), size=len(DATA))
+    from ocync.endpoint import Repository
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanout, "_PATIENCE", 0.02)
+class Source:
+    """Gives a blob in pieces of any size, breaks now and then, and lies where it is told to."""
+
+    place = "source.test"
+
+    def __init__(self, data: bytes, chance: random.Random, *, breaks: float, lies: bool) -> None:
+        self._data = bytes([data[0] ^ 1]) + data[1:] if lies else data
+        self._chance = chance
+        self._breaks = breaks
+        self.open = 0
+
+    @asynccontextmanager
+    async def blob(self, descriptor: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+        self.open += 1
+        try:
+            yield self._pieces(start)
+        finally:
+            self.open -= 1
+
+    async def _pieces(self, start: int) -> AsyncIterator[bytes]:
+        while start < len(self._data):
+            await pause(self._chance, 3)
+            if start and self._chance.random() < self._breaks:
+                raise NetworkError("reset")
+            size = self._chance.randint(1, 400)
+            yield self._data[start : start + size]
+            start += size
 
 
-def source() -> MemoryRepository:
-    """A place that gives the blob in many pieces."""
-    place = Place("source")
-    repository = place.repository("app")
-    place.blobs["app"][BLOB.digest] = DATA
-
-    async def pieces(_descriptor: Descriptor, data: bytes) -> AsyncIterator[bytes]:
-        for start in range(0, len(data), 1000):
-            yield data[start : start + 1000]
-
-    repository._pieces = pieces  # type: ignore[method-assign]
-    return repository
+async def pause(chance: random.Random, most: int) -> None:
+    for _ in range(chance.randint(0, most)):
+        await asyncio.sleep(0)
 
 
-def reading() -> Reading:
-    return Reading(BLOB, source(), policy=RetryPolicy(attempts=2), breaks=Breaks(BLOB.size, 2))
+async def no_sleep(_seconds: float) -> None:
+    await asyncio.sleep(0)
 
 
-async def take_all(branch: Branch, *, wait: float = 0.0) -> bytes:
-    taken = b""
-    while piece := await branch.next():
-        taken += piece
-        if wait:
-            await asyncio.sleep(wait)
-    branch.leave()
-    return taken
+async def consume(branch: Branch, chance: random.Random, *, slow: int, stop_at: int | None) -> bytes | None:
+    """Take the pieces as an upload does; None where it ended before the blob did."""
+    got = bytearray()
+    try:
+        async for piece in branch.pieces(lambda _count: None):
+            got += piece
+            await pause(chance, slow)
+            if slow > 20:
+                await asyncio.sleep(0.0005)
+            if stop_at is not None and len(got) >= stop_at:
+                return None
+    except OcyncError:
+        return None
+    finally:
+        branch.leave()
+    return bytes(got)
 
 
-def verifier() -> Verifier:
-    return Verifier(BLOB.digest, BLOB.size, what="the blob", host="source")
-
-
-async def test_a_branch_that_catches_up_while_a_piece_is_being_written_goes_on_from_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seed", range(150))
+async def test_who_gets_to_the_end_has_every_byte_and_nobody_gets_all_of_a_lie(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = os.pwrite
+    chance = random.Random(seed)
+    monkeypatch.setattr(fanout, "_PATIENCE", chance.choice([0.0, 0.001, 0.01]))
+    monkeypatch.setattr(fanout, "_PIECE", chance.choice([50, 1000]))
+    data = chance.randbytes(chance.randint(1, 12_000))
+    lies = chance.random() < 0.2
+    source = Source(data, chance, breaks=chance.choice([0.0, 0.02]), lies=lies)
+    blob = Descriptor(media_type="x", digest=Digest("sha256", hashlib.sha256(data).hexdigest()), size=len(data))
+    policy = RetryPolicy(attempts=10, sleep=no_sleep)
+    reading = Reading(blob, cast("Repository", source), policy=policy, breaks=Breaks(blob.size, 10))
+    staging = Staging(tmp_path / "tmp", chance.choice([0, 0, 5000, None, None]))
+    count = chance.randint(1, 4)
+    results: list[bytes | None] = []
 
-    def slowly(fd: int, data: memoryview, at: int) -> int:
-        time.sleep(0.01)
-        return write(fd, data, at)
+    async with asyncio.timeout(20), FanOut(reading, Verifier(blob.digest, blob.size, what="x"), staging) as whole:
+        branches = [whole.branch() for _ in range(count)]
+        began = True
+        try:
+            await whole.begin()
+        except OcyncError:
+            began = False
+        if began:
+            tasks = [
+                asyncio.create_task(
+                    consume(
+                        branch,
+                        chance,
+                        slow=chance.choice([0, 2, 30]),
+                        stop_at=chance.choice([None, None, None, len(data) // 2]),
+                    )
+                )
+                for branch in branches
+            ]
+            if chance.random() < 0.2:
+                await asyncio.sleep(0.002)
+                tasks[0].cancel()
+            done = await asyncio.gather(*tasks, return_exceptions=True)
+            for one in done:
+                if isinstance(one, Exception):
+                    raise one
+            results = [one for one in done if isinstance(one, bytes)]
 
-    monkeypatch.setattr(os, "pwrite", slowly)
-    async with asyncio.timeout(20), FanOut(reading(), verifier(), Staging(tmp_path, None)) as whole:
-        fast, slow = whole.branch(), whole.branch()
-        await whole.begin()
-
-        async def late() -> bytes:
-            await asyncio.sleep(0.1)
-            return await take_all(slow)
-
-        taken = await asyncio.gather(take_all(fast), late())
-
-    assert taken == [DATA, DATA]
-
-
-class SlowlyOpened(Staging):
-    """A disk on which it takes long to make a file; `opening` is set when that begins, and it ends with `go_on`."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, None)
-        self.opening, self.go_on = asyncio.Event(), asyncio.Event()
-
-    async def open(self, size: int) -> Spool | None:
-        self.opening.set()
-        await self.go_on.wait()
-        return await super().open(size)
-
-
-async def test_a_branch_that_takes_a_piece_while_the_file_is_made_shifts_nothing_for_the_others(
-    tmp_path: Path,
-) -> None:
-    staging = SlowlyOpened(tmp_path)
-    async with asyncio.timeout(20), FanOut(reading(), verifier(), staging) as whole:
-        fast, slow = whole.branch(), whole.branch()
-        await whole.begin()
-        first = asyncio.create_task(take_all(fast))
-        await staging.opening.wait()
-        begun = await slow.next()
-        staging.go_on.set()
-        await asyncio.sleep(0.2)
-        taken = await asyncio.gather(first, take_all(slow))
-
-    assert taken[0] == DATA
-    assert begun + taken[1] == DATA
+    assert all(result == data for result in results)
+    assert not (lies and results)
+    if began and whole.failure is None and not lies:
+        assert all(one is None or one == data for one in done if not isinstance(one, asyncio.CancelledError))
+    assert source.open == 0
+    assert staging.used == 0
+    assert not list(tmp_path.glob("tmp/*"))
