@@ -57,18 +57,18 @@ def load(path: Path) -> Opened:
     try:
         try:
             return Opened(_read(path))
-        except sqlite3.DatabaseError as error:
+        except tables.ERRORS as error:
             if not _is_damage(error):
                 raise
             _remove(path)
             return Opened(_read(path), remark=f"was damaged ({error}) and has been started anew")
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *tables.ERRORS) as error:
         unwritable = _reason(error)
     except tables.ForeignFileError as error:
         raise UnusableFileError(str(error)) from error
     try:
         return Opened(_read_only(path), unwritable=unwritable)
-    except (OSError, sqlite3.Error):
+    except (OSError, *tables.ERRORS):
         raise UnusableFileError(unwritable) from None
 
 
@@ -78,7 +78,7 @@ def peek(path: Path) -> Opened:
         return Opened(_read_only(path))
     except FileNotFoundError:
         return Opened(tables.in_memory())
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *tables.ERRORS) as error:
         raise UnusableFileError(_reason(error)) from error
 
 
@@ -91,13 +91,13 @@ def save(path: Path, changes: tables.Changes, *, tidy_at: int | None = None) -> 
     try:
         try:
             _apply(path, changes, tidy_at)
-        except sqlite3.DatabaseError as error:
+        except tables.ERRORS as error:
             if not _is_damage(error):
                 raise
             # What earlier passes knew is lost; what this one has learned is not.
             _remove(path)
             _apply(path, changes, tidy_at)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, *tables.ERRORS) as error:
         raise UnusableFileError(_reason(error)) from error
     except tables.ForeignFileError as error:
         raise UnusableFileError(str(error)) from error
@@ -126,7 +126,7 @@ def _apply(path: Path, changes: tables.Changes, tidy_at: int | None) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check(path)
-    connection = sqlite3.connect(path, timeout=_LOCKED_FOR, isolation_level=None, check_same_thread=False)
+    connection = tables.opened(path, timeout=_LOCKED_FOR)
     try:
         # A log beside the file needs memory that all processes share, which network file systems do not have.
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -160,7 +160,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
         raise OSError("it is not a file")
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCKED_FOR)
+    connection = tables.opened(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCKED_FOR)
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -176,13 +176,13 @@ def _remove(path: Path) -> None:
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def _is_damage(error: sqlite3.Error | UnicodeError) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
-    # Without a code it is what was found in a copy.
+    # Without a code it is what was found in a copy, or what can't even be said.
     return code is None or code & 0xFF in _DAMAGED
 
 
-def _reason(error: OSError | sqlite3.Error) -> str:
+def _reason(error: OSError | sqlite3.Error | UnicodeError) -> str:
     if isinstance(error, OSError):
         return (error.strerror or str(error)).lower()
     return str(error)

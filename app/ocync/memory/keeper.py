@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ocync.memory.memory import Memory
 from ocync.memory.thread import Worker
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
@@ -173,7 +173,7 @@ class Keeper:
                     await worker.call(lambda: tables.merge(connection, state.unpack(packed)))
         except TimeoutError:
             self._say(name, f"could not be read within {_FETCH_TIME:g} s")
-        except (ValueError, sqlite3.Error) as error:
+        except (ValueError, *tables.ERRORS) as error:
             self._say(name, f"is damaged, and will be written anew: {error}")
         except OcyncError as error:
             self._say(name, f"can't be read: {error.message}")

@@ -297,7 +297,7 @@ class Memory:
         """Return the row, if it is whole. This is what a pass asks for each image, so it takes a short way."""
         try:
             found = self._connection.execute(_FIND, (int(kind), key, repository)).fetchone()
-        except sqlite3.Error:
+        except tables.ERRORS:
             return None
         if found is None:
             return None
@@ -308,7 +308,7 @@ class Memory:
         """Return the rows that are whole; to those that are not nobody listens."""
         try:
             found = [Row.read(fields) for fields in self._connection.execute(statement, values)]
-        except sqlite3.Error:
+        except tables.ERRORS:
             return []
         latest = self._now() + _SKEW
         return [row for row in found if row is not None and row.learned <= latest]
@@ -367,7 +367,7 @@ class Memory:
             return False
         try:
             self._connection.execute(statement, values)
-        except sqlite3.Error:
+        except tables.ERRORS:
             # As much as is kept at all: the next pass begins with less.
             self._is_full = True
             return False
@@ -378,9 +378,13 @@ class Memory:
         self.counts.stale += stale
 
     def _drop(self, kind: int, key: bytes, repository: int) -> None:
-        deleted = self._connection.execute(
-            "DELETE FROM fact WHERE kind = ? AND key = ? AND repository = ?", (kind, key, repository)
-        )
-        if deleted.rowcount:
+        try:
+            deleted = self._connection.execute(
+                "DELETE FROM fact WHERE kind = ? AND key = ? AND repository = ?", (kind, key, repository)
+            ).rowcount
+        except tables.ERRORS:
+            # What can't be removed can't be found either: the tables are damaged.
+            return
+        if deleted:
             self._facts[kind, key, repository] = None
             self._has_news = True

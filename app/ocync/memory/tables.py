@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ocync.memory.facts import Row
 
@@ -47,6 +48,10 @@ CREATE TABLE repository (
 """
 
 
+ERRORS = (sqlite3.Error, UnicodeError)
+"""What SQLite raises: the second when what it has to say holds damaged names."""
+
+
 class ForeignFileError(Exception):
     """The file is a database of another program, or of a later version of this one; it is to be left alone."""
 
@@ -68,9 +73,20 @@ class Changes:
     repositories: Mapping[int, Repository]
 
 
+def opened(name: str | Path, *, timeout: float = 0.0, uri: bool = False) -> sqlite3.Connection:
+    """
+    Open a database with no transaction but those that are begun; raises sqlite3.Error.
+
+    It may be filled in one thread and used in another. Text that is damaged is text all the same.
+    """
+    connection = sqlite3.connect(name, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri)
+    connection.text_factory = lambda raw: raw.decode(errors="replace")
+    return connection
+
+
 def in_memory() -> sqlite3.Connection:
-    """Return empty tables in memory; they may be filled in one thread and used in another."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    """Return empty tables in memory."""
+    connection = opened(":memory:")
     connection.execute(f"PRAGMA max_page_count = {MAX_BYTES // _PAGE}")
     prepare(connection)
     return connection
@@ -108,7 +124,7 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 def copied(source: sqlite3.Connection) -> sqlite3.Connection:
     """Return a copy in memory of a whole database; raises sqlite3.DatabaseError where it is damaged."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection = opened(":memory:")
     try:
         source.backup(connection)
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sqlite3
 import stat
 import subprocess
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync.memory import file, tables
-from ocync.memory.facts import Kind
+from ocync.memory.facts import Belief, Kind
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
@@ -192,6 +193,29 @@ def test_bits_that_are_lost_anywhere_cost_at_most_what_was_known(path: Path, see
         learned(path, 1)
     except file.UnusableFileError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_a_file_with_any_damage_is_read_or_started_anew_and_never_an_error(path: Path, seed: int) -> None:
+    learned(path, *range(20))
+    learned(path, *range(20), repository="other")
+    chance, data = random.Random(seed), bytearray(path.read_bytes())
+    for _ in range(chance.choice([1, 3, 30, 300])):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    path.write_bytes(data[: chance.choice([len(data), len(data), chance.randrange(len(data))])])
+
+    try:
+        memory = Memory(ttl=1.0, clock=lambda: NOW / 1000, connection=file.load(path).connection)
+    except file.UnusableFileError as error:
+        assert re.search("another program|later version", str(error))
+        return
+    for number in range(20):
+        assert set(memory.holders(PLACE, digest(number))) <= {"app", "other"}
+        memory.learn_blob(PLACE, "app", digest(number))
+        assert memory.blob(PLACE, "app", digest(number)) is Belief.FRESH
+    memory.forget_repository(PLACE, "app")
+    memory.all()
+    file.save(path, memory.take_changes(), tidy_at=NOW)
 
 
 def test_a_file_that_is_damaged_during_a_pass_takes_what_the_pass_learned(path: Path) -> None:
