@@ -85,7 +85,6 @@ class Memory:
             and isinstance(since, int)
             and repository_key(place, path) == number
         }
-
         self._earlier = frozenset(self._repositories)
 
     def __repr__(self) -> str:
