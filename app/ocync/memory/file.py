@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocync.memory import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 NAME = "memory.sqlite"
@@ -21,15 +19,6 @@ NAME = "memory.sqlite"
 _LOCKED_FOR = 5.0
 # SQLITE_ERROR is said of statements that do not fit the tables.
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Raise DatabaseError where SQLite quotes what is no text from a damaged schema: such errors can't be read."""
-    try:
-        yield
-    except UnicodeDecodeError:
-        raise sqlite3.DatabaseError("its schema is no text") from None
 
 
 class UnusableFileError(Exception):
@@ -103,7 +92,6 @@ def save(path: Path, changes: tables.Changes, *, tidy_at: int | None = None) -> 
         raise UnusableFileError(str(error)) from error
 
 
-@_in_words()
 def _read(path: Path) -> sqlite3.Connection:
     connection = _connect(path)
     try:
@@ -112,7 +100,6 @@ def _read(path: Path) -> sqlite3.Connection:
         connection.close()
 
 
-@_in_words()
 def _apply(path: Path, changes: tables.Changes, tidy_at: int | None) -> None:
     connection = _connect(path)
     try:
@@ -155,7 +142,6 @@ def _check(path: Path) -> None:
         path.chmod(0o600)
 
 
-@_in_words()
 def _read_only(path: Path) -> sqlite3.Connection:
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
