@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from ocync.transfer.fallback import add_to_list, read_list
 from ocync.transfer.image import ImageCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from ocync.endpoint import Repository
     from ocync.memory.memory import Memory
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ocync.transfer.destination import Destination
 
 log = logging.getLogger(__name__)
+
+_Key = tuple["Digest", str, str, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,8 @@ class Brought:
     """Of these, those that were brought for the image that asks; in a dry run, those that would be."""
     gone: int = 0
     """Artifacts that a list at the source names and that are not to be had there."""
+    believed: tuple[Attachment, ...] = ()
+    """What is there only as far as memory tells."""
     error: OcyncError | None = None
 
 
@@ -78,6 +82,8 @@ class _Target:
     """Whether it is known what stands under the fallback tag."""
     was_believed: bool = False
     """Whether only an earlier pass has seen what is listed."""
+    believed: list[Attachment] = field(default_factory=list)
+    """All of which that is so."""
     unlisted: dict[Digest, dict[str, Any]] = field(default_factory=dict)
     """Entries that the fallback tag has to list."""
     present: int = 0
@@ -88,7 +94,11 @@ class _Target:
     def result(self) -> Brought:
         """What is told of it."""
         return Brought(
-            present=self.present, transferred=self.transferred, gone=self.gone, error=self.destination.error
+            present=self.present,
+            transferred=self.transferred,
+            gone=self.gone,
+            believed=tuple(self.believed),
+            error=self.destination.error,
         )
 
 
@@ -108,7 +118,7 @@ class ArtifactCopy:
         self._dry_run = dry_run
         self._memory = memory
         self._missing = missing
-        self._claims: dict[tuple[Digest, str, str], asyncio.Future[Brought]] = {}
+        self._claims: dict[_Key, asyncio.Future[Brought]] = {}
         self._lists: dict[tuple[str, Digest], asyncio.Lock] = {}
         self._written: set[tuple[str, Digest]] = set()
 
@@ -129,46 +139,71 @@ class ArtifactCopy:
 
         Nothing is changed in the destinations but the counts of what was sent.
         """
+        brought = await self._shared(attached, source, destinations)
+        results = []
+        for destination, one in zip(destinations, brought, strict=True):
+            # A target that has lost the image has lost more than that: it was emptied, or made anew.
+            is_unsure = one.believed and not destination.has_image
+            results.append(await self._seen(attached, source, destination, one) if is_unsure else one)
+        return tuple(results)
+
+    async def _seen(
+        self, attached: Attached, source: Repository, destination: Destination, brought: Brought
+    ) -> Brought:
+        """Look for what an image that is there was content to believe."""
+        # Tags are looked at always.
+        attachments = tuple(replace(attachment, tags=()) for attachment in brought.believed)
+        unseen = replace(attached, attachments=attachments, gone=0)
+        (seen,) = await self._shared(unseen, source, [destination], again=True)
+        return Brought(
+            present=brought.present - unseen.count + seen.present,
+            transferred=brought.transferred + seen.transferred,
+            gone=brought.gone + seen.gone,
+            error=brought.error or seen.error,
+        )
+
+    async def _shared(
+        self, attached: Attached, source: Repository, destinations: Sequence[Destination], *, again: bool = False
+    ) -> tuple[Brought, ...]:
+        """Bring what is attached, or wait for who does."""
+        keys: list[_Key] = [
+            (attached.subject, source.name, destination.repository.name, again) for destination in destinations
+        ]
         results: dict[int, Brought] = {}
         waiting = list(range(len(destinations)))
         while waiting:
-            own = [i for i in waiting if self._claim(attached, source, destinations[i])]
+            own = [i for i in waiting if self._claim(keys[i])]
             if own:
-                mine = await self._own(attached, source, [destinations[i] for i in own])
+                mine = await self._own(attached, source, {keys[i]: destinations[i] for i in own})
                 results |= dict(zip(own, mine, strict=True))
             for i in [i for i in waiting if i not in own]:
-                other = self._claims.get(self._key(attached, source, destinations[i]))
+                other = self._claims.get(keys[i])
                 # A claim that is gone was given up by a task that was cancelled: it is taken in the next round.
                 if other is not None and (brought := await _outcome(other)) is not None:
-                    results[i] = Brought(present=brought.present, gone=brought.gone, error=brought.error)
+                    results[i] = replace(brought, transferred=0)
             waiting = [i for i in waiting if i not in results]
         return tuple(results[i] for i in range(len(destinations)))
 
-    def _key(self, attached: Attached, source: Repository, destination: Destination) -> tuple[Digest, str, str]:
-        return attached.subject, source.name, destination.repository.name
-
-    def _claim(self, attached: Attached, source: Repository, destination: Destination) -> bool:
-        key = self._key(attached, source, destination)
+    def _claim(self, key: _Key) -> bool:
         if key in self._claims:
             return False
         self._claims[key] = asyncio.get_running_loop().create_future()
         return True
 
     async def _own(
-        self, attached: Attached, source: Repository, destinations: Sequence[Destination]
+        self, attached: Attached, source: Repository, destinations: Mapping[_Key, Destination]
     ) -> tuple[Brought, ...]:
-        keys = [self._key(attached, source, destination) for destination in destinations]
         try:
             # The image may have failed, or fail meanwhile, for what is not attached to it.
-            targets = [_Target(destination.beside()) for destination in destinations]
+            targets = [_Target(destination.beside()) for destination in destinations.values()]
             await self._bring(attached, source, targets)
-            for key, target, destination in zip(keys, targets, destinations, strict=True):
+            for (key, destination), target in zip(destinations.items(), targets, strict=True):
                 destination.blobs += target.destination.blobs
                 destination.bytes_transferred += target.destination.bytes_transferred
                 self._claims[key].set_result(target.result)
             return tuple(target.result for target in targets)
         finally:
-            for key in keys:
+            for key in destinations:
                 if not self._claims[key].done():
                     self._claims.pop(key).cancel()
 
@@ -243,9 +278,10 @@ class ArtifactCopy:
         target.was_read = destination.lacks(tag)
         if destination.is_empty:
             return
-        if self._is_known(target, attachment):
+        if destination.has_image and self._is_known(target, attachment):
             target.listed = {descriptor.digest for descriptor in attachment.referrers}
             target.was_believed = True
+            target.believed.append(attachment)
             return
         try:
             by_api = await repository.referrers(subject)

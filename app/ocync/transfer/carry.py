@@ -65,6 +65,8 @@ class Carrier:
 
         Destinations that have the image already are there for what is attached to it. Returns what is attached.
         """
+        for index, destination in destinations.items():
+            destination.has_image = isinstance(plan.decisions[index], Skip)
         copying = [each for index, each in destinations.items() if isinstance(plan.decisions[index], Copy)]
         copy = ImageCopy(plan.candidate.source, self._policy)
         try:

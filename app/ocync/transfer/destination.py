@@ -36,6 +36,8 @@ class Destination:
     """Told of every piece that is handed to the target, in bytes."""
     tags: frozenset[str] | None = None
     """All tags that the repository had before the pass; None where they are not known."""
+    has_image: bool = False
+    """Whether its tag points to the image already: then memory may tell what is attached to that there."""
     believing: bool = False
     """Whether anything was taken to be there because an earlier pass had seen it."""
     staging: Staging | None = None

@@ -31,8 +31,10 @@ class World:
     folder: Path
     now: float = 1_700_000_000.0
 
-    async def sync(self, *, ttl: float = 12 * HOUR, audit: float | None = None) -> ArtifactCounts | None:
-        """Make a pass that remembers what the last one knew."""
+    async def sync(
+        self, *, ttl: float = 12 * HOUR, audit: float | None = None, tags: int = 1
+    ) -> ArtifactCounts | None:
+        """Make a pass that remembers what the last one knew; returns what it did for the last of the `tags`."""
         for registry in (self.source, self.target):
             registry.requests.clear()
         async with (
@@ -41,9 +43,9 @@ class World:
         ):
             results = await side.sync(side.mapping(self.source.url, self.target.url, repository=APP), audit=audit)
         self.now += 60
-        (result,) = results.values()
-        assert result.error is None
-        return result.artifacts
+        assert len(results) == tags
+        assert all(result.error is None for result in results.values())
+        return results[f"{self.target.host}/{APP}:{tags}"].artifacts
 
     @property
     def lists(self) -> tuple[int, int]:
@@ -115,3 +117,24 @@ async def test_an_artifact_that_goes_at_the_source_stays_at_the_target(world: Wo
     assert await world.sync() == ArtifactCounts(source=1, target=1)
 
     assert SIGNATURE.digest in world.target.repository(APP).manifests
+
+
+async def test_what_is_attached_comes_back_with_an_image_that_the_target_has_lost(world: World) -> None:
+    lost = world.target.repository(APP)
+    lost.tags.clear()
+    lost.manifests.clear()
+    lost.blobs.clear()
+
+    assert await world.sync() == ArtifactCounts(source=2, target=2, transferred=2)
+
+    assert {INDEX.digest, SBOM.digest, SIGNATURE.digest} <= set(lost.manifests)
+
+
+async def test_an_image_that_is_there_vouches_for_no_other_one(world: World) -> None:
+    world.source.seed(APP, "2", INDEX)
+    del world.target.repository(APP).manifests[SIGNATURE.digest]
+    del world.target.repository(APP).manifests[SBOM.digest]
+
+    await world.sync(tags=2)
+
+    assert {SBOM.digest, SIGNATURE.digest} <= set(world.target.repository(APP).manifests)
