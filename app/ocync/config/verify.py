@@ -24,10 +24,11 @@ _OFF = "off"
 
 
 class Signers:
-    """Keys and trusted roots by what names them: each is read once for all mappings."""
+    """Keys and trusted roots by what names them: each is read and checked once for all mappings."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
+        self._checked: set[tuple[str, str]] = set()
 
     def text(self, name: str) -> str:
         """Return the text of a file; raises ValueError that says why it can't be read."""
@@ -48,14 +49,20 @@ class Signers:
         """Return a key that is given as PEM or as a path; raises ValueError for what is none."""
         is_pem = "-----BEGIN" in text
         key = TrustedKey(name=where if is_pem else text, pem=text if is_pem else self.text(text))
-        material.check_key(key.pem, key.name)
+        self._check("key", key.pem, lambda: material.check_key(key.pem, key.name))
         return key
 
     def root(self, name: str) -> str:
         """Return the text of a trusted root; raises ValueError for what is none."""
         text = self.text(name)
-        material.check_root(text, name)
+        self._check("root", text, lambda: material.check_root(text, name))
         return text
+
+    def _check(self, kind: str, text: str, check: Callable[[], None]) -> None:
+        """Check a text, unless it has been found to be right before."""
+        if (kind, text) not in self._checked:
+            check()
+            self._checked.add((kind, text))
 
 
 def check_verify(section: Section, signers: Signers, findings: Findings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -159,6 +160,18 @@ def test_a_bundle_that_lacks_something_is_not_trusted(path: str, sigstore: Sigst
 
     assert found.signer is None
     assert found.problems
+
+
+def test_the_roots_that_come_with_sigstore_are_read() -> None:
+    files = [
+        path for each in resources.files("sigstore._store").iterdir() if each.is_dir() for path in each.iterdir()
+    ]
+    roots = [load_root(path.read_text(), path.name) for path in files if path.name == "trusted_root.json"]
+
+    assert len(roots) == 2
+    for root in roots:
+        assert all(key.start > 1.6e9 for _, key in (*root.logs, *root.certificate_logs))
+        assert any(key.holds_at(1.9e9) for _, key in root.logs)
 
 
 @pytest.mark.parametrize("library", ["sigstore", "cryptography"])
