@@ -10,6 +10,7 @@ import pytest
 
 from clients import Side, descriptor, repository_of, write
 from ocync.errors import ErrorKind, NetworkError, ProtocolError
+from ocync.memory.keeper import Keeper, Place
 from ocync.transfer.result import BlobStats, Reason, Status
 from scripted import ScriptedRegistry, build
 from scripted.certificates import make_authority
@@ -304,3 +305,28 @@ async def test_what_is_not_there_is_nothing_and_no_error(target: DockerRegistry)
 
     assert found is None
     assert (tags.tags, tags.complete) == ((), True)
+
+
+async def test_a_pass_with_memory_finds_out_that_references_are_checked_and_sends_what_is_new(
+    tmp_path: Path, target: DockerRegistry
+) -> None:
+    folder = tmp_path / "cache"
+    layers = [build.layer(2_000, seed) for seed in range(3)]
+    async with ScriptedRegistry() as source:
+        for label in ("first", "second"):
+            for number in range(2):
+                source.seed(f"team/app{number}", "1", build.image(layers, label=f"{label} {number}"))
+            source.seed("team/app0", label, build.image(layers[1:], label=label))
+            async with (
+                Keeper().memory(Place(folder=folder), ttl=3600.0) as memory,
+                Side(account=ACCOUNT, memory=memory) as side,
+            ):
+                work = [side.mapping(source.url, target.url, repository=f"team/app{n}") for n in range(2)]
+                results = await side.sync(*work)
+
+            assert {result.status for result in results.values()} <= {Status.SYNCED, Status.SKIPPED}
+            assert [differing(source, target, f"team/app{number}") for number in range(2)] == [[], []]
+    async with Keeper().memory(Place(folder=folder), ttl=3600.0) as memory:
+        assert memory.hint("checks-references", target.host) == "yes"
+    assert sum(result.blobs.transferred for result in results.values()) == 3
+    assert memory.counts.stale == 0
