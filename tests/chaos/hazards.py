@@ -32,6 +32,8 @@ class Hazards:
     def __init__(self, chance: random.Random, *, store: BlobStore, elsewhere: str, honest: bool) -> None:
         self._chance = chance
         self._honest = honest
+        # Where no digest is told of a tag, or a wrong one, nothing vouches for its bytes but TLS.
+        self._tells_digests = chance.random() < 0.5
         self._store = store
         self._elsewhere = elsewhere
 
@@ -39,7 +41,7 @@ class Hazards:
         """Give a registry so many rules by chance; `writes`: it is a target."""
         made = []
         for _ in range(count):
-            table = self._anywhere() + (self._at_target() if writes else self._at_source())
+            table = self._anywhere() + (self._at_target() if writes else self._at_source()) + self._of_digests()
             if not self._honest:
                 table += self._lies()
             method, pattern, action = self._chance.choice(table)
@@ -96,9 +98,6 @@ class Hazards:
             ("GET|HEAD", where, faults.redirect_in_a_circle),
             ("GET|HEAD", where, lambda: faults.redirect(f"{self._elsewhere}/v2/team/app/manifests/1")),
             ("GET|HEAD", where, lambda: faults.redirect("ftp://127.0.0.1/", 302)),
-            ("GET", MANIFEST, lambda: faults.flip_bit(at=chance.randrange(900))),
-            ("GET|HEAD", MANIFEST, lambda: faults.headers({"Docker-Content-Digest": f"sha256:{'1' * 64}"})),
-            ("GET|HEAD", MANIFEST, lambda: faults.headers({"Docker-Content-Digest": None})),
             ("GET|HEAD", MANIFEST, lambda: faults.headers({"Content-Type": "text/plain"})),
             ("GET|HEAD", BY_TAG, lambda: faults.error(404, "MANIFEST_UNKNOWN")),
             ("GET", LIST, faults.tags_null),
@@ -152,6 +151,14 @@ class Hazards:
             ("PUT", MANIFEST, lambda: faults.error(400, "MANIFEST_INVALID")),
             ("PUT", MANIFEST, lambda: faults.error(400, "TAG_INVALID", "the tag is immutable")),
             ("PUT", MANIFEST, lambda: faults.headers({"Docker-Content-Digest": f"sha256:{'2' * 64}"})),
+        ]
+
+    def _of_digests(self) -> list[Hazard]:
+        if self._tells_digests:
+            return [("GET", MANIFEST, lambda: faults.flip_bit(at=self._chance.randrange(900)))] * 2
+        return [
+            ("GET|HEAD", MANIFEST, lambda: faults.headers({"Docker-Content-Digest": f"sha256:{'1' * 64}"})),
+            ("GET|HEAD", MANIFEST, lambda: faults.headers({"Docker-Content-Digest": None})),
         ]
 
     def _lies(self) -> list[Hazard]:

@@ -186,7 +186,9 @@ def test_bits_that_are_lost_anywhere_cost_at_most_what_was_known(path: Path, see
 
     for read in (file.peek, file.load):
         try:
-            read(path).connection.close()
+            connection = read(path).connection
+            Memory(connection=connection).holders(PLACE, digest(1))
+            connection.close()
         except file.UnusableFileError as error:
             assert str(error)
     try:
@@ -216,6 +218,19 @@ def test_a_file_with_any_damage_is_read_or_started_anew_and_never_an_error(path:
     memory.forget_repository(PLACE, "app")
     memory.all()
     file.save(path, memory.take_changes(), tidy_at=NOW)
+
+
+def test_a_name_that_is_no_text_any_more_is_that_of_no_repository(path: Path) -> None:
+    learned(path, 1)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE repository SET place = CAST(x'ff80' AS TEXT)")
+    connection.commit()
+    connection.close()
+
+    for read in (file.peek, file.load):
+        connection = read(path).connection
+        assert Memory(connection=connection).holders(PLACE, digest(1)) == []
+        connection.close()
 
 
 def test_a_file_that_is_damaged_during_a_pass_takes_what_the_pass_learned(path: Path) -> None:
