@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ocync.errors import NotFoundError, OcyncError, ProtocolError, VerificationError
 from ocync.oci import media
 from ocync.oci.manifest import Manifest, select_platforms
-from ocync.plan.decide import decide
+from ocync.plan.decide import decide, kept
 from ocync.plan.model import Copy, ImagePlan
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ async def compare(candidate: Candidate, *, whole: bool = False) -> ImagePlan:
             root = await _fetch(candidate, resolved)
         resolved = root
     decisions = decide(resolved.digest, found, resolved.raw)
+    if candidate.settled:
+        decisions = tuple(map(kept, decisions))
     return ImagePlan(
         candidate=candidate,
         decisions=decisions,

@@ -47,3 +47,10 @@ def _decide(wanted: Digest, answer: Descriptor | Manifest | OcyncError | None, r
     ):
         return Skip(reason=Reason.UP_TO_DATE, digest=there)
     return Copy(reason=Reason.MOVED, previous=there)
+
+
+def kept(decision: Decision) -> Decision:
+    """Return the decision about a tag that never changes: one that the source has set anew is left alone."""
+    if isinstance(decision, Copy) and decision.previous is not None:
+        return Skip(reason=Reason.IMMUTABLE_TAG, digest=decision.previous)
+    return decision

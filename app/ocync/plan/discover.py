@@ -98,9 +98,9 @@ async def discover(mapping: MappingConfig, places: Places, memory: Memory | None
             signatures=signatures,
             # From a list it would not have been selected; what glob names has to be there.
             optional=selection is None and tag not in mapping.tags.glob,
+            settled=is_settled(tag, immutable=pattern is not None and pattern.matches(tag), targets=states),
         )
-        immutable = pattern is not None and pattern.matches(tag)
-        (settled if is_settled(tag, immutable=immutable, targets=states) else candidates).append(candidate)
+        (settled if candidate.settled else candidates).append(candidate)
     return Resolved(
         mapping=mapping,
         candidates=tuple(candidates),

@@ -50,6 +50,8 @@ class Candidate:
     """The same, with all that may be signatures, where the mapping says who has to have signed; else None."""
     optional: bool = False
     """Whether the source need not have the tag: it was asked for without looking at a list."""
+    settled: bool = False
+    """Whether the tag never changes, and every target was seen to have it."""
 
     @property
     def destination_tag(self) -> str:

@@ -176,6 +176,9 @@ class Pass:
         self._forget_emptied(resolved)
         images = len(resolved.candidates) + len(resolved.settled)
         self._sink(MappingResolved(item.name, images * len(item.targets)))
+        if self._settings.audit is not None:
+            # That a tag stays says nothing of what is below it.
+            return [*resolved.candidates, *resolved.settled]
         for candidate in resolved.settled:
             for index in range(len(candidate.targets)):
                 self._finish(outcome.skipped(candidate, index, Skip(reason=Reason.IMMUTABLE_TAG), 0.0))
@@ -206,7 +209,7 @@ class Pass:
         candidate = plan.candidate
         for index, decision in enumerate(plan.decisions):
             match decision:
-                case Skip() if candidate.attachments is None and self._settings.audit is None:
+                case Skip() if not self._looks_below(candidate, decision):
                     earlier = self._earlier.pop(outcome.target_name(candidate, index), None)
                     self._finish(outcome.skipped(candidate, index, decision, self._clock() - started, earlier))
                 case Broken(error=error):
@@ -230,6 +233,12 @@ class Pass:
                 self._finish(outcome.skipped(candidate, index, decision, elapsed, destination))
             else:
                 self._finish(outcome.synced(plan, index, destination, elapsed))
+
+    def _looks_below(self, candidate: Candidate, decision: Skip) -> bool:
+        """Tell whether more than its tag is looked at of an image that a target has."""
+        # An immutable tag that the source has set anew leads to what the source can't tell of.
+        is_kept = decision.reason is Reason.IMMUTABLE_TAG
+        return not is_kept and (candidate.attachments is not None or self._settings.audit is not None)
 
     def _forget_emptied(self, resolved: Resolved) -> None:
         """Forget what earlier passes knew of repositories that hold nothing now."""

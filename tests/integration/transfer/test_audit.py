@@ -147,3 +147,28 @@ async def test_a_copy_that_relies_on_what_is_there_is_looked_at_before_its_tag_i
 
     assert (result.status, result.reason) == (Status.SYNCED, Reason.MOVED)
     assert lost in world.target.repository(APP).blobs
+
+
+async def test_tags_that_never_change_are_looked_at_as_well(world: World) -> None:
+    lose_blob(INDEX)(world.target)
+    mapping = world.side.mapping(
+        world.source.url, world.target.url, repository=APP, tags=TagRules(glob=("1*",), immutable_tags="1*")
+    )
+
+    results = await world.side.sync(mapping, audit=0.0)
+
+    assert results[f"{world.target.host}/{APP}:1"].reason is Reason.REPAIRED
+    assert world.is_whole()
+
+
+async def test_a_tag_that_never_changes_stays_where_the_source_has_set_it_anew(world: World) -> None:
+    world.source.seed(APP, "1", build.image(label="set anew"))
+    mapping = world.side.mapping(
+        world.source.url, world.target.url, repository=APP, tags=TagRules(glob=("1*",), immutable_tags="1*")
+    )
+
+    results = await world.side.sync(mapping, audit=0.0)
+
+    result = results[f"{world.target.host}/{APP}:1"]
+    assert (result.status, result.reason, result.digest) == (Status.SKIPPED, Reason.IMMUTABLE_TAG, INDEX.digest)
+    assert world.target.resolve(APP, "1") == INDEX.digest
