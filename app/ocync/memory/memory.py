@@ -222,10 +222,12 @@ class Memory:
         return row.value.decode(errors="replace") if row is not None else None
 
     def learn_hint(self, kind: str, name: str, value: str) -> None:
-        """Remember a hint of 4 KiB at most; longer ones are not kept."""
-        encoded = value.encode()
-        if len(encoded) <= _MAX_HINT and len(name) <= _MAX_HINT and self.hint(kind, name) != value:
+        """Remember a hint of 4 KiB at most; longer ones are not kept. One that only changes is no news."""
+        encoded, known, had_news = value.encode(), self.hint(kind, name), self._has_news
+        if len(encoded) <= _MAX_HINT and len(name) <= _MAX_HINT and known != value:
             self._learn(Kind.HINT, hint_key(kind, name), 0, encoded)
+            # A level that was found anew in each pass is not worth a push after each.
+            self._has_news = had_news or known is None
 
     def forget_hint(self, kind: str, name: str) -> None:
         """Forget a hint."""

@@ -203,6 +203,18 @@ def test_hints_are_kept_by_kind_and_name(memory: Memory) -> None:
     assert memory.hint("level", PLACE) is None
 
 
+def test_a_hint_that_only_changes_is_kept_and_is_no_news(memory: Memory) -> None:
+    memory.learn_hint("level", PLACE, "12")
+    assert memory.has_news
+    again = Memory(connection=memory.release())
+
+    again.learn_hint("level", PLACE, "13")
+
+    assert again.hint("level", PLACE) == "13"
+    assert again.has_changes
+    assert not again.has_news
+
+
 def test_a_hint_that_stays_the_same_is_no_change(memory: Memory) -> None:
     memory.learn_hint("level", PLACE, "12")
     memory.take_changes()
