@@ -59,6 +59,7 @@ class World:
         self.seed = seed
         self.counts = Counts()
         honest = chance.random() < 0.5
+        uploads = random.Random(f"uploads {seed}")
         self.registry = ScriptedRegistry(
             auth=self._auth(READER), page_size=chance.choice([None, 1, 3]), referrers=chance.random() < 0.6
         )
@@ -68,6 +69,8 @@ class World:
                 location=chance.choice(LOCATIONS),
                 location_query=chance.choice(["none", "state", "exact"]),
                 mount=chance.random() < 0.7,
+                single_post=uploads.random() < 0.6,
+                location_latest_only=uploads.random() < 0.3,
                 check_references=not honest,
                 page_size=chance.choice([None, 2]),
                 ranges=chance.random() < 0.8,
