@@ -115,4 +115,5 @@ def test_of_the_apis_of_aws_only_those_of_ecr_and_of_logins_take_space(image: Im
         *("ecr", "ecr-public", "sts", "sso", "sso-oidc", "signin"),
     }
     size = sum(path.stat().st_size for path in image.root.joinpath("opt/ocync/lib").rglob("*") if path.is_file())
-    assert size < 64 * 1024 * 1024
+    # A fourth of it verifies signatures: Sigstore's library, and what that needs.
+    assert size < 84 * 1024 * 1024
