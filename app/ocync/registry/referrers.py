@@ -22,7 +22,7 @@ MAX_PAGES = 1000
 """Pages of one list that are read at most."""
 _MAX_IDLE_PAGES = 4
 # Of the subject or the repository, and not of the API: registries with the API say so of what they don't know.
-_OF_THE_SUBJECT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"})
+_OF_THE_SUBJECT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "DIGEST_INVALID"})
 # 404 as the specification says; 400, 405, 406 and 501 are seen where a router or a proxy knows no such path
 # (google/go-containerregistry, pkg/v1/remote/referrers.go).
 _NO_API = frozenset({400, 404, 405, 406, 410, 501})
@@ -94,6 +94,8 @@ class ReferrersApi:
 
     def _tells_that_there_is_none(self, error: RegistryError) -> bool:
         if isinstance(error, AuthError) and error.status == 403:
+            if self.supported:
+                return False
             # Said of the whole path by proxies and by gateways that were not made for it; the image itself could
             # be read with the same credentials.
             if self.supported is None:

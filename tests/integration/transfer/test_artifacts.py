@@ -598,3 +598,61 @@ async def test_a_subject_by_sha512_has_its_list_under_the_tag_that_is_cut() -> N
 
         assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
         assert set(world.listed(image)) == {artifact.digest}
+
+
+async def test_a_refusal_by_an_api_that_has_answered_before_is_not_taken_for_none(world: World) -> None:
+    first, second = signed(1), signed(2)
+    seed(world.source, first)
+    await world.sync()
+    seed(world.source, second)
+    rule = world.source.on("GET", rf"{REFERRERS}{second.index.digest}", respond=faults.error(403, "DENIED"))
+
+    refused = await world.sync()
+    tag_then = world.target.resolve(APP, "1")
+    rule.end()
+    result = await world.sync()
+
+    assert refused.error is not None
+    assert refused.error.kind is ErrorKind.INCOMPLETE_ARTIFACTS
+    assert tag_then == first.index.digest
+    assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
+
+
+async def test_a_refusal_of_a_digest_is_said_of_that_digest_alone(world: World) -> None:
+    # As of sha512, by registries that only know sha256.
+    odd, image = build.image(label="odd"), signed()
+    world.source.seed(APP, "1", odd)
+    world.source.on("GET", rf"{REFERRERS}{odd.digest}", respond=faults.error(400, "DIGEST_INVALID"))
+    await world.sync()
+    seed(world.source, image)
+
+    result = await world.sync()
+
+    assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
+
+
+async def test_a_tag_that_is_listed_and_gone_is_counted_once(world: World) -> None:
+    image = signed()
+    seed(world.source, image)
+    tag = build.cosign_tag(image.index.digest)
+    world.source.seed(APP, tag, build.cosign_signature(image.index))
+    world.source.on("HEAD", rf"{MANIFEST}{tag}", respond=faults.error(404, "MANIFEST_UNKNOWN"))
+    world.source.on("GET", rf"{MANIFEST}{tag}", respond=faults.error(404, "MANIFEST_UNKNOWN"))
+
+    result = await world.sync()
+
+    assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4, gone=1)
+
+
+async def test_an_image_whose_only_artifact_is_gone_is_told_of(world: World) -> None:
+    image = build.image(label="alone")
+    tag = build.cosign_tag(image.digest)
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, tag, build.cosign_signature(image))
+    world.source.on("HEAD", rf"{MANIFEST}{tag}", respond=faults.error(404, "MANIFEST_UNKNOWN"))
+    world.source.on("GET", rf"{MANIFEST}{tag}", respond=faults.error(404, "MANIFEST_UNKNOWN"))
+
+    result = await world.sync()
+
+    assert result.error is None
+    assert result.artifacts == ArtifactCounts(gone=1)
