@@ -143,7 +143,7 @@ class Carrier:
                 destination.fail(
                     IncompleteArtifactsError(f"{name}: {why}", hint="have it signed, or exclude its tag")
                 )
-        return tuple(each for each in found if each.count)
+        return tuple(each for each in found if each.count or each.gone)
 
     async def _bring(
         self, plan: ImagePlan, attached: Sequence[Attached], destinations: Mapping[int, Destination]
@@ -156,8 +156,9 @@ class Carrier:
             brought = await self._artifacts.bring(each, plan.candidate.source, alive)
             for destination, one in zip(alive, brought, strict=True):
                 destination.artifacts = (destination.artifacts or ArtifactCounts()) + ArtifactCounts(
-                    # What is gone at the source can't be at the target: it is counted by itself.
-                    source=-one.gone,
+                    # What is gone at the source can't be at the target: it is counted by itself. Of tags that is
+                    # known before they are counted.
+                    source=each.gone - one.gone,
                     target=one.present,
                     transferred=one.transferred,
                     gone=one.gone,
