@@ -60,6 +60,8 @@ class FanOut:
         self._staging = staging
         self._branches: list[Branch] = []
         """Those that keep up."""
+        self._late: list[Branch] = []
+        """Those that are left behind, and have no read of their own yet."""
         self._held: _Piece | None = None
         self._ahead: deque[_Piece] = deque()
         self._taken = 0
@@ -130,6 +132,9 @@ class FanOut:
         if branch in self._branches:
             self._branches.remove(branch)
             self._drop()
+            self._tell()
+        elif branch in self._late:
+            self._late.remove(branch)
             self._tell()
         if branch.rest is not None:
             branch.rest = None
@@ -229,6 +234,7 @@ class FanOut:
         for branch in self._slowest():
             branch.behind = self._ahead[0]
             self._branches.remove(branch)
+            self._late.append(branch)
         self._drop()
         self._tell()
 
@@ -272,9 +278,8 @@ class FanOut:
     async def _begin_second_read(self, branch: Branch) -> None:
         """Wait for the first read to end, whose slot this one has then, and for other second reads."""
         while not self._ended and self.failure is None:
-            is_fed = self._spool is not None and self._missing is None
-            if not self._branches and not is_fed and not self._busy:
-                # Nobody wants the rest of it.
+            is_wanted = self._branches or not all(map(self._must_read_again, self._late))
+            if not is_wanted and not self._busy:
                 await self._reading.close()
                 break
             await self._change()
@@ -294,6 +299,7 @@ class FanOut:
             self._second_read.release()
             raise
         branch.rest = again.branch()
+        self._late.remove(branch)
 
     async def _from_second_read(self, branch: Branch) -> bytes:
         assert branch.rest is not None

@@ -95,7 +95,7 @@ async def test_who_gets_to_the_end_has_every_byte_and_nobody_gets_all_of_a_lie(
     blob = Descriptor(media_type="x", digest=Digest("sha256", hashlib.sha256(data).hexdigest()), size=len(data))
     policy = RetryPolicy(attempts=10, sleep=no_sleep)
     reading = Reading(blob, cast("Repository", source), policy=policy, breaks=Breaks(blob.size, 10))
-    staging = Staging(tmp_path / "tmp", chance.choice([0, 0, 5000, None, None]))
+    staging = Staging(tmp_path / "tmp", chance.choice([0, 2000, 5000, None]))
     count = chance.randint(1, 4)
     results: list[bytes | None] = []
 
@@ -113,7 +113,7 @@ async def test_who_gets_to_the_end_has_every_byte_and_nobody_gets_all_of_a_lie(
                         branch,
                         chance,
                         slow=chance.choice([0, 2, 30]),
-                        stop_at=chance.choice([None, None, None, len(data) // 2]),
+                        stop_at=chance.choice([None, None, len(data) // 2, len(data) * 3 // 4]),
                     )
                 )
                 for branch in branches
@@ -134,3 +134,37 @@ async def test_who_gets_to_the_end_has_every_byte_and_nobody_gets_all_of_a_lie(
     assert source.open == 0
     assert staging.used == 0
     assert not list(tmp_path.glob("tmp/*"))
+
+
+async def test_who_has_no_room_on_disk_does_not_wait_for_those_who_had_and_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "_PATIENCE", 0.0)
+    chance = random.Random(1)
+    data = chance.randbytes(20_000)
+    source = Source(data, chance, breaks=0, lies=False)
+    blob = Descriptor(media_type="x", digest=Digest("sha256", hashlib.sha256(data).hexdigest()), size=len(data))
+    policy = RetryPolicy(sleep=no_sleep)
+    reading = Reading(blob, cast("Repository", source), policy=policy, breaks=Breaks(blob.size, 5))
+    staging = Staging(tmp_path, blob.size)
+    other = await staging.open(blob.size)
+    assert other is not None
+
+    async with asyncio.timeout(10), FanOut(reading, Verifier(blob.digest, blob.size, what="x"), staging) as whole:
+        slow, middle, fast = (whole.branch() for _ in range(3))
+        await whole.begin()
+        await middle.next()
+        for _ in range(3):
+            await fast.next()
+        assert slow.behind is not None
+        assert middle.behind is None
+        other.close()
+        for _ in range(5):
+            await fast.next()
+        assert middle.behind is not None
+        assert staging.used > 0
+        fast.leave()
+        middle.leave()
+
+        assert await consume(slow, chance, slow=0, stop_at=None) == data
+    assert source.open == 0
