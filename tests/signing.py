@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import ssl
 import struct
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from scripted import build
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scripted import ScriptedRegistry
     from scripted.build import Image
@@ -173,10 +174,22 @@ class Sigstore:
             builder = builder.add_extension(stamps, critical=False)
         return builder.sign(self.intermediate, hashes.SHA256())
 
-    def simple(self, digest: str, *, at: float | None = None, **certificate: Any) -> build.Blob:
-        """Sign an image in the old layout: payload, certificate and the log's promise in annotations."""
+    def simple(
+        self,
+        digest: str,
+        *,
+        at: float | None = None,
+        changed: Callable[[bytes], bytes] = lambda der: der,
+        **certificate: Any,
+    ) -> build.Blob:
+        """
+        Sign an image in the old layout: payload, certificate and the log's promise in annotations.
+
+        The certificate may be `changed`: the log takes whatever it is given.
+        """
         key = new_key()
-        pem = self.certificate(key, **certificate).public_bytes(serialization.Encoding.PEM).decode()
+        issued = self.certificate(key, **certificate).public_bytes(serialization.Encoding.DER)
+        pem = ssl.DER_cert_to_PEM_cert(changed(issued))
         payload = payload_of(digest)
         signature = sign(key, payload)
         body = {

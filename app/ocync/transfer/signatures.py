@@ -114,6 +114,7 @@ class Signatures:
         attachments = plan.candidate.signatures
         manifest = plan.root.raw if plan.root is not None and plan.root.digest == subject else None
         problems: dict[str, None] = {}
+        errors: list[OcyncError] = []
         count = 0
         attached = await attachments.of(subject) if attachments is not None else None
         if attached is not None:
@@ -124,6 +125,9 @@ class Signatures:
                     if count > MAX_SIGNATURES:
                         problems[f"no more than {MAX_SIGNATURES} signatures are looked at"] = None
                         break
+                    if isinstance(each, OcyncError):
+                        errors.append(each)
+                        continue
                     if isinstance(each, str):
                         problems[each] = None
                         continue
@@ -131,6 +135,9 @@ class Signatures:
                     if verdict.signer is not None:
                         return verdict
                     problems |= dict.fromkeys(verdict.problems)
+        if errors:
+            # What could not be read may be what is asked for; what could be read is not.
+            raise errors[0]
         return judge(subject, (), signers, problems=tuple(problems))
 
     def _signers_of(self, rules: VerifyRules) -> tuple[Signer, ...]:
@@ -152,8 +159,10 @@ class Signatures:
             self._roots[text] = load_root(text, "a trusted root")
         return self._roots[text]
 
-    async def _evidence(self, attached: Attached, source: Repository) -> AsyncGenerator[Evidence | str, None]:
-        """Give what stands for signatures of a manifest, or why one of them can't be read."""
+    async def _evidence(
+        self, attached: Attached, source: Repository
+    ) -> AsyncGenerator[Evidence | str | OcyncError, None]:
+        """Give what stands for signatures of a manifest, or why one of them is none, or can't be read now."""
         blobs: dict[Digest, bytes] = {}
         left = MAX_TOTAL
         for descriptor in _signatures(attached)[:MAX_SIGNATURES]:
@@ -161,6 +170,9 @@ class Signatures:
                 manifest = await source.manifest(str(descriptor.digest))
             except NotFoundError:
                 yield f"the signature {descriptor.digest} is listed and is gone"
+                continue
+            except OcyncError as error:
+                yield error
                 continue
             for layer, notes in _layers(manifest):
                 if layer.size > min(MAX_SIZE, left):
@@ -178,6 +190,8 @@ class Signatures:
                         yield Bundle.read(data)
                 except NotFoundError:
                     yield f"the signature's blob {layer.digest} is gone"
+                except OcyncError as error:
+                    yield error
                 except UntrustedError as error:
                     yield f"a signature can't be read: {error}"
 

@@ -89,6 +89,8 @@ def load_root(text: str, name: str) -> TrustedRoot:
             file.write(text)
             file.flush()
             verifier = Verifier(trusted_root=Root.from_file(file.name))
+    except OSError as error:
+        raise ValueError(f"{name} is read by way of a temporary file, which can't be written: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, Error) as error:
         raise ValueError(f"{name} is no trusted root that can be used: {error!r:.200}") from error
     if not (authorities and logs and certificate_logs):
@@ -167,11 +169,11 @@ class IdentitySigner:
             issuer = _check_chain(certificate, self.root.authorities, at)
             _check_sct(certificate, issuer, self.root.certificate_logs)
             key = certificate.public_key()
-        except ValueError as error:
+            if not signed(key, evidence.signature, evidence.payload):
+                raise UntrustedError("it is not signed by its certificate")
+            self.identity.check(certificate)
+        except _unreadable() as error:
             raise UntrustedError(f"its certificate can't be read: {error}") from error
-        if not signed(key, evidence.signature, evidence.payload):
-            raise UntrustedError("it is not signed by its certificate")
-        self.identity.check(certificate)
 
     def _check_log(self, evidence: SimpleSignature, certificate: str) -> float:
         """Hold that the log has promised to keep this very signature; returns when it did, in seconds."""
@@ -221,6 +223,21 @@ def _check_entry(entry: dict[str, Any], evidence: SimpleSignature, certificate: 
         raise UntrustedError("its log entry can't be read") from error
     if not is_this:
         raise UntrustedError("its log entry is that of another signature")
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """Return what is raised for certificates that can't be read, or are read and make no sense."""
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    return (
+        ValueError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.ExtensionNotFound,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    )
 
 
 def _check_chain(certificate: Certificate, authorities: tuple[Certificate, ...], at: float) -> Certificate:

@@ -230,6 +230,22 @@ async def test_a_signature_that_can_not_be_read_fails_the_image_and_is_tried_aga
     assert target.count("POST|PUT|PATCH") == 0
 
 
+async def test_a_signature_that_can_not_be_read_hides_no_other(
+    source: ScriptedRegistry, target: ScriptedRegistry
+) -> None:
+    broken = signing.key_bundle(OTHER, signing.statement_of(IMAGE.digest))
+    signing.bundled(source, "team/app", IMAGE, broken)
+    by_tag(source)
+    lost = [each for each in source.repository("team/app").manifests.values() if "bundle" in each.raw.decode()]
+    blobs = [layer["digest"] for each in lost for layer in json.loads(each.raw)["layers"]]
+    assert blobs
+    source.on("GET", f"/blobs/({'|'.join(blobs)})", respond=faults.answer(500))
+
+    result = await sync(source, target, artifacts=ArtifactRules(enabled=False))
+
+    assert result.status is Status.SYNCED, result.error
+
+
 async def test_a_signature_that_is_not_what_its_digest_says_is_not_believed(
     source: ScriptedRegistry, target: ScriptedRegistry
 ) -> None:

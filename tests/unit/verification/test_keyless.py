@@ -8,6 +8,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import signing
 from ocync.oci.digest import Digest
@@ -132,6 +134,19 @@ def test_parts_of_two_signatures_make_none(field: str, sigstore: Sigstore) -> No
     mixed = SimpleSignature(**{**parts, field: getattr(two, field)})
 
     assert verdict(sigstore, mixed).signer is None
+
+
+@given(place=st.integers(0, 2000), mask=st.integers(1, 255), cut=st.integers(0, 3))
+def test_a_certificate_that_was_changed_is_not_trusted_and_nothing_else_happens(
+    place: int, mask: int, cut: int, sigstore: Sigstore
+) -> None:
+    def change(der: bytes) -> bytes:
+        spot = place % len(der)
+        return der[:spot] + bytes([der[spot] ^ mask]) + der[spot + 1 + cut :]
+
+    found = verdict(sigstore, simple(sigstore, changed=change))
+
+    assert found.signer is None
 
 
 def test_without_a_log_entry_an_identity_is_not_trusted(sigstore: Sigstore) -> None:
