@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from ocync.errors import NotFoundError, OcyncError, ProtocolError, VerificationError
+from ocync.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
 from ocync.oci import media
 from ocync.oci.manifest import Manifest, select_platforms
 from ocync.plan.decide import decide, kept
@@ -121,8 +121,9 @@ async def _look(target: TargetState, reference: str, *, whole: bool) -> Descript
             return await target.repository.manifest(reference)
         except NotFoundError:
             return None
-        except (ProtocolError, VerificationError):
-            # What stands there can't be read as an image; its digest still tells whether it is the right one.
+        except (ProtocolError, QuotaError, VerificationError):
+            # What stands there can't be read as an image, or not as often (Docker Hub counts that, and no HEADs).
+            # Its digest still tells whether it is the right one.
             pass
         except OcyncError as error:
             return error

@@ -656,3 +656,18 @@ async def test_an_image_whose_only_artifact_is_gone_is_told_of(world: World) -> 
 
     assert result.error is None
     assert result.artifacts == ArtifactCounts(gone=1)
+
+
+async def test_a_target_that_counts_pulls_is_still_compared_when_none_is_left() -> None:
+    limit = "You have reached your pull rate limit. https://www.docker.com/increase-rate-limit"
+    async with worlds() as world:
+        image = signed()
+        seed(world.source, image)
+        await world.sync()
+        world.target.on("GET", MANIFEST, respond=faults.error(429, "TOOMANYREQUESTS", limit))
+
+        result = await world.sync()
+
+        assert result.error is None
+        assert result.status is Status.SKIPPED
+        assert result.artifacts == ArtifactCounts(source=4, target=4)
