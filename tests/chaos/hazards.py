@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MANIFEST, BY_TAG, BLOB = r"/manifests/", r"/manifests/(?!sha)", r"/blobs/sha"
 UPLOADS, LIST, REFERRERS, ALL = r"/uploads/", r"/tags/list", r"/referrers/", r"/v2/team"
 SOON = {"Retry-After": "1"}
+_WAITED_FOR = ("too many", "answer 403")
 LONG = 0.8
 """Seconds that nobody waits for: our side gives up on what stands still before that."""
 
@@ -44,16 +45,21 @@ class Hazards:
             table = self._anywhere() + (self._at_target() if writes else self._at_source()) + self._of_digests()
             if not self._honest:
                 table += self._lies()
-            method, pattern, action = self._chance.choice(table)
+            method, pattern, make = self._chance.choice(table)
+            action = make()
+            times = self._chance.choice([1, 1, 2, 3, 10, None])
+            if any(mark in repr(action) for mark in _WAITED_FOR):
+                # Each of them is a second in which nothing of its kind is asked.
+                times = 2
             made.append(
                 registry.on(
                     method,
                     pattern,
-                    times=self._chance.choice([1, 1, 2, 3, 10, None]),
+                    times=times,
                     after=self._chance.choice([0, 0, 1, 2, 5, 12]),
                     every=self._chance.choice([1, 1, 2, 3, 5]),
                     authorized=self._chance.random() < 0.5,
-                    respond=action(),
+                    respond=action,
                 )
             )
         return made
