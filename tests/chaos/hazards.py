@@ -153,7 +153,8 @@ class Hazards:
             ("HEAD", BLOB, lambda: faults.headers({"Content-Length": "7"})),
             ("HEAD", BLOB, lambda: faults.error(404, "BLOB_UNKNOWN")),
             ("PUT", r"/manifests/sha256:", lambda: faults.error(chance.choice([400, 404, 500]), "UNKNOWN")),
-            ("PUT", MANIFEST, lambda: faults.error(404, "MANIFEST_BLOB_UNKNOWN")),
+            # Targets that are honest do not check what manifests list (world.py), so they never say this of it.
+            ("PUT", MANIFEST, lambda: faults.error(404, "UNKNOWN" if self._honest else "MANIFEST_BLOB_UNKNOWN")),
             ("PUT", MANIFEST, lambda: faults.error(400, "MANIFEST_INVALID")),
             ("PUT", MANIFEST, lambda: faults.error(400, "TAG_INVALID", "the tag is immutable")),
             ("PUT", MANIFEST, lambda: faults.headers({"Docker-Content-Digest": f"sha256:{'2' * 64}"})),
