@@ -73,6 +73,12 @@ class Attached:
             yield from attachment.referrers
 
     @property
+    def contents(self) -> frozenset[tuple[Digest, str]]:
+        """What is attached to what: another mapping may want, or have found, less or more."""
+        referring = {(one.subject, str(each.digest)) for one in self.attachments for each in one.referrers}
+        return frozenset(referring.union((one.subject, tag.tag) for one in self.attachments for tag in one.tags))
+
+    @property
     def count(self) -> int:
         """How many artifacts there are: a manifest that refers to two subjects, or a tag, counts each time."""
         return sum(len(attachment.referrers) + len(attachment.tags) for attachment in self.attachments)

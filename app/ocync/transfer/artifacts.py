@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_Key = tuple["Digest", str, str, bool]
+_Key = tuple["Digest", frozenset[tuple["Digest", str]], str, str, bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +167,8 @@ class ArtifactCopy:
     ) -> tuple[Brought, ...]:
         """Bring what is attached, or wait for who does."""
         keys: list[_Key] = [
-            (attached.subject, source.name, destination.repository.name, again) for destination in destinations
+            (attached.subject, attached.contents, source.name, destination.repository.name, again)
+            for destination in destinations
         ]
         results: dict[int, Brought] = {}
         waiting = list(range(len(destinations)))

@@ -671,3 +671,17 @@ async def test_a_target_that_counts_pulls_is_still_compared_when_none_is_left() 
         assert result.error is None
         assert result.status is Status.SKIPPED
         assert result.artifacts == ArtifactCounts(source=4, target=4)
+
+
+async def test_mappings_that_want_different_artifacts_of_one_image_get_what_each_wants(world: World) -> None:
+    image = signed()
+    seed(world.source, image)
+    seed(world.source, image, tag="2")
+    few = replace(world.mapping(), name="few", artifacts=ArtifactRules(include=(SBOM,)))
+    all_of_it = replace(world.mapping(), name="all", tags=TagRules(glob=("2",)))
+
+    results = await world.side.sync(few, all_of_it)
+
+    counts = {name[-2:]: result.artifacts for name, result in results.items()}
+    assert {tag: (each.source, each.target) for tag, each in counts.items() if each} == {":1": (1, 1), ":2": (4, 4)}
+    assert world.has(*image.artifacts)
