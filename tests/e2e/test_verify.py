@@ -108,3 +108,21 @@ def test_expand_shows_what_holds_for_a_mapping(
     assert done.code == 0, done
     assert "cosign.pub" in done.out
     assert done.out.count("mode: warn") == 1
+
+
+def test_what_lies_in_a_folder_is_verified_as_well(
+    program: Program, registries: tuple[ScriptedRegistry, ScriptedRegistry]
+) -> None:
+    source, target = registries
+    for tag in ("signed", "bare"):
+        assert program("copy", f"{source.url}/team/app:{tag}", f"oci:./disk/team/app:{tag}").code == 0
+    configure(program, registries)
+    config = json.loads((program.folder / "ocync.yaml").read_text())
+    config["registries"]["from"] = {"url": "oci:./disk"}
+    program.write(json.dumps(config))
+
+    done = program("sync", "-c", "ocync.yaml", "--json")
+
+    statuses = {image["source"].rpartition(":")[2]: image["status"] for image in done.report["images"]}
+    assert statuses == {"signed": "synced", "bare": "failed"}, done
+    assert target.content_of("team/app", "signed") == source.content_of("team/app", "signed") != {}
