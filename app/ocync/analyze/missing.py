@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.plan.attachments import Attached
-    from ocync.transfer.artifacts import Missing
+    from ocync.transfer.attaching import Missing
     from ocync.transfer.destination import Destination
 
 

@@ -8,17 +8,10 @@ images that have it are told how it went.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import logging
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ocync.concurrency import each_of
-from ocync.errors import NotFoundError, OcyncError
-from ocync.oci import referrers
-from ocync.transfer.fallback import add_to_list, read_list
-from ocync.transfer.image import ImageCopy
+from ocync.transfer.attaching import Attaching, Brought, Target, leave
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -26,80 +19,12 @@ if TYPE_CHECKING:
     from ocync.endpoint import Repository
     from ocync.memory.memory import Memory
     from ocync.oci.digest import Digest
-    from ocync.oci.manifest import Descriptor, Manifest
-    from ocync.plan.attachments import Attached, AttachedTag, Attachment
+    from ocync.plan.attachments import Attached
     from ocync.registry.waiting import RetryPolicy
+    from ocync.transfer.attaching import Missing
     from ocync.transfer.destination import Destination
 
-log = logging.getLogger(__name__)
-
 _Key = tuple["Digest", frozenset[tuple["Digest", str]], str, str, bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
-    """What became of what is attached to one manifest, at one target."""
-
-    present: int = 0
-    """Artifacts that are there now."""
-    transferred: int = 0
-    """Of these, those that were brought for the image that asks; in a dry run, those that would be."""
-    gone: int = 0
-    """Artifacts that a list at the source names and that are not to be had there."""
-    believed: tuple[Attachment, ...] = ()
-    """What is there only as far as memory tells."""
-    error: OcyncError | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
-    """An artifact that some targets lack, found in a dry run."""
-
-    source: Repository
-    subject: Digest
-    descriptor: Descriptor
-    tag: str | None
-    """The tag that attaches it; None where it refers to the subject."""
-    manifest: Manifest | None
-    """The artifact itself, where it had to be read to find it."""
-    destinations: tuple[Destination, ...]
-
-
-async def _leave(_missing: Missing) -> None:
-    """Do nothing about it: a dry run only counts."""
-
-
-@dataclass(slots=True)
-class _Target:
-    """One target while what is attached to one manifest is brought there."""
-
-    destination: Destination
-    listed: set[Digest] = field(default_factory=set)
-    """What the target lists for the subject at hand."""
-    index: Manifest | None = None
-    """The list under the fallback tag, where there is one."""
-    was_read: bool = False
-    """Whether it is known what stands under the fallback tag."""
-    was_believed: bool = False
-    """Whether only an earlier pass has seen what is listed."""
-    believed: list[Attachment] = field(default_factory=list)
-    """All of which that is so."""
-    unlisted: dict[Digest, dict[str, Any]] = field(default_factory=dict)
-    """Entries that the fallback tag has to list."""
-    present: int = 0
-    transferred: int = 0
-    gone: int = 0
-
-    @property
-    def result(self) -> Brought:
-        """What is told of it."""
-        return Brought(
-            present=self.present,
-            transferred=self.transferred,
-            gone=self.gone,
-            believed=tuple(self.believed),
-            error=self.destination.error,
-        )
 
 
 class ArtifactCopy:
@@ -111,16 +36,11 @@ class ArtifactCopy:
         *,
         dry_run: bool = False,
         memory: Memory | None = None,
-        missing: Callable[[Missing], Awaitable[None]] = _leave,
+        missing: Callable[[Missing], Awaitable[None]] = leave,
     ) -> None:
         """`missing` is told in a dry run of what would be brought; it may raise what fetching that would raise."""
-        self._policy = policy
-        self._dry_run = dry_run
-        self._memory = memory
-        self._missing = missing
+        self._attaching = Attaching(policy, dry_run=dry_run, memory=memory, missing=missing)
         self._claims: dict[_Key, asyncio.Future[Brought]] = {}
-        self._lists: dict[tuple[str, Digest], asyncio.Lock] = {}
-        self._written: set[tuple[str, Digest]] = set()
 
     def __repr__(self) -> str:
         return f"<ArtifactCopy: {len(self._claims)} manifests seen to>"
@@ -196,8 +116,8 @@ class ArtifactCopy:
     ) -> tuple[Brought, ...]:
         try:
             # The image may have failed, or fail meanwhile, for what is not attached to it.
-            targets = [_Target(destination.beside()) for destination in destinations.values()]
-            await self._bring(attached, source, targets)
+            targets = [Target(destination.beside()) for destination in destinations.values()]
+            await self._attaching.bring(attached, source, targets)
             for (key, destination), target in zip(destinations.items(), targets, strict=True):
                 destination.blobs += target.destination.blobs
                 destination.bytes_transferred += target.destination.bytes_transferred
@@ -207,234 +127,6 @@ class ArtifactCopy:
             for key in destinations:
                 if not self._claims[key].done():
                     self._claims.pop(key).cancel()
-
-    async def _bring(self, attached: Attached, source: Repository, targets: Sequence[_Target]) -> None:
-        copy = ImageCopy(source, self._policy)
-        try:
-            await self._bring_with(copy, attached, source, targets)
-        finally:
-            copy.close()
-
-    async def _bring_with(
-        self, copy: ImageCopy, attached: Attached, source: Repository, targets: Sequence[_Target]
-    ) -> None:
-        for target in targets:
-            target.gone = attached.gone
-        # One after the other: what is attached to an artifact comes when that is there.
-        for attachment in attached.attachments:
-            alive = [target for target in targets if target.destination.alive]
-            if attachment.referrers:
-                await self._bring_referrers(attachment, source, copy, alive)
-            if attachment.tags:
-                bring_tag = partial(
-                    self._bring_tag, subject=attachment.subject, source=source, copy=copy, targets=alive
-                )
-                await each_of(attachment.tags, bring_tag)
-
-    async def _bring_referrers(
-        self, attachment: Attachment, source: Repository, copy: ImageCopy, targets: Sequence[_Target]
-    ) -> None:
-        await each_of(targets, lambda target: self._look(target, attachment))
-        gone_before = {id(target): target.gone for target in targets}
-
-        async def bring(descriptor: Descriptor) -> None:
-            lacking = []
-            for target in targets:
-                if descriptor.digest in target.listed:
-                    target.present += 1
-                elif target.destination.alive:
-                    lacking.append(target)
-            if lacking:
-                await self._bring_referrer(descriptor, attachment.subject, source, copy, lacking)
-
-        await each_of(attachment.referrers, bring)
-        await each_of(targets, lambda target: self._keep_list(target, attachment))
-        for target in targets:
-            # What was only believed is not learned anew: it would be believed for ever.
-            seen = target.destination.alive and not target.was_believed and not self._dry_run
-            if seen and target.gone == gone_before[id(target)]:
-                self._learn(target, attachment)
-
-    def _learn(self, target: _Target, attachment: Attachment) -> None:
-        repository = target.destination.repository
-        if self._memory is not None:
-            self._memory.learn_artifact_set(
-                repository.place, repository.path, attachment.subject, _fingerprint(attachment)
-            )
-
-    def _is_known(self, target: _Target, attachment: Attachment) -> bool:
-        repository = target.destination.repository
-        if self._memory is None:
-            return False
-        known = self._memory.artifact_set(repository.place, repository.path, attachment.subject)
-        return known == _fingerprint(attachment)
-
-    async def _look(self, target: _Target, attachment: Attachment) -> None:
-        """Learn what the target lists for the subject; nothing is asked of a repository that was empty."""
-        destination, repository = target.destination, target.destination.repository
-        subject = attachment.subject
-        target.listed, target.index, target.unlisted = set(), None, {}
-        target.was_believed = False
-        tag = referrers.fallback_tag(subject)
-        target.was_read = destination.lacks(tag)
-        if destination.is_empty:
-            return
-        if destination.has_image and self._is_known(target, attachment):
-            target.listed = {descriptor.digest for descriptor in attachment.referrers}
-            target.was_believed = True
-            target.believed.append(attachment)
-            return
-        try:
-            by_api = await repository.referrers(subject)
-            # Beside the API only where the tag is known: manifests without a subject are listed by it alone.
-            if not target.was_read and (by_api is None or destination.tags is not None):
-                target.index = await read_list(repository, subject)
-                target.was_read = True
-        except OcyncError as error:
-            destination.fail(error)
-            return
-        children = target.index.children if target.index is not None else ()
-        target.listed = {descriptor.digest for descriptor in (*(by_api or ()), *children)}
-
-    async def _bring_referrer(
-        self,
-        descriptor: Descriptor,
-        subject: Digest,
-        source: Repository,
-        copy: ImageCopy,
-        targets: Sequence[_Target],
-    ) -> None:
-        manifest = None
-        try:
-            if self._dry_run:
-                await self._tell(descriptor, subject, source, targets)
-            else:
-                manifest = await source.manifest(str(descriptor.digest), size=descriptor.size)
-        except NotFoundError:
-            log.warning(
-                "%s lists %s among what is attached to %s and does not have it",
-                source.name,
-                descriptor.digest,
-                subject,
-            )
-            for target in targets:
-                target.gone += 1
-            return
-        except OcyncError as error:
-            for target in targets:
-                target.destination.fail(error)
-            return
-        if manifest is None:
-            for target in targets:
-                target.transferred += 1
-            return
-        destinations = [target.destination for target in targets]
-        await copy.contents(manifest, destinations, is_immediate=True)
-        accounted = await copy.put(manifest, destinations, None)
-        for target in targets:
-            if not target.destination.alive:
-                continue
-            target.present += 1
-            target.transferred += 1
-            of_this = manifest.subject is not None and manifest.subject.digest == subject
-            if id(target.destination) not in accounted or not of_this:
-                target.unlisted[manifest.digest] = referrers.entry_of(manifest)
-
-    async def _keep_list(self, target: _Target, attachment: Attachment) -> None:
-        """See to it that the target lists what it does not list by itself."""
-        destination, subject = target.destination, attachment.subject
-        if not target.unlisted or not destination.alive:
-            return
-        key = (destination.repository.name, subject)
-        try:
-            # Two mappings may bring what is attached to one image from two sources.
-            async with self._lists.setdefault(key, asyncio.Lock()):
-                if not target.was_read or key in self._written:
-                    target.index = await read_list(destination.repository, subject)
-                await add_to_list(
-                    destination.repository,
-                    subject,
-                    target.unlisted,
-                    existing=target.index,
-                    verbatim=attachment.fallback,
-                )
-                self._written.add(key)
-        except OcyncError as error:
-            target.present -= len(target.unlisted)
-            destination.fail(error)
-
-    async def _bring_tag(
-        self,
-        attached: AttachedTag,
-        *,
-        subject: Digest,
-        source: Repository,
-        copy: ImageCopy,
-        targets: Sequence[_Target],
-    ) -> None:
-        lacking: list[_Target] = []
-
-        async def compare(target: _Target) -> None:
-            destination = target.destination
-            try:
-                there = None if destination.lacks(attached.tag) else await destination.repository.head(attached.tag)
-            except OcyncError as error:
-                destination.fail(error)
-                return
-            if there is not None and there.digest == attached.descriptor.digest:
-                target.present += 1
-            else:
-                lacking.append(target)
-
-        await each_of([target for target in targets if target.destination.alive], compare)
-        if not lacking:
-            return
-        manifest = None
-        try:
-            if self._dry_run:
-                await self._tell(attached.descriptor, subject, source, lacking, attached)
-            else:
-                manifest = attached.manifest or await source.manifest(str(attached.descriptor.digest))
-        except OcyncError as error:
-            for target in lacking:
-                target.destination.fail(error)
-            return
-        if manifest is None:
-            for target in lacking:
-                target.transferred += 1
-            return
-        destinations = [target.destination for target in lacking]
-        await copy.contents(manifest, destinations, is_immediate=True)
-        await copy.put(manifest, destinations, attached.tag)
-        for target in lacking:
-            if target.destination.alive:
-                target.present += 1
-                target.transferred += 1
-
-    async def _tell(
-        self,
-        descriptor: Descriptor,
-        subject: Digest,
-        source: Repository,
-        targets: Sequence[_Target],
-        attached: AttachedTag | None = None,
-    ) -> None:
-        await self._missing(
-            Missing(
-                source=source,
-                subject=subject,
-                descriptor=descriptor,
-                tag=attached.tag if attached else None,
-                manifest=attached.manifest if attached else None,
-                destinations=tuple(target.destination for target in targets),
-            )
-        )
-
-
-def _fingerprint(attachment: Attachment) -> str:
-    """Return what tells the set of a subject's referrers from any other."""
-    digests = sorted(str(descriptor.digest) for descriptor in attachment.referrers)
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 async def _outcome(claim: asyncio.Future[Brought]) -> Brought | None:
