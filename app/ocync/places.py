@@ -85,6 +85,7 @@ class ConfiguredPlaces:
         self._repositories: dict[tuple[str, str, bool], TargetRepository] = {}
         self._creations: dict[str, RepositoryCreation] = {}
         self._starts: Callable[[str], Mapping[Kind, Start]] = lambda _host: {}
+        self._single_posts: Callable[[str], bool | None] = lambda _host: None
         self._time = time
         self._limits: list[tuple[str, HostLimits, Mapping[Kind, Start]]] = []
         self._closing = AsyncExitStack()
@@ -115,14 +116,18 @@ class ConfiguredPlaces:
             return _nobody
         return self.client(registry).send_to_token_service
 
-    def begin_at(self, starts: Callable[[str], Mapping[Kind, Start]]) -> None:
+    def begin_at(
+        self,
+        starts: Callable[[str], Mapping[Kind, Start]],
+        single_posts: Callable[[str], bool | None] = lambda _host: None,
+    ) -> None:
         """
-        Say where the limits of hosts begin that are asked for the first time from now on.
+        Say where the limits of hosts begin that are asked for the first time from now on, and how they take blobs.
 
         That is what an earlier pass has `learned`; where it tells nothing, they begin at the rates that are known
         of the host, and at what the configuration allows.
         """
-        self._starts = starts
+        self._starts, self._single_posts = starts, single_posts
 
     def learned(self) -> dict[str, dict[Kind, Start]]:
         """Return, for every host that was asked, where its limits should begin in a next pass: nothing for all."""
@@ -130,6 +135,11 @@ class ConfiguredPlaces:
         for host, limits, before in self._limits:
             found.setdefault(host, {}).update(limits.learned(before))
         return found
+
+    def single_posts(self) -> dict[str, bool]:
+        """Return, for every host that has shown it, whether it takes a blob by one POST."""
+        shown = {client.host: client.habits.single_post for client in self._clients.values()}
+        return {host: single for host, single in shown.items() if single is not None}
 
     def _repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
         key = (registry.name, repository, writable)
@@ -178,6 +188,7 @@ class ConfiguredPlaces:
             timeouts=self._timeouts,
             tally=self._tally,
         )
+        client.habits.begin_at(self._single_posts(host))
         client.authorize(
             Authorizer(
                 registry=config.registry,

@@ -17,6 +17,7 @@ from ocync.limits.learned import starts_in, text_of
 from ocync.memory.keeper import Keeper, Place
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
+from ocync.registry.habits import form_in, text_of_form
 from ocync.registry.waiting import RetryPolicy
 from ocync.report.summary import RunReport
 from ocync.transfer.engine import Pass, PassSettings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LIMITS = "limits"
+_UPLOADS = "uploads"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,10 @@ async def run_pass(
             kept(settings, places, stop, folder=options.cache_dir, keep=not options.dry_run), ttl=settings.cache_ttl
         ) as memory,
     ):
-        places.begin_at(lambda host: starts_in(memory.hint(_LIMITS, host)))
+        places.begin_at(
+            lambda host: starts_in(memory.hint(_LIMITS, host)),
+            lambda host: form_in(memory.hint(_UPLOADS, host), time.time()),
+        )
         with kept_deadline(stop, settings.deadline):
             items = work(places)
             results = await Pass(
@@ -112,6 +117,9 @@ async def run_pass(
                 memory.learn_hint(_LIMITS, host, text_of(starts))
             elif memory.hint(_LIMITS, host) is not None:
                 memory.forget_hint(_LIMITS, host)
+        for host, single in places.single_posts().items():
+            if form_in(memory.hint(_UPLOADS, host), time.time()) is not single:
+                memory.learn_hint(_UPLOADS, host, text_of_form(single, time.time()))
     # A stop that came when all was done has interrupted nothing.
     cut = any(result.error is not None and result.error.kind == "interrupted" for result in results)
     return RunReport(

@@ -47,6 +47,24 @@ _FAILED_STREAMS = 3
 _REFUSED_PARTS = 2
 
 
+# Seconds that a host is believed to take no blob by one POST: it may have been brought up to date since. That it
+# does take them it shows each time.
+_BELIEVED = 7 * 86_400.0
+
+
+def text_of_form(single_post: bool, now: float) -> str:
+    """Return what a host has shown, at a time in seconds since 1970, as a text that can be kept."""
+    return f"{'yes' if single_post else 'no'} {now:.0f}"
+
+
+def form_in(text: str | None, now: float) -> bool | None:
+    """Read what `text_of_form` made; None for nonsense, and for a no that is too old."""
+    word, _, since = (text or "").partition(" ")
+    if not since.isascii() or not since.isdigit() or word not in ("yes", "no"):
+        return None
+    return True if word == "yes" else (False if 0 <= now - int(since[:12]) <= _BELIEVED else None)
+
+
 class Form(Enum):
     """How a blob is sent."""
 
@@ -89,6 +107,11 @@ class Habits:
     def single_post(self) -> bool | None:
         """Whether one POST with the bytes is taken; None where nobody knows yet."""
         return self._single
+
+    def begin_at(self, single_post: bool | None) -> None:
+        """Take for known what an earlier pass has seen; a host that does otherwise now shows it as before."""
+        if self._single is None:
+            self._single = single_post
 
     async def form(self, size: int) -> Form:
         """

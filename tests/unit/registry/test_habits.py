@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from ocync.registry.habits import PART, PATIENCE, SMALL, Form, Habits
+from ocync.registry.habits import PART, PATIENCE, SMALL, Form, Habits, form_in, text_of_form
 from ocync.registry.quirks import MIB, Settings
 
 
@@ -202,3 +202,24 @@ def test_a_blob_has_no_more_parts_than_registries_allow() -> None:
     assert other.too_large(10**9)
     assert other.part_too_large(PART) == PART // 2
     assert other.part(20 * 1024 * MIB) == PART // 2
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_what_a_host_has_shown_is_kept_from_pass_to_pass(single: bool) -> None:
+    habits = Habits()
+
+    habits.begin_at(form_in(text_of_form(single, 1_700_000_000.4), 1_700_086_400))
+
+    assert habits.single_post is single
+
+
+def test_a_no_is_forgotten_after_a_week_and_a_yes_is_not() -> None:
+    later = 1_700_000_000 + 8 * 86_400
+
+    assert form_in(text_of_form(False, 1_700_000_000), later) is None
+    assert form_in(text_of_form(True, 1_700_000_000), later) is True
+
+
+@pytest.mark.parametrize("text", [None, "", "yes", "no later", "maybe 1700000000", "no -5", "no ¹²"])
+def test_what_is_no_note_of_a_host_tells_nothing(text: str | None) -> None:
+    assert form_in(text, 1_700_000_000) is None
