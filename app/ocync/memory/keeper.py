@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 _LOAD_TIME = 15.0
 """Seconds that a pass waits for its memory at most: a file system that hangs must not hang it."""
 _SAVE_TIME = 8.0
-"""Seconds that the end of a pass waits for the disk at most."""
+_SAVE_TIME_AFTER_STOP = 2.0
+"""Seconds that the end of a pass waits for the disk at most; the report comes after that, or not at all."""
 _PAUSE = 5.0
 """Seconds between two writes: as much may be lost when the program is killed."""
 _FETCH_TIME = 10.0
@@ -89,7 +90,7 @@ class Keeper:
             if unsaved is not None:
                 memory.give_back(unsaved)
             is_written = place.keep and opened is not None and not opened.unwritable
-            async with self._saved(worker, place.path if is_written else None, memory):
+            async with self._saved(worker, place if is_written else Place(), memory):
                 yield memory
             await self._write_state(worker, place, memory)
             if place.keep and memory.has_changes:
@@ -119,8 +120,9 @@ class Keeper:
         return opened
 
     @asynccontextmanager
-    async def _saved(self, worker: Worker, path: Path | None, memory: Memory) -> AsyncIterator[None]:
+    async def _saved(self, worker: Worker, place: Place, memory: Memory) -> AsyncIterator[None]:
         """Write what is learned, now and then and at the end."""
+        path = place.path
         if path is None:
             yield
             return
@@ -131,7 +133,8 @@ class Keeper:
             saving.cancel()
             with suppress(asyncio.CancelledError):
                 await saving
-            await self._save(worker, path, memory, within=_SAVE_TIME, is_last=True)
+            within = _SAVE_TIME_AFTER_STOP if place.in_a_hurry() else _SAVE_TIME
+            await self._save(worker, path, memory, within=within, is_last=True)
 
     async def _save_now_and_then(self, worker: Worker, path: Path, memory: Memory) -> None:
         while True:

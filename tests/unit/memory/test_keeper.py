@@ -156,6 +156,22 @@ async def test_a_disk_that_hangs_does_not_hold_the_pass(
     os.close(os.open(tmp_path / "cache" / "pipe", os.O_WRONLY))
 
 
+async def test_a_disk_that_hangs_at_the_end_of_a_pass_that_was_stopped_takes_no_time_from_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "cache").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(file, "_apply", lambda *_arguments: (tmp_path / "pipe").read_bytes())
+    started = time.monotonic()
+
+    async with Keeper().memory(Place(folder=tmp_path / "cache", in_a_hurry=lambda: True), ttl=0.0) as memory:
+        memory.learn_blob(PLACE, "app", BLOB)
+
+    assert time.monotonic() - started < 4
+    assert "nothing was written within 2 s" in caplog.text
+    os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
+
+
 def test_a_full_disk_is_said_and_nothing_fails(tmp_path: Path) -> None:
     """A limit on the size of files is what a full disk looks like to SQLite."""
     script = f"""
