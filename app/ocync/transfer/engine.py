@@ -116,6 +116,7 @@ class Pass:
             dry_run=settings.dry_run,
             audit=None if settings.audit is None else Audit(policy, share=settings.audit),
             signatures=Signatures(policy),
+            memory=self._memory,
         )
 
     async def run(self, work: Sequence[MappingConfig | Candidate]) -> tuple[ImageResult, ...]:
