@@ -104,12 +104,9 @@ class Pass:
         self._second_round = False
         # What was sent in vain in the first round, so that the report does not forget it.
         self._earlier: dict[str, Destination] = {}
-        self._artifacts = ArtifactCopy(
-            # Who audits a target takes nothing on trust.
-            policy,
-            dry_run=settings.dry_run,
-            memory=None if settings.audit is not None else self._memory,
-        )
+        # Who audits targets takes nothing on trust.
+        self._trusted = self._memory if settings.audit is None else None
+        self._artifacts = ArtifactCopy(policy, dry_run=settings.dry_run, memory=self._trusted)
         self._carrier = Carrier(
             policy,
             self._artifacts,
@@ -169,7 +166,7 @@ class Pass:
         started = self._clock()
         try:
             async with self._limited():
-                resolved = await discover(item, self._places, self._memory)
+                resolved = await discover(item, self._places, self._trusted)
         except Exception as error:
             self._mapping_failed(item, outcome.as_ocync_error(error, item.name), started)
             return []

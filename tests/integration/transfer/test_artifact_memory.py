@@ -155,3 +155,10 @@ async def test_what_a_nested_index_lists_is_read_once_for_all_passes(tmp_path: P
         assert target.count("GET", "/manifests/") == 1
         # The index, the one in it, and the three images.
         assert world.lists == (5, 0)
+
+
+async def test_who_looks_at_all_that_targets_hold_takes_nothing_of_the_source_on_trust(world: World) -> None:
+    late = build.artifact("application/x.signature", [b"of a signature"], subject=SIGNATURE)
+    world.source.seed(APP, None, late)
+
+    assert await world.sync(audit=0.0) == ArtifactCounts(source=3, target=3, transferred=1)
