@@ -1,4 +1,4 @@
-"""Calls of libraries that block: made in a thread, bounded in time, and left behind when nobody waits any more."""
+"""Calls of libraries that block: made in a thread, and left behind when nobody waits any more."""
 
 from __future__ import annotations
 

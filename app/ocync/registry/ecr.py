@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
 from ocync.auth import aws
 from ocync.auth.away import away
-from ocync.errors import RegistryError
+from ocync.errors import NetworkError, RegistryError
 
 if TYPE_CHECKING:
     from ocync.auth.aws import EcrPlace
     from ocync.config.model import CreateRepository
 
 log = logging.getLogger(__name__)
+
+CREATION_SECONDS = 90.0
+"""Seconds that making a repository may take, all attempts and what the credentials take included."""
 
 
 class EcrRepositories:
@@ -25,8 +29,14 @@ class EcrRepositories:
 
     async def create(self, repository: str) -> None:
         """Make a repository; one that is there already is left as it is. Raises errors of `ocync.errors`."""
-        made = await away(lambda: self._create(repository), name="botocore")
         where = f"{self._place.host}/{repository}"
+        try:
+            async with asyncio.timeout(CREATION_SECONDS):
+                made = await away(lambda: self._create(repository), name="botocore")
+        except TimeoutError:
+            raise NetworkError(
+                f"{where}: the repository was not made within {CREATION_SECONDS:g} s", host=self._place.host
+            ) from None
         if made:
             log.info("made the repository %s, which was missing", where)
         else:

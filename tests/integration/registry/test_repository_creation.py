@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from clients import Side
 from fakes.aws import FakeAws
 from ocync.auth.aws import EcrPlace
 from ocync.config.model import AuthType, CreateRepository, RegistryConfig
-from ocync.errors import ErrorKind
+from ocync.errors import ErrorKind, NetworkError
 from ocync.oci.reference import Registry
+from ocync.registry import ecr as ecr_api
 from ocync.registry.ecr import EcrRepositories
 from ocync.registry.habits import SMALL
 from ocync.transfer.result import Status
@@ -20,6 +22,7 @@ from scripted import Basic, ScriptedRegistry, User, build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ocync.config.model import MappingConfig
 
@@ -184,3 +187,18 @@ async def test_a_policy_that_can_not_be_set_is_said_and_stops_no_image(
 
 
 ENVIRON = {"AWS_REGION": "eu-west-1"}
+
+
+async def test_credentials_that_never_come_do_not_hold_the_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text("[profile slow]\ncredential_process = sleep 3\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setattr(ecr_api, "CREATION_SECONDS", 0.5)
+    place = EcrPlace(host="ecr.example", region="eu-central-1", profile="slow")
+    started = time.monotonic()
+
+    with pytest.raises(NetworkError, match=r"ecr\.example/team/app: the repository was not made within 0\.5 s"):
+        await EcrRepositories(place, CreateRepository()).create("team/app")
+
+    assert time.monotonic() - started < 2.5
