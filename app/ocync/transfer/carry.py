@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ocync.concurrency import each_of
@@ -103,8 +104,9 @@ class Carrier:
         await self._bring(plan, attached, destinations)
         for index, destination in destinations.items():
             if self._audit is not None and destination.alive:
-                is_there = isinstance(plan.decisions[index], Skip)
-                await self._mend(copy, self._audit, _parts(plan, attached, with_root=is_there), destination)
+                decision = plan.decisions[index]
+                there = decision.digest if isinstance(decision, Skip) else None
+                await self._mend(copy, self._audit, _parts(plan, attached, there=there), destination)
         if root is not None and not self._dry_run and not is_put:
             await copy.put(root, copying, tag)
         return attached
@@ -240,12 +242,16 @@ class Carrier:
         await each_of(lost.manifests, bring_again)
 
 
-def _parts(plan: ImagePlan, attached: Sequence[Attached], *, with_root: bool) -> list[Descriptor]:
-    """Return the manifests and blobs that belong to an image, as far as they are known without reading more."""
+def _parts(plan: ImagePlan, attached: Sequence[Attached], *, there: Digest | None) -> list[Descriptor]:
+    """
+    Return the manifests and blobs that belong to an image, as far as they are known without reading more.
+
+    `there` is by what digest a target has the image already: it may be of another algorithm than the source's.
+    """
     parts = [descriptor for each in attached for descriptor in each.referrers]
     parts += [tag.descriptor for each in attached for attachment in each.attachments for tag in attachment.tags]
-    if with_root:
-        return [plan.resolved, *parts]
+    if there is not None:
+        return [replace(plan.resolved, digest=there), *parts]
     return [*plan.root.children, *plan.root.blobs, *parts] if plan.root is not None else parts
 
 

@@ -172,3 +172,16 @@ async def test_a_tag_that_never_changes_stays_where_the_source_has_set_it_anew(w
     result = results[f"{world.target.host}/{APP}:1"]
     assert (result.status, result.reason, result.digest) == (Status.SKIPPED, Reason.IMMUTABLE_TAG, INDEX.digest)
     assert world.target.resolve(APP, "1") == INDEX.digest
+
+
+async def test_an_image_that_the_target_names_by_another_algorithm_is_not_lost(world: World) -> None:
+    image = build.image(algorithm="sha512")
+    world.source.seed(APP, "1", image)
+    await world.sync(None)
+    puts = world.target.count("PUT", "/manifests/")
+
+    result = await world.sync()
+
+    assert puts == 1
+    assert (result.status, result.reason) == (Status.SKIPPED, Reason.UP_TO_DATE)
+    assert world.target.count("PUT", "/manifests/") == 0
