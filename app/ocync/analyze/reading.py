@@ -83,7 +83,7 @@ class Reading:
         self._contents = Contents()
         self._missing = MissingArtifacts(self._contents)
         artifacts = ArtifactCopy(RetryPolicy(), dry_run=True, memory=self._memory, missing=self._missing.note)
-        self._carrier = Carrier(RetryPolicy(), artifacts, dry_run=True, memory=self._memory)
+        self._carrier = Carrier(RetryPolicy(), artifacts, dry_run=True)
         self._images: list[Image] = []
         self._results: list[ImageResult] = []
 

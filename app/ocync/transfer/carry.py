@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ocync.endpoint import Repository
-    from ocync.memory.memory import Memory
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.plan.attachments import Attached
@@ -49,7 +48,6 @@ class Carrier:
         dry_run: bool = False,
         audit: Audit | None = None,
         signatures: Signatures | None = None,
-        memory: Memory | None = None,
     ) -> None:
         """
         With `signatures`, images are verified whose mappings say so.
@@ -61,7 +59,6 @@ class Carrier:
         self._dry_run = dry_run
         self._audit = audit
         self._signatures = signatures
-        self._memory = memory
 
     async def carry(self, plan: ImagePlan, destinations: Mapping[int, Destination]) -> tuple[Attached, ...]:
         """
@@ -123,7 +120,7 @@ class Carrier:
             async def look(subject: Digest) -> None:
                 found.append(await attachments.of(subject))
 
-            await each_of(await self._subjects(plan), look)
+            await each_of(await _subjects(plan), look)
             unmatched = 0
             if plan.original is not None:
                 unmatched = (await attachments.of(plan.original)).count
@@ -149,36 +146,6 @@ class Carrier:
                     IncompleteArtifactsError(f"{name}: {why}", hint="have it signed, or exclude its tag")
                 )
         return tuple(each for each in found if each.count or each.gone)
-
-    async def _subjects(self, plan: ImagePlan) -> list[Digest]:
-        """Return the digests of an image's manifests: what can be signed; not that of an index made here."""
-        reader: Repository = plan.candidate.source
-        for target, decision in zip(plan.candidate.targets, plan.decisions, strict=True):
-            if isinstance(decision, Skip):
-                # It has the image whole, and is nearer.
-                reader = target.repository
-        subjects = {} if plan.original is not None else {plan.resolved.digest: None}
-        level = list(plan.root.children) if plan.root is not None else []
-        for _ in range(MAX_DEPTH):
-            below: list[Descriptor] = []
-            for child in level:
-                if child.digest in subjects or not media.is_manifest_like(child.media_type):
-                    continue
-                subjects[child.digest] = None
-                if child.media_type in media.INDEXES:
-                    below += await self._children(child, reader)
-            level = below
-        return list(subjects)
-
-    async def _children(self, index: Descriptor, reader: Repository) -> Sequence[Descriptor]:
-        """Return what an index lists: what an earlier pass has seen of it, a digest makes true for ever."""
-        known = self._memory.children(index.digest) if self._memory is not None else None
-        if known is not None:
-            return known
-        manifest = await reader.manifest(str(index.digest), size=index.size)
-        if self._memory is not None:
-            self._memory.learn_children(index.digest, manifest.children)
-        return manifest.children
 
     async def _bring(
         self, plan: ImagePlan, attached: Sequence[Attached], destinations: Mapping[int, Destination]
@@ -258,3 +225,25 @@ def _parts(plan: ImagePlan, attached: Sequence[Attached], *, there: Digest | Non
 def is_referred_to(root: Manifest, attached: Iterable[Attached]) -> bool:
     """Tell whether anything refers to the image's own manifest, and not only to those below it."""
     return any(each.subject == root.digest and each.has_referrers for each in attached)
+
+
+async def _subjects(plan: ImagePlan) -> list[Digest]:
+    """Return the digests of an image's manifests: what can be signed; not that of an index made here."""
+    reader: Repository = plan.candidate.source
+    for target, decision in zip(plan.candidate.targets, plan.decisions, strict=True):
+        if isinstance(decision, Skip):
+            # It has the image whole, and is nearer.
+            reader = target.repository
+    subjects = {} if plan.original is not None else {plan.resolved.digest: None}
+    level: list[Manifest] = [plan.root] if plan.root is not None else []
+    for _ in range(MAX_DEPTH):
+        below: list[Manifest] = []
+        for index in level:
+            for child in index.children:
+                if child.digest in subjects or not media.is_manifest_like(child.media_type):
+                    continue
+                subjects[child.digest] = None
+                if child.media_type in media.INDEXES:
+                    below.append(await reader.manifest(str(child.digest), size=child.size))
+        level = below
+    return list(subjects)

@@ -113,7 +113,6 @@ class Pass:
             dry_run=settings.dry_run,
             audit=None if settings.audit is None else Audit(policy, share=settings.audit),
             signatures=Signatures(policy),
-            memory=self._memory,
         )
 
     async def run(self, work: Sequence[MappingConfig | Candidate]) -> tuple[ImageResult, ...]:

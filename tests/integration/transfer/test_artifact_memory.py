@@ -140,23 +140,6 @@ async def test_an_image_that_is_there_vouches_for_no_other_one(world: World) -> 
     assert {SBOM.digest, SIGNATURE.digest} <= set(world.target.repository(APP).manifests)
 
 
-async def test_what_a_nested_index_lists_is_read_once_for_all_passes(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(ScriptedRegistry())
-        target = await stack.enter_async_context(ScriptedRegistry())
-        nested = build.index([build.multi_arch(seed=5), build.image(label="beside")])
-        source.seed(APP, "1", nested)
-        world = World(source, target, tmp_path)
-        await world.sync()
-
-        await world.sync()
-
-        # The tag alone: what its index lists, and what that lists, is known.
-        assert target.count("GET", "/manifests/") == 1
-        # The index, the one in it, and the three images.
-        assert world.lists == (5, 0)
-
-
 async def test_who_looks_at_all_that_targets_hold_takes_nothing_of_the_source_on_trust(world: World) -> None:
     late = build.artifact("application/x.signature", [b"of a signature"], subject=SIGNATURE)
     world.source.seed(APP, None, late)
