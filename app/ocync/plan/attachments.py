@@ -180,7 +180,8 @@ class Attachments:
                 )
             )
             search.count += len(wanted) + len(tags)
-        if search.count > MAX_ARTIFACTS:
+        # What is looked at counts too: one artifact may be an index of tens of thousands.
+        if max(search.count, len(search.seen)) > MAX_ARTIFACTS:
             raise ProtocolError(
                 f"{self._source.name}@{subject}: more than {MAX_ARTIFACTS} artifacts are attached to one image",
                 host=self._source.place,

@@ -14,6 +14,7 @@ from clients import Side
 from ocync.config.model import ArtifactRules, TagRules
 from ocync.errors import ErrorKind
 from ocync.oci.platform import Platform
+from ocync.plan import attachments
 from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
 from ocync.transfer.result import ArtifactCounts, Reason, Status
@@ -685,3 +686,19 @@ async def test_mappings_that_want_different_artifacts_of_one_image_get_what_each
     counts = {name[-2:]: result.artifacts for name, result in results.items()}
     assert {tag: (each.source, each.target) for tag, each in counts.items() if each} == {":1": (1, 1), ":2": (4, 4)}
     assert world.has(*image.artifacts)
+
+
+async def test_an_artifact_of_more_parts_than_anybody_signs_is_taken_for_one_without_an_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attachments, "MAX_ARTIFACTS", 50)
+    image = build.image()
+    parts = [build.artifact(SBOM, [b"%d" % number]) for number in range(200)]
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, None, build.index(parts, artifact_type=SBOM, subject=image))
+
+    result = await world.sync()
+
+    assert result.error is not None
+    assert "more than 50 artifacts" in result.error.message
+    assert world.source.count("GET", REFERRERS) < 50
