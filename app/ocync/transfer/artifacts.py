@@ -36,10 +36,15 @@ class ArtifactCopy:
         *,
         dry_run: bool = False,
         memory: Memory | None = None,
+        believes: bool = True,
         missing: Callable[[Missing], Awaitable[None]] = leave,
     ) -> None:
-        """`missing` is told in a dry run of what would be brought; it may raise what fetching that would raise."""
-        self._attaching = Attaching(policy, dry_run=dry_run, memory=memory, missing=missing)
+        """
+        Without `believes`, what memory knows of targets is looked for all the same.
+
+        `missing` is told in a dry run of what would be brought; it may raise what fetching that would raise.
+        """
+        self._attaching = Attaching(policy, dry_run=dry_run, memory=memory, believes=believes, missing=missing)
         self._claims: dict[_Key, asyncio.Future[Brought]] = {}
 
     def __repr__(self) -> str:

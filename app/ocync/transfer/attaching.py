@@ -109,11 +109,13 @@ class Attaching:
         *,
         dry_run: bool,
         memory: Memory | None,
+        believes: bool,
         missing: Callable[[Missing], Awaitable[None]],
     ) -> None:
         self._policy = policy
         self._dry_run = dry_run
         self._memory = memory
+        self._believes = believes
         self._missing = missing
         self._lists: dict[tuple[str, Digest], asyncio.Lock] = {}
         self._written: set[tuple[str, Digest]] = set()
@@ -148,6 +150,11 @@ class Attaching:
         await each_of(targets, lambda target: self._look(target, attachment))
         gone_before = {id(target): target.gone for target in targets}
 
+        for target in targets:
+            if any(descriptor.digest not in target.listed for descriptor in attachment.referrers):
+                # Whatever becomes of it now: the next pass is to look again.
+                self._forget(target, attachment)
+
         async def bring(descriptor: Descriptor) -> None:
             lacking = []
             for target in targets:
@@ -173,9 +180,14 @@ class Attaching:
                 repository.place, repository.path, attachment.subject, _fingerprint(attachment)
             )
 
+    def _forget(self, target: Target, attachment: Attachment) -> None:
+        repository = target.destination.repository
+        if self._memory is not None and not self._dry_run:
+            self._memory.forget_artifact_set(repository.place, repository.path, attachment.subject)
+
     def _is_known(self, target: Target, attachment: Attachment) -> bool:
         repository = target.destination.repository
-        if self._memory is None:
+        if self._memory is None or not self._believes:
             return False
         known = self._memory.artifact_set(repository.place, repository.path, attachment.subject)
         return known == _fingerprint(attachment)

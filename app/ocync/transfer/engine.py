@@ -106,7 +106,9 @@ class Pass:
         self._earlier: dict[str, Destination] = {}
         # Who audits targets takes nothing on trust.
         self._trusted = self._memory if settings.audit is None else None
-        self._artifacts = ArtifactCopy(policy, dry_run=settings.dry_run, memory=self._trusted)
+        self._artifacts = ArtifactCopy(
+            policy, dry_run=settings.dry_run, memory=self._memory, believes=settings.audit is None
+        )
         self._carrier = Carrier(
             policy,
             self._artifacts,

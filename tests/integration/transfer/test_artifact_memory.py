@@ -11,7 +11,7 @@ import pytest
 from clients import Side
 from ocync.memory.keeper import Keeper, Place
 from ocync.transfer.result import ArtifactCounts
-from scripted import ScriptedRegistry, build
+from scripted import ScriptedRegistry, build, faults
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ class World:
     now: float = 1_700_000_000.0
 
     async def sync(
-        self, *, ttl: float = 12 * HOUR, audit: float | None = None, tags: int = 1
+        self, *, ttl: float = 12 * HOUR, audit: float | None = None, tags: int = 1, fails: bool = False
     ) -> ArtifactCounts | None:
         """Make a pass that remembers what the last one knew; returns what it did for the last of the `tags`."""
         for registry in (self.source, self.target):
@@ -44,7 +44,7 @@ class World:
             results = await side.sync(side.mapping(self.source.url, self.target.url, repository=APP), audit=audit)
         self.now += 60
         assert len(results) == tags
-        assert all(result.error is None for result in results.values())
+        assert all((result.error is not None) == fails for result in results.values())
         return results[f"{self.target.host}/{APP}:{tags}"].artifacts
 
     @property
@@ -145,3 +145,12 @@ async def test_who_looks_at_all_that_targets_hold_takes_nothing_of_the_source_on
     world.source.seed(APP, None, late)
 
     assert await world.sync(audit=0.0) == ArtifactCounts(source=3, target=3, transferred=1)
+
+
+async def test_a_loss_that_was_found_and_could_not_be_made_good_is_not_believed_away(world: World) -> None:
+    del world.target.repository(APP).manifests[SIGNATURE.digest]
+    rule = world.source.on("GET", f"/manifests/{SIGNATURE.digest}", respond=faults.error(500, "UNKNOWN"))
+    await world.sync(audit=0.0, fails=True)
+    rule.end()
+
+    assert await world.sync() == ArtifactCounts(source=2, target=2, transferred=1)
