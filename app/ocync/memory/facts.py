@@ -2,40 +2,38 @@
 The facts that are remembered, and how they stand in a row.
 
 A row is (kind, key, repository, value, learned, mark). The mark is a checksum of all else: SQLite does not notice a
-flipped bit, and a list of children that lies would hide signatures.
+flipped bit, and a fact that lies about artifacts would hide signatures.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import struct
 import zlib
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
-from ocync.oci.digest import Digest
-from ocync.oci.manifest import Descriptor
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from ocync.oci.digest import Digest
 
 MAX_VALUE = 64 * 1024
-"""Bytes of a value that are kept at most: an index of a thousand entries, or more."""
+"""Bytes of a value that are kept at most."""
 _NUMBERS = struct.Struct("<qqqq").pack
 _ALGORITHMS = {"sha256": 1, "sha384": 2, "sha512": 3}
 
 
 class Kind(IntEnum):
-    """What a row tells. The numbers stand in files: they are never used anew for something else."""
+    """
+    What a row tells. The numbers stand in files: they are never used anew for something else.
+
+    3 was the entries of an index; such rows of earlier versions are asked for by nobody and grow old.
+    """
 
     BLOB = 1
     """A repository holds the blob."""
     MANIFEST = 2
     """A repository holds the manifest, and all that it lists."""
-    CHILDREN = 3
-    """The entries of an index, by its digest: true for ever."""
     ARTIFACT_SET = 4
     """A target's repository has these artifacts of a subject (value: their fingerprint)."""
     BARE = 5
@@ -116,24 +114,3 @@ def hint_key(kind: str, name: str) -> bytes:
 def repository_key(place: str, path: str) -> int:
     """Return the number of a repository: the same in every file, so that two of them can be merged."""
     return int.from_bytes(hashlib.sha256(f"{place}\0{path}".encode()).digest()[:8], "big", signed=True) or 1
-
-
-def pack_children(children: Iterable[Descriptor]) -> bytes:
-    """Return the entries of an index as a value."""
-    entries = [[str(child.digest), child.media_type, child.size] for child in children]
-    return zlib.compress(json.dumps(entries, separators=(",", ":")).encode(), 1)
-
-
-def unpack_children(value: bytes) -> tuple[Descriptor, ...]:
-    """Read what `pack_children` made; raises ValueError for anything else, however large it would become."""
-    inflater = zlib.decompressobj()
-    try:
-        text = inflater.decompress(value, 16 * MAX_VALUE)
-        if not inflater.eof:
-            raise ValueError("too long, or cut")
-        return tuple(
-            Descriptor(media_type=str(media_type), digest=Digest.parse(digest), size=int(size))
-            for digest, media_type, size in json.loads(text)
-        )
-    except (zlib.error, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError("not the entries of an index") from error

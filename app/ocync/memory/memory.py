@@ -2,7 +2,7 @@
 What is known from earlier passes, asked and told by name; lives in memory, used from one event loop.
 
 All of it are hints: who acts on one has to notice when it was wrong, and call `forget_…` then. Facts about places
-are believed for as long as `ttl` says; what a digest contains is true for ever.
+are believed for as long as `ttl` says.
 """
 
 from __future__ import annotations
@@ -21,21 +21,16 @@ from ocync.memory.facts import (
     Row,
     digest_key,
     hint_key,
-    pack_children,
     repository_key,
-    unpack_children,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ocync.oci.digest import Digest
-    from ocync.oci.manifest import Descriptor
 
 _SKEW = 300_000
 """Milliseconds by which other clocks may be ahead; what was learned later than that was not."""
-_USED_AGAIN = 86_400_000
-"""Milliseconds after which a fact that is true for ever is written anew when it is used, so that it stays."""
 _MAX_HINT = 4096
 _FIND = "SELECT value, learned, mark FROM fact WHERE kind = ? AND key = ? AND repository = ?"
 
@@ -90,27 +85,6 @@ class Memory:
     def __repr__(self) -> str:
         (rows,) = self._connection.execute("SELECT count(*) FROM fact").fetchone()
         return f"<Memory: {rows} facts of {len(self._repositories)} repositories>"
-
-    # Contents, by digest
-
-    def children(self, index: Digest) -> tuple[Descriptor, ...] | None:
-        """Return the entries of an index (digest, media type and size of each); None where they are not known."""
-        row = self._find(Kind.CHILDREN, digest_key(index), 0)
-        self._count(row is not None)
-        if row is None:
-            return None
-        try:
-            children = unpack_children(row.value)
-        except ValueError:
-            self._drop(Kind.CHILDREN, digest_key(index), 0)
-            return None
-        if self._now() - row.learned > _USED_AGAIN:
-            self._learn(Kind.CHILDREN, digest_key(index), 0, row.value)
-        return children
-
-    def learn_children(self, index: Digest, children: Iterable[Descriptor]) -> None:
-        """Remember the entries of an index, in their order."""
-        self._learn(Kind.CHILDREN, digest_key(index), 0, pack_children(children))
 
     # Artifacts
 

@@ -18,7 +18,6 @@ from ocync.memory import file, tables
 from ocync.memory.facts import Belief, Kind
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
-from ocync.oci.manifest import Descriptor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,8 +133,8 @@ def test_the_file_does_not_grow_beyond_its_bound(path: Path, monkeypatch: pytest
     for turn in range(8):
         memory = opened(path, NOW + turn)
         for number in range(2000):
-            child = Descriptor(media_type="a/b", digest=digest(number), size=turn)
-            memory.learn_children(Digest.of(b"%d %d" % (turn, number)), [child])
+            subject = Digest.of(b"%d %d" % (turn, number))
+            memory.learn_artifact_set(PLACE, "app", subject, subject.encoded)
         try:
             file.save(path, memory.take_changes(), tidy_at=NOW + turn)
         except file.UnusableFileError as error:

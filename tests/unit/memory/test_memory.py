@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ocync.memory.facts import Belief
+from ocync.memory.facts import MAX_VALUE, Belief
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
-from ocync.oci.manifest import Descriptor
 
 INDEX, BLOB, OTHER = (Digest.of(text) for text in (b"index", b"blob", b"other"))
-CHILD = Descriptor(media_type="application/vnd.oci.image.manifest.v1+json", digest=OTHER, size=7)
 PLACE = "registry.example"
 HOUR = 3600.0
 
@@ -102,40 +100,12 @@ def test_a_fact_from_the_future_is_no_fact(memory: Memory, clock: Clock) -> None
     assert memory.blob(PLACE, "app", BLOB) is Belief.NONE
 
 
-def test_the_entries_of_an_index_are_known_however_old_that_is(memory: Memory, clock: Clock) -> None:
-    memory.learn_children(INDEX, [CHILD])
+def test_a_value_that_is_too_long_is_not_kept(memory: Memory) -> None:
+    memory.learn_artifact_set(PLACE, "app", INDEX, "f" * MAX_VALUE)
+    memory.learn_artifact_set(PLACE, "app", OTHER, "f" * (MAX_VALUE + 1))
 
-    clock.now += 29 * 24 * HOUR
-
-    assert memory.children(INDEX) == (CHILD,)
-    assert memory.children(OTHER) is None
-
-
-def test_entries_that_are_used_are_kept_on(memory: Memory, clock: Clock) -> None:
-    memory.learn_children(INDEX, [CHILD])
-    memory.take_changes()
-
-    memory.children(INDEX)
-    assert not memory.has_changes
-    clock.now += 25 * HOUR
-    memory.children(INDEX)
-
-    (row,) = memory.take_changes().facts.values()
-    assert row is not None
-    assert row.learned == clock.now * 1000
-
-
-def test_an_index_without_entries_is_not_an_unknown_one(memory: Memory) -> None:
-    memory.learn_children(INDEX, [])
-
-    assert memory.children(INDEX) == ()
-
-
-def test_an_index_of_ten_thousand_entries_is_not_kept(memory: Memory) -> None:
-    many = [Descriptor(media_type=CHILD.media_type, digest=Digest.of(b"%d" % n), size=n) for n in range(10_000)]
-    memory.learn_children(INDEX, many)
-
-    assert memory.children(INDEX) is None
+    assert memory.artifact_set(PLACE, "app", INDEX) == "f" * MAX_VALUE
+    assert memory.artifact_set(PLACE, "app", OTHER) is None
 
 
 def test_each_fact_can_be_forgotten_and_those_that_were_wrong_are_counted(memory: Memory) -> None:
@@ -203,6 +173,20 @@ def test_hints_are_kept_by_kind_and_name(memory: Memory) -> None:
     assert memory.hint("level", PLACE) is None
 
 
+def test_a_hint_is_told_however_old_it_is(memory: Memory, clock: Clock) -> None:
+    memory.learn_hint("level", PLACE, "12")
+
+    clock.now += 29 * 24 * HOUR
+
+    assert memory.hint("level", PLACE) == "12"
+
+
+def test_an_empty_hint_is_not_an_unknown_one(memory: Memory) -> None:
+    memory.learn_hint("level", PLACE, "")
+
+    assert memory.hint("level", PLACE) == ""
+
+
 def test_a_hint_that_only_changes_is_kept_and_is_no_news(memory: Memory) -> None:
     memory.learn_hint("level", PLACE, "12")
     assert memory.has_news
@@ -249,9 +233,12 @@ def test_it_is_news_only_what_would_be_asked_again(memory: Memory, clock: Clock)
 
 
 def test_answers_are_counted_as_hits_and_what_is_not_known_as_misses(memory: Memory) -> None:
-    memory.learn_children(INDEX, [CHILD])
-    memory.children(INDEX)
-    memory.children(OTHER)
+    memory.learn_artifact_set(PLACE, "app", INDEX, "fingerprint")
     memory.artifact_set(PLACE, "app", INDEX)
+    memory.artifact_set(PLACE, "app", OTHER)
+    memory.has_no_referrers(PLACE, "app", INDEX)
 
     assert (memory.counts.hits, memory.counts.misses) == (1, 2)
+    memory.learn_no_referrers(PLACE, "app", INDEX)
+    memory.has_no_referrers(PLACE, "app", INDEX)
+    assert (memory.counts.hits, memory.counts.misses) == (2, 2)

@@ -16,15 +16,12 @@ from ocync.memory import state, tables
 from ocync.memory.facts import Belief, Kind
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
-from ocync.oci.manifest import Descriptor
 
 PLACE, INDEX, BLOB = "registry.example", Digest.of(b"index"), Digest.of(b"blob", "sha512")
-CHILD = Descriptor(media_type="a/b", digest=Digest.of(b"child"), size=7)
 
 
 def filled() -> Memory:
     memory = Memory(clock=lambda: 1_700_000_000.0)
-    memory.learn_children(INDEX, [CHILD])
     memory.learn_artifact_set(PLACE, "app", INDEX, "fingerprint")
     memory.learn_no_referrers(PLACE, "app", INDEX)
     memory.learn_blob(PLACE, "app", BLOB)
@@ -59,7 +56,6 @@ def test_what_is_packed_is_known_after_unpacking() -> None:
 
     assert state.unpack(state.pack(known)) == known
     memory = merged(state.pack(known))
-    assert memory.children(INDEX) == (CHILD,)
     assert memory.artifact_set(PLACE, "app", INDEX) == "fingerprint"
     assert memory.has_no_referrers(PLACE, "app", INDEX)
     assert memory.blob(PLACE, "app", BLOB) is Belief.FRESH
@@ -127,6 +123,7 @@ def test_facts_of_unknown_kinds_and_repositories_are_left_out() -> None:
     good = fact(Kind.HINT, b"key", 0, 1)
     odd = [
         fact(99, b"key", 0, 1),
+        fact(3, b"of an earlier version", 0, 1),
         fact(Kind.BLOB, b"key", 12345, 1),
         fact(Kind.HINT, b"other", 0, 1 << 60),
         fact(Kind.HINT, b"other", 0, -1),
