@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.errors import NotFoundError, ProtocolError
+from ocync.errors import NotFoundError, OcyncError, ProtocolError
 from ocync.oci import referrers
+from ocync.transfer.trust import is_about_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,9 @@ async def add_to_list(
             return
         try:
             await repository.put_manifest(index, tag=tag)
-        except NotFoundError:
+        except OcyncError as error:
+            if not is_about_parts(error):
+                raise
             kept = await _without_gone(repository, existing)
             if existing is None or kept is existing:
                 raise

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from clients import Side
-from ocync.config.model import ArtifactRules, TagRules
+from ocync.config.model import ArtifactRules, RegistryConfig, TagRules
 from ocync.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.plan import attachments
@@ -23,6 +23,7 @@ from scripted.storage import StoredManifest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from ocync.config.model import MappingConfig
     from ocync.transfer.result import ImageResult
@@ -702,3 +703,23 @@ async def test_an_artifact_of_more_parts_than_anybody_signs_is_taken_for_one_wit
     assert result.error is not None
     assert "more than 50 artifacts" in result.error.message
     assert world.source.count("GET", REFERRERS) < 50
+
+
+async def test_a_list_that_names_what_a_folder_has_lost_is_written_without_that(
+    world: World, tmp_path: Path
+) -> None:
+    index = build.image()
+    first, second = (build.artifact(SIGNATURE, [text], subject=index) for text in (b"first", b"second"))
+    world.source.seed(APP, "1", index)
+    world.source.seed(APP, None, first)
+    folder = RegistryConfig(name="folder", layout=tmp_path)
+    mapping = replace(world.mapping(), targets=((folder, APP),))
+    await world.side.sync(mapping)
+    (tmp_path / APP / "blobs" / first.digest.replace(":", "/")).unlink()
+    del world.source.repository(APP).manifests[first.digest]
+    world.source.seed(APP, None, second)
+
+    (result,) = (await world.side.sync(mapping)).values()
+
+    assert result.error is None
+    assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
