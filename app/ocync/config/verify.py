@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 MAX_SIZE = 4 * 1024 * 1024
 """Bytes of a key or of a trusted root that are read at most."""
-_OFF = "off"
 
 
 class Signers:

@@ -83,7 +83,6 @@ ECR = (
 ECR_PUBLIC = r"(ecr-)?public\.ecr\.aws|ecr-public\.aws\.com"
 GOOGLE = r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev|docker\.pkg\.dev"
 ACR = r"[a-z0-9-]+(\.[a-z0-9-]+)*\.azurecr\.(io|cn|us)"
-QUAY = r"(.+\.)?quay\.io"
 _READ = date(2026, 11, 25)
 
 
