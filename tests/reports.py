@@ -20,7 +20,6 @@ def copied(name: str = "static:latest", **changes: Any) -> ImageResult:
         mapping="chainguard/" + name.partition(":")[0],
         source=f"cgr.dev/chainguard/{name}",
         target=f"ghcr.io/myorg/{name}",
-        source_place="cgr.dev",
         target_place="ghcr.io",
         status=Status.SYNCED,
         reason=Reason.MOVED,

@@ -120,10 +120,6 @@ class Memory:
         """Remember that nothing refers to a manifest of a source's repository."""
         self._learn_at(Kind.BARE, digest_key(digest), place, repository)
 
-    def forget_no_referrers(self, place: str, repository: str, digest: Digest, *, stale: bool = False) -> None:
-        """Forget that nothing refers to a manifest."""
-        self._forget(Kind.BARE, digest, place, repository, stale=stale)
-
     # What targets hold
 
     def blob(self, place: str, repository: str, digest: Digest) -> Belief:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ocync.oci.digest import Digest
 
@@ -147,10 +147,6 @@ class Reference:
     def reference(self) -> str:
         """What stands behind manifests/: the digest if there is one, else the tag, else `latest`."""
         return str(self.digest) if self.digest else (self.tag or "latest")
-
-    def with_tag(self, tag: str) -> Reference:
-        """Return the reference with another tag and no digest."""
-        return replace(self, tag=tag, digest=None)
 
     def __str__(self) -> str:
         place = str(self.registry) if self.registry else f"oci:{self.folder.rstrip('/')}"

@@ -46,7 +46,6 @@ class Tally:
         self.synced = 0
         self.skipped = 0
         self.failed = 0
-        self.bytes_expected = 0
         self.bytes_moved = 0
         self.flights: dict[str, Flight] = {}
         """Images that have begun and not ended, by their targets' names, in the order they began."""
@@ -86,7 +85,6 @@ class Tally:
             return
         match event:
             case BytesExpected(key=key, count=count):
-                self.bytes_expected += count
                 if key in self.flights:
                     self.flights[key].expected += count
             case ImageStarted(key=key):

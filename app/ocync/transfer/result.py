@@ -93,9 +93,8 @@ class ImageResult:
     """`cgr.dev/chainguard/static:latest`"""
     target: str
     """`ghcr.io/myorg/static:latest`"""
-    source_place: str
-    """`cgr.dev`, or `oci:FOLDER`"""
     target_place: str
+    """`ghcr.io`, or `oci:FOLDER`"""
     status: Status
     reason: Reason | None = None
     digest: str | None = None

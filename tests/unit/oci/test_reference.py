@@ -158,12 +158,6 @@ def test_odd_layout_references_never_fail_otherwise(text: str) -> None:
         assert str(error)
 
 
-def test_a_tag_replaces_the_digest() -> None:
-    reference = Reference.parse(f"cgr.dev/a:1@{DIGEST}").with_tag("2")
-
-    assert str(reference) == "cgr.dev/a:2"
-
-
 @pytest.mark.parametrize(
     ("text", "registry", "api"),
     [

@@ -38,7 +38,6 @@ images = st.builds(
     mapping=names,
     source=names,
     target=names,
-    source_place=names,
     target_place=names,
     status=st.sampled_from(Status),
     reason=st.none() | st.sampled_from(Reason),
