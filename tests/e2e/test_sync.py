@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from scripted import ScriptedRegistry
 
 SCHEMA = json.loads((Path(ocync.report.__file__).parent / "schema.json").read_text(encoding="utf-8"))
-# What is needed before the first image can be asked for.
-ADMISSION = r"^/(v2/?$|token)|/tags/list"
 
 
 def test_a_first_pass_copies_every_byte(ready: Program, source: ScriptedRegistry, target: ScriptedRegistry) -> None:

@@ -86,11 +86,6 @@ class Row:
         return cls(kind, key, repository, value, learned, mark)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the mark is that of the rest."""
-        return self.mark == mark_of(self.kind, self.key, self.repository, self.value, self.learned)
-
-    @property
     def fields(self) -> tuple[int, bytes, int, bytes, int, int]:
         """The columns in their order."""
         return (self.kind, self.key, self.repository, self.value, self.learned, self.mark)

@@ -237,10 +237,6 @@ class Memory:
         self._connection.close()
         return connection
 
-    def close(self) -> None:
-        """Give the tables up."""
-        self._connection.close()
-
     def __del__(self) -> None:
         # Made before the first error that __init__ can raise.
         with suppress(AttributeError):
