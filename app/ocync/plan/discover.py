@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ocync.config.model import ArtifactRules
 from ocync.errors import NotFoundError, OcyncError
+from ocync.filters.describe import none_selected
 from ocync.filters.exact import literal_tags
 from ocync.filters.pattern import Pattern
 from ocync.filters.pipeline import select
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from ocync.endpoint import Repository, TargetRepository
     from ocync.filters.selection import Selection
     from ocync.memory.memory import Memory
+
+
+log = logging.getLogger(__name__)
 
 
 class Places(Protocol):
@@ -86,6 +91,9 @@ async def discover(mapping: MappingConfig, places: Places, memory: Memory | None
         # What is not to be copied may verify an image all the same.
         is_all = attachments is not None and not (mapping.artifacts.include or mapping.artifacts.exclude)
         signatures = attachments if is_all else Attachments(source, ArtifactRules(), tags=listed, images=len(tags))
+    if selection is not None and not tags:
+        # Nothing fails for it, so it has to be told: rules that select nothing are seldom meant.
+        log.warning("%s: %s", source.name, none_selected(selection, mapping.tags))
     candidates: list[Candidate] = []
     settled: list[Candidate] = []
     for tag in tags:

@@ -340,3 +340,14 @@ async def test_an_include_that_the_source_lacks_is_no_failure() -> None:
     )
 
     assert set(results) == {"a/app:1"}
+
+
+async def test_a_mapping_whose_rules_select_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    source, a = Place("source"), Place("a")
+    put_image(source.repository("app"), "1", b"x")
+
+    results = await run(MemoryPlaces(source, a), mapping("app", tags=TagRules(semver=">=2")))
+
+    assert results == {}
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.getMessage().startswith("source/app: none of the source's 1 tags is selected by")
