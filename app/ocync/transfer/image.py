@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Real images have an index of manifests; an index in an index is rare. Who nests deeper than this wants to see us
 # work for nothing.
-MAX_DEPTH = 100
+MAX_DEPTH = 50
 
 
 class ImageCopy:

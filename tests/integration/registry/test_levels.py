@@ -95,7 +95,9 @@ async def test_as_many_go_at_once_as_the_registry_takes(number: int) -> None:
         times = 20 * number
         seconds = await look(side, registry, times)
 
-        assert side.places.client(side.config(registry.url)).limits.bucket(Kind.METADATA).limit <= 2 * number + 3
+        # Where it also keeps to a pace, the number grows a little beyond what the registry takes at once.
+        limit = side.places.client(side.config(registry.url)).limits.bucket(Kind.METADATA).limit
+        assert limit <= max(2 * number + 3, SLOTS // 4)
     # The first burst and its halves; then, now and then, one more than it takes.
     assert throttle.refused <= 2 * SLOTS + 3 * seconds
     # Two seconds, if as many were under way all the time as it takes, on a machine with nothing else to do.
