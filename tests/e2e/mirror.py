@@ -70,6 +70,12 @@ mappings:
 
     def assert_equal(self) -> None:
         """Check that both targets hold everything, and the folder nothing in the making."""
+        self.assert_complete()
+        own = (self.program.folder / "layouts").glob("**/.ocync/*")
+        assert [path for path in own if path.name != "lock"] == []
+
+    def assert_complete(self) -> None:
+        """Check that both targets hold everything."""
         self.assert_sound()
         corpus.assert_mirrored(self.source, self.target)
         wanted = {
@@ -78,8 +84,6 @@ mappings:
             for tag in tags
         }
         assert set(self.folder.tags()) == wanted
-        own = (self.program.folder / "layouts").glob("**/.ocync/*")
-        assert [path for path in own if path.name != "lock"] == []
 
     def when_asked(self, count: int, act: Callable[[], object]) -> None:
         """Act when so many requests have come to the two registries, before the next one is handled."""
