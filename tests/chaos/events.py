@@ -48,6 +48,8 @@ class Source:
         for name in names:
             for tag in self._chance.sample(TAGS, self._chance.randint(1, 4)):
                 self._push(name, tag)
+            for _ in range(self._chance.randrange(4)):
+                self._attach(name)
 
     def repair(self) -> None:
         """Give back what was lost for a time."""
@@ -61,7 +63,10 @@ class Source:
         if names:
             name = self._chance.choice(names)
             self._chance.choice(
-                [self._push_any, self._push_any, self._delete, self._sign, self._lose, self._log_out]
+                [
+                    *(self._push_any, self._push_any, self._delete, self._sign, self._lose, self._log_out),
+                    *(self._attach, self._attach, self._attach),
+                ]
             )(name)
 
     def _push_any(self, name: str) -> None:
