@@ -27,10 +27,11 @@ class Remembrance:
         self._folder = folder
         self._chance = chance
 
-    def memory(self) -> AbstractAsyncContextManager[Memory]:
-        """Give what a new process remembers, whose clock may be off by days."""
+    def memory(self, *, ttl: float | None = None) -> AbstractAsyncContextManager[Memory]:
+        """Give what a new process remembers, whose clock may be off by days; `ttl` is by chance unless given."""
         offset = self._chance.choice([0.0, 0.0, 0.0, -3 * DAY, 3 * DAY, 400 * DAY])
-        ttl = self._chance.choice([0.0, 1.0, 12 * 3600.0])
+        by_chance = self._chance.choice([0.0, 1.0, 12 * 3600.0])
+        ttl = by_chance if ttl is None else ttl
         return Keeper(clock=lambda: time.time() + offset).memory(Place(folder=self._folder), ttl=ttl)
 
     def befall(self) -> None:

@@ -152,7 +152,8 @@ class World:
         for registry in (self.registry, *self.targets):
             if isinstance(registry.auth, Bearer):
                 registry.auth.lifetime = 300
-        results = await self._pass(idle=5.0)
+        # What a target had of artifacts is believed for a time, and they may have been cleaned up there since.
+        results = await self._pass(idle=5.0, ttl=0.0)
         self.check()
         failed = [f"{result.target}: {result.error}" for result in results if result.status is Status.FAILED]
         assert not failed, self._tell(failed)
@@ -220,7 +221,9 @@ class World:
                 lacking.append(f"{what} in the folder")
         return lacking
 
-    async def _pass(self, *, idle: float = IDLE, cut_off: float | None = None) -> tuple[ImageResult, ...]:
+    async def _pass(
+        self, *, idle: float = IDLE, cut_off: float | None = None, ttl: float | None = None
+    ) -> tuple[ImageResult, ...]:
         """Make a pass; with `cut_off`, end it after so many seconds: by a stop, or without a word."""
         before = self._asked()
         attempts = self._chance.choice([1, 2, 3])
@@ -231,7 +234,7 @@ class World:
         try:
             async with (
                 asyncio.timeout(None if gently else cut_off),
-                self._remembrance.memory() as memory,
+                self._remembrance.memory(ttl=ttl) as memory,
                 Side(idle=idle, attempts=attempts, sleep=_briefly, stop=stop, memory=memory) as side,
             ):
                 work = [self._mapping(name) for name in self._names]
