@@ -8,11 +8,12 @@ written back row by row, so that two passes at once add to the same file.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ocync.memory.facts import Row
@@ -73,6 +74,19 @@ class Changes:
     repositories: Mapping[int, Repository]
 
 
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write all of it or nothing, beside others that write; raises sqlite3.Error."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
 def opened(name: str | Path, *, timeout: float = 0.0, uri: bool = False) -> sqlite3.Connection:
     """
     Open a database with no transaction but those that are begun; raises sqlite3.Error.
@@ -98,8 +112,7 @@ def prepare(connection: sqlite3.Connection) -> None:
 
     Raises ForeignFileError for those of others, sqlite3.Error for what SQLite can't do.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -115,11 +128,6 @@ def prepare(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def copied(source: sqlite3.Connection) -> sqlite3.Connection:
@@ -142,8 +150,7 @@ def copied(source: sqlite3.Connection) -> sqlite3.Connection:
 
 def apply(connection: sqlite3.Connection, changes: Changes) -> None:
     """Write changes in one transaction; raises sqlite3.Error."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         connection.executemany(
             "INSERT INTO repository VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET since = max(since, excluded.since)",
@@ -158,17 +165,11 @@ def apply(connection: sqlite3.Connection, changes: Changes) -> None:
             # In the order in which they are stored: each page is touched once.
             sorted(row.fields for row in changes.facts.values() if row is not None),
         )
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def merge(connection: sqlite3.Connection, others: Changes) -> None:
     """Add what was learned elsewhere, of two facts the later one, in one go; raises sqlite3.Error."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         connection.executemany(
             "INSERT INTO repository VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET since = max(since, excluded.since)",
@@ -180,17 +181,11 @@ def merge(connection: sqlite3.Connection, others: Changes) -> None:
             "WHERE excluded.learned > fact.learned",
             [row.fields for row in others.facts.values() if row is not None],
         )
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def prune(connection: sqlite3.Connection, now: int) -> None:
     """Drop what is too old, and the oldest where there is too much; `now` in milliseconds. Raises sqlite3.Error."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         connection.execute("DELETE FROM fact WHERE learned < ?", (now - 1000 * MAX_AGE,))
         connection.execute(
             "DELETE FROM fact WHERE repository != 0 AND learned < "
@@ -212,8 +207,3 @@ def prune(connection: sqlite3.Connection, now: int) -> None:
         connection.execute(
             "DELETE FROM repository WHERE since = 0 AND id NOT IN (SELECT DISTINCT repository FROM fact)"
         )
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
