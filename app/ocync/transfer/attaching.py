@@ -51,14 +51,14 @@ class Brought:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """An artifact that some targets lack, found in a dry run."""
+    """An artifact that some targets lack."""
 
     source: Repository
     subject: Digest
     descriptor: Descriptor
-    tag: str | None
+    tag: str | None = None
     """The tag that attaches it; None where it refers to the subject."""
-    manifest: Manifest | None
+    manifest: Manifest | None = None
     """The artifact itself, where it had to be read to find it."""
     destinations: tuple[Destination, ...]
 
@@ -163,7 +163,13 @@ class Attaching:
                 elif target.destination.alive:
                     lacking.append(target)
             if lacking:
-                await self._bring_referrer(descriptor, attachment.subject, source, copy, lacking)
+                missing = Missing(
+                    source=source,
+                    subject=attachment.subject,
+                    descriptor=descriptor,
+                    destinations=tuple(target.destination for target in lacking),
+                )
+                await self._bring_missing(missing, copy, lacking)
 
         await each_of(attachment.referrers, bring)
         await each_of(targets, lambda target: self._keep_list(target, attachment))
@@ -219,31 +225,21 @@ class Attaching:
         children = target.index.children if target.index is not None else ()
         target.listed = {descriptor.digest for descriptor in (*(by_api or ()), *children)}
 
-    async def _bring_referrer(
-        self,
-        descriptor: Descriptor,
-        subject: Digest,
-        source: Repository,
-        copy: ImageCopy,
-        targets: Sequence[Target],
-    ) -> None:
-        manifest = None
+    async def _bring_missing(self, missing: Missing, copy: ImageCopy, targets: Sequence[Target]) -> None:
+        """Bring one artifact to the targets that lack it; in a dry run count it, and tell of it."""
         try:
-            if self._dry_run:
-                await self._tell(descriptor, subject, source, targets)
-            else:
-                manifest = await source.manifest(str(descriptor.digest), size=descriptor.size)
-        except NotFoundError:
-            log.warning(
-                "%s lists %s among what is attached to %s and does not have it",
-                source.name,
-                descriptor.digest,
-                subject,
-            )
-            for target in targets:
-                target.gone += 1
-            return
+            manifest = await self._fetch(missing)
         except OcyncError as error:
+            if missing.tag is None and isinstance(error, NotFoundError):
+                log.warning(
+                    "%s lists %s among what is attached to %s and does not have it",
+                    missing.source.name,
+                    missing.descriptor.digest,
+                    missing.subject,
+                )
+                for target in targets:
+                    target.gone += 1
+                return
             for target in targets:
                 target.destination.fail(error)
             return
@@ -251,17 +247,25 @@ class Attaching:
             for target in targets:
                 target.transferred += 1
             return
-        destinations = [target.destination for target in targets]
-        await copy.contents(manifest, destinations, is_immediate=True)
-        accounted = await copy.put(manifest, destinations, None)
+        await copy.contents(manifest, missing.destinations, is_immediate=True)
+        accounted = await copy.put(manifest, missing.destinations, missing.tag)
+        of_this = manifest.subject is not None and manifest.subject.digest == missing.subject
         for target in targets:
             if not target.destination.alive:
                 continue
             target.present += 1
             target.transferred += 1
-            of_this = manifest.subject is not None and manifest.subject.digest == subject
-            if id(target.destination) not in accounted or not of_this:
+            if missing.tag is None and not (of_this and id(target.destination) in accounted):
                 target.unlisted[manifest.digest] = referrers.entry_of(manifest)
+
+    async def _fetch(self, missing: Missing) -> Manifest | None:
+        """Return the artifact; None in a dry run, which only tells of it."""
+        if self._dry_run:
+            await self._missing(missing)
+            return None
+        # What tells a tag's digest need not tell its size.
+        size = missing.descriptor.size if missing.tag is None else None
+        return missing.manifest or await missing.source.manifest(str(missing.descriptor.digest), size=size)
 
     async def _keep_list(self, target: Target, attachment: Attachment) -> None:
         """See to it that the target lists what it does not list by itself."""
@@ -312,46 +316,15 @@ class Attaching:
         await each_of([target for target in targets if target.destination.alive], compare)
         if not lacking:
             return
-        manifest = None
-        try:
-            if self._dry_run:
-                await self._tell(attached.descriptor, subject, source, lacking, attached)
-            else:
-                manifest = attached.manifest or await source.manifest(str(attached.descriptor.digest))
-        except OcyncError as error:
-            for target in lacking:
-                target.destination.fail(error)
-            return
-        if manifest is None:
-            for target in lacking:
-                target.transferred += 1
-            return
-        destinations = [target.destination for target in lacking]
-        await copy.contents(manifest, destinations, is_immediate=True)
-        await copy.put(manifest, destinations, attached.tag)
-        for target in lacking:
-            if target.destination.alive:
-                target.present += 1
-                target.transferred += 1
-
-    async def _tell(
-        self,
-        descriptor: Descriptor,
-        subject: Digest,
-        source: Repository,
-        targets: Sequence[Target],
-        attached: AttachedTag | None = None,
-    ) -> None:
-        await self._missing(
-            Missing(
-                source=source,
-                subject=subject,
-                descriptor=descriptor,
-                tag=attached.tag if attached else None,
-                manifest=attached.manifest if attached else None,
-                destinations=tuple(target.destination for target in targets),
-            )
+        missing = Missing(
+            source=source,
+            subject=subject,
+            descriptor=attached.descriptor,
+            tag=attached.tag,
+            manifest=attached.manifest,
+            destinations=tuple(target.destination for target in lacking),
         )
+        await self._bring_missing(missing, copy, lacking)
 
 
 def _fingerprint(attachment: Attachment) -> str:
