@@ -50,6 +50,11 @@ class Waits:
         self.seconds.append(seconds)
         await asyncio.sleep(0)
 
+    @property
+    def passed(self) -> float:
+        """How many seconds would have been waited in all, where nothing waits beside something else."""
+        return sum(self.seconds) + self._skipped
+
     def time(self) -> Time:
         """Give the time as it would be if it had been waited; what is to be done later is done at once."""
 
@@ -57,7 +62,7 @@ class Waits:
             self._skipped += seconds
             return asyncio.get_running_loop().call_soon(call)
 
-        return Time(now=lambda: time.monotonic() + sum(self.seconds) + self._skipped, later=later)
+        return Time(now=lambda: time.monotonic() + self.passed, later=later)
 
 
 @dataclass(kw_only=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ocync.limits import level as levels
 from ocync.limits.allowed import allowed_in
+from ocync.limits.counter import Counter
 from ocync.limits.kind import Kind
 from ocync.slots import Lane, Slots, Time
 
@@ -174,7 +175,7 @@ class Bucket(Lane):
 
     def left(self, number: int, seconds: float) -> None:
         """Take note of how many requests the registry says it still takes in the seconds to come."""
-        if number < max(self.held, 2) and seconds <= LONGEST:
+        if number < max(self.held, 2):
             spent = levels.spent(self._level, left=number, seconds=seconds, now=self._clock())
             self._change(spent, "the registry says that few are left")
 
@@ -230,10 +231,11 @@ class Bucket(Lane):
 class Asked:
     """One request of a bucket, from its beginning to its answer."""
 
-    __slots__ = ("_begun", "_bucket", "_under_way")
+    __slots__ = ("_begun", "_bucket", "_counter", "_under_way")
 
-    def __init__(self, bucket: Bucket, begun: float) -> None:
+    def __init__(self, bucket: Bucket, counter: Counter, begun: float) -> None:
         self._bucket = bucket
+        self._counter = counter
         self._begun = begun
         self._under_way = bucket.held
 
@@ -242,8 +244,9 @@ class Asked:
         self._bucket.answered(under_way=self._under_way, seconds=seconds)
 
     def left(self, number: int, seconds: float) -> None:
-        """Take note of how many requests the registry says it still takes in the seconds to come."""
-        self._bucket.left(number, seconds)
+        """Take note of how many requests a success says that the registry still takes in the seconds to come."""
+        if seconds <= LONGEST and self._counter.told(number, of=self._bucket.kind, begun=self._begun):
+            self._bucket.left(number, seconds)
 
     def refused(self, wait: float | None, *, said: str, counted: bool) -> None:
         """Take note of a refusal and of what it `said`; see levels.refused."""
@@ -270,6 +273,7 @@ class HostLimits:
         start, time = start or {}, time or Time()
         self._clock = time.now
         self.slots = Slots(host, ceiling, time=time)
+        self._counter = Counter(host, clock=time.now)
         self._buckets = {
             kind: Bucket(self.slots, host, kind, ceiling, start=start.get(kind), time=time) for kind in Kind
         }
@@ -283,7 +287,7 @@ class HostLimits:
 
     def asked(self, kind: Kind) -> Asked:
         """Note the beginning of a request; its slot is held already."""
-        return Asked(self._buckets[kind], self._clock())
+        return Asked(self._buckets[kind], self._counter, self._clock())
 
     def learned(self, before: Mapping[Kind, Start] | None = None) -> dict[Kind, Start]:
         """

@@ -15,6 +15,11 @@ _PART = re.compile(r"([\d.]+)(ns|us|µs|μs|ms|h|m|s)", re.ASCII)
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NUMBER = re.compile(r"\s*(\d{1,15})\s*(?:[,;]|$)", re.ASCII)
 _WINDOW = re.compile(r";\s*w=(\d{1,9})\b", re.ASCII)
+# One member of RateLimit or RateLimit-Policy: a name, and parameters that may be strings or bytes themselves.
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_VALUE = rf'(?:{_STRING}|:[^:]*:|[^\s;,"]+)'
+_MEMBER = re.compile(rf"({_STRING})((?:\s*;\s*[a-z*][a-z0-9_.*-]*(?:={_VALUE})?)*)", re.ASCII)
+_PARAMETER = re.compile(r";\s*([a-z]+)=(\d{1,15})(?=\s*(?:;|$))", re.ASCII)
 # Seconds since 1970 that no header means as a length of time: thirty years.
 _A_DATE = 1_000_000_000
 
@@ -43,12 +48,18 @@ class Allowance:
         return self.resets_in if self.resets_in is not None else self.window
 
 
+def tells_allowance(headers: Headers) -> bool:
+    """Tell whether there is anything for `read_allowance` to read."""
+    return "ratelimit-remaining" in headers or "x-ratelimit-remaining" in headers or "ratelimit" in headers
+
+
 def read_allowance(headers: Headers, now: float) -> Allowance | None:
     """
     Read RateLimit-Remaining, -Limit and -Reset, or their forms with `X-`; None where they are not told or nonsense.
 
     Docker Hub says `100;w=21600` (docs.docker.com, usage/pulls); GitLab and GitHub give the second at which a
-    window ends, others the seconds until then. `now` is in seconds since 1970.
+    window ends, others the seconds until then. `now` is in seconds since 1970. Where there are none of these,
+    RateLimit and RateLimit-Policy are read (draft-ietf-httpapi-ratelimit-headers-08 and later).
     """
     for prefix in ("", "x-"):
         told = headers.get(f"{prefix}ratelimit-remaining") or ""
@@ -67,4 +78,28 @@ def read_allowance(headers: Headers, now: float) -> Allowance | None:
             window=float(window.group(1)) if window else None,
             resets_in=resets_in,
         )
-    return None
+    return _structured(headers)
+
+
+def _structured(headers: Headers) -> Allowance | None:
+    """Read the policy of which the least is left, `"hour";r=50;t=30` with `"hour";q=100;w=3600`."""
+    policies = dict(_members(headers, "ratelimit-policy"))
+    found = [
+        Allowance(
+            remaining=told["r"],
+            limit=(policy := policies.get(name, {})).get("q"),
+            window=policy.get("w"),
+            resets_in=told.get("t"),
+        )
+        for name, told in _members(headers, "ratelimit")
+        if "r" in told
+    ]
+    return min(found, key=lambda each: (each.remaining, -(each.renewed_in or 0)), default=None)
+
+
+def _members(headers: Headers, name: str) -> list[tuple[str, dict[str, int]]]:
+    found = []
+    for member in _MEMBER.finditer(", ".join(headers.get_list(name))):
+        parameters = {key: int(value) for key, value in _PARAMETER.findall(member.group(2))}
+        found.append((member.group(1), parameters))
+    return found

@@ -21,7 +21,7 @@ import httpx
 from ocync.errors import AuthError, OcyncError, ProtocolError, RateLimitedError, ThrottledError
 from ocync.limits.kind import kind_of
 from ocync.registry import links, problem
-from ocync.registry.allowance import read_allowance
+from ocync.registry.allowance import read_allowance, tells_allowance
 from ocync.registry.call import Answer, Call
 from ocync.registry.encoding import decoded
 from ocync.registry.habits import Habits
@@ -317,7 +317,7 @@ class RegistryClient:
         return response
 
     def _note_allowance(self, headers: Headers, asked: Asked) -> None:
-        if "ratelimit-remaining" not in headers and "x-ratelimit-remaining" not in headers:
+        if not tells_allowance(headers):
             return
         allowance = read_allowance(headers, datetime.now(UTC).timestamp())
         if allowance is not None and allowance.renewed_in is not None:

@@ -113,7 +113,8 @@ QUIRKS: tuple[Quirk, ...] = (
         "Docker Hub",
         "quota headers",
         "ratelimit-limit and ratelimit-remaining as `100;w=21600`; none where nothing is limited",
-        "a fiftieth of a quota of hours is left for others; where a window is of minutes it is waited for",
+        "a fiftieth of a quota of hours is left for others; a window of minutes is waited for; a number that never "
+        "moves, whatever is taken, is no more heeded after two waits",
         "docs.docker.com, docker-hub/usage/pulls",
     ),
     _row(

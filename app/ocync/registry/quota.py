@@ -3,21 +3,24 @@ How many manifests a registry still lets us read, as it tells: the last pulls of
 
 Docker Hub counts GETs of manifests over six hours, and tells with each answer what is left. Such a quota is given
 up before it is empty, and after a refusal no more is asked of this registry: waiting within a pass is useless. A
-window of minutes is waited for.
+window of minutes is waited for. A quota that is told to be empty is asked all the same, by one pull at a time: a
+refusal costs nothing, and what is given shows that the number means nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ocync.errors import QuotaError
+from ocync.limits.counter import Counter
 from ocync.registry.waiting import MAX_RETRY_AFTER
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from ocync.registry.allowance import Allowance
 
@@ -33,6 +36,9 @@ class PullQuota:
         self._clock = clock
         self._told: Allowance | None = None
         self._told_at = 0.0
+        self._counter = Counter(host, clock=clock)
+        # Held by the one pull that asks a quota which is told to be empty.
+        self._asking = asyncio.Lock()
         self._under_way = 0
         self._refusal: QuotaError | None = None
         self._refused_until = 0.0
@@ -40,13 +46,52 @@ class PullQuota:
     def __repr__(self) -> str:
         return f"<PullQuota of {self._host}: {self._told}, {self._under_way} under way>"
 
-    def note(self, allowance: Allowance | None) -> None:
-        """Take what an answer tells; nothing told is nothing new, and no zero."""
-        if allowance is not None:
-            self._told, self._told_at = allowance, self._clock()
+    def note(self, allowance: Allowance | None, *, begun: float | None = None) -> None:
+        """
+        Take what an answer tells; nothing told is nothing new, and no zero.
 
-    async def wait(self, sleep: Callable[[float], Awaitable[None]]) -> None:
-        """Wait at the end of a window that is renewed soon, and only there."""
+        `begun` is when the pull was begun that was answered, as `pull` gave it; None for what is no pull.
+        """
+        if allowance is None:
+            return
+        if begun is not None:
+            self._counter.told(allowance.remaining, of="pull", begun=begun)
+        self._told, self._told_at = allowance, self._clock()
+        if self._counter.means_nothing:
+            self._told = None
+
+    @asynccontextmanager
+    async def pull(self, what: str, sleep: Callable[[float], Awaitable[None]]) -> AsyncIterator[float]:
+        """
+        Count a pull, and give when it began; waits at the end of a window that is renewed soon, and only there.
+
+        Raises QuotaError where it must not be made. Notes a refusal.
+        """
+        async with AsyncExitStack() as stack:
+            if self._is_empty:
+                await stack.enter_async_context(self._asking)
+            if not self._is_empty:
+                # Another one has found more; or there was more from the beginning.
+                await stack.aclose()
+                await self._wait(sleep)
+            self._check(what)
+            self._under_way += 1
+            try:
+                yield self._clock()
+            except QuotaError as error:
+                seconds = error.retry_after if error.retry_after is not None else float("inf")
+                self._refusal, self._refused_until = error, self._clock() + seconds
+                raise
+            finally:
+                self._under_way -= 1
+
+    @property
+    def _is_empty(self) -> bool:
+        """Whether nothing is told to be left of a quota of hours."""
+        told = self._told
+        return told is not None and not told.remaining and (told.renewed_in or 0) > MAX_RETRY_AFTER
+
+    async def _wait(self, sleep: Callable[[float], Awaitable[None]]) -> None:
         told = self._told
         if told is None or told.remaining > self._under_way or told.renewed_in is None:
             return
@@ -56,20 +101,6 @@ class PullQuota:
                 await sleep(left)
             if self._told is told:
                 self._told = None
-
-    @contextmanager
-    def pull(self, what: str) -> Iterator[None]:
-        """Count a pull that is about to be made; raises QuotaError where it must not be. Notes a refusal."""
-        self._check(what)
-        self._under_way += 1
-        try:
-            yield
-        except QuotaError as error:
-            seconds = error.retry_after if error.retry_after is not None else float("inf")
-            self._refusal, self._refused_until = error, self._clock() + seconds
-            raise
-        finally:
-            self._under_way -= 1
 
     def _check(self, what: str) -> None:
         now = self._clock()
@@ -86,6 +117,8 @@ class PullQuota:
             return
         if now >= self._told_at + told.renewed_in:
             self._told = None
+            return
+        if not told.remaining:
             return
         kept = max(1, (told.limit or 0) // _KEPT)
         if told.remaining - self._under_way <= kept:

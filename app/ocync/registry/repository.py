@@ -176,7 +176,7 @@ class RegistryRepository:
         what = f"fetch the manifest of {image}"
 
         def read(answer: Answer) -> Manifest | Answer:
-            self._note_allowance(answer)
+            self._note_allowance(answer, begun)
             if ":" not in reference:
                 digest = _digest_of(answer)
                 return (
@@ -188,8 +188,7 @@ class RegistryRepository:
             verify(answer.body, digest, size, what=f"the manifest of {image}", host=self.place)
             return self._read_manifest(answer, reference, digest)
 
-        await self._client.quota.wait(self._client.policy.sleep)
-        with self._client.quota.pull(what):
+        async with self._client.quota.pull(what, self._client.policy.sleep) as begun:
             return await self._client.request(
                 "GET",
                 self._manifest_path(reference),
@@ -370,8 +369,8 @@ class RegistryRepository:
             content=manifest.raw,
         )
 
-    def _note_allowance(self, answer: Answer) -> None:
-        self._client.quota.note(read_allowance(answer.headers, time.time()))
+    def _note_allowance(self, answer: Answer, begun: float | None = None) -> None:
+        self._client.quota.note(read_allowance(answer.headers, time.time()), begun=begun)
 
     def _manifest_path(self, reference: str) -> str:
         return f"/v2/{self._repository}/manifests/{reference}"

@@ -210,6 +210,31 @@ async def test_a_window_that_ends_within_minutes_is_waited_for(registry: Scripte
     assert 40 <= side.waits.seconds[0] <= 50
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "60"},
+        {"RateLimit": '"default";r=0;t=60'},
+        {"RateLimit-Limit": "100;w=60", "RateLimit-Remaining": "0;w=60"},
+        {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "0;w=21600"},
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "400"},
+        {"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "60"},
+    ],
+    ids=["reset", "structured", "window", "hours", "minutes", "one"],
+)
+async def test_a_counter_that_never_moves_is_heeded_twice_and_no_more(told: dict[str, str]) -> None:
+    async with ScriptedRegistry() as source, ScriptedRegistry() as target, Side() as side:
+        for number in range(30):
+            source.seed("team/app", str(number), build.image(label=str(number)))
+        for registry in (source, target):
+            registry.on("*", r"^/v2/team", respond=faults.headers(told))
+
+        results = await side.sync(side.mapping(source.url, target.url), at_once=10)
+
+        assert {result.status for result in results.values()} == {Status.SYNCED}
+        assert side.waits.passed < 1000
+
+
 @pytest.mark.parametrize("burst", [1, 4])
 async def test_a_burst_of_503_is_outlived(registry: ScriptedRegistry, burst: int) -> None:
     registry.on("*", r"/v2/team", times=burst, respond=faults.answer(503, "<html>upstream</html>"))

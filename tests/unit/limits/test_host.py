@@ -137,9 +137,9 @@ def test_a_pace_is_kept_between_what_begins(clock: Clock) -> None:
 def test_what_is_left_is_not_exceeded_and_long_windows_are_not_waited_for(clock: Clock) -> None:
     limits = clock.limits()
     few, none, hours = (limits.bucket(kind) for kind in (Kind.METADATA, Kind.BLOB, Kind.UPLOAD))
-    few.left(1, 30)
-    none.left(0, 30)
-    hours.left(0, 21600)
+    limits.asked(Kind.METADATA).left(1, 30)
+    limits.asked(Kind.BLOB).left(0, 30)
+    limits.asked(Kind.UPLOAD).left(0, 21600)
 
     assert (few.limit, few.pause(clock.now)) == (1, 0)
     assert none.pause(clock.now) == 30
