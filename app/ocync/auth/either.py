@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ocync.auth.credential import Anonymous
-from ocync.auth.renewing import NoLoginError
+from ocync.auth.renewing import HungLoginError, NoLoginError
 from ocync.errors import AuthError
 from ocync.flights import Flights
 
@@ -22,9 +22,9 @@ class EitherSource:
     """
     Decides once, by whether the cloud's login works.
 
-    Where there is nothing to log in with, the other source is asked. Where a login is refused, it is asked too, and
-    what it holds is used, with a warning; if that is nothing, the refusal stands, but for hosts that serve
-    everybody.
+    Where there is nothing to log in with, the other source is asked. Where a login is refused or hangs, it is asked
+    too, and what it holds is used, with a warning; if that is nothing, the error stands, but for a refusal at hosts
+    that serve everybody.
     """
 
     def __init__(
@@ -56,14 +56,15 @@ class EitherSource:
     async def _found(self, repository: str) -> CredentialSource:
         try:
             await self._login.credential("")
-        except AuthError as error:
-            if error.retryable:
+        except (AuthError, HungLoginError) as error:
+            if error.retryable and not isinstance(error, HungLoginError):
                 raise
             other = self._other(error.message)
             held = await other.credential(repository)
             if isinstance(error, NoLoginError):
                 log.debug("%s; what is used instead: %s from %s", error.message, held.kind, held.origin)
-            elif isinstance(held, Anonymous) and not self._serves_everybody:
+            elif isinstance(held, Anonymous) and (error.retryable or not self._serves_everybody):
+                # Without credentials, what a login was slow for would be told to be not allowed.
                 raise
             else:
                 log.warning("%s; what is used instead: %s from %s", error, held.kind, held.origin)

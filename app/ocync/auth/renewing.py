@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.errors import AuthError, OcyncError
+from ocync.errors import AuthError, OcyncError, UnreachableError
 from ocync.flights import Flights
 
 if TYPE_CHECKING:
@@ -24,10 +25,16 @@ _SHORTEST = 4.0
 """Seconds that a login is believed to last at least: a clock that is wrong must not cause one for each request."""
 _PAUSE = 30.0
 """Seconds between two tries to renew a login that has not ended yet."""
+LOGIN_SECONDS = 90.0
+"""What a cloud's login may take in all: its library has retries of its own within."""
 
 
 class NoLoginError(AuthError):
     """There is nothing to log in with: not what was refused, and not what could not be reached."""
+
+
+class HungLoginError(UnreachableError):
+    """A login was not done in time, which may be the network's fault."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +93,8 @@ class RenewingSource:
             held, now = self._held, self._clock()
             if held is None or held.credential is refused or now >= held.ends:
                 # Each image would have it asked for again, and a cloud counts refusals.
-                self._failed = None if error.retryable else (error, now + _PAUSE)
+                is_told = not error.retryable or isinstance(error, HungLoginError)
+                self._failed = (error, now + _PAUSE) if is_told else None
                 raise
             held.renewed_from = min(now + _PAUSE, held.ends)
             log.warning("a login could not be renewed, and lasts %.0f s more: %s", held.ends - now, error)
@@ -95,3 +103,20 @@ class RenewingSource:
         self._failed = None
         self._held = _Held(login.credential, now + life - min(_MARGIN, life / 4), now + life)
         return login.credential
+
+
+def bounded(
+    host: str, log_in: Callable[[], Awaitable[Login]], *, seconds: float = LOGIN_SECONDS
+) -> Callable[[], Awaitable[Login]]:
+    """Return a login that raises HungLoginError where it is not done within so many seconds."""
+
+    async def within() -> Login:
+        try:
+            async with asyncio.timeout(seconds):
+                return await log_in()
+        except TimeoutError:
+            message = f"{host}: the cloud's login was not done within {seconds:g} s"
+            hint = "look at what its credentials come from, or set auth_type for this registry"
+            raise HungLoginError(message, host=host, hint=hint) from None
+
+    return within

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from ocync.auth.away import away
 from ocync.auth.credential import Anonymous
 from ocync.auth.either import EitherSource
-from ocync.auth.renewing import Login, RenewingSource
+from ocync.auth.renewing import Login, RenewingSource, bounded
 from ocync.auth.sources import AnonymousSource, DockerPlace, DockerSource, TokenSource, UserSource
 from ocync.config.model import AuthType
-from ocync.errors import AuthError, ConfigError
+from ocync.errors import ConfigError
 from ocync.oci.clouds import Cloud, cloud_of, ecr_host
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from ocync.config.model import RegistryConfig
 
 GHCR = "ghcr.io"
-LOGIN_SECONDS = 90.0
-"""What a cloud's login may take in all: its library has retries of its own within."""
 _LOGIN = {
     Cloud.ECR: "give this process AWS credentials and set auth_type: ecr",
     Cloud.GAR: "give this process Google credentials and set auth_type: gar",
@@ -120,27 +117,15 @@ def _login(
             from ocync.auth import aws  # noqa: PLC0415
 
             place = ecr_place(config, environ)
-            return _bounded(host, lambda: away(lambda: aws.log_in(place), name="botocore"))
+            return bounded(host, lambda: away(lambda: aws.log_in(place), name="botocore"))
         case Cloud.GAR | Cloud.GCR:
             from ocync.auth import gcp  # noqa: PLC0415
 
-            return _bounded(host, lambda: away(lambda: gcp.log_in(host, ca_file=ca_file), name="google-auth"))
+            return bounded(host, lambda: away(lambda: gcp.log_in(host, ca_file=ca_file), name="google-auth"))
         case Cloud.ACR:
             from ocync.auth.azure import AcrLogin  # noqa: PLC0415
 
-            return _bounded(host, AcrLogin(config.registry, send, ca_file=ca_file))
-
-
-def _bounded(host: str, log_in: Callable[[], Awaitable[Login]]) -> Callable[[], Awaitable[Login]]:
-    async def bounded() -> Login:
-        try:
-            async with asyncio.timeout(LOGIN_SECONDS):
-                return await log_in()
-        except TimeoutError:
-            message = f"{host}: the cloud's login was not done within {LOGIN_SECONDS:g} s"
-            raise AuthError(message, host=host, hint="look at what its credentials come from") from None
-
-    return bounded
+            return bounded(host, AcrLogin(config.registry, send, ca_file=ca_file))
 
 
 def _chainguard(config: RegistryConfig, send: Send) -> RenewingSource:

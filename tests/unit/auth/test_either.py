@@ -8,7 +8,7 @@ import pytest
 
 from ocync.auth.credential import Anonymous, Credential, UserPassword
 from ocync.auth.either import EitherSource
-from ocync.auth.renewing import NoLoginError
+from ocync.auth.renewing import HungLoginError, NoLoginError
 from ocync.errors import AuthError, NetworkError, OcyncError
 
 CLOUD = UserPassword(username="cloud", password="p", origin="the cloud")
@@ -53,6 +53,7 @@ class Docker:
         (NoLoginError("there is nothing", host="h"), DOCKER, DOCKER),
         (NoLoginError("there is nothing", host="h"), NOTHING, NOTHING),
         (AuthError("refused", host="h"), DOCKER, DOCKER),
+        (HungLoginError("it hangs", host="h"), DOCKER, DOCKER),
     ],
 )
 async def test_what_is_used(
@@ -73,6 +74,18 @@ async def test_a_refusal_stands_where_there_is_nothing_else_and_the_host_is_priv
     with pytest.raises(AuthError, match="refused"):
         await private.credential("")
     assert await public.credential("") is NOTHING
+
+
+@pytest.mark.parametrize("public", [False, True])
+async def test_a_login_that_hangs_is_the_network_s_where_there_is_nothing_else(public: bool) -> None:
+    login = Source(HungLoginError("it hangs", host="h"))
+    source = EitherSource("h", login, Docker(NOTHING), serves_everybody=public)
+
+    with pytest.raises(NetworkError, match="it hangs") as caught:
+        await source.credential("")
+    assert caught.value.retryable
+    login.given = CLOUD
+    assert await source.credential("") is CLOUD
 
 
 @pytest.mark.parametrize("passing", [NetworkError("down", host="h"), AuthError("late", host="h")])

@@ -8,8 +8,9 @@ import pytest
 
 from logins import Clock
 from ocync.auth.credential import UserPassword
-from ocync.auth.renewing import Login, RenewingSource
-from ocync.errors import AuthError, NetworkError, OcyncError
+from ocync.auth.renewing import Login, RenewingSource, bounded
+from ocync.errors import AuthError, ExitCode, NetworkError, OcyncError
+from ocync.registry.waiting import is_retryable
 
 
 class Cloud:
@@ -123,3 +124,26 @@ async def test_a_login_that_is_refused_is_tried_again_every_half_minute_and_not_
     assert found == UserPassword(username="u", password="p2", origin="")
     assert await cloud.source.credential("", refused=found) is not found
     assert cloud.logins == 3
+
+
+async def test_a_login_that_hangs_is_the_network_s_failure_and_costs_its_time_once_for_all_images() -> None:
+    cloud, hangs = Cloud(), asyncio.Event()
+
+    async def hang() -> Login:
+        cloud.logins += 1
+        await hangs.wait()
+        return Login(credential=UserPassword(username="u", password="p", origin="a cloud"), life=3600)
+
+    source = RenewingSource(bounded("h", hang, seconds=0.05), clock=cloud.clock)
+    for _ in range(20):
+        with pytest.raises(NetworkError, match=r"h: the cloud's login was not done within 0\.05 s") as caught:
+            await source.credential("")
+        # Again at the end of the pass, and not five times for each request.
+        assert caught.value.retryable
+        assert not is_retryable(caught.value)
+        assert caught.value.exit_code is ExitCode.FAILED
+    assert cloud.logins == 1
+
+    cloud.clock.now += 31
+    hangs.set()
+    assert await source.credential("") == UserPassword(username="u", password="p", origin="")
