@@ -6,6 +6,7 @@ One object for the images of one mapping: whatever several of them share is aske
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections import defaultdict
@@ -19,7 +20,7 @@ from ocync.flights import Flights
 from ocync.oci import media, referrers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ocync.config.model import ArtifactRules
     from ocync.endpoint import Repository
@@ -167,9 +168,10 @@ class Attachments:
 
     async def _attachment(self, subject: Digest, search: _Search) -> list[Digest]:
         """Look at what is attached to one subject; return the digests to look at next."""
-        listed, fallback = await self._referrers(subject, is_artifact=len(search.seen) > 1)
-        wanted = tuple(descriptor for descriptor in listed if self._wants((descriptor.artifact_type,)))
-        tags = await self._tags(subject, search)
+        is_artifact = len(search.seen) > 1
+        listed, fallback = await self._referrers(subject, is_artifact=is_artifact)
+        wanted = await self._wanted(listed)
+        tags = await self._tags(subject, search, is_artifact=is_artifact)
         if wanted or tags:
             search.found.append(
                 Attachment(
@@ -188,7 +190,8 @@ class Attachments:
                 hint="set artifacts.include or artifacts.exclude, or artifacts.enabled: false",
             )
         following = []
-        for descriptor in wanted:
+        # An SBOM that is attached by tag may itself be signed, by tag or by reference.
+        for descriptor in (*wanted, *(tag.descriptor for tag in tags)):
             for digest in (descriptor.digest, *await self._children(descriptor)):
                 if digest not in search.seen:
                     search.seen[digest] = None
@@ -224,10 +227,25 @@ class Attachments:
             return _once(index.children), index
         return _once((*by_api, *index.children)), None
 
-    async def _tags(self, subject: Digest, search: _Search) -> tuple[AttachedTag, ...]:
+    async def _wanted(self, listed: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+        """Return those of the types that are asked for."""
+        if not self._include and not self._exclude:
+            return tuple(listed)
+        # Lists need not tell a type (artifacthub/hub#4785): then the artifact does.
+        types: dict[Digest, str] = {}
+
+        async def read(descriptor: Descriptor) -> None:
+            with contextlib.suppress(NotFoundError):
+                artifact = await self._source.manifest(str(descriptor.digest), size=descriptor.size)
+                types[descriptor.digest] = referrers.type_of(artifact)
+
+        await each_of([descriptor for descriptor in listed if not descriptor.artifact_type], read)
+        return tuple(each for each in listed if self._wants((each.artifact_type or types.get(each.digest, ""),)))
+
+    async def _tags(self, subject: Digest, search: _Search, *, is_artifact: bool) -> tuple[AttachedTag, ...]:
         if self._by_name is None:
             # Probed for images only: nobody attaches by tag to what is attached by reference.
-            names = [] if len(search.seen) > 1 else _probes(subject)
+            names = [] if is_artifact else _probes(subject)
         else:
             names = [
                 tag
@@ -236,26 +254,15 @@ class Attachments:
                 if "." in tag
             ]
         found: list[AttachedTag] = []
-        while names:
-            names, asked = [], [tag for tag in names if self._wants(referrers.types_of_tag(tag))]
-            for tag in asked:
-                attached = await self._tagged(tag)
-                if attached is None:
-                    if self._by_name is not None:
-                        log.warning("%s:%s was listed and is gone", self._source.name, tag)
-                        search.gone += 1
-                    continue
+        for tag in names:
+            if not self._wants(referrers.types_of_tag(tag)):
+                continue
+            attached = await self._tagged(tag)
+            if attached is not None:
                 found.append(attached)
-                descriptor = attached.descriptor
-                # An SBOM that is attached by tag may itself be signed by tag.
-                if self._by_name is not None and descriptor.digest not in search.seen:
-                    search.seen[descriptor.digest] = None
-                    names += [
-                        other
-                        for name in referrers.attached_names(descriptor.digest)
-                        for other in self._by_name.get(name, ())
-                        if "." in other
-                    ]
+            elif self._by_name is not None:
+                log.warning("%s:%s was listed and is gone", self._source.name, tag)
+                search.gone += 1
         return tuple(found)
 
     async def _tagged(self, tag: str) -> AttachedTag | None:

@@ -82,6 +82,8 @@ class Target:
     """Whether only an earlier pass has seen what is listed."""
     believed: list[Attachment] = field(default_factory=list)
     """All of which that is so."""
+    brought: set[Digest] = field(default_factory=set)
+    """What was brought here, or in a dry run would be: nothing is attached to that yet."""
     unlisted: dict[Digest, dict[str, Any]] = field(default_factory=dict)
     """Entries that the fallback tag has to list."""
     present: int = 0
@@ -199,14 +201,15 @@ class Attaching:
         return known == _fingerprint(attachment)
 
     async def _look(self, target: Target, attachment: Attachment) -> None:
-        """Learn what the target lists for the subject; nothing is asked of a repository that was empty."""
+        """Learn what the target lists for the subject; nothing is asked for one that has just come."""
         destination, repository = target.destination, target.destination.repository
         subject = attachment.subject
         target.listed, target.index, target.unlisted = set(), None, {}
         target.was_believed = False
         tag = referrers.fallback_tag(subject)
         target.was_read = destination.lacks(tag)
-        if destination.is_empty:
+        # A list under the fallback tag may be older than what it lists referrers of.
+        if destination.is_empty or (subject in target.brought and target.was_read):
             return
         if destination.has_image and self._is_known(target, attachment):
             target.listed = {descriptor.digest for descriptor in attachment.referrers}
@@ -246,6 +249,7 @@ class Attaching:
         if manifest is None:
             for target in targets:
                 target.transferred += 1
+                target.brought.add(missing.descriptor.digest)
             return
         await copy.contents(manifest, missing.destinations, is_immediate=True)
         accounted = await copy.put(manifest, missing.destinations, missing.tag)
@@ -255,6 +259,7 @@ class Attaching:
                 continue
             target.present += 1
             target.transferred += 1
+            target.brought.add(manifest.digest)
             if missing.tag is None and not (of_this and id(target.destination) in accounted):
                 target.unlisted[manifest.digest] = referrers.entry_of(manifest)
 

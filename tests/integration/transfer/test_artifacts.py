@@ -399,6 +399,26 @@ async def test_types_can_be_left_out_and_chosen(world: World) -> None:
     assert without.artifacts == ArtifactCounts(source=1, target=1)
 
 
+@pytest.mark.parametrize("rules", [ArtifactRules(include=(SBOM,)), ArtifactRules(exclude=(SIGNATURE,))])
+async def test_a_type_that_a_list_does_not_tell_is_read_from_the_artifact(rules: ArtifactRules) -> None:
+    image = build.image()
+    wanted, other = build.artifact(SBOM, [b"sbom"], subject=image), build.artifact(SIGNATURE, [b"s"], subject=image)
+    async with worlds(source={"referrers": False}) as world:
+        world.source.seed(APP, "1", image)
+        for artifact in (wanted, other):
+            world.source.seed(APP, None, artifact)
+        entries = [artifact.descriptor for artifact in (wanted, other)]
+        body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": entries}
+        index = StoredManifest.of(json.dumps(body).encode(), media.OCI_INDEX)
+        world.source.seed(APP, build.fallback_tag(image.digest), build.Image(manifests=(index,), blobs={}))
+
+        result = await world.sync(artifacts=rules)
+
+        assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+        assert world.target.repository(APP).find(wanted.digest) is not None
+        assert world.target.repository(APP).find(other.digest) is None
+
+
 async def test_an_image_that_has_nothing_attached_fails_where_that_is_required(world: World) -> None:
     world.source.seed(APP, "1", build.multi_arch())
 
@@ -510,6 +530,47 @@ async def test_a_signature_by_tag_of_an_sbom_by_tag_comes_too(world: World) -> N
 
     assert result.artifacts == ArtifactCounts(source=2, target=2, transferred=2)
     assert world.target.resolve(APP, build.cosign_tag(sbom.digest)) is not None
+
+
+async def test_what_refers_to_an_sbom_by_tag_comes_too(world: World) -> None:
+    image = build.image()
+    sbom = build.artifact(SBOM, [b"by tag"])
+    signature = build.artifact(SIGNATURE, [b"of the SBOM"], subject=sbom)
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, build.cosign_tag(image.digest, "sbom"), sbom)
+    world.source.seed(APP, None, signature)
+
+    result = await world.sync()
+
+    assert result.artifacts == ArtifactCounts(source=2, target=2, transferred=2)
+    assert world.target.repository(APP).find(signature.digest) is not None
+
+
+async def test_what_refers_to_an_artifact_that_has_a_tag_too_comes_with_it(world: World) -> None:
+    image = build.image()
+    sbom = build.artifact(SBOM, [b"by tag and by reference"], subject=image)
+    signature = build.artifact(SIGNATURE, [b"of the SBOM"], subject=sbom)
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, build.cosign_tag(image.digest, "sbom"), sbom)
+    world.source.seed(APP, None, signature)
+
+    result = await world.sync()
+
+    assert result.artifacts == ArtifactCounts(source=3, target=3, transferred=3)
+    assert world.target.repository(APP).find(signature.digest) is not None
+
+
+async def test_nothing_is_looked_for_at_an_artifact_that_has_just_come(world: World) -> None:
+    image = signed()
+    world.source.seed(APP, "1", image.index)
+    world.target.seed(APP, "1", image.index)
+    seed(world.source, image)
+
+    result = await world.sync()
+
+    assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
+    assert world.target.count("GET", f"/referrers/{image.sbom.digest}") == 0
+    assert world.target.count("GET", build.fallback_tag(image.sbom.digest)) == 0
 
 
 async def test_tags_of_signatures_are_found_also_for_tags_that_are_named(world: World) -> None:
