@@ -92,9 +92,20 @@ def referring(registry: ScriptedRegistry, repository: str, subject: Image, *laye
     )
 
 
-def bundled(registry: ScriptedRegistry, repository: str, subject: Image, bundle: Mapping[str, Any]) -> None:
-    """Attach a bundle."""
-    registry.seed(repository, None, build.artifact(BUNDLE, [json.dumps(bundle).encode()], subject=subject))
+def bundled(
+    registry: ScriptedRegistry,
+    repository: str,
+    subject: Image,
+    bundle: Mapping[str, Any],
+    *,
+    predicate: str | None = None,
+) -> None:
+    """Attach a bundle, with what cosign writes beside it of its `predicate`."""
+    notes = {"dev.sigstore.bundle.content": "dsse-envelope", "dev.sigstore.bundle.predicateType": predicate or ""}
+    made = build.artifact(
+        BUNDLE, [json.dumps(bundle).encode()], subject=subject, annotations=notes if predicate else None
+    )
+    registry.seed(repository, None, made)
 
 
 def key_bundle(key: PrivateKey, statement: bytes) -> dict[str, Any]:
@@ -118,8 +129,10 @@ class Sigstore:
         self.root = _ca(root, root, self.authority, self.authority, self.now, 1)
         self.issuing = _ca(_name("intermediate"), root, self.intermediate, self.authority, self.now, 0)
 
-    def trusted_root(self) -> str:
+    def trusted_root(self, *, until: datetime | None = None) -> str:
+        """Return the root that trusts all of it; the authority `until` a time, if one is given."""
         valid = {"start": "2020-01-01T00:00:00Z"}
+        issuing = valid if until is None else {**valid, "end": until.isoformat().replace("+00:00", "Z")}
         chain = [
             {"rawBytes": b64(each.public_bytes(serialization.Encoding.DER))} for each in (self.issuing, self.root)
         ]
@@ -131,7 +144,7 @@ class Sigstore:
                     "subject": {"organization": "test", "commonName": "authority"},
                     "uri": "https://fulcio.example",
                     "certChain": {"certificates": chain},
-                    "validFor": valid,
+                    "validFor": issuing,
                 }
             ],
             "ctlogs": [self._log(self.certificate_log, valid)],

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import signing
+from e2e.program import Program
 from scripted import ScriptedRegistry, build
 from scripted.background import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from e2e.program import Program
-
-SIGNED, BARE = build.multi_arch(seed=1), build.multi_arch(seed=2)
+SIGNED, BARE, SIGNED_KEYLESS = (build.multi_arch(seed=seed) for seed in (1, 2, 3))
 KEY = signing.new_key()
 
 
@@ -108,6 +109,119 @@ def test_expand_shows_what_holds_for_a_mapping(
     assert done.code == 0, done
     assert "cosign.pub" in done.out
     assert done.out.count("mode: warn") == 1
+
+
+CHAINGUARD = "https://github.com/chainguard-images/images/.github/workflows/release.yaml@refs/heads/main"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "signatures.md"
+(PUBLIC,) = (
+    block for block in re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL) if "release.yaml" in block
+)
+
+
+@pytest.mark.parametrize(
+    ("identity", "code"),
+    [
+        pytest.param(CHAINGUARD, 0, id="Chainguard"),
+        pytest.param(f"{CHAINGUARD}/more", 2, id="a longer name"),
+        pytest.param(CHAINGUARD.replace("chainguard-images/", "chainguard-images-of-mine/"), 2, id="somebody else"),
+        pytest.param(None, 2, id="nobody"),
+    ],
+)
+@pytest.mark.parametrize("layout", ["annotations", "bundle"])
+def test_the_documented_example_copies_what_chainguard_has_signed(
+    tmp_path: Path, identity: str | None, code: int, layout: str
+) -> None:
+    program = Program.within(tmp_path, GITHUB_TOKEN="t")
+    sigstore = signing.Sigstore()
+    program.write(sigstore.trusted_root(), "trusted_root.json")
+    with in_thread(ScriptedRegistry()) as source, in_thread(ScriptedRegistry()) as target:
+        source.seed("chainguard/static", "latest", SIGNED)
+        if identity and layout == "annotations":
+            layer = sigstore.simple(SIGNED.digest, identity=identity)
+            signing.under_tag(source, "chainguard/static", SIGNED.digest, layer)
+        elif identity:
+            bundle = sigstore.bundle(SIGNED.digest, identity=identity)
+            signing.bundled(source, "chainguard/static", SIGNED, bundle, predicate=signing.SIGN)
+        # The root is the only thing that has to be another one here.
+        text = PUBLIC.replace("cgr.dev", source.url).replace("ghcr.io", target.url)
+        text = text.replace(
+            "keyless:\n      - issuer", "keyless:\n      - trusted_root: trusted_root.json\n        issuer"
+        )
+        program.write(text)
+
+        done = program("sync", "-c", "ocync.yaml", "--json")
+
+        assert done.code == code, done
+        assert ("myorg/static" in target.repositories) is (code == 0)
+
+
+def test_with_the_root_of_the_public_instance_another_sigstore_vouches_for_nobody(
+    program: Program, registries: tuple[ScriptedRegistry, ScriptedRegistry]
+) -> None:
+    source, target = registries
+    layer = signing.Sigstore().simple(BARE.digest)
+    signing.under_tag(source, "team/app", BARE.digest, layer)
+    who = ("--verify-identity", signing.WORKFLOW, "--verify-issuer", signing.ISSUER)
+
+    done = program("copy", f"{source.url}/team/app:bare", f"{target.url}/team/app", *who)
+
+    assert done.code == 2, done
+    assert "a log that the root that comes with sigstore" in done.out
+    assert target.repositories == {}
+
+
+@pytest.mark.parametrize("options", [(), ("--no-artifacts",), ("--dry-run",)])
+def test_copy_verifies_who_is_named(
+    program: Program, registries: tuple[ScriptedRegistry, ScriptedRegistry], options: tuple[str, ...]
+) -> None:
+    source, target = registries
+    program.write(signing.pem_of(KEY), "cosign.pub")
+    sigstore = signing.Sigstore()
+    program.write(sigstore.trusted_root(), "root.json")
+    source.seed("team/app", "keyless", SIGNED_KEYLESS)
+    signing.bundled(source, "team/app", SIGNED_KEYLESS, sigstore.bundle(SIGNED_KEYLESS.digest))
+    issued = ("--verify-issuer", signing.ISSUER, "--verify-trusted-root", "root.json")
+
+    def copy(tag: str, *who: str) -> int:
+        return program("copy", f"{source.url}/team/app:{tag}", f"{target.url}/team/app", *options, *who).code
+
+    assert copy("bare", "--verify-key", "cosign.pub") == 2
+    assert copy("signed", "--verify-identity", signing.WORKFLOW, *issued) == 2
+    assert copy("keyless", "--verify-identity-regexp", "https://github.com/acme", *issued) == 2
+    assert target.repositories == {}
+    assert copy("signed", "--verify-key", "cosign.pub") == 0
+    assert copy("keyless", "--verify-key", "cosign.pub", "--verify-identity", signing.WORKFLOW, *issued) == 0
+    assert copy("keyless", "--verify-identity-regexp", "https://github.com/acme/.*", *issued) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--verify-identity", "x"), "--verify-issuer is missing"),
+        (("--verify-issuer", "x"), "--verify-identity or --verify-identity-regexp is missing"),
+        (("--verify-trusted-root", "x"), "--verify-trusted-root is of no use"),
+        (("--verify-key", "/nowhere/cosign.pub"), "can't read /nowhere/cosign.pub"),
+        (("--verify-identity", "x", "--verify-identity-regexp", "x", "--verify-issuer", "i"), "not allowed with"),
+        (("--verify-identity-regexp", "(", "--verify-issuer", "i"), "no regular expression"),
+        (
+            ("--verify-identity", "x", "--verify-issuer", "i", "--verify-trusted-root", "/nowhere"),
+            "can't read /nowhere",
+        ),
+    ],
+)
+def test_what_is_wrong_with_copy_s_options_is_said_before_anything_is_asked(
+    program: Program,
+    registries: tuple[ScriptedRegistry, ScriptedRegistry],
+    options: tuple[str, ...],
+    why: str,
+) -> None:
+    source, target = registries
+
+    done = program("copy", f"{source.url}/team/app:signed", f"{target.url}/team/app", *options)
+
+    assert done.code == 3, done
+    assert why in done.err
+    assert len(source.requests) == len(target.requests) == 0
 
 
 def test_what_lies_in_a_folder_is_verified_as_well(

@@ -22,8 +22,12 @@ SECRETS = {
     "CHAINGUARD_PASSWORD": "p",
     "GITHUB_TOKEN": "t",
     "COSIGN_PUBLIC_KEY": signing.pem_of(signing.new_key()),
+    "CATALOG_SYNCER": "a/b",
+    "APKO_BUILDER": "a/c",
 }
+SIGNATURES = (ROOT / "docs" / "signatures.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+VERIFYING = re.findall(r"```yaml\n(.*?)```", SIGNATURES, re.DOTALL)
 
 
 def configuration_in(block: str) -> str:
@@ -42,12 +46,27 @@ def test_every_configuration_of_the_readme_is_valid(block: str, tmp_path: Path) 
     assert config.mappings
 
 
-def test_every_ocync_command_of_the_readme_is_one() -> None:
-    lines = [line.strip() for line in README.splitlines() if re.match(r"\s+ocync ", line)]
+@pytest.mark.parametrize("block", VERIFYING, ids=["key", "public catalog", "organization"])
+def test_every_configuration_about_signatures_is_valid_and_verifies(block: str, tmp_path: Path) -> None:
+    file = tmp_path / "ocync.yaml"
+    file.write_text(block)
+
+    verify = load(file, SECRETS).mappings[0].verify
+
+    assert verify is not None
+    assert verify.keys or {each.issuer for each in verify.keyless} < {
+        "https://token.actions.githubusercontent.com",
+        "https://issuer.enforce.dev",
+    }
+
+
+@pytest.mark.parametrize(("text", "least"), [(README, 7), (SIGNATURES, 2)], ids=["README", "signatures"])
+def test_every_ocync_command_that_is_shown_is_one(text: str, least: int) -> None:
+    lines = [line.strip() for line in text.splitlines() if re.match(r"\s+ocync ", line)]
     for line in lines:
         parser.build().parse_args(shlex.split(line.partition(" #")[0])[1:])
 
-    assert len(lines) >= 7
+    assert len(lines) >= least
 
 
 def test_the_readme_s_exit_codes_are_the_program_s() -> None:

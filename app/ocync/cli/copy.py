@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ocync.cli import passes
 from ocync.cli.named import configuration, reference, registry_of, settings
-from ocync.config.model import ArtifactRules, MappingConfig
+from ocync.config.model import ArtifactRules, MappingConfig, VerifyRules
+from ocync.config.verify import Signers, check_pattern
 from ocync.errors import ConfigError
 from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
@@ -49,6 +50,7 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
         source_repository=source.repository,
         targets=((registry_of(destination, config), destination.repository),),
         artifacts=artifacts,
+        verify=_verify(options),
     )
     if _onto_itself(source, destination):
         raise ConfigError(
@@ -58,12 +60,14 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
     def work(places: Places) -> list[Candidate]:
         registry, repository = mapping.targets[0]
         origin = places.source(mapping.source, mapping.source_repository)
+        attachments = Attachments(origin, artifacts)
         return [
             Candidate(
                 mapping=mapping,
                 tag=source.reference,
                 source=origin,
-                attachments=Attachments(origin, artifacts) if artifacts.enabled else None,
+                attachments=attachments if artifacts.enabled else None,
+                signatures=None if mapping.verify is None else attachments,
                 targets=(TargetState(repository=places.target(registry, repository)),),
                 target_tag=destination.tag or source.tag,
             )
@@ -71,6 +75,29 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
 
     cache_dir = config.settings.cache_dir if config is not None else None
     return passes.Job(settings=settings(config), work=work, cache_dir=cache_dir)
+
+
+def _verify(options: argparse.Namespace) -> VerifyRules | None:
+    """Return who has to have signed; None where nobody is named. Raises ConfigError."""
+    name, pattern, issuer = options.verify_identity, options.verify_identity_regexp, options.verify_issuer
+    has_identity = name is not None or pattern is not None
+    if has_identity != (issuer is not None):
+        missing = "--verify-issuer" if has_identity else "--verify-identity or --verify-identity-regexp"
+        raise ConfigError(f"{missing} is missing: an identity is what its issuer says it is")
+    if options.verify_trusted_root is not None and not has_identity:
+        raise ConfigError("--verify-trusted-root is of no use without --verify-identity and --verify-issuer")
+    if not (options.verify_key or has_identity):
+        return None
+    signers = Signers()
+    try:
+        keys = tuple(signers.key(each, "--verify-key") for each in options.verify_key)
+        if not has_identity:
+            return VerifyRules(keys=keys)
+        check_pattern(pattern or "")
+        identity = signers.identity(identity=name, pattern=pattern, issuer=issuer, root=options.verify_trusted_root)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return VerifyRules(keys=keys, keyless=(identity,))
 
 
 def _onto_itself(source: Reference, destination: Reference) -> bool:

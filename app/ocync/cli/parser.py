@@ -171,8 +171,32 @@ def _copy(commands: argparse._SubParsersAction[Parser]) -> None:
         help="leave out what is attached to the image: signatures, SBOMs, attestations",
     )
     parser.add_argument("--json", action="store_true", help="write the report as one JSON document to stdout")
+    _verification(parser)
     _config(parser, required=False)
     _grace(parser)
+
+
+def _verification(parser: argparse.ArgumentParser) -> None:
+    """Add who has to have signed, by the names of cosign's own options."""
+    group = parser.add_argument_group("signatures", "copy nothing that none of these has signed, as cosign does it")
+    _file(
+        group.add_argument(
+            "--verify-key", action="append", default=[], metavar="FILE", help="a public key; repeatable"
+        )
+    )
+    who = group.add_mutually_exclusive_group()
+    who.add_argument(
+        "--verify-identity", metavar="NAME", help="whom the certificate names: an e-mail address or a URL"
+    )
+    who.add_argument("--verify-identity-regexp", metavar="PATTERN", help="the same, as a pattern of the whole name")
+    group.add_argument("--verify-issuer", metavar="URL", help="the OIDC issuer that vouches for the identity")
+    _file(
+        group.add_argument(
+            "--verify-trusted-root",
+            metavar="FILE",
+            help="a trusted_root.json (default: Sigstore's public one, as it came with the sigstore library)",
+        )
+    )
 
 
 def _tags(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -204,6 +204,8 @@ class TrustedIdentity:
     identity_regexp: str | None = None
     """It has to match all of the identity."""
     issuer: str
+    root_name: str
+    """The path of the trusted root, or where else it is from."""
     trusted_root: str
     """The text of a trusted_root.json."""
 

@@ -51,11 +51,20 @@ class Signers:
         self._check("key", key.pem, lambda: material.check_key(key.pem, key.name))
         return key
 
-    def root(self, name: str) -> str:
-        """Return the text of a trusted root; raises ValueError for what is none."""
-        text = self.text(name)
+    def root(self, path: str | None) -> tuple[str, str]:
+        """Return name and text of a trusted root, by default the public one; raises ValueError for what is none."""
+        name, text = material.shipped_root() if path is None else (path, self.text(path))
         self._check("root", text, lambda: material.check_root(text, name))
-        return text
+        return name, text
+
+    def identity(
+        self, *, identity: str | None, pattern: str | None, issuer: str, root: str | None
+    ) -> TrustedIdentity:
+        """Return who has to have signed; raises ValueError for a trusted root that is none."""
+        name, text = self.root(root)
+        return TrustedIdentity(
+            identity=identity, identity_regexp=pattern, issuer=issuer, root_name=name, trusted_root=text
+        )
 
     def _check(self, kind: str, text: str, check: Callable[[], None]) -> None:
         """Check a text, unless it has been found to be right before."""
@@ -72,10 +81,12 @@ def check_verify(section: Section, signers: Signers, findings: Findings) -> None
         if each.has("identity") == each.has("identity_regexp"):
             message = "names both: keep one" if each.has("identity") else "is missing, and so is identity_regexp"
             findings.error(message, each.at("identity"), each.place("identity"))
-        for key, check in (("identity_regexp", _pattern), ("trusted_root", signers.root)):
+        for key, check in (("identity_regexp", check_pattern), ("trusted_root", signers.root)):
             found = each.value(key)
             if found is not None:
                 _try(check, each.at(key), found, findings)
+        if not each.has("trusted_root"):
+            _try_public(signers, each, findings)
 
 
 def verify_rules(verify: Layered, signers: Signers, findings: Findings) -> VerifyRules | None:
@@ -105,18 +116,19 @@ def _key(signers: Signers, value: Value, path: Path) -> TrustedKey:
 
 
 def _identity(section: Section, signers: Signers, findings: Findings) -> TrustedIdentity | None:
-    issuer, root = section.text("issuer"), section.text("trusted_root")
-    if issuer is None or root is None or findings.touch(section.path):
+    issuer = section.text("issuer")
+    if issuer is None or findings.touch(section.path):
         return None
-    return TrustedIdentity(
+    return signers.identity(
         identity=section.text("identity"),
-        identity_regexp=section.text("identity_regexp"),
+        pattern=section.text("identity_regexp"),
         issuer=issuer,
-        trusted_root=signers.root(root),
+        root=section.text("trusted_root"),
     )
 
 
-def _pattern(text: str) -> None:
+def check_pattern(text: str) -> None:
+    """Hold that this is a regular expression; raises ValueError."""
     try:
         re.compile(text)
     except re.error as error:
@@ -131,3 +143,13 @@ def _try(check: Callable[[str], object], path: Path, value: Value, findings: Fin
     except ValueError as error:
         message = f"what {value.source.named} made of it can't be used" if value.source else str(error)
         findings.error(message, path, value.place, value.source)
+
+
+def _try_public(signers: Signers, section: Section, findings: Findings) -> None:
+    """Find out whether the root that holds where none is named can be had: its library may not be installed."""
+    if findings.touch(section.path):
+        return
+    try:
+        signers.root(None)
+    except ValueError as error:
+        findings.error(str(error), section.at("trusted_root"), section.place("trusted_root"))

@@ -22,6 +22,8 @@ CERTIFICATE = "dev.sigstore.cosign/certificate"
 LOG_BUNDLE = "dev.sigstore.cosign/bundle"
 SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
 """The predicate of statements that are signatures: other attestations tell of an image, and approve of nothing."""
+PREDICATE = "dev.sigstore.bundle.predicateType"
+"""The annotation of a bundle's manifest that tells its predicate."""
 IN_TOTO = "application/vnd.in-toto+json"
 _CLAIM = "cosign container image signature"
 
@@ -115,10 +117,15 @@ def document(data: bytes | str, what: str) -> dict[str, Any]:
 
 
 def decoded(value: Any, what: str) -> bytes:
-    """Read base64; raises UntrustedError."""
+    """
+    Read base64; raises UntrustedError.
+
+    Ends of lines are left out, as Go does (encoding/base64): signatures that other programs made, and
+    `cosign attach signature` took over as they were, are broken into lines.
+    """
     if not isinstance(value, str) or not value:
         raise UntrustedError(f"{what} is missing")
     try:
-        return base64.b64decode(value, validate=True)
+        return base64.b64decode(value.replace("\r", "").replace("\n", ""), validate=True)
     except (binascii.Error, ValueError) as error:
         raise UntrustedError(f"{what} is not base64") from error

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
+from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 EXTRA = "verify"
+_PUBLIC = "https://tuf-repo-cdn.sigstore.dev"
 ROOT_TYPE = "application/vnd.dev.sigstore.trustedroot+json"
 
 
@@ -53,9 +56,27 @@ def load_key(pem: str, name: str) -> PublicKeyTypes:
 def check_root(text: str, name: str) -> None:
     """Hold that this is a trusted root with what certificates are verified by."""
     need("cryptography", "sigstore")
-    from ocync.verification.keyless import load_root
+    from ocync.verification.trust import load_root
 
     load_root(text, name)
+
+
+def shipped_root() -> tuple[str, str]:
+    """
+    Return the name and the text of the root of Sigstore's public instance, as its library comes with it.
+
+    It is as old as that library. Sigstore's own offline mode would take one from the home directory instead, which
+    anything may have put there, and write to it. Raises ValueError.
+    """
+    need("sigstore")
+    import sigstore
+
+    name = f"the root that comes with sigstore {sigstore.__version__}"
+    try:
+        file = resources.files("sigstore._store").joinpath(quote(_PUBLIC, safe=""), "trusted_root.json")
+        return name, file.read_text(encoding="utf-8")
+    except (ModuleNotFoundError, OSError) as error:
+        raise ValueError(f"{name} can't be found: name one by trusted_root") from error
 
 
 def read_root(text: str, name: str) -> dict[str, Any]:

@@ -26,7 +26,9 @@ KEY, OTHER = signing.new_key(), signing.new_key()
 SIGSTORE = Sigstore()
 RULES = VerifyRules(keys=(TrustedKey(name="cosign.pub", pem=signing.pem_of(KEY)),))
 KEYLESS = VerifyRules(
-    keyless=(TrustedIdentity(identity=WORKFLOW, issuer=ISSUER, trusted_root=SIGSTORE.trusted_root()),)
+    keyless=(
+        TrustedIdentity(identity=WORKFLOW, issuer=ISSUER, root_name="root", trusted_root=SIGSTORE.trusted_root()),
+    )
 )
 
 
@@ -169,15 +171,7 @@ async def test_signatures_are_found_where_there_is_no_referrers_api(
     async with ScriptedRegistry(referrers=False) as source:
         source.seed("team/app", "v1", IMAGE)
         attach(source)
-        entries = source.repository("team/app")
-        for digest, manifest in list(entries.manifests.items()):
-            if "subject" in json.loads(manifest.raw):
-                # As GHCR writes these lists, whose types can't be relied upon.
-                entry = {"mediaType": manifest.media_type, "digest": digest, "size": len(manifest.raw)}
-                body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [entry]}
-                index = StoredManifest.of(json.dumps(body).encode(), media.OCI_INDEX)
-                tag = build.fallback_tag(IMAGE.digest)
-                source.seed("team/app", tag, build.Image(manifests=(index,), blobs={}))
+        plain_list(source)
 
         result = await sync(source, target)
 
@@ -266,6 +260,70 @@ async def test_a_huge_signature_is_not_read(source: ScriptedRegistry, target: Sc
     assert result.error is not None
     assert "5000000 bytes is not read" in result.error.message
     assert source.count("GET", "/blobs/") == 0
+
+
+SLSA = "https://slsa.dev/provenance/v1"
+
+
+@pytest.mark.parametrize("told", [SLSA, None, signing.SIGN], ids=["told", "not told", "told otherwise"])
+@pytest.mark.parametrize("rules", [RULES, KEYLESS], ids=["key", "keyless"])
+async def test_an_attestation_alone_approves_of_nothing_whatever_is_written_beside_it(
+    told: str | None, rules: VerifyRules, source: ScriptedRegistry, target: ScriptedRegistry
+) -> None:
+    bundle = (
+        signing.key_bundle(KEY, signing.statement_of(IMAGE.digest, SLSA))
+        if rules is RULES
+        else SIGSTORE.bundle(IMAGE.digest, predicate=SLSA)
+    )
+    signing.bundled(source, "team/app", IMAGE, bundle, predicate=told)
+
+    result = await sync(source, target, rules)
+
+    assert result.status is Status.FAILED
+    assert result.error is not None
+    assert result.error.kind is ErrorKind.VERIFICATION
+    assert "attestation" in result.error.message
+    assert source.count("GET", "/blobs/") == (0 if told == SLSA else 1)
+
+
+@pytest.mark.parametrize("referrers", [True, False], ids=["api", "a list without annotations"])
+async def test_attestations_are_not_read_to_find_the_signature_among_them(
+    referrers: bool, target: ScriptedRegistry
+) -> None:
+    async with ScriptedRegistry(referrers=referrers) as source:
+        source.seed("team/app", "v1", IMAGE)
+        for number in range(5):
+            statement = signing.statement_of(IMAGE.digest, f"{SLSA}#{number}")
+            bundle = signing.key_bundle(KEY, statement)
+            signing.bundled(source, "team/app", IMAGE, bundle, predicate=f"{SLSA}#{number}")
+        good = signing.key_bundle(KEY, signing.statement_of(IMAGE.digest))
+        signing.bundled(source, "team/app", IMAGE, good, predicate=signing.SIGN)
+        if not referrers:
+            plain_list(source)
+
+        result = await sync(source, target, artifacts=ArtifactRules(enabled=False))
+
+        assert result.status is Status.SYNCED, result.error
+        bundles = [each for each in source.requests if "/blobs/" in each.path and each.method == "GET"]
+        own = {str(blob["digest"]) for one in IMAGE.manifests for blob in blobs_of(one.raw)}
+        assert len([each for each in bundles if each.path.rpartition("/")[2] not in own]) == 1
+
+
+def blobs_of(raw: bytes) -> list[dict[str, Any]]:
+    body = json.loads(raw)
+    return [*body.get("layers", ()), *([body["config"]] if "config" in body else ())]
+
+
+def plain_list(registry: ScriptedRegistry) -> None:
+    """Put the referrers of the image into a list under its tag, as GHCR writes these: with digests alone."""
+    entries = [
+        {"mediaType": each.media_type, "digest": digest, "size": len(each.raw)}
+        for digest, each in registry.repository("team/app").manifests.items()
+        if "subject" in json.loads(each.raw)
+    ]
+    body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": entries}
+    index = StoredManifest.of(json.dumps(body).encode(), media.OCI_INDEX)
+    registry.seed("team/app", build.fallback_tag(IMAGE.digest), build.Image(manifests=(index,), blobs={}))
 
 
 async def test_a_tag_that_holds_something_else_is_no_signature(

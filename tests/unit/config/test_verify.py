@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sigstore
 import yaml
 
 import signing
 from ocync.config.model import VerifyMode, VerifyRules
+from ocync.verification.trust import load_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +81,37 @@ def test_an_identity_has_its_trusted_root(rules: Callable[..., VerifyRules | Non
     assert found.mode is VerifyMode.WARN
 
 
+@pytest.mark.parametrize("entry", [{}, {"trusted_root": None}])
+def test_the_public_root_that_comes_with_sigstore_is_the_default(
+    rules: Callable[..., VerifyRules | None],
+    entry: dict[str, None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+    found = rules({"keyless": [{**IDENTITY, **entry}]})
+
+    assert found is not None
+    (identity,) = found.keyless
+    assert identity.root_name == f"the root that comes with sigstore {sigstore.__version__}"
+    root = load_root(identity.trusted_root, "it")
+    hosts = {entry["baseUrl"] for entry in json.loads(identity.trusted_root)["tlogs"]}
+    assert "https://rekor.sigstore.dev" in hosts
+    assert root.authorities
+    assert not (tmp_path / "home").exists(), "nothing is kept beside it"
+
+
+def test_without_the_library_of_the_public_root_that_is_said_with_its_place(
+    problems: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sigstore", None)
+
+    (found,) = problems(document({"keyless": [IDENTITY]}))
+
+    assert "mappings[0].verify.keyless[0].trusted_root: to verify signatures needs sigstore" in found
+
+
 def test_fields_of_a_mapping_win_over_those_of_the_defaults_one_by_one(
     rules: Callable[..., VerifyRules | None],
 ) -> None:
@@ -122,7 +156,7 @@ IDENTITY = {"identity": "x", "issuer": "i"}
         pytest.param(
             {"keyless": [{**IDENTITY, "identity_regexp": "y", "trusted_root": "{root}"}]}, "keep one", id="two"
         ),
-        pytest.param({"keyless": [IDENTITY]}, "trusted_root", id="no root"),
+        pytest.param({"keyless": [{"identity": "x"}]}, "issuer", id="no issuer"),
         pytest.param(
             {"keyless": [{**IDENTITY, "trusted_root": "/nowhere"}]}, "can't read /nowhere", id="no file of it"
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -51,6 +52,18 @@ def test_the_signature_of_a_key_is_trusted_and_that_of_another_is_not(key: Any, 
     found = judge(IMAGE, [make(key)], [signer(other)])
     assert found.signer is None
     assert "not signed by that key" in str(found)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_signature_may_be_broken_into_lines(end: str) -> None:
+    key = KEYS["RSA"]
+    payload = signing.payload_of(str(IMAGE))
+    text = base64.encodebytes(signing.sign(key, payload)).decode().replace("\n", end)
+    assert text.count("\n") > 2
+
+    made = SimpleSignature.read(payload, {"dev.cosignproject.cosign/signature": text})
+
+    assert judge(IMAGE, [made], [signer(key)]).signer is not None
 
 
 @pytest.mark.parametrize("make", [simple, bundle])

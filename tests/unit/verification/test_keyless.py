@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime, timedelta
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ import signing
 from ocync.oci.digest import Digest
 from ocync.verification.evidence import Bundle, SimpleSignature
 from ocync.verification.identity import Identity
-from ocync.verification.keyless import IdentitySigner, load_root
+from ocync.verification.keyless import IdentitySigner
+from ocync.verification.trust import load_root
 from ocync.verification.verdict import judge
 from signing import ISSUER, WORKFLOW, Sigstore
 
@@ -50,8 +52,9 @@ def verdict(
     name: str | None = WORKFLOW,
     pattern: str | None = None,
     issuer: str = ISSUER,
+    until: datetime | None = None,
 ) -> Verdict:
-    root = load_root(trusted.trusted_root(), "a root")
+    root = load_root(trusted.trusted_root(until=until), "a root")
     identity = Identity(name=None if pattern else name, pattern=pattern, issuer=issuer)
     return judge(IMAGE, [evidence], [IdentitySigner(identity, root)])
 
@@ -120,6 +123,28 @@ def test_a_forged_part_is_not_trusted(make: Any, part: str, sigstore: Sigstore) 
     assert verdict(sigstore, make(forger)).signer is None
 
 
+@MAKERS
+def test_an_authority_is_trusted_for_its_own_time_and_no_longer(make: Any, sigstore: Sigstore) -> None:
+    signed = make(sigstore)
+    day = timedelta(days=1)
+
+    assert verdict(sigstore, signed, until=sigstore.now + day).signer is not None
+    found = verdict(sigstore, signed, until=sigstore.now - day)
+    assert "no trusted authority issued certificates" in str(found)
+
+
+def test_a_log_that_the_root_does_not_know_is_told_from_a_promise_that_is_forged(sigstore: Sigstore) -> None:
+    one = simple(sigstore)
+    assert one.log_bundle is not None
+    forged = {**one.log_bundle, "Payload": {**one.log_bundle["Payload"], "logIndex": 7}}
+    changed = SimpleSignature(
+        payload=one.payload, signature=one.signature, certificate=one.certificate, log_bundle=forged
+    )
+
+    assert "is not signed by its log" in str(verdict(sigstore, changed))
+    assert "of a log that a root does not know" in str(verdict(Sigstore(), one))
+
+
 def test_a_certificate_that_had_ended_when_the_log_saw_it_is_not_trusted(sigstore: Sigstore) -> None:
     late = sigstore.now.timestamp() + 3600
 
@@ -185,8 +210,8 @@ def test_the_roots_that_come_with_sigstore_are_read() -> None:
 
     assert len(roots) == 2
     for root in roots:
-        assert all(key.start > 1.6e9 for _, key in (*root.logs, *root.certificate_logs))
-        assert any(key.holds_at(1.9e9) for _, key in root.logs)
+        assert all(key.valid.start > 1.6e9 for _, key in (*root.logs, *root.certificate_logs))
+        assert any(1.9e9 in key.valid for _, key in root.logs)
 
 
 @pytest.mark.parametrize("library", ["sigstore", "cryptography"])
