@@ -242,6 +242,18 @@ def artifact(
     return replace(made, platform=None)
 
 
+def old_artifact(artifact_type: str, contents: Iterable[bytes], *, subject: Image | None = None) -> Image:
+    """Make an artifact in the form of clients from before OCI 1.1, which registries may refuse by now."""
+    blobs = [blob(data, artifact_type) for data in contents]
+    body: dict[str, Any] = {"mediaType": media.OCI_ARTIFACT, "artifactType": artifact_type}
+    body["blobs"] = [entry.descriptor for entry in blobs]
+    _attach(body, subject, {"made": "by ORAS 0.16"})
+    return Image(
+        manifests=(StoredManifest.of(_json(body), media.OCI_ARTIFACT),),
+        blobs={entry.digest: entry.content for entry in blobs},
+    )
+
+
 def chart(name: str = "app", version: str = "1.0.0") -> Image:
     """Make a Helm chart as `helm push` stores it."""
     made = json.dumps({"name": name, "version": version, "apiVersion": "v2"}).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from scripted import media
 from scripted.content import Bytes, digest_of
 from scripted.names import check_digest, is_tag
 from scripted.problem import RefusedError
@@ -116,7 +117,11 @@ def _check_form(manifest: StoredManifest) -> None:
         body = json.loads(manifest.raw)
     except ValueError as error:
         raise RefusedError(400, "MANIFEST_INVALID", "not JSON") from error
-    if not isinstance(body, dict) or body.get("schemaVersion") != 2:
+    if manifest.media_type == media.OCI_ARTIFACT:
+        version = 2
+    else:
+        version = body.get("schemaVersion") if isinstance(body, dict) else None
+    if version != 2:
         raise RefusedError(400, "MANIFEST_INVALID", "schemaVersion is not 2")
     if body.get("mediaType", manifest.media_type) != manifest.media_type:
         raise RefusedError(400, "MANIFEST_INVALID", "Content-Type is not the document's mediaType")

@@ -41,6 +41,8 @@ class StoredManifest:
     @property
     def blobs(self) -> list[dict[str, Any]]:
         """The descriptors of config and layers that a registry must hold: foreign layers are left out."""
+        if self.media_type == media.OCI_ARTIFACT:
+            return [entry for entry in self.body.get("blobs") or [] if isinstance(entry, dict)]
         entries = [self.body.get("config"), *(self.body.get("layers") or [])]
         return [entry for entry in entries if isinstance(entry, dict) and not media.is_foreign(entry)]
 

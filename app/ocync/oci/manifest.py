@@ -48,8 +48,8 @@ class Manifest:
     """
     A manifest or an index, with the bytes it was read from.
 
-    For a manifest `blobs` are its config and layers, each digest once and in order; for an index `children` are
-    its manifests. `subject` is what it is attached to, if anything.
+    For a manifest `blobs` are its config and layers (for one of media.ARTIFACTS, what it has for them), each digest
+    once and in order; for an index `children` are its manifests. `subject` is what it is attached to, if anything.
     """
 
     raw: bytes = field(repr=False)
@@ -100,15 +100,17 @@ def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, h
             host=host,
             hint="schema 1 can't be mirrored by digest: have the image pushed anew by a current client",
         )
-    if media_type not in media.MANIFESTS and media_type not in media.INDEXES:
+    if media_type not in media.MANIFESTS | media.INDEXES | media.ARTIFACTS:
         raise refuse(f"unknown media type {media_type[:120]!r}")
     if _is_ambiguous(body, media_type):
-        raise refuse("it is a manifest and an index at once")
+        raise refuse("it is two kinds of manifest at once")
     try:
         subject = _descriptor(body["subject"]) if body.get("subject") is not None else None
         if media_type in media.INDEXES:
             children = tuple(_descriptor(entry) for entry in _list(body, "manifests"))
             blobs: tuple[Descriptor, ...] = ()
+        elif media_type in media.ARTIFACTS:
+            children, blobs = (), _once([_descriptor(entry) for entry in _list(body, "blobs")])
         else:
             children = ()
             blobs = _once([_descriptor(body["config"]), *(_descriptor(entry) for entry in _list(body, "layers"))])
@@ -216,7 +218,7 @@ def _media_type(body: dict[str, Any], header: str) -> str:
     declared = body.get("mediaType")
     if isinstance(declared, str) and declared:
         return declared
-    if header in media.MANIFESTS or header in media.INDEXES or header in media.SCHEMA1:
+    if header in media.MANIFESTS | media.INDEXES | media.ARTIFACTS | media.SCHEMA1:
         return header
     if isinstance(body.get("manifests"), list):
         return media.OCI_INDEX
@@ -229,6 +231,8 @@ def _is_ambiguous(body: dict[str, Any], media_type: str) -> bool:
     """Tell whether readers may differ in what the document is (CVE-2021-41190; containerd refuses the same)."""
     if media_type in media.INDEXES:
         return bool(body.get("config") or body.get("layers"))
+    if media_type in media.ARTIFACTS:
+        return bool(body.get("config") or body.get("layers") or body.get("manifests"))
     return bool(body.get("manifests"))
 
 

@@ -10,6 +10,14 @@ OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 OCTET_STREAM = "application/octet-stream"
 
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+# A list of blobs without a config, from before OCI 1.1 (image-spec 1.1.0-rc2, artifact.md; oras-project/
+# artifacts-spec): no client writes it any more, and signatures by early notation and ORAS still lie about as such.
+ARTIFACTS = frozenset(
+    {
+        "application/vnd.oci.artifact.manifest.v1+json",
+        "application/vnd.cncf.oras.artifact.manifest.v1+json",
+    }
+)
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 
 # Schema 1 has signatures inside of the body and no config: it can't be mirrored byte for byte by digest.
@@ -21,7 +29,7 @@ SCHEMA1 = frozenset(
 )
 
 # One header line: some servers read only the first of several (registries.md 1.3).
-ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST))
+ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST, *sorted(ARTIFACTS)))
 
 _FOREIGN = frozenset(
     {
@@ -41,7 +49,7 @@ def is_foreign(media_type: str) -> bool:
 
 def is_manifest_like(media_type: str) -> bool:
     """Tell whether a descriptor of this type, inside an index, is stored under manifests/ and not blobs/."""
-    if media_type in MANIFESTS or media_type in INDEXES:
+    if media_type in MANIFESTS or media_type in INDEXES or media_type in ARTIFACTS:
         return True
     bare = media_type.removesuffix("+json").removesuffix(".v1").removesuffix(".v2")
     return bare.endswith((".manifest", ".index", ".list"))

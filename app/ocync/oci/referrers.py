@@ -49,7 +49,8 @@ def types_of_tag(tag: str) -> tuple[str, ...]:
 
 def type_of(artifact: Manifest) -> str:
     """Return an artifact's type: its own, else that of its config; empty where there is neither."""
-    return artifact.artifact_type or (artifact.blobs[0].media_type if artifact.blobs else "")
+    has_config = artifact.media_type in media.MANIFESTS
+    return artifact.artifact_type or (artifact.blobs[0].media_type if has_config else "")
 
 
 def entry_of(artifact: Manifest) -> dict[str, Any]:

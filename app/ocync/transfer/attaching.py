@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ocync.concurrency import each_of
-from ocync.errors import NotFoundError, OcyncError
+from ocync.errors import NotFoundError, OcyncError, ProtocolError
 from ocync.oci import referrers
 from ocync.transfer.fallback import add_to_list, read_list
 from ocync.transfer.image import ImageCopy
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ocync.transfer.destination import Destination
 
 log = logging.getLogger(__name__)
+
+_REFUSED_AS_A_MANIFEST = ("MANIFEST_INVALID", "UNSUPPORTED")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +258,7 @@ class Attaching:
         of_this = manifest.subject is not None and manifest.subject.digest == missing.subject
         for target in targets:
             if not target.destination.alive:
+                _explain(target.destination.error, manifest, missing)
                 continue
             target.present += 1
             target.transferred += 1
@@ -330,6 +333,22 @@ class Attaching:
             destinations=tuple(target.destination for target in lacking),
         )
         await self._bring_missing(missing, copy, lacking)
+
+
+def _explain(error: OcyncError | None, manifest: Manifest, missing: Missing) -> None:
+    """Say of a refused artifact what it is, and how it is left out: by its type as the source tells that."""
+    if missing.tag is None:
+        kind = missing.descriptor.artifact_type
+    else:
+        kind = next(iter(referrers.types_of_tag(missing.tag)), "")
+    if not isinstance(error, ProtocolError) or error.hint is not None:
+        return
+    if error.status == 415 or error.code in _REFUSED_AS_A_MANIFEST:
+        out = f"leave it out with artifacts.exclude: ['{kind}']" if kind else "set artifacts.enabled: false"
+        error.hint = (
+            f"it is an artifact of type {kind or 'unknown'}, in a manifest of type {manifest.media_type}: "
+            f"if the target takes no such, {out}"
+        )
 
 
 def _fingerprint(attachment: Attachment) -> str:

@@ -14,6 +14,7 @@ from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor, Manifest, parse
 from ocync.oci.platform import Platform
+from ocync.oci.referrers import type_of
 
 
 def digest_of(name: str) -> Digest:
@@ -27,6 +28,11 @@ def descriptor(name: str, **fields: Any) -> dict[str, Any]:
 def image(**fields: Any) -> dict[str, Any]:
     body = {"schemaVersion": 2, "mediaType": media.OCI_MANIFEST, "config": descriptor("config"), "layers": []}
     return {**body, **fields}
+
+
+def old_artifact(**fields: Any) -> dict[str, Any]:
+    media_type = "application/vnd.oci.artifact.manifest.v1+json"
+    return {"mediaType": media_type, "artifactType": "application/x.signature", "blobs": [], **fields}
 
 
 def read(body: Any, content_type: str | None = None) -> Manifest:
@@ -50,6 +56,21 @@ def test_a_manifest_lists_config_and_layers_once_and_in_order() -> None:
     assert not manifest.is_index
     assert manifest.children == ()
     assert [blob.digest for blob in manifest.blobs] == [digest_of(name) for name in ("config", "b", "a", "c")]
+
+
+@pytest.mark.parametrize("media_type", sorted(media.ARTIFACTS))
+def test_an_artifact_of_before_oci_1_1_has_blobs_and_no_config(media_type: str) -> None:
+    body = old_artifact(mediaType=media_type, blobs=[descriptor(name) for name in ("b", "a", "b")])
+    body["subject"] = descriptor("image")
+
+    manifest = read(body, media.OCI_MANIFEST)
+
+    assert (manifest.media_type, manifest.is_index, manifest.children) == (media_type, False, ())
+    assert [blob.digest for blob in manifest.blobs] == [digest_of("b"), digest_of("a")]
+    assert manifest.subject is not None
+    assert manifest.subject.digest == digest_of("image")
+    # It has no config whose type could stand for one that it lacks.
+    assert (type_of(manifest), type_of(read(body | {"artifactType": ""}))) == ("application/x.signature", "")
 
 
 def test_the_exact_bytes_are_kept() -> None:
@@ -168,10 +189,12 @@ NO_SIZE = {"digest": str(digest_of("x"))}
         pytest.param(image(layers=[descriptor("x", urls="u")]), "have the wrong type", id="a text for urls"),
         pytest.param(image(layers=[descriptor("x", annotations=[1])]), "have the wrong type", id="annotations"),
         pytest.param(image(subject=[]), "a descriptor is not an object", id="a list for subject"),
-        pytest.param(image(manifests=[descriptor("x")]), "a manifest and an index at once", id="both"),
+        pytest.param(image(manifests=[descriptor("x")]), "two kinds of manifest at once", id="both"),
         pytest.param(
-            image(mediaType=media.OCI_INDEX), "a manifest and an index at once", id="an index with a config"
+            image(mediaType=media.OCI_INDEX), "two kinds of manifest at once", id="an index with a config"
         ),
+        pytest.param(old_artifact(config={"x": 1}), "two kinds of manifest at once", id="an artifact's config"),
+        pytest.param(old_artifact(blobs="x"), "blobs is not a list", id="a text for blobs"),
         pytest.param({"mediaType": media.OCI_INDEX, "manifests": "x"}, "manifests is not a list", id="index"),
     ],
 )
