@@ -10,6 +10,7 @@ from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.registry import links
+from ocync.registry.pages import Page, read_all
 
 if TYPE_CHECKING:
     from ocync.auth.scope import Scope
@@ -20,7 +21,6 @@ log = logging.getLogger(__name__)
 
 MAX_PAGES = 1000
 """Pages of one list that are read at most."""
-_MAX_IDLE_PAGES = 4
 # Of the subject or the repository, and not of the API: registries with the API say so of what they don't know.
 _OF_THE_SUBJECT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN", "DIGEST_INVALID"})
 # 404 as the specification says; 400, 405, 406 and 501 are seen where a router or a proxy knows no such path
@@ -48,28 +48,29 @@ class ReferrersApi:
         """
         if self.supported is False:
             return None
-        found: dict[Digest, Descriptor] = {}
-        seen: set[str] = set()
-        idle = 0
-        url: str | None = f"{self._client.registry.api}/v2/{self._repository}/referrers/{subject}"
+        url = f"{self._client.registry.api}/v2/{self._repository}/referrers/{subject}"
         what = f"list what refers to {self._client.host}/{self._repository}@{subject.algorithm}:{subject.short}"
-        while url is not None:
-            seen.add(url)
-            page = await self._page(url, what)
-            if page is None:
-                if found:
-                    raise ProtocolError(f"can't {what}: the list breaks off after a page", host=self._client.host)
-                return None
-            before = len(found)
-            found.update({entry.digest: entry for entry in page.entries if entry.digest not in found})
-            idle = 0 if len(found) > before else idle + 1
-            url = page.next
-            if url is not None and (url in seen or idle >= _MAX_IDLE_PAGES or len(seen) >= MAX_PAGES):
-                raise ProtocolError(f"can't {what}: the list does not end; it is not used", host=self._client.host)
-        return tuple(found.values())
+        first = await self._page(url, what)
+        if first is None:
+            return None
 
-    async def _page(self, url: str, what: str) -> _Page | None:
-        def read(answer: Answer) -> _Page | None:
+        async def read(at: str) -> Page[Descriptor]:
+            page = first if at == url else await self._page(at, what)
+            if page is None:
+                raise ProtocolError(f"can't {what}: the list breaks off after a page", host=self._client.host)
+            return page
+
+        return await read_all(
+            url,
+            read,
+            name=lambda entry: entry.digest,
+            most=MAX_PAGES,
+            what=f"can't {what}: the list",
+            host=self._client.host,
+        )
+
+    async def _page(self, url: str, what: str) -> Page[Descriptor] | None:
+        def read(answer: Answer) -> Page[Descriptor] | None:
             return read_page(answer, what=what, host=self._client.host)
 
         self.pages += 1
@@ -116,17 +117,7 @@ class ReferrersApi:
         return True
 
 
-class _Page:
-    """One page of a list of referrers."""
-
-    __slots__ = ("entries", "next")
-
-    def __init__(self, entries: tuple[Descriptor, ...], following: str | None) -> None:
-        self.entries = entries
-        self.next = following
-
-
-def read_page(answer: Answer, *, what: str, host: str) -> _Page | None:
+def read_page(answer: Answer, *, what: str, host: str) -> Page[Descriptor] | None:
     """Read a page of referrers; None for a success that is no such list, as servers give that know no API. Pure."""
     content_type = media.essence(answer.headers.get("content-type"))
     try:
@@ -143,4 +134,4 @@ def read_page(answer: Answer, *, what: str, host: str) -> _Page | None:
         raise
     if not index.is_index:
         return None
-    return _Page(index.children, links.next_page(answer.headers.get_list("link"), answer.url))
+    return Page(entries=index.children, next=links.next_page(answer.headers.get_list("link"), answer.url))

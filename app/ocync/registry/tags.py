@@ -11,6 +11,7 @@ from ocync.endpoint import TagPage
 from ocync.errors import NotFoundError, ProtocolError
 from ocync.oci.reference import is_tag
 from ocync.registry import links
+from ocync.registry.pages import Page, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +24,6 @@ _PAGE = 1000
 MAX_PAGES = 10_000
 """Pages of one list that are read at most: with pages of 100, a million tags."""
 _MAX_BODY = 16 * 1024 * 1024
-# Pages that bring nothing new, in a row, before the list is called endless; a page may well be empty.
-_MAX_IDLE_PAGES = 4
 
 
 class TagList:
@@ -47,27 +46,21 @@ class TagList:
         Raises NotFoundError for an unknown repository and ProtocolError for a list that does not end: part of a
         list is never taken for the whole.
         """
-        entries: dict[str, None] = {}
-        seen_urls: set[str] = set()
-        idle, has_links = 0, False
-        url: str | None = self._first()
-        while url is not None:
-            seen_urls.add(url)
-            page = await self._page(url)
-            before = len(entries)
-            entries.update(dict.fromkeys(page.entries))
-            grew = len(entries) > before
-            idle = 0 if grew else idle + 1
-            url, has_links = page.next, has_links or page.next is not None
-            if url is None and page.is_full and grew and not has_links:
-                # Gitea honours n and sends no Link. Where `last` is ignored nothing new comes, and that is the end.
-                url = self._first(last=page.entries[-1])
-            if url is not None and (
-                url in seen_urls or idle >= _MAX_IDLE_PAGES or len(seen_urls) >= self._max_pages
-            ):
-                raise ProtocolError(
-                    f"the tag list of {self._name} does not end; it is not used", host=self._client.host
-                )
+
+        async def read(url: str) -> Page[str]:
+            listing = await self._page(url)
+            # Gitea honours n and sends no Link. Where `last` is ignored nothing new comes, and that is the end.
+            is_open = listing.is_full and listing.entries
+            return Page(
+                entries=listing.entries,
+                next=listing.next,
+                guess=self._first(last=listing.entries[-1]) if is_open else None,
+            )
+
+        what = f"the tag list of {self._name}"
+        entries = await read_all(
+            self._first(), read, name=str, most=self._max_pages, what=what, host=self._client.host
+        )
         return _tags_of(entries)
 
     async def first(self) -> TagPage:
@@ -86,10 +79,10 @@ class TagList:
         after = f"&last={quote(last, safe='')}" if last else ""
         return f"{self._client.registry.api}/v2/{self._repository}/tags/list?n={_PAGE}{after}"
 
-    async def _page(self, url: str) -> Page:
+    async def _page(self, url: str) -> Listing:
         what = f"list the tags of {self._name}"
 
-        def read(answer: Answer) -> Page:
+        def read(answer: Answer) -> Listing:
             return read_page(answer, what=what, host=self._client.host)
 
         self.pages += 1
@@ -114,7 +107,7 @@ def _tags_of(entries: Iterable[str]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Listing:
     """One page of a list."""
 
     entries: list[str]
@@ -125,7 +118,7 @@ class Page:
     """Whether it holds as many entries as were asked for, so that there may be more."""
 
 
-def read_page(answer: Answer, *, what: str, host: str) -> Page:
+def read_page(answer: Answer, *, what: str, host: str) -> Listing:
     """Read a page of a tag list; raises ProtocolError for what is none. Pure."""
     try:
         body = json.loads(answer.body)
@@ -139,7 +132,7 @@ def read_page(answer: Answer, *, what: str, host: str) -> Page:
         entries = []
     if not isinstance(entries, list):
         raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=host)
-    return Page(
+    return Listing(
         # Nexus lists null (containers/skopeo#2409).
         entries=[entry for entry in entries if isinstance(entry, str) and entry],
         next=links.next_page(answer.headers.get_list("link"), answer.url),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ocync.errors import ProtocolError
 from ocync.http.message import Headers
 from ocync.registry.call import Answer
-from ocync.registry.tags import Page, read_page
+from ocync.registry.tags import Listing, read_page
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -20,7 +20,7 @@ JSON = st.recursive(
 )
 
 
-def page(body: bytes | object, *links: str) -> Page:
+def page(body: bytes | object, *links: str) -> Listing:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = Headers([("Link", link) for link in links])
     answer = Answer(status=200, headers=headers, reason="OK", body=raw, url="https://r.example/v2/a/tags/list")

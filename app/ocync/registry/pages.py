@@ -1,0 +1,63 @@
+"""Lists of many pages, of tags and of referrers: read to their end, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ocync.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
+
+T = TypeVar("T")
+
+# Pages that bring nothing new, in a row, before a list is called endless; a page may well be empty.
+_MAX_IDLE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[T]):
+    """One page of a list."""
+
+    entries: Sequence[T]
+    next: str | None
+    """The URL of the next page, where a Link gives it."""
+    guess: str | None = None
+    """Where the list may go on though no Link says so."""
+
+
+async def read_all(
+    first: str,
+    read: Callable[[str], Awaitable[Page[T]]],
+    *,
+    name: Callable[[T], Hashable],
+    most: int,
+    what: str,
+    host: str,
+) -> tuple[T, ...]:
+    """
+    Return the entries of all pages, in the list's order and each once: the first of those with one name.
+
+    A guess is followed where no page has had a Link and the page was of use. Raises ProtocolError for a list that
+    leads in a circle, brings nothing new again and again or has more than `most` pages: part of a list is never
+    taken for the whole. `what` is the list's name in that error.
+    """
+    found: dict[Hashable, T] = {}
+    seen: set[str] = set()
+    idle, has_links = 0, False
+    url: str | None = first
+    while url is not None:
+        seen.add(url)
+        page = await read(url)
+        before = len(found)
+        for entry in page.entries:
+            found.setdefault(name(entry), entry)
+        grew = len(found) > before
+        idle = 0 if grew else idle + 1
+        url, has_links = page.next, has_links or page.next is not None
+        if url is None and grew and not has_links:
+            url = page.guess
+        if url is not None and (url in seen or idle >= _MAX_IDLE or len(seen) >= most):
+            raise ProtocolError(f"{what} does not end; it is not used", host=host)
+    return tuple(found.values())
