@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ocync.transfer.attaching import Attaching, Brought, Target, leave
+from ocync.transfer.rivals import Rivals
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -38,13 +39,22 @@ class ArtifactCopy:
         memory: Memory | None = None,
         believes: bool = True,
         missing: Callable[[Missing], Awaitable[None]] = leave,
+        rivals: Rivals | None = None,
     ) -> None:
         """
         Without `believes`, what memory knows of targets is looked for all the same.
 
         `missing` is told in a dry run of what would be brought; it may raise what fetching that would raise.
+        `rivals` are the sources of targets that have several.
         """
-        self._attaching = Attaching(policy, dry_run=dry_run, memory=memory, believes=believes, missing=missing)
+        self._attaching = Attaching(
+            policy,
+            dry_run=dry_run,
+            memory=memory,
+            believes=believes,
+            missing=missing,
+            rivals=rivals or Rivals(),
+        )
         self._claims: dict[_Key, asyncio.Future[Brought]] = {}
 
     def __repr__(self) -> str:

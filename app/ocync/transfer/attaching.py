@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ocync.plan.attachments import Attached, AttachedTag, Attachment
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.destination import Destination
+    from ocync.transfer.rivals import Rivals
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +116,10 @@ class Attaching:
         memory: Memory | None,
         believes: bool,
         missing: Callable[[Missing], Awaitable[None]],
+        rivals: Rivals,
     ) -> None:
         self._policy = policy
+        self._rivals = rivals
         self._dry_run = dry_run
         self._memory = memory
         self._believes = believes
@@ -307,32 +310,47 @@ class Attaching:
         copy: ImageCopy,
         targets: Sequence[Target],
     ) -> None:
-        lacking: list[Target] = []
+        alive = [target for target in targets if target.destination.alive]
+        async with self._rivals.alone((target.destination.repository.name for target in alive), attached.tag):
+            lacking: list[Target] = []
 
-        async def compare(target: Target) -> None:
-            destination = target.destination
-            try:
-                there = None if destination.lacks(attached.tag) else await destination.repository.head(attached.tag)
-            except OcyncError as error:
-                destination.fail(error)
+            async def compare(target: Target) -> None:
+                if await self._has_tag(target, attached, source):
+                    target.present += 1
+                elif target.destination.alive:
+                    lacking.append(target)
+
+            await each_of(alive, compare)
+            if not lacking:
                 return
-            if there is not None and there.digest == attached.descriptor.digest:
-                target.present += 1
-            else:
-                lacking.append(target)
+            missing = Missing(
+                source=source,
+                subject=subject,
+                descriptor=attached.descriptor,
+                tag=attached.tag,
+                manifest=attached.manifest,
+                destinations=tuple(target.destination for target in lacking),
+            )
+            await self._bring_missing(missing, copy, lacking)
+            for target in lacking:
+                if target.destination.alive:
+                    name = target.destination.repository.name
+                    self._rivals.put(name, attached.tag, source, attached.descriptor.digest)
 
-        await each_of([target for target in targets if target.destination.alive], compare)
-        if not lacking:
-            return
-        missing = Missing(
-            source=source,
-            subject=subject,
-            descriptor=attached.descriptor,
-            tag=attached.tag,
-            manifest=attached.manifest,
-            destinations=tuple(target.destination for target in lacking),
-        )
-        await self._bring_missing(missing, copy, lacking)
+    async def _has_tag(self, target: Target, attached: AttachedTag, source: Repository) -> bool:
+        """Tell whether a target has the tag as the source has it, or as a source before that one has it."""
+        destination, repository, tag = target.destination, target.destination.repository, attached.tag
+        there = self._rivals.found(repository.name, tag)
+        try:
+            if there is None and not destination.lacks(tag):
+                head = await repository.head(tag)
+                there = None if head is None else head.digest
+            if there is None or there == attached.descriptor.digest:
+                return there is not None
+            return await self._rivals.keeps(repository.name, tag, source, there)
+        except OcyncError as error:
+            destination.fail(error)
+            return False
 
 
 def _explain(error: OcyncError | None, manifest: Manifest, missing: Missing) -> None:

@@ -38,6 +38,7 @@ from ocync.transfer.image_queue import ImageQueue
 from ocync.transfer.ledger import Ledger
 from ocync.transfer.recall import Recall
 from ocync.transfer.result import BlobStats, ImageResult, Reason, Status
+from ocync.transfer.rivals import Rivals
 from ocync.transfer.signatures import Signatures
 
 if TYPE_CHECKING:
@@ -106,8 +107,13 @@ class Pass:
         self._earlier: dict[str, Destination] = {}
         # Who audits targets takes nothing on trust.
         self._trusted = self._memory if settings.audit is None else None
+        self._rivals = Rivals(places)
         self._artifacts = ArtifactCopy(
-            policy, dry_run=settings.dry_run, memory=self._memory, believes=settings.audit is None
+            policy,
+            dry_run=settings.dry_run,
+            memory=self._memory,
+            believes=settings.audit is None,
+            rivals=self._rivals,
         )
         self._carrier = Carrier(
             policy,
@@ -125,6 +131,7 @@ class Pass:
         is in flight gets the stop's grace, and all that is left ends as failed, interrupted.
         """
         self._sink(MappingsCounted(len(work)))
+        self._rivals.know(item for item in work if isinstance(item, MappingConfig))
         with self._stop.listening(self._limit_all):
             await self._round(work)
             if self._again:
