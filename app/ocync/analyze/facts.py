@@ -101,6 +101,8 @@ class Remembered:
     blobs: Mapping[str, frozenset[Digest]] = field(default_factory=dict)
     """Blobs that repositories of a place are thought to hold."""
     manifests: Mapping[Spot, frozenset[Digest]] = field(default_factory=dict)
+    sampled: frozenset[Spot] = frozenset()
+    """Repositories whose artifacts are remembered: a sample is looked at before that is believed."""
     doubtful: frozenset[str] = frozenset()
     """Places that do not notice what is missing, or may not: nobody knows what a pass will look for there."""
     asked: frozenset[str] = frozenset()

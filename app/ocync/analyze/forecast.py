@@ -54,6 +54,9 @@ def requests_of(
         add(place, {Kind.BLOB_GET: read.number})
     for place, requests in _of_overlaps(facts, needs):
         add(place, requests)
+    for spot in facts.remembered.sampled & needs.keys():
+        # An image that is copied looks at what is attached to it: who shares that and comes later needs no sample.
+        add(spot.place, {Kind.REFERRERS: Bounds(-1, 0), Kind.MANIFEST_GET: Bounds(-1, 0)})
     return {place: summed(*each) for place, each in parts.items()}
 
 

@@ -49,6 +49,7 @@ class Recollection:
                     digests.add(blob)
         return Remembered(
             owned=frozenset(spot for spot in relied.spots if relied.trust[spot.place] and memory.is_owned(*spot)),
+            sampled=frozenset(spot for spot in relied.spots if memory.some_artifacts(*spot)),
             doubtful=frozenset(place for place, trust in relied.trust.items() if not trust),
             blobs={place: frozenset(digests) for place, digests in held.items()},
             manifests={

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any
 
+from ocync.oci.digest import Digest
+
 if TYPE_CHECKING:
-    from ocync.oci.digest import Digest
+    from collections.abc import Iterable
 
 MAX_VALUE = 64 * 1024
 """Bytes of a value that are kept at most."""
 _NUMBERS = struct.Struct("<qqqq").pack
 _ALGORITHMS = {"sha256": 1, "sha384": 2, "sha512": 3}
+_BY_NUMBER = {1: ("sha256", 32), 2: ("sha384", 48), 3: ("sha512", 64)}
 
 
 class Kind(IntEnum):
@@ -35,7 +38,7 @@ class Kind(IntEnum):
     MANIFEST = 2
     """A repository holds the manifest, and all that it lists."""
     ARTIFACT_SET = 4
-    """A target's repository has these artifacts of a subject (value: their fingerprint)."""
+    """A target's repository has these artifacts of a subject (value: their digests, as keys, sorted)."""
     BARE = 5
     """Nothing refers to the manifest of a source's repository."""
     OWNED = 6
@@ -99,6 +102,23 @@ def mark_of(kind: int, key: bytes, repository: int, value: bytes, learned: int) 
 def digest_key(digest: Digest) -> bytes:
     """Return a digest as a key, in half the bytes of its text."""
     return bytes((_ALGORITHMS[digest.algorithm],)) + bytes.fromhex(digest.encoded)
+
+
+def digest_set(digests: Iterable[Digest]) -> bytes:
+    """Return digests as a value: the same for the same set, whatever its order."""
+    return b"".join(sorted(map(digest_key, set(digests))))
+
+
+def digests_in(value: bytes) -> tuple[Digest, ...]:
+    """Return the digests that keys stand for, one after the other; raises ValueError for anything else."""
+    found = []
+    while value:
+        algorithm, length = _BY_NUMBER.get(value[0], ("", 0))
+        encoded, value = value[1 : 1 + length], value[1 + length :]
+        if not length or len(encoded) < length:
+            raise ValueError("no digests")
+        found.append(Digest(algorithm, encoded.hex()))
+    return tuple(found)
 
 
 def hint_key(kind: str, name: str) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,18 +21,22 @@ from ocync.memory.facts import (
     Kind,
     Row,
     digest_key,
+    digest_set,
+    digests_in,
     hint_key,
     repository_key,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ocync.oci.digest import Digest
 
 _SKEW = 300_000
 """Milliseconds by which other clocks may be ahead; what was learned later than that was not."""
 _MAX_HINT = 4096
+_DRAW = 600
+"""Seconds for which a repository's sample is the same: an analysis foretells the pass that follows it."""
 _FIND = "SELECT value, learned, mark FROM fact WHERE kind = ? AND key = ? AND repository = ?"
 
 
@@ -69,6 +74,7 @@ class Memory:
         self._facts: dict[tuple[int, bytes, int], Row | None] = {}
         self._changed_repositories: dict[int, tables.Repository] = {}
         self._numbers: dict[tuple[str, str], int] = {}
+        self._samples: dict[int, Row] | None = None
         self._is_full = False
         self._has_news = False
         rows = self._connection.execute("SELECT id, place, path, since FROM repository").fetchall()
@@ -86,26 +92,63 @@ class Memory:
         (rows,) = self._connection.execute("SELECT count(*) FROM fact").fetchone()
         return f"<Memory: {rows} facts of {len(self._repositories)} repositories>"
 
+    def counted(self, *, known: bool) -> None:
+        """Count a question that a registry was spared, or (not `known`) that it has to be asked."""
+        if known:
+            self.counts.hits += 1
+        else:
+            self.counts.misses += 1
+
     # Artifacts
 
-    def artifact_set(self, place: str, repository: str, subject: Digest) -> str | None:
+    def has_artifacts(self, place: str, repository: str, subject: Digest, artifacts: Iterable[Digest]) -> bool:
         """
-        Return the fingerprint of the artifacts that a target's repository is believed to have of a subject.
+        Tell whether a target's repository is believed to have exactly these artifacts of a subject.
 
-        Never without a `ttl`: a pass that relies on it asks nothing that could prove it wrong.
+        Never without a `ttl`: a pass that relies on it asks next to nothing that could prove it wrong.
         """
         if not self._ttl:
-            return None
+            return False
         row = self._believed(Kind.ARTIFACT_SET, digest_key(subject), place, repository)
-        self._count(row is not None)
-        return row.value.decode(errors="replace") if row is not None else None
+        return row is not None and row.value == digest_set(artifacts)
 
-    def learn_artifact_set(self, place: str, repository: str, subject: Digest, fingerprint: str) -> None:
-        """Remember that a target's repository has exactly the artifacts of a fingerprint, each of them complete."""
-        self._learn_at(Kind.ARTIFACT_SET, digest_key(subject), place, repository, fingerprint.encode())
+    def some_artifacts(self, place: str, repository: str) -> tuple[Digest, tuple[Digest, ...]] | None:
+        """
+        Return a subject, and the artifacts of it that a target's repository had, as far as earlier passes know.
 
-    def forget_artifact_set(self, place: str, repository: str, subject: Digest, *, stale: bool = False) -> None:
-        """Forget a set; `stale` says that it was believed and wrong."""
+        It is any of the subjects: by chance, but the same one for ten minutes.
+        """
+        row = self._since(self._drawn().get(self._number(place, repository)))
+        try:
+            return None if row is None else (digests_in(row.key)[0], digests_in(row.value))
+        except ValueError:
+            # Learned by an earlier version.
+            return None
+
+    def _drawn(self) -> dict[int, Row]:
+        """
+        Draw a subject of each repository, before this pass learns or forgets anything of them.
+
+        Of all at once, since the rows of one lie apart.
+        """
+        if self._samples is None:
+            self._samples, lot, best = {}, int(self._clock() / _DRAW), dict[int, int]()
+            for row in self._rows(
+                "SELECT kind, key, repository, value, learned, mark FROM fact WHERE kind = ? AND learned >= ?",
+                (Kind.ARTIFACT_SET, self._now() - self._ttl),
+            ):
+                if (number := zlib.crc32(row.key, lot)) >= best.get(row.repository, 0):
+                    best[row.repository], self._samples[row.repository] = number, row
+        return self._samples
+
+    def learn_artifacts(self, place: str, repository: str, subject: Digest, artifacts: Iterable[Digest]) -> None:
+        """Remember that a target's repository has exactly these artifacts of a subject, each of them complete."""
+        self._drawn()
+        self._learn_at(Kind.ARTIFACT_SET, digest_key(subject), place, repository, digest_set(artifacts))
+
+    def forget_artifacts(self, place: str, repository: str, subject: Digest, *, stale: bool = False) -> None:
+        """Forget which artifacts of a subject there are; `stale` says that it was believed and wrong."""
+        self._drawn()
         self._forget(Kind.ARTIFACT_SET, subject, place, repository, stale=stale)
 
     def has_no_referrers(self, place: str, repository: str, digest: Digest) -> bool:
@@ -113,7 +156,7 @@ class Memory:
         if not self._ttl:
             return False
         row = self._believed(Kind.BARE, digest_key(digest), place, repository)
-        self._count(row is not None)
+        self.counted(known=row is not None)
         return row is not None
 
     def learn_no_referrers(self, place: str, repository: str, digest: Digest) -> None:
@@ -302,12 +345,6 @@ class Memory:
         if row is None:
             return Belief.NONE
         return Belief.FRESH if self._is_fresh(row) else Belief.AGED
-
-    def _count(self, known: bool) -> None:
-        if known:
-            self.counts.hits += 1
-        else:
-            self.counts.misses += 1
 
     def _learn_at(self, kind: Kind, key: bytes, place: str, path: str, value: bytes = b"") -> None:
         number = self._number(place, path)

@@ -8,7 +8,6 @@ list by itself is listed under the fallback tag.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +18,7 @@ from ocync.errors import NotFoundError, OcyncError, ProtocolError
 from ocync.oci import referrers
 from ocync.transfer.fallback import add_to_list, read_list
 from ocync.transfer.image import ImageCopy
+from ocync.transfer.samples import Samples
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -123,9 +123,11 @@ class Attaching:
         self._dry_run = dry_run
         self._memory = memory
         self._believes = believes
+        self._samples = Samples(memory, dry_run=dry_run)
         self._missing = missing
         self._lists: dict[tuple[str, Digest], asyncio.Lock] = {}
         self._written: set[tuple[str, Digest]] = set()
+        self._learned: set[tuple[str, Digest]] = set()
 
     async def bring(self, attached: Attached, source: Repository, targets: Sequence[Target]) -> None:
         """Hold afterwards that all is at each target, or that its destination has failed."""
@@ -189,21 +191,27 @@ class Attaching:
     def _learn(self, target: Target, attachment: Attachment) -> None:
         repository = target.destination.repository
         if self._memory is not None:
-            self._memory.learn_artifact_set(
-                repository.place, repository.path, attachment.subject, _fingerprint(attachment)
+            self._memory.learn_artifacts(
+                repository.place, repository.path, attachment.subject, _digests(attachment)
             )
+            self._learned.add((repository.name, attachment.subject))
 
     def _forget(self, target: Target, attachment: Attachment) -> None:
         repository = target.destination.repository
         if self._memory is not None and not self._dry_run:
-            self._memory.forget_artifact_set(repository.place, repository.path, attachment.subject)
+            self._memory.forget_artifacts(repository.place, repository.path, attachment.subject)
 
-    def _is_known(self, target: Target, attachment: Attachment) -> bool:
+    async def _is_known(self, target: Target, attachment: Attachment) -> bool:
         repository = target.destination.repository
         if self._memory is None or not self._believes:
             return False
-        known = self._memory.artifact_set(repository.place, repository.path, attachment.subject)
-        return known == _fingerprint(attachment)
+        known = self._memory.has_artifacts(
+            repository.place, repository.path, attachment.subject, _digests(attachment)
+        )
+        if known and (repository.name, attachment.subject) not in self._learned:
+            known = await self._samples.hold(repository)
+        self._memory.counted(known=known)
+        return known
 
     async def _look(self, target: Target, attachment: Attachment) -> None:
         """Learn what the target lists for the subject; nothing is asked for one that has just come."""
@@ -216,7 +224,7 @@ class Attaching:
         # A list under the fallback tag may be older than what it lists referrers of.
         if destination.is_empty or (subject in target.brought and target.was_read):
             return
-        if destination.has_image and self._is_known(target, attachment):
+        if destination.has_image and await self._is_known(target, attachment):
             target.listed = {descriptor.digest for descriptor in attachment.referrers}
             target.was_believed = True
             target.believed.append(attachment)
@@ -369,7 +377,5 @@ def _explain(error: OcyncError | None, manifest: Manifest, missing: Missing) -> 
         )
 
 
-def _fingerprint(attachment: Attachment) -> str:
-    """Return what tells the set of a subject's referrers from any other."""
-    digests = sorted(str(descriptor.digest) for descriptor in attachment.referrers)
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+def _digests(attachment: Attachment) -> list[Digest]:
+    return [descriptor.digest for descriptor in attachment.referrers]

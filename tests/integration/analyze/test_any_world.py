@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ IDLE = 20.0
 """Seconds: a busy machine must not make a request that is counted time out and be made again."""
 SEEDS = range(int(os.environ.get("OCYNC_TEST_WORLDS", "40")))
 """The variable makes it more of them, for an hour to spare."""
+
+NOW = time.time()
+"""Of all passes of a world: which sample is looked at of what they remember depends on the time."""
 
 
 class Chance:
@@ -151,7 +155,7 @@ async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(see
         chance.remembers = True
         work = chance.mappings()
         async with (
-            Keeper().memory(Place(folder=tmp_path), ttl=3600) as memory,
+            Keeper(lambda: NOW).memory(Place(folder=tmp_path), ttl=3600) as memory,
             Side(idle=IDLE, memory=memory) as side,
         ):
             await passed(side, work[: chance.random.randint(1, len(work))])
@@ -164,7 +168,7 @@ async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(see
                     if chance.may_attach(mapping):
                         chance.attach(registries[0], repository, chance.attached(image))
         async with (
-            Keeper().memory(Place(folder=tmp_path, keep=False), ttl=3600) as memory,
+            Keeper(lambda: NOW).memory(Place(folder=tmp_path, keep=False), ttl=3600) as memory,
             Side(idle=IDLE, memory=memory) as side,
         ):
             analysis = await analyzed(side, work)
@@ -172,7 +176,7 @@ async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(see
             registry.requests.clear()
 
         async with (
-            Keeper().memory(Place(folder=tmp_path), ttl=3600) as memory,
+            Keeper(lambda: NOW).memory(Place(folder=tmp_path), ttl=3600) as memory,
             Side(idle=IDLE, memory=memory) as side,
         ):
             results = await passed(side, work, at_once=chance.random.choice([1, 3, 10]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from scripted import ScriptedRegistry, build, faults
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from scripted.build import Image
 
 APP, HOUR = "team/app", 3600.0
 REFERRERS = "/referrers/"
@@ -55,10 +57,17 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with world_of(tmp_path) as world:
+        yield world
+
+
+@asynccontextmanager
+async def world_of(tmp_path: Path, *, api: bool = True) -> AsyncIterator[World]:
     """An index, an SBOM of it and a signature of that, brought by a first pass."""
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(ScriptedRegistry())
         target = await stack.enter_async_context(ScriptedRegistry())
+        target.behaviour.referrers = api
         source.seed(APP, "1", INDEX)
         for artifact in (SBOM, SIGNATURE):
             source.seed(APP, None, artifact)
@@ -67,11 +76,90 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield world
 
 
-async def test_what_a_target_has_is_not_asked_again_and_images_are_looked_at_in_every_pass(world: World) -> None:
+async def test_of_what_a_target_has_a_sample_is_asked_and_images_are_looked_at_in_every_pass(world: World) -> None:
     assert await world.sync() == ArtifactCounts(source=2, target=2)
 
-    # The index, its two images and the SBOM; of the signature it is known that nothing refers to it.
-    assert world.lists == (4, 0)
+    # The index, its two images and the SBOM; of the signature it is known that nothing refers to it. At the target,
+    # of the index or of the SBOM.
+    assert world.lists == (4, 1)
+
+
+async def signed_tags(world: World, count: int) -> list[Image]:
+    """Have so many more images, with a signature each, that a pass has brought; returns the signatures."""
+    signatures = []
+    for number in range(2, count + 2):
+        image = build.image(label=str(number))
+        world.source.seed(APP, str(number), image)
+        signatures.append(build.artifact("application/x.signature", [b"%d" % number], subject=image))
+        world.source.seed(APP, None, signatures[-1])
+    await world.sync(tags=count + 1)
+    return signatures
+
+
+@pytest.mark.parametrize("api", [True, False], ids=["listed by the API", "listed by a tag"])
+async def test_all_signatures_that_a_target_cleaned_up_come_back_with_the_next_pass(
+    tmp_path: Path, *, api: bool
+) -> None:
+    async with world_of(tmp_path, api=api) as world:
+        signatures = [*await signed_tags(world, 8), SBOM, SIGNATURE]
+        there = world.target.repository(APP)
+        for signature in signatures:
+            del there.manifests[signature.digest]
+        for tag in [tag for tag in there.tags if tag.startswith("sha256-")]:
+            del there.tags[tag]
+
+        await world.sync(tags=9)
+
+        assert {signature.digest for signature in signatures} <= set(there.manifests)
+
+
+async def test_signatures_of_which_some_were_cleaned_up_come_back_as_soon_as_one_of_them_is_the_sample(
+    world: World,
+) -> None:
+    signatures = await signed_tags(world, 8)
+    there = world.target.repository(APP).manifests
+    for signature in signatures[:4]:
+        del there[signature.digest]
+
+    passes = 0
+    while not {signature.digest for signature in signatures} <= set(there):
+        passes += 1
+        world.now += 600
+        await world.sync(tags=9)
+        # Four of ten subjects: 40 passes of which none draws one of them are one in 700 million.
+        assert passes < 40
+    await world.sync(tags=9)
+
+    # Looked at once, they are believed again.
+    assert world.lists[1] == 1
+
+
+async def test_a_target_that_does_not_tell_of_the_sample_is_asked_for_all(world: World) -> None:
+    rule = world.target.on("GET", REFERRERS, respond=faults.error(500, "UNKNOWN"))
+
+    await world.sync(fails=True)
+    rule.end()
+
+    assert await world.sync() == ArtifactCounts(source=2, target=2)
+
+
+async def test_what_was_attached_to_an_image_that_went_is_no_reason_to_believe_less_for_ever(world: World) -> None:
+    world.source.seed(APP, "1", moved := build.image(label="moved"))
+    world.source.seed(APP, None, build.artifact("application/x.signature", [b"moved"], subject=moved))
+    await world.sync()
+    there = world.target.repository(APP)
+    for digest in (INDEX.digest, SBOM.digest, SIGNATURE.digest):
+        there.manifests.pop(digest)
+
+    asked = []
+    for _ in range(20):
+        world.now += 600
+        await world.sync()
+        asked.append(world.lists[1])
+
+    # What is gone is forgotten when it is drawn: the index and its SBOM, once each.
+    assert sorted(asked)[:-2] == [1] * 18
+    assert asked[-1] == 1
 
 
 async def test_a_signature_that_comes_later_is_found_in_spite_of_memory(world: World) -> None:
@@ -92,6 +180,7 @@ async def test_a_signature_of_a_signature_is_found_once_memory_has_aged(world: W
 
 
 async def test_a_belief_is_not_kept_alive_by_being_relied_on(world: World) -> None:
+    # The sample may find it out before that.
     del world.target.repository(APP).manifests[SIGNATURE.digest]
 
     for _ in range(13):

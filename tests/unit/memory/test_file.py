@@ -134,7 +134,7 @@ def test_the_file_does_not_grow_beyond_its_bound(path: Path, monkeypatch: pytest
         memory = opened(path, NOW + turn)
         for number in range(2000):
             subject = Digest.of(b"%d %d" % (turn, number))
-            memory.learn_artifact_set(PLACE, "app", subject, subject.encoded)
+            memory.learn_artifacts(PLACE, "app", subject, [subject])
         try:
             file.save(path, memory.take_changes(), tidy_at=NOW + turn)
         except file.UnusableFileError as error:
@@ -245,8 +245,8 @@ def test_a_file_that_is_damaged_during_a_pass_takes_what_the_pass_learned(path: 
 def test_a_row_that_was_changed_behind_our_back_is_not_believed(path: Path, column: str) -> None:
     memory = Memory(clock=lambda: NOW / 1000)
     subject, other = digest(1), digest(2)
-    memory.learn_artifact_set(PLACE, "app", subject, "fingerprint")
-    memory.learn_artifact_set(PLACE, "other", other, "fingerprint")
+    memory.learn_artifacts(PLACE, "app", subject, [other])
+    memory.learn_artifacts(PLACE, "other", other, [other])
     file.save(path, memory.take_changes())
     connection = sqlite3.connect(path)
     key, number = connection.execute("SELECT key, repository FROM fact ORDER BY repository").fetchone()
@@ -265,7 +265,7 @@ def test_a_row_that_was_changed_behind_our_back_is_not_believed(path: Path, colu
     memory = opened(path, ttl=3600.0)
 
     asked = [(repository, what) for repository in ("app", "other") for what in (subject, other)]
-    assert sum(memory.artifact_set(PLACE, repository, what) is not None for repository, what in asked) == 1
+    assert sum(memory.has_artifacts(PLACE, repository, what, [other]) for repository, what in asked) == 1
     assert not any(memory.has_no_referrers(PLACE, repository, what) for repository, what in asked)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ocync.memory.facts import MAX_VALUE, Belief
+from ocync.memory import tables
+from ocync.memory.facts import MAX_VALUE, Belief, Kind, Row, digest_key, repository_key
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 
@@ -34,7 +35,7 @@ def memory(clock: Clock) -> Memory:
 def facts(memory: Memory) -> list[object]:
     """Return all that is told of one of each kind of fact about places."""
     return [
-        memory.artifact_set(PLACE, "app", INDEX) is not None,
+        memory.has_artifacts(PLACE, "app", INDEX, [BLOB]),
         memory.has_no_referrers(PLACE, "app", INDEX),
         memory.blob(PLACE, "app", BLOB) is Belief.FRESH,
         memory.manifest(PLACE, "app", INDEX) is Belief.FRESH,
@@ -42,7 +43,7 @@ def facts(memory: Memory) -> list[object]:
 
 
 def learn(memory: Memory, repository: str = "app") -> None:
-    memory.learn_artifact_set(PLACE, repository, INDEX, "fingerprint")
+    memory.learn_artifacts(PLACE, repository, INDEX, [BLOB])
     memory.learn_no_referrers(PLACE, repository, INDEX)
     memory.learn_blob(PLACE, repository, BLOB)
     memory.learn_manifest(PLACE, repository, INDEX)
@@ -52,10 +53,12 @@ def test_what_was_learned_is_known_for_its_own_repository_and_digest_alone(memor
     learn(memory)
 
     assert all(facts(memory))
-    assert memory.artifact_set(PLACE, "app", INDEX) == "fingerprint"
-    assert memory.artifact_set(PLACE, "app", OTHER) is None
-    assert memory.artifact_set(PLACE, "other", INDEX) is None
-    assert memory.artifact_set("other.example", "app", INDEX) is None
+    assert memory.has_artifacts(PLACE, "app", INDEX, [BLOB])
+    assert not memory.has_artifacts(PLACE, "app", INDEX, [BLOB, OTHER])
+    assert not memory.has_artifacts(PLACE, "app", INDEX, [])
+    assert not memory.has_artifacts(PLACE, "app", OTHER, [BLOB])
+    assert not memory.has_artifacts(PLACE, "other", INDEX, [BLOB])
+    assert not memory.has_artifacts("other.example", "app", INDEX, [BLOB])
     assert not memory.has_no_referrers(PLACE, "app", OTHER)
     assert memory.blob(PLACE, "other", BLOB) is Belief.NONE
     assert memory.blob(PLACE, "app", INDEX) is Belief.NONE
@@ -101,17 +104,78 @@ def test_a_fact_from_the_future_is_no_fact(memory: Memory, clock: Clock) -> None
 
 
 def test_a_value_that_is_too_long_is_not_kept(memory: Memory) -> None:
-    memory.learn_artifact_set(PLACE, "app", INDEX, "f" * MAX_VALUE)
-    memory.learn_artifact_set(PLACE, "app", OTHER, "f" * (MAX_VALUE + 1))
+    many = [Digest.of(b"%d" % number) for number in range(MAX_VALUE // 33 + 1)]
+    memory.learn_artifacts(PLACE, "app", INDEX, many[1:])
+    memory.learn_artifacts(PLACE, "app", OTHER, many)
 
-    assert memory.artifact_set(PLACE, "app", INDEX) == "f" * MAX_VALUE
-    assert memory.artifact_set(PLACE, "app", OTHER) is None
+    assert memory.has_artifacts(PLACE, "app", INDEX, many[1:])
+    assert not memory.has_artifacts(PLACE, "app", OTHER, many)
+
+
+def test_of_each_repository_some_artifacts_can_be_looked_at_and_others_later(memory: Memory, clock: Clock) -> None:
+    subjects = [Digest.of(b"%d" % number) for number in range(20)]
+    for subject in subjects:
+        memory.learn_artifacts(PLACE, "app", subject, [subject, BLOB])
+    memory.learn_artifacts(PLACE, "other", INDEX, [OTHER])
+
+    drawn = set()
+    for _ in range(60):
+        again = Memory(ttl=12 * HOUR, clock=clock, connection=memory.release())
+        found = again.some_artifacts(PLACE, "app")
+        assert found is not None
+        assert found == again.some_artifacts(PLACE, "app")
+        assert set(found[1]) == {found[0], BLOB}
+        drawn.add(found[0])
+        assert again.some_artifacts(PLACE, "other") == (INDEX, (OTHER,))
+        assert again.some_artifacts(PLACE, "unknown") is None
+        memory = again
+        clock.now += 600
+
+    # Each has its turn, by chance.
+    assert len(drawn) >= 12
+    assert drawn <= set(subjects)
+
+
+def test_no_artifacts_are_named_that_nobody_believes_in_any_more(memory: Memory, clock: Clock) -> None:
+    for repository in ("app", "emptied", "forgotten"):
+        memory.learn_artifacts(PLACE, repository, INDEX, [BLOB])
+    memory.forget_artifacts(PLACE, "forgotten", INDEX)
+    clock.now += 1
+    memory = Memory(ttl=12 * HOUR, clock=clock, connection=memory.release())
+    memory.learn_owned(PLACE, "emptied")
+
+    there = [memory.some_artifacts(PLACE, repository) for repository in ("app", "emptied", "forgotten")]
+
+    assert there == [(INDEX, (BLOB,)), None, None]
+    clock.now += 13 * HOUR
+    aged = Memory(ttl=12 * HOUR, clock=clock, connection=memory.release())
+    assert aged.some_artifacts(PLACE, "app") is None
+
+
+def test_what_a_pass_learns_itself_is_no_sample_of_what_earlier_ones_knew(memory: Memory) -> None:
+    memory.learn_artifacts(PLACE, "app", INDEX, [BLOB])
+
+    assert memory.some_artifacts(PLACE, "app") is None
+
+
+def test_what_an_earlier_version_remembered_of_artifacts_is_not_believed(memory: Memory, clock: Clock) -> None:
+    memory.learn_artifacts(PLACE, "app", INDEX, [BLOB])
+    place, learned = repository_key(PLACE, "app"), int(clock.now * 1000) + 1
+    row = Row.of(Kind.ARTIFACT_SET, digest_key(INDEX), place, BLOB.encoded.encode(), learned)
+    connection = memory.release()
+    tables.merge(connection, tables.Changes({(row.kind, row.key, row.repository): row}, {}))
+
+    memory = Memory(ttl=12 * HOUR, clock=clock, connection=connection)
+
+    assert memory.knows(PLACE, "app")
+    assert not memory.has_artifacts(PLACE, "app", INDEX, [BLOB])
+    assert memory.some_artifacts(PLACE, "app") is None
 
 
 def test_facts_about_targets_can_be_forgotten_and_those_that_were_wrong_are_counted(memory: Memory) -> None:
     learn(memory)
 
-    memory.forget_artifact_set(PLACE, "app", INDEX, stale=True)
+    memory.forget_artifacts(PLACE, "app", INDEX, stale=True)
     memory.forget_blob(PLACE, "app", BLOB, stale=True)
     memory.forget_manifest(PLACE, "app", INDEX)
 
@@ -232,9 +296,8 @@ def test_it_is_news_only_what_would_be_asked_again(memory: Memory, clock: Clock)
 
 
 def test_answers_are_counted_as_hits_and_what_is_not_known_as_misses(memory: Memory) -> None:
-    memory.learn_artifact_set(PLACE, "app", INDEX, "fingerprint")
-    memory.artifact_set(PLACE, "app", INDEX)
-    memory.artifact_set(PLACE, "app", OTHER)
+    memory.counted(known=True)
+    memory.counted(known=False)
     memory.has_no_referrers(PLACE, "app", INDEX)
 
     assert (memory.counts.hits, memory.counts.misses) == (1, 2)

@@ -22,7 +22,7 @@ PLACE, INDEX, BLOB = "registry.example", Digest.of(b"index"), Digest.of(b"blob",
 
 def filled() -> Memory:
     memory = Memory(clock=lambda: 1_700_000_000.0)
-    memory.learn_artifact_set(PLACE, "app", INDEX, "fingerprint")
+    memory.learn_artifacts(PLACE, "app", INDEX, [BLOB])
     memory.learn_no_referrers(PLACE, "app", INDEX)
     memory.learn_blob(PLACE, "app", BLOB)
     memory.learn_manifest(PLACE, "other/app", INDEX)
@@ -56,7 +56,7 @@ def test_what_is_packed_is_known_after_unpacking() -> None:
 
     assert state.unpack(state.pack(known)) == known
     memory = merged(state.pack(known))
-    assert memory.artifact_set(PLACE, "app", INDEX) == "fingerprint"
+    assert memory.has_artifacts(PLACE, "app", INDEX, [BLOB])
     assert memory.has_no_referrers(PLACE, "app", INDEX)
     assert memory.blob(PLACE, "app", BLOB) is Belief.FRESH
     assert memory.is_owned(PLACE, "owned")
@@ -70,16 +70,16 @@ def test_the_same_facts_are_the_same_bytes_and_hold_no_time_of_packing() -> None
 def test_of_two_facts_the_later_one_stays() -> None:
     now = [1_700_000_000.0]
     old, new = (Memory(clock=lambda: now[0]) for _ in range(2))
-    old.learn_artifact_set(PLACE, "app", INDEX, "old")
+    old.learn_artifacts(PLACE, "app", INDEX, [INDEX])
     now[0] += 1
-    new.learn_artifact_set(PLACE, "app", INDEX, "new")
+    new.learn_artifacts(PLACE, "app", INDEX, [BLOB])
 
     for first, second in ((old, new), (new, old)):
         connection = tables.in_memory()
         for each in (first, second):
             tables.merge(connection, state.unpack(state.pack(each.all())))
         memory = Memory(ttl=60.0, clock=lambda: now[0], connection=connection)
-        assert memory.artifact_set(PLACE, "app", INDEX) == "new"
+        assert memory.has_artifacts(PLACE, "app", INDEX, [BLOB])
 
 
 @given(st.binary(max_size=300))
