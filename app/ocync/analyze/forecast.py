@@ -85,7 +85,7 @@ def _of_lists(facts: Facts, needs: Mapping[Spot, Needs]) -> Iterable[tuple[Spot,
             written = Bounds(min(written.low, 1), written.high)
         # Read where that has not been done when it was compared, and again after another source's were added.
         unread = spot in facts.unread_lists and facts.referrers_api.get(spot) is True
-        again = (written if unread else NONE) + Bounds(0, len(sources) - 1)
+        again = Bounds(0, written.high if unread else 0) + Bounds(0, len(sources) - 1)
         if unread:
             # It may turn out to name them already.
             written = Bounds(0, written.high)

@@ -54,7 +54,7 @@ class Attachment:
     subject: Digest
     referrers: tuple[Descriptor, ...] = ()
     fallback: Manifest | None = None
-    """The list under the source's fallback tag, where these referrers come from it, whole and unfiltered."""
+    """The list under the source's fallback tag, where there is one, and nothing was filtered out."""
     tags: tuple[AttachedTag, ...] = ()
 
 
@@ -201,7 +201,7 @@ class Attachments:
     async def _referrers(
         self, subject: Digest, *, is_artifact: bool
     ) -> tuple[tuple[Descriptor, ...], Manifest | None]:
-        """Return the referrers of a subject, and the list that they are taken from where that is the fallback's."""
+        """Return the referrers of a subject, and the list under the fallback tag where there is one."""
         name = referrers.fallback_tag(subject)
         is_listed = self._by_name is not None and name in self._by_name.get(name, ())
         # Of what is attached, most is never signed itself. What is attached to images is looked at in every pass.
@@ -223,9 +223,7 @@ class Attachments:
         if not index.is_index:
             log.warning("%s:%s is no list of referrers; it is left alone", self._source.name, name)
             return by_api or (), None
-        if by_api is None:
-            return _once(index.children), index
-        return _once((*by_api, *index.children)), None
+        return _once((*(by_api or ()), *index.children)), index
 
     async def _wanted(self, listed: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
         """Return those of the types that are asked for."""
@@ -244,8 +242,7 @@ class Attachments:
 
     async def _tags(self, subject: Digest, search: _Search, *, is_artifact: bool) -> tuple[AttachedTag, ...]:
         if self._by_name is None:
-            # Probed for images only: nobody attaches by tag to what is attached by reference.
-            names = [] if is_artifact else _probes(subject)
+            names = _probes(subject, is_artifact=is_artifact)
         else:
             names = [
                 tag
@@ -327,9 +324,10 @@ def _by_name(tags: Iterable[str]) -> dict[str, list[str]]:
     return dict(found)
 
 
-def _probes(subject: Digest) -> list[str]:
+def _probes(subject: Digest, *, is_artifact: bool) -> list[str]:
+    """Return the tags to try where they can't be listed; artifacts are signed (`cosign sign --attachment sbom`)."""
     name = referrers.attached_names(subject)[0]
-    return [f"{name}.{suffix}" for suffix in referrers.COSIGN_SUFFIXES]
+    return [f"{name}.{suffix}" for suffix in (("sig",) if is_artifact else referrers.COSIGN_SUFFIXES)]
 
 
 def _once(descriptors: Iterable[Descriptor]) -> tuple[Descriptor, ...]:

@@ -231,15 +231,20 @@ class Attaching:
             return
         try:
             by_api = await repository.referrers(subject)
-            # Beside the API only where the tag is known: manifests without a subject are listed by it alone.
-            if not target.was_read and (by_api is None or destination.tags is not None):
+            # Beside the API where the tag is known, or may tell more: manifests without a subject are listed by it
+            # alone, and the source lists some by such a tag.
+            listed = {descriptor.digest for descriptor in by_api or ()}
+            is_short = attachment.fallback is not None and any(
+                descriptor.digest not in listed for descriptor in attachment.referrers
+            )
+            if not target.was_read and (by_api is None or destination.tags is not None or is_short):
                 target.index = await read_list(repository, subject)
                 target.was_read = True
         except OcyncError as error:
             destination.fail(error)
             return
         children = target.index.children if target.index is not None else ()
-        target.listed = {descriptor.digest for descriptor in (*(by_api or ()), *children)}
+        target.listed = listed.union(descriptor.digest for descriptor in children)
 
     async def _bring_missing(self, missing: Missing, copy: ImageCopy, targets: Sequence[Target]) -> None:
         """Bring one artifact to the targets that lack it; in a dry run count it, and tell of it."""

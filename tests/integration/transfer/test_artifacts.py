@@ -595,6 +595,40 @@ async def test_where_nobody_may_list_tags_signatures_are_looked_for_by_name(worl
     assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
 
 
+async def test_among_too_many_tags_to_list_signatures_of_artifacts_are_looked_for_by_name(world: World) -> None:
+    image = build.image()
+    sbom = build.artifact(SBOM, [b"by tag"])
+    statement = build.artifact(BUNDLE, [b"by reference"], subject=image)
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, build.cosign_tag(image.digest, "sbom"), sbom)
+    world.source.seed(APP, None, statement)
+    for artifact in (sbom, statement):
+        world.source.seed(APP, build.cosign_tag(artifact.digest), build.cosign_signature(artifact))
+    world.source.behaviour.page_size = 2
+
+    result = await world.sync(tags=TagRules(glob=("1",)))
+
+    assert world.source.count("GET", "/tags/list") == 1
+    assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
+
+
+async def test_what_only_a_fallback_tag_lists_is_found_at_a_target_with_too_many_tags_to_list(world: World) -> None:
+    image = build.image()
+    world.source.seed(APP, "1", image)
+    for tag in ("1", "2", "3"):
+        world.target.seed(APP, tag, image)
+    world.target.behaviour.page_size = 2
+    world.source.seed(APP, None, build.artifact(SIGNATURE, [b"with a subject"], subject=image))
+    without = build.artifact(SBOM, [b"without a subject"])
+    world.source.seed(APP, None, without)
+    seed_list(world.source, image, without)
+
+    first, second = [await world.sync(tags=TagRules(glob=("1",))) for _ in range(2)]
+
+    assert first.artifacts == ArtifactCounts(source=2, target=2, transferred=2)
+    assert (second.status, second.artifacts) == (Status.SKIPPED, ArtifactCounts(source=2, target=2))
+
+
 async def test_images_that_share_manifests_bring_what_is_attached_to_them_once(world: World) -> None:
     image = signed()
     for tag in ("1", "1.0", "1.0.0"):
