@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ocync.concurrency import each_of
 from ocync.errors import NotFoundError, OcyncError, ProtocolError
 from ocync.oci import referrers
-from ocync.transfer.fallback import add_to_list, read_list
+from ocync.transfer.fallback import add_to_list, read_again, read_list
 from ocync.transfer.image import ImageCopy
 from ocync.transfer.samples import Samples
 
@@ -302,6 +302,9 @@ class Attaching:
             async with self._lists.setdefault(key, asyncio.Lock()):
                 if not target.was_read or key in self._written:
                     target.index = await read_list(destination.repository, subject)
+                elif not destination.is_empty:
+                    # What is attached may have been long in coming, and others attach to the image too.
+                    target.index = await read_again(destination.repository, subject, target.index)
                 await add_to_list(
                     destination.repository,
                     subject,

@@ -2,7 +2,8 @@
 The fallback tag at a target without the referrers API (distribution-spec 1.1, "Referrers Tag Schema").
 
 Clients have to keep the list there themselves. Others may do so at the same time, with nothing to keep two writers
-apart: so it is read, added to, written, and read again, until what was added stands in it.
+apart: so it is read, added to, written, and read again, until what was added stands in it. Between the reading and
+the writing there is as little time as can be.
 """
 
 from __future__ import annotations
@@ -42,6 +43,14 @@ async def read_list(repository: TargetRepository, subject: Digest) -> Manifest |
             hint="remove that tag at the target: its name is that of the list",
         )
     return index
+
+
+async def read_again(repository: TargetRepository, subject: Digest, known: Manifest | None) -> Manifest | None:
+    """Return the list as it is now: the known one where nobody has written it since."""
+    there = await repository.head(referrers.fallback_tag(subject))
+    if there is None:
+        return None
+    return known if known is not None and known.digest == there.digest else await read_list(repository, subject)
 
 
 async def add_to_list(

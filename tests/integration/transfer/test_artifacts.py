@@ -240,6 +240,32 @@ async def test_a_list_that_somebody_else_writes_meanwhile_ends_up_with_everythin
         assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
 
 
+@pytest.mark.parametrize("is_first", [True, False], ids=["the first list", "another list"])
+async def test_what_others_list_while_artifacts_are_on_their_way_stays(*, is_first: bool) -> None:
+    async with worlds(target={"referrers": False}) as world:
+        image = signed()
+        seed(world.source, image)
+        earlier, foreign = (
+            build.artifact("application/x.foreign", [text], subject=image.index) for text in (b"earlier", b"now")
+        )
+        listed = [] if is_first else [earlier]
+        world.target.seed(APP, "1", image.index)
+        for artifact in (*listed, foreign):
+            world.target.seed(APP, None, artifact)
+        if listed:
+            seed_list(world.target, image.index, *listed)
+        world.target.on(
+            "PUT",
+            rf"/manifests/{image.signature.digest}",
+            respond=faults.afterwards(lambda: seed_list(world.target, image.index, *listed, foreign)),
+        )
+
+        await world.sync()
+
+        ours = {image.signature.digest, image.sbom.digest}
+        assert set(world.listed(image.index)) == {artifact.digest for artifact in (*listed, foreign)} | ours
+
+
 async def test_a_list_that_names_what_the_target_has_lost_is_written_without_that() -> None:
     async with worlds(target={"referrers": False}) as world:
         image = signed()
