@@ -153,7 +153,7 @@ class Sigstore:
 
     def certificate(
         self,
-        key: ec.EllipticCurvePrivateKey,
+        key: PrivateKey,
         *,
         identity: str = WORKFLOW,
         issuer: str = ISSUER,
@@ -192,6 +192,7 @@ class Sigstore:
         digest: str,
         *,
         at: float | None = None,
+        key: PrivateKey | None = None,
         changed: Callable[[bytes], bytes] = lambda der: der,
         **certificate: Any,
     ) -> build.Blob:
@@ -200,7 +201,7 @@ class Sigstore:
 
         The certificate may be `changed`: the log takes whatever it is given.
         """
-        key = new_key()
+        key = key or new_key()
         issued = self.certificate(key, **certificate).public_bytes(serialization.Encoding.DER)
         pem = ssl.DER_cert_to_PEM_cert(changed(issued))
         payload = payload_of(digest)
@@ -222,9 +223,11 @@ class Sigstore:
         }
         return simple_layer(payload, signature, **annotations)
 
-    def bundle(self, digest: str, *, predicate: str = SIGN, **certificate: Any) -> dict[str, Any]:
+    def bundle(
+        self, digest: str, *, predicate: str = SIGN, key: PrivateKey | None = None, **certificate: Any
+    ) -> dict[str, Any]:
         """Sign an image in a bundle: a statement, and an entry with promise, proof and checkpoint."""
-        key = new_key()
+        key = key or new_key()
         issued = self.certificate(key, **certificate)
         statement = statement_of(digest, predicate)
         envelope = envelope_of(key, statement)

@@ -26,43 +26,62 @@ SUBJECTS = (IMAGE.digest, *(manifest.digest for manifest in IMAGE.manifests[:-1]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """One way in which cosign keeps signatures at an image, and the options that make it write and read it."""
+    """One way in which a cosign keeps signatures at an image, and the options that make it write and read it."""
 
     name: str
-    sign: tuple[str, ...] = ()
+    program: golang.GoProgram = golang.COSIGN
+    sign: tuple[str, ...] = ("--tlog-upload=false",)
     verify: tuple[str, ...] = ()
+    attest: tuple[str, ...] = ("--tlog-upload=false",)
 
 
+ROOT = ("--trusted-root", "trusted_root.json")
+"""For bundles cosign wants one, and fetches the public one otherwise; a key needs nothing of what it holds."""
+NO_SERVICES = ("--signing-config", "signing.json", *ROOT)
+OLD = ("--new-bundle-format=false", "--use-signing-config=false", "--tlog-upload=false")
 LAYOUTS = {
     layout.name: layout
     for layout in (
         Layout(name="tags"),
         Layout(
-            name="referrers", sign=("--registry-referrers-mode=oci-1-1",), verify=("--experimental-oci11=true",)
+            name="referrers",
+            sign=("--tlog-upload=false", "--registry-referrers-mode=oci-1-1"),
+            verify=("--experimental-oci11=true",),
         ),
         Layout(
             name="bundles",
-            sign=("--new-bundle-format",),
-            verify=("--new-bundle-format", "--trusted-root", "trusted_root.json"),
+            sign=("--tlog-upload=false", "--new-bundle-format"),
+            verify=("--new-bundle-format", *ROOT),
+            attest=("--tlog-upload=false", "--new-bundle-format"),
+        ),
+        Layout(name="3-default", program=golang.COSIGN_3, sign=NO_SERVICES, verify=ROOT, attest=NO_SERVICES),
+        Layout(name="3-tags", program=golang.COSIGN_3, sign=OLD, verify=("--new-bundle-format=false",), attest=OLD),
+        Layout(
+            name="3-referrers",
+            program=golang.COSIGN_3,
+            sign=(*OLD, "--registry-referrers-mode=oci-1-1"),
+            verify=("--new-bundle-format=false", "--experimental-oci11=true"),
+            attest=OLD,
         ),
     )
 }
+EACH = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 
 
 @pytest.fixture
-def cosign(tmp_path: Path) -> Tool:
-    """Give the program, in a folder with a key of its own."""
+def cosign(layout: Layout, tmp_path: Path) -> Tool:
+    """Give the layout's program, in a folder with a key of its own."""
     folder = tmp_path / "cosign"
     folder.mkdir()
     tool = Tool(
-        program=golang.COSIGN.built(),
+        program=layout.program.built(),
         folder=folder,
         environ={"COSIGN_PASSWORD": "", "COSIGN_EXPERIMENTAL": "1", "COSIGN_YES": "1"},
     )
     tool("generate-key-pair")
-    # For bundles cosign wants one, and fetches the public one otherwise; a key needs nothing of what it holds.
-    root = {"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}
-    (folder / "trusted_root.json").write_text(json.dumps(root))
+    for name, kind in (("trusted_root", "trustedroot+json;version=0.1"), ("signing", "signingconfig.v0.2+json")):
+        body = {"mediaType": f"application/vnd.dev.sigstore.{kind}"}
+        (folder / f"{name}.json").write_text(json.dumps(body))
     return tool
 
 
@@ -92,7 +111,7 @@ def ocync(tmp_path: Path) -> Program:
 
 def sign(cosign: Tool, layout: Layout, host: str) -> None:
     """Sign the index and each child."""
-    options = ("--key", "cosign.key", "--tlog-upload=false", "--recursive", "--allow-http-registry", *layout.sign)
+    options = ("--key", "cosign.key", "--recursive", "--allow-http-registry", *layout.sign)
     cosign("sign", *options, f"{host}/team/app@{IMAGE.digest}")
 
 
@@ -106,7 +125,7 @@ def verify(cosign: Tool, layout: Layout, name: str, subject: str) -> None:
                 assert entry["critical"]["image"]["docker-manifest-digest"] == subject
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@EACH
 def test_cosign_verifies_index_and_children_at_the_target(
     layout: Layout, source: ScriptedRegistry, target: str, cosign: Tool, ocync: Program
 ) -> None:
@@ -122,7 +141,7 @@ def test_cosign_verifies_index_and_children_at_the_target(
         verify(cosign, layout, name, subject)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@EACH
 def test_what_cosign_has_signed_is_verified_before_it_is_copied(
     layout: Layout, source: ScriptedRegistry, cosign: Tool, ocync: Program
 ) -> None:
@@ -152,7 +171,40 @@ def test_what_cosign_has_signed_is_verified_before_it_is_copied(
         assert "other/app" not in target.repositories
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@EACH
+def test_an_image_of_an_index_is_verified_by_its_own_signature(
+    layout: Layout, source: ScriptedRegistry, cosign: Tool, ocync: Program
+) -> None:
+    child = SUBJECTS[1]
+    image = ("copy", f"{source.url}/team/app@{child}")
+    key = ("--verify-key", str(cosign.folder / "cosign.pub"))
+    with in_thread(ScriptedRegistry()) as target:
+        before = ocync(*image, f"{target.url}/mirror/app:v1", *key, "--json")
+        sign(cosign, layout, source.host)
+        after = ocync(*image, f"{target.url}/mirror/app:v1", *key, "--json")
+
+        assert before.report["images"][0]["error"]["kind"] == "verification", before
+        assert after.code == 0, after
+        assert target.repository("mirror/app").tags["v1"] == child
+
+
+@EACH
+def test_an_attestation_of_the_right_key_approves_of_nothing(
+    layout: Layout, source: ScriptedRegistry, cosign: Tool, ocync: Program
+) -> None:
+    (cosign.folder / "predicate.json").write_text("{}")
+    predicate = ("--type", "slsaprovenance1", "--predicate", "predicate.json")
+    options = ("--key", "cosign.key", "--allow-http-registry", *predicate, *layout.attest)
+    cosign("attest", *options, f"{source.host}/team/app@{IMAGE.digest}")
+    key = ("--verify-key", str(cosign.folder / "cosign.pub"))
+    with in_thread(ScriptedRegistry()) as target:
+        done = ocync("copy", f"{source.url}/team/app:v1", f"{target.url}/mirror/app:v1", *key, "--json")
+
+        assert done.report["images"][0]["error"]["kind"] == "verification", done
+        assert target.repositories == {}
+
+
+@EACH
 def test_without_its_artifacts_cosign_does_not_verify_the_copy(
     layout: Layout, source: ScriptedRegistry, cosign: Tool, ocync: Program
 ) -> None:
@@ -164,7 +216,7 @@ def test_without_its_artifacts_cosign_does_not_verify_the_copy(
             verify(cosign, layout, f"{target.host}/mirror/app", IMAGE.digest)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+@EACH
 def test_an_image_that_is_signed_later_is_verified_after_the_next_pass(
     layout: Layout, source: ScriptedRegistry, target: str, cosign: Tool, ocync: Program
 ) -> None:

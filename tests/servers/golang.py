@@ -67,3 +67,7 @@ DISTRIBUTION = GoProgram(
 )
 COSIGN = GoProgram(module="github.com/sigstore/cosign/v2/cmd/cosign", version="v2.6.5", name="cosign", within=3000)
 """It takes minutes."""
+COSIGN_3 = GoProgram(
+    module="github.com/sigstore/cosign/v3/cmd/cosign", version="v3.1.3", name="cosign", within=3000
+)
+"""It signs by bundles, where nothing else is asked for."""

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from ocync.registry.waiting import RetryPolicy
     from ocync.verification.evidence import Evidence
 
-MAX_SIZE = 4 * 1024 * 1024
-"""Bytes of a signature's blob that are read at most; most have some hundred."""
+MAX_SIZE = 1024 * 1024
+"""Bytes of a signature's blob that are read at most; a payload has some hundred, a bundle some thousand."""
 MAX_SIGNATURES = 1000
 """Signatures of one image that are looked at, the latest of each manifest first; and manifests with signatures."""
-MAX_TOTAL = 64 * 1024 * 1024
+MAX_TOTAL = 16 * 1024 * 1024
 """Bytes of signatures' blobs that are read for one image at most."""
 # By reference, signatures have these types; where a list tells none, that has to be looked at.
 _SIGNATURE_TYPES = ("application/vnd.dev.cosign.artifact.sig.v1+json", SIMPLE_SIGNING)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ocync.verification.evidence import Evidence
 
 
+MAX_SIGNATURES = 16
+"""Signatures of one envelope at most: cosign makes one, and each costs hashing all of the payload."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeySigner:
     """Somebody who holds the private half of a key."""
@@ -42,6 +46,8 @@ class KeySigner:
             payload, kind = decoded(envelope.get("payload"), "its payload"), str(envelope.get("payloadType"))
             signatures = envelope.get("signatures")
             listed = signatures if isinstance(signatures, list) else []
+            if len(listed) > MAX_SIGNATURES:
+                raise UntrustedError(f"it holds {len(listed)} signatures: {MAX_SIGNATURES} are looked at")
             values = [each.get("sig") for each in listed if isinstance(each, dict)]
             data = pre_authentication_encoding(kind, payload)
             if not any(signed(self.key, decoded(value, "its signature"), data) for value in values):

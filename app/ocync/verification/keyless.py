@@ -55,6 +55,7 @@ class IdentitySigner:
             evidence.claim(subject)
 
     def _check_bundle(self, bundle: Bundle, subject: Digest, manifest: bytes | None) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
         from sigstore.models import Bundle as Model
 
         if not bundle.has_certificate:
@@ -62,6 +63,8 @@ class IdentitySigner:
         policy = _Policy(self.identity)
         try:
             model = Model.from_json(bundle.raw)
+            if not isinstance(model.signing_certificate.public_key(), EllipticCurvePublicKey):
+                raise UntrustedError("its certificate is of no ECDSA key, and in bundles no others can be verified")
             if "dsseEnvelope" in bundle.body:
                 kind, payload = self.root.verifier.verify_dsse(model, policy)
                 claim_of_statement(kind, payload, subject)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from ocync.config.model import ArtifactRules, TrustedIdentity, TrustedKey, Verif
 from ocync.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.transfer.result import ImageResult, Status
+from ocync.verification.trust import load_root
 from scripted import ScriptedRegistry, build, faults, media
 from scripted.storage import StoredManifest
 from signing import ISSUER, WORKFLOW, Sigstore
@@ -247,6 +250,35 @@ async def test_a_signature_that_is_not_what_its_digest_says_is_not_believed(
     source.on("GET", "/blobs/", respond=faults.answer(200, body=b"x" * len(signing.payload_of(IMAGE.digest))))
 
     assert (await sync(source, target)).status is Status.FAILED
+
+
+async def test_many_signatures_of_somebody_else_keep_nothing_else_waiting(
+    source: ScriptedRegistry, target: ScriptedRegistry
+) -> None:
+    layers = [SIGSTORE.simple(IMAGE.digest, identity="other@example.com") for _ in range(20)] * 40
+    signing.under_tag(source, "team/app", IMAGE.digest, *layers)
+    # Importing what it is made of takes a while, once.
+    load_root(SIGSTORE.trusted_root(), "root")
+    ended = asyncio.Event()
+
+    async def beat() -> float:
+        """Return the most of the processor's time that passed between two turns of another task."""
+        longest, before = 0.0, time.process_time()
+        while not ended.is_set():
+            await asyncio.sleep(0)
+            now = time.process_time()
+            longest, before = max(longest, now - before), now
+        return longest
+
+    beating = asyncio.create_task(beat())
+    result = await sync(source, target, KEYLESS)
+    ended.set()
+    longest = await beating
+
+    assert result.status is Status.FAILED
+    assert result.error is not None
+    assert "other@example.com" in result.error.message
+    assert longest < 0.3, "to judge all of them takes twice that"
 
 
 async def test_a_huge_signature_is_not_read(source: ScriptedRegistry, target: ScriptedRegistry) -> None:

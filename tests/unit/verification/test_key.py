@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from typing import Any
 
 import pytest
@@ -52,6 +53,23 @@ def test_the_signature_of_a_key_is_trusted_and_that_of_another_is_not(key: Any, 
     found = judge(IMAGE, [make(key)], [signer(other)])
     assert found.signer is None
     assert "not signed by that key" in str(found)
+
+
+def test_an_envelope_of_many_signatures_costs_no_time() -> None:
+    key, other = KEYS["P-256"], KEYS["RSA"]
+    statement = signing.statement_of(str(IMAGE))
+    body = signing.key_bundle(other, statement)
+    last = signing.key_bundle(key, statement)["dsseEnvelope"]["signatures"]
+
+    def found(count: int) -> str | None:
+        signatures = [*body["dsseEnvelope"]["signatures"] * (count - 1), *last]
+        made = {**body, "dsseEnvelope": {**body["dsseEnvelope"], "signatures": signatures}}
+        return judge(IMAGE, [Bundle.read(json.dumps(made).encode())], [signer(key)]).signer
+
+    assert found(16) is not None
+    started = time.process_time()
+    assert found(3_000) is None
+    assert time.process_time() - started < 0.3
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

@@ -9,6 +9,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,26 @@ def test_what_is_not_as_demanded_is_not_trusted(
 
     assert found.signer is None
     assert why in str(found)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ec.generate_private_key(ec.SECP384R1()),
+        rsa.generate_private_key(65537, 2048),
+        ed25519.Ed25519PrivateKey.generate(),
+    ],
+    ids=["P-384", "RSA", "Ed25519"],
+)
+def test_certificates_of_other_keys_are_verified_or_it_is_said_that_they_can_not_be(
+    key: signing.PrivateKey, sigstore: Sigstore
+) -> None:
+    assert verdict(sigstore, simple(sigstore, key=key)).signer is not None
+    found = verdict(sigstore, bundle(sigstore, key=key))
+
+    is_known = isinstance(key, ec.EllipticCurvePrivateKey)
+    assert (found.signer is not None) is is_known
+    assert is_known or "is of no ECDSA key" in str(found)
 
 
 @MAKERS
