@@ -129,25 +129,29 @@ class Sigstore:
         self.root = _ca(root, root, self.authority, self.authority, self.now, 1)
         self.issuing = _ca(_name("intermediate"), root, self.intermediate, self.authority, self.now, 0)
 
-    def trusted_root(self, *, until: datetime | None = None) -> str:
-        """Return the root that trusts all of it; the authority `until` a time, if one is given."""
-        valid = {"start": "2020-01-01T00:00:00Z"}
-        issuing = valid if until is None else {**valid, "end": until.isoformat().replace("+00:00", "Z")}
+    def trusted_root(self, **until: datetime) -> str:
+        """Return the root that trusts all of it, or `authority`, `rekor`, `certificate_log` until a time each."""
+
+        def valid(part: str) -> dict[str, str]:
+            end = until.get(part)
+            start = {"start": "2020-01-01T00:00:00Z"}
+            return start if end is None else {**start, "end": end.isoformat().replace("+00:00", "Z")}
+
         chain = [
             {"rawBytes": b64(each.public_bytes(serialization.Encoding.DER))} for each in (self.issuing, self.root)
         ]
         body = {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-            "tlogs": [self._log(self.rekor, valid)],
+            "tlogs": [self._log(self.rekor, valid("rekor"))],
             "certificateAuthorities": [
                 {
                     "subject": {"organization": "test", "commonName": "authority"},
                     "uri": "https://fulcio.example",
                     "certChain": {"certificates": chain},
-                    "validFor": issuing,
+                    "validFor": valid("authority"),
                 }
             ],
-            "ctlogs": [self._log(self.certificate_log, valid)],
+            "ctlogs": [self._log(self.certificate_log, valid("certificate_log"))],
         }
         return json.dumps(body)
 

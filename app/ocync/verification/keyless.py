@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ocync.oci.digest import Digest
     from ocync.verification.evidence import Evidence
     from ocync.verification.identity import Identity
-    from ocync.verification.trust import TrustedRoot
+    from ocync.verification.trust import LogKey, TrustedRoot
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +80,24 @@ class IdentitySigner:
             raise UntrustedError(" ".join(str(error).split())[:300] or type(error).__name__) from error
 
     def _check_times(self, bundle: Model) -> None:
-        """Hold that the authority still issued certificates when it was signed: the library asks not for that."""
+        """Hold that authority and logs were to be trusted when it was signed: the library asks not for that."""
+        entry, certificate = bundle.log_entry._inner, bundle.signing_certificate
         # The times that it has believed itself: of the log, and of authorities for timestamps that are trusted.
         for found in self.root.verifier._establish_time(bundle):
             at = found.time.timestamp()
-            check_chain(bundle.signing_certificate, self.root.authorities_at(at), at)
+            issuer = check_chain(certificate, self.root.authorities_at(at), at)
+            check_sct(certificate, issuer, self.root.certificate_logs)
+            if found.source.name != "TIMESTAMP_AUTHORITY":
+                self._log(entry.log_id.key_id.hex(), at)
+
+    def _log(self, name: str, at: float) -> LogKey:
+        """Return the log that this is the key's hash of, as it was trusted at a time; raises UntrustedError."""
+        known = dict(self.root.logs).get(name)
+        if known is None or at not in known.valid:
+            raise UntrustedError(
+                f"its log entry is of a log that {self.root.name} does not know, or not for that time"
+            )
+        return known
 
     def _check_simple(self, evidence: SimpleSignature) -> None:
         from cryptography import x509
@@ -117,10 +130,7 @@ class IdentitySigner:
         # RFC 8785: of these values, that is what Python writes.
         data = json.dumps(promised, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
         promise = decoded(bundle.get("SignedEntryTimestamp"), "the promise of its log entry")
-        known = dict(self.root.logs).get(str(promised["logID"]))
-        if known is None or at not in known.valid:
-            raise UntrustedError(f"its log entry is of a log that {self.root.name} does not know")
-        if not signed(known.key, promise, data):
+        if not signed(self._log(str(promised["logID"]), at).key, promise, data):
             raise UntrustedError("its log entry is not signed by its log")
         _check_entry(document(decoded(promised["body"], "its log entry"), "its log entry"), evidence, certificate)
         return float(at)

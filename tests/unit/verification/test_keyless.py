@@ -53,9 +53,9 @@ def verdict(
     name: str | None = WORKFLOW,
     pattern: str | None = None,
     issuer: str = ISSUER,
-    until: datetime | None = None,
+    **until: datetime,
 ) -> Verdict:
-    root = load_root(trusted.trusted_root(until=until), "a root")
+    root = load_root(trusted.trusted_root(**until), "a root")
     identity = Identity(name=None if pattern else name, pattern=pattern, issuer=issuer)
     return judge(IMAGE, [evidence], [IdentitySigner(identity, root)])
 
@@ -145,13 +145,22 @@ def test_a_forged_part_is_not_trusted(make: Any, part: str, sigstore: Sigstore) 
 
 
 @MAKERS
-def test_an_authority_is_trusted_for_its_own_time_and_no_longer(make: Any, sigstore: Sigstore) -> None:
-    signed = make(sigstore)
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ("authority", "no trusted authority issued certificates"),
+        ("rekor", "does not know, or not for that time"),
+        ("certificate_log", "in no certificate log that is trusted"),
+    ],
+)
+def test_each_part_of_a_root_is_trusted_for_its_own_time_and_no_longer(
+    make: Any, part: str, why: str, sigstore: Sigstore
+) -> None:
+    made = make(sigstore)
     day = timedelta(days=1)
 
-    assert verdict(sigstore, signed, until=sigstore.now + day).signer is not None
-    found = verdict(sigstore, signed, until=sigstore.now - day)
-    assert "no trusted authority issued certificates" in str(found)
+    assert verdict(sigstore, made, **{part: sigstore.now + day}).signer is not None
+    assert why in str(verdict(sigstore, made, **{part: sigstore.now - day}))
 
 
 def test_a_log_that_the_root_does_not_know_is_told_from_a_promise_that_is_forged(sigstore: Sigstore) -> None:
