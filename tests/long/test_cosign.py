@@ -193,7 +193,7 @@ def test_an_attestation_of_the_right_key_approves_of_nothing(
     layout: Layout, source: ScriptedRegistry, cosign: Tool, ocync: Program
 ) -> None:
     (cosign.folder / "predicate.json").write_text("{}")
-    predicate = ("--type", "slsaprovenance1", "--predicate", "predicate.json")
+    predicate = ("--type", "https://example.com/told", "--predicate", "predicate.json")
     options = ("--key", "cosign.key", "--allow-http-registry", *predicate, *layout.attest)
     cosign("attest", *options, f"{source.host}/team/app@{IMAGE.digest}")
     key = ("--verify-key", str(cosign.folder / "cosign.pub"))
