@@ -144,7 +144,8 @@ class LayoutRepository:
             return None
         tag = referrers.fallback_tag(subject)
         if tag in index.tags():
-            found += (await self.manifest(tag)).children
+            listed = await self.manifest(tag)
+            found += listed.children if referrers.is_list(listed, subject) else ()
         return tuple({descriptor.digest: descriptor for descriptor in reversed(found)}.values())
 
     async def _by_subject(self, index: Index) -> dict[Digest, list[Descriptor]]:

@@ -28,6 +28,8 @@ _SUFFIXES = {
     ),
 }
 COSIGN_SUFFIXES = tuple(_SUFFIXES)
+APPENDED = ("sig", "att")
+"""Those to which cosign appends: what signs or attests anew stands beside what did before."""
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -35,6 +37,15 @@ def fallback_tag(subject: Digest) -> str:
     """Return the tag that lists the referrers of a subject (distribution-spec 1.1, "Referrers Tag Schema")."""
     algorithm, encoded = subject.algorithm[:32], subject.encoded[:64]
     return _NOT_IN_A_TAG.sub("-", f"{algorithm}-{encoded}")
+
+
+def is_list(manifest: Manifest, subject: Digest) -> bool:
+    """
+    Tell whether what the fallback tag of a subject points to can be the list of its referrers.
+
+    `cosign copy` gives that name to the subject itself (sigstore/cosign, cmd/cosign/cli/copy), also to an index.
+    """
+    return manifest.is_index and manifest.digest != subject
 
 
 def attached_names(subject: Digest) -> tuple[str, ...]:
@@ -45,6 +56,20 @@ def attached_names(subject: Digest) -> tuple[str, ...]:
 def types_of_tag(tag: str) -> tuple[str, ...]:
     """Return the artifact types that a tag of cosign's scheme stands for; none where its suffix tells nothing."""
     return _SUFFIXES.get(tag.partition(".")[2], ())
+
+
+def layers_beyond(signed: Manifest, other: Manifest) -> int:
+    """
+    Return how many layers of a tag's manifest another one lacks: cosign appends each signature as a layer.
+
+    The payload of two signatures of one image is the same; their annotations are not.
+    """
+    return len(_layers(signed) - _layers(other))
+
+
+def _layers(signed: Manifest) -> set[tuple[str, str]]:
+    entries = [] if signed.is_index else json.loads(signed.raw).get("layers") or []
+    return {(entry["digest"], json.dumps(entry.get("annotations"), sort_keys=True)) for entry in entries}
 
 
 def type_of(artifact: Manifest) -> str:

@@ -220,8 +220,9 @@ class Attachments:
             index = await self._source.manifest(name)
         except NotFoundError:
             return by_api or (), None
-        if not index.is_index:
-            log.warning("%s:%s is no list of referrers; it is left alone", self._source.name, name)
+        if not referrers.is_list(index, subject):
+            level = logging.DEBUG if index.digest == subject else logging.WARNING
+            log.log(level, "%s:%s is no list of referrers; it is left alone", self._source.name, name)
             return by_api or (), None
         return _once((*(by_api or ()), *index.children)), index
 

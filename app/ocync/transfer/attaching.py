@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ocync.concurrency import each_of
 from ocync.errors import NotFoundError, OcyncError, ProtocolError
 from ocync.oci import referrers
+from ocync.transfer.appended import Wanted
 from ocync.transfer.fallback import add_to_list, read_again, read_list
 from ocync.transfer.image import ImageCopy
 from ocync.transfer.samples import Samples
@@ -329,9 +330,10 @@ class Attaching:
         alive = [target for target in targets if target.destination.alive]
         async with self._rivals.alone((target.destination.repository.name for target in alive), attached.tag):
             lacking: list[Target] = []
+            wanted = Wanted(attached, source)
 
             async def compare(target: Target) -> None:
-                if await self._has_tag(target, attached, source):
+                if await self._has_tag(target, wanted):
                     target.present += 1
                 elif target.destination.alive:
                     lacking.append(target)
@@ -344,7 +346,7 @@ class Attaching:
                 subject=subject,
                 descriptor=attached.descriptor,
                 tag=attached.tag,
-                manifest=attached.manifest,
+                manifest=wanted.manifest,
                 destinations=tuple(target.destination for target in lacking),
             )
             await self._bring_missing(missing, copy, lacking)
@@ -353,17 +355,19 @@ class Attaching:
                     name = target.destination.repository.name
                     self._rivals.put(name, attached.tag, source, attached.descriptor.digest)
 
-    async def _has_tag(self, target: Target, attached: AttachedTag, source: Repository) -> bool:
-        """Tell whether a target has the tag as the source has it, or as a source before that one has it."""
-        destination, repository, tag = target.destination, target.destination.repository, attached.tag
-        there = self._rivals.found(repository.name, tag)
+    async def _has_tag(self, target: Target, wanted: Wanted) -> bool:
+        """Tell whether a target has the tag as the source has it, or with more, or as a source before has it."""
+        destination, repository, tag = target.destination, target.destination.repository, wanted.tag
+        there = rival = self._rivals.found(repository.name, tag)
         try:
             if there is None and not destination.lacks(tag):
                 head = await repository.head(tag)
                 there = None if head is None else head.digest
-            if there is None or there == attached.descriptor.digest:
+            if there is None or there == wanted.digest:
                 return there is not None
-            return await self._rivals.keeps(repository.name, tag, source, there)
+            if await self._rivals.keeps(repository.name, tag, wanted.source, there):
+                return True
+            return rival is None and await wanted.is_within(repository)
         except OcyncError as error:
             destination.fail(error)
             return False

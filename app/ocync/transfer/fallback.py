@@ -30,13 +30,19 @@ _ROUNDS = 8
 
 
 async def read_list(repository: TargetRepository, subject: Digest) -> Manifest | None:
-    """Return the list under the fallback tag, None for none; raises ProtocolError for what is no list."""
+    """
+    Return the list under the fallback tag, None for none; raises ProtocolError for what is no list.
+
+    The subject itself under that name stands for none: it loses nothing where the list takes its place.
+    """
     tag = referrers.fallback_tag(subject)
     try:
         index = await repository.manifest(tag)
     except NotFoundError:
         return None
-    if not index.is_index:
+    if index.digest == subject:
+        return None
+    if not referrers.is_list(index, subject):
         raise ProtocolError(
             f"{repository.name}:{tag} is no list of referrers, so nothing can be attached there",
             host=repository.place,

@@ -266,6 +266,43 @@ async def test_what_others_list_while_artifacts_are_on_their_way_stays(*, is_fir
         assert set(world.listed(image.index)) == {artifact.digest for artifact in (*listed, foreign)} | ours
 
 
+IMAGES = pytest.mark.parametrize("image", [build.image(), build.multi_arch()], ids=["image", "index"])
+
+
+@IMAGES
+async def test_an_image_under_the_name_of_its_own_list_is_no_list_at_the_source(image: build.Image) -> None:
+    # So `cosign copy` leaves it, for each manifest of an image.
+    async with worlds(source={"referrers": False}) as world:
+        for tag in ("1", build.fallback_tag(image.digest)):
+            world.source.seed(APP, tag, image)
+
+        result = await world.sync()
+        required = await world.sync(artifacts=ArtifactRules(require_artifacts=True))
+
+        assert result.artifacts == ArtifactCounts()
+        assert set(world.target.repository(APP).tags) == {"1"}
+        assert required.error is not None
+        assert required.error.kind is ErrorKind.INCOMPLETE_ARTIFACTS
+
+
+@IMAGES
+async def test_an_image_under_the_name_of_its_own_list_makes_room_for_that_at_the_target(
+    image: build.Image,
+) -> None:
+    async with worlds(target={"referrers": False}) as world:
+        signature = build.artifact(SIGNATURE, [b"signature"], subject=image)
+        for artifact in (image, signature):
+            world.source.seed(APP, "1" if artifact is image else None, artifact)
+        for tag in ("1", build.fallback_tag(image.digest)):
+            world.target.seed(APP, tag, image)
+
+        first, second = [await world.sync() for _ in range(2)]
+
+        assert first.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+        assert second.artifacts == ArtifactCounts(source=1, target=1)
+        assert set(world.listed(image)) == {signature.digest}
+
+
 async def test_a_list_that_names_what_the_target_has_lost_is_written_without_that() -> None:
     async with worlds(target={"referrers": False}) as world:
         image = signed()
@@ -543,6 +580,71 @@ async def test_cosign_s_tags_follow_the_index_and_its_images_and_those_signed_an
         tag: world.source.resolve(APP, tag) for tag in names
     }
     assert set(world.target.repository(APP).tags) == {"1", *names}
+
+
+def appended(*signatures: build.Image) -> build.Image:
+    """Put signatures under one tag, as cosign does."""
+    body = dict(signatures[0].root.body)
+    body["layers"] = [layer for each in signatures for layer in each.root.body["layers"]]
+    root = StoredManifest.of(json.dumps(body).encode(), media.OCI_MANIFEST)
+    return build.Image(manifests=(root,), blobs={k: v for each in signatures for k, v in each.blobs.items()})
+
+
+@pytest.mark.parametrize("kind", ["sig", "att"])
+async def test_a_signature_that_the_target_has_appended_to_those_of_the_source_stays(
+    world: World, kind: str
+) -> None:
+    image = build.image()
+    name = build.cosign_tag(image.digest, kind)
+    theirs, own = (build.cosign_signature(image, text=text) for text in ("theirs", "own"))
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, name, theirs)
+    await world.sync()
+    both = appended(theirs, own)
+    world.target.seed(APP, name, both)
+
+    results = [await world.sync() for _ in range(2)]
+
+    assert [(each.status, each.artifacts) for each in results] == [
+        (Status.SKIPPED, ArtifactCounts(source=1, target=1))
+    ] * 2
+    assert world.target.resolve(APP, name) == both.digest
+
+
+async def test_a_signature_of_the_target_s_own_that_gives_way_to_a_later_one_of_the_source_is_told_of(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = build.image()
+    name = build.cosign_tag(image.digest)
+    first, later, own = (build.cosign_signature(image, text=text) for text in ("first", "later", "own"))
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, name, first)
+    await world.sync()
+    world.target.seed(APP, name, appended(first, own))
+    world.source.seed(APP, name, appended(first, later))
+
+    result = await world.sync()
+
+    assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+    assert world.target.resolve(APP, name) == appended(first, later).digest
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert f"{APP}:{name}: what was signed anew" in said
+    assert "1 signatures that are only there" in said
+
+
+async def test_a_tag_that_is_signed_anew_is_read_once_at_the_source(world: World) -> None:
+    image = build.image()
+    name = build.cosign_tag(image.digest)
+    first, later = (build.cosign_signature(image, text=text) for text in ("first", "later"))
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, name, first)
+    await world.sync()
+    world.source.seed(APP, name, appended(first, later))
+
+    result = await world.sync()
+
+    assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+    assert world.source.count("GET", MANIFEST) == 1
 
 
 async def test_a_signature_by_tag_of_an_sbom_by_tag_comes_too(world: World) -> None:

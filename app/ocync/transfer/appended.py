@@ -1,0 +1,74 @@
+"""
+Signatures by tag that a target has beside those of the source.
+
+Who runs a mirror may sign what is in it: cosign appends that signature to those that have come from the source,
+under the same tag. What holds all that the source's tag leads to is as good as that, and is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from ocync.errors import NotFoundError, ProtocolError, VerificationError
+from ocync.oci import referrers
+
+if TYPE_CHECKING:
+    from ocync.endpoint import Repository, TargetRepository
+    from ocync.oci.manifest import Manifest
+    from ocync.plan.attachments import AttachedTag
+
+log = logging.getLogger(__name__)
+
+
+class Wanted:
+    """What a tag of the source leads to, read once and only where somebody needs it."""
+
+    def __init__(self, attached: AttachedTag, source: Repository) -> None:
+        self.tag = attached.tag
+        self.digest = attached.descriptor.digest
+        self.source = source
+        self.manifest = attached.manifest
+        self._reading = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Wanted {self.source.name}:{self.tag}>"
+
+    async def read(self) -> Manifest:
+        """Return it; raises OcyncError."""
+        async with self._reading:
+            if self.manifest is None:
+                self.manifest = await self.source.manifest(str(self.digest))
+        return self.manifest
+
+    async def is_within(self, target: TargetRepository) -> bool:
+        """
+        Tell whether the target's tag, which is not the source's, leads to all that the source's leads to.
+
+        Warns where it leads to more besides and is to be replaced all the same. Raises OcyncError where it can't be
+        told.
+        """
+        if self.tag.partition(".")[2] not in referrers.APPENDED:
+            return False
+        wanted = await self.read()
+        try:
+            there = await target.manifest(self.tag)
+        except (NotFoundError, ProtocolError, VerificationError) as error:
+            # Gone since, or nothing that a signature could be kept in.
+            log.debug("%s:%s gives way: %s", target.name, self.tag, error.message)
+            return False
+        own = referrers.layers_beyond(there, wanted)
+        if own and not referrers.layers_beyond(wanted, there):
+            log.debug("%s:%s has %d more than that of %s", target.name, self.tag, own, self.source.name)
+            return True
+        if own:
+            log.warning(
+                "%s:%s: what was signed anew at %s takes its place, and %d signatures that are only there are lost "
+                "(by reference they would stay)",
+                target.name,
+                self.tag,
+                self.source.name,
+                own,
+            )
+        return False
