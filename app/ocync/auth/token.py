@@ -112,7 +112,8 @@ def read_answer(body: bytes, *, received: float, service: TokenService) -> Token
         # The cause is left out: it holds the document.
         raise _nonsense(service, "with no valid JSON") from None
     fields = answer if isinstance(answer, dict) else {}
-    value = fields.get("token") or fields.get("access_token")
+    # Which one counts where they differ is not said. Docker and containerd take this one, so it is one that works.
+    value = fields.get("access_token") or fields.get("token")
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise _nonsense(service, "without a token that can be used")
     return Token(value=value, received=received, life=_life(fields.get("expires_in")))
@@ -142,7 +143,7 @@ async def fetch(
     """
     response = await _ask(send, service, scopes, credential)
     received = clock()
-    if response.status_code != 200:
+    if response.status_code not in (200, 201):
         raise _refusal(response, service, credential)
     log.debug("%s gave a token for %s", service.name, " ".join(map(str, scopes_of.ordered(scopes))) or "no scope")
     return read_answer(response.content, received=received, service=service)

@@ -43,10 +43,16 @@ class Answer:
         """
         Whether it is a page for people, as login pages and broken proxies send it, and no registry's success.
 
-        A 201 never is: frameworks give it the type of a page where there is no body at all.
+        A 201 without a body never is: frameworks give it the type of a page.
         """
         is_html = media.essence(self.headers.get("content-type")) == "text/html"
-        return is_html and self.status in (200, 202, 204) and "docker-content-digest" not in self.headers
+        is_one = self.status in (200, 202, 204) or self.is_markup
+        return is_html and is_one and "docker-content-digest" not in self.headers
+
+    @property
+    def is_markup(self) -> bool:
+        """Whether its body can be a page, whatever type it says that it has, and can't be JSON."""
+        return self.body.lstrip()[:1] == b"<"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -279,7 +279,8 @@ class RegistryClient:
                     redirects, elsewhere = redirects + 1, None
                     if redirects > MAX_REDIRECTS:
                         raise ProtocolError(f"can't {call.what}: {self.host} redirects in a circle", host=self.host)
-                    url = links.resolve(response.headers.get("location"), url, what=call.what, host=self.host)
+                    what = f"the request to {call.what}"
+                    url = links.resolve(response.headers.get("location"), url, what=what, host=self.host)
                     continue
             except BaseException:
                 response.close()
@@ -351,9 +352,13 @@ class RegistryClient:
         """Return the error that an unexpected answer is."""
         return self._problem(answer, answer.body, what=what)
 
-    def refuse_page(self, answer: Answer, *, what: str) -> None:
-        """Raise ProtocolError where a success is a page for people: who sent it is no registry."""
-        if answer.is_page:
+    def refuse_page(self, answer: Answer, *, what: str, wanted: bool = False) -> None:
+        """
+        Raise ProtocolError where a success is a page for people: who sent it is no registry.
+
+        `wanted` says that a document in JSON was asked for: those have the type of a page here and there.
+        """
+        if answer.is_markup if wanted else answer.is_page:
             raise ProtocolError(
                 f"can't {what}: {self.host} answered {answer.status} with a web page",
                 host=self.host,

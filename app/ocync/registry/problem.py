@@ -51,6 +51,7 @@ _STORAGE_QUOTA = re.compile(r"exceed the configured upper limit|quota.{0,40}exce
 # Harbor 412 "configured as immutable" (ErrImmutable); Artifact Registry "has enabled tag immutability"
 # (cloud.google.com, artifact-registry/docs/docker/troubleshoot).
 _IMMUTABLE = re.compile(r"immutab", re.IGNORECASE)
+_FULL_HINT = "raise the quota at the target, or free space there"
 _IMMUTABLE_STATUSES = (400, 403, 405, 409, 412)
 # GHCR: "TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute" (dependabot/cli#380).
 _MESSAGE_RETRY = re.compile(rf"retry-after:\s*({DURATION}{{1,8}})", re.IGNORECASE)
@@ -161,7 +162,7 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
     if status == 429 or code == "TOOMANYREQUESTS":
         return make(RateLimitedError, after=_bounded(wait, _wait_in_message(text)))
     if _STORAGE_QUOTA.search(text) and 400 <= status < 600:
-        return make(QuotaError, hint="raise the quota at the target, or free space there")
+        return make(QuotaError, hint=_FULL_HINT)
     if status in _IMMUTABLE_STATUSES and _IMMUTABLE.search(text):
         return make(ImmutableTagError, hint=_IMMUTABLE_HINT)
     if status == 401:
@@ -171,7 +172,10 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
     # Distribution gives several errors the status of the first one, so that this one comes with 400 and 500 too.
     if status == 404 or code == "MANIFEST_BLOB_UNKNOWN":
         return make(NotFoundError, hint=_missing_repository(code))
-    if status == 408 or status >= 500:
+    if status == 507:
+        return make(QuotaError, hint=_FULL_HINT)
+    # 425 asks for the same request once more (RFC 8470 section 5.2).
+    if status in (408, 425) or status >= 500:
         return make(ServerError, after=wait)
     return make(ProtocolError)
 
@@ -215,7 +219,10 @@ def _bounded(wait: float | None, otherwise: float | None) -> float | None:
 def _missing_repository(code: str) -> str | None:
     if code != "NAME_UNKNOWN":
         return None
-    return "the repository does not exist there and has to be created first; at ECR, create_repository does that"
+    return (
+        "the repository does not exist there, or not for these credentials; at a target it has to be created first "
+        "(create_repository does that at ECR)"
+    )
 
 
 def from_transport(error: httpx.TransportError, *, what: str, host: str) -> RegistryError:

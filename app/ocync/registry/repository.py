@@ -177,6 +177,7 @@ class RegistryRepository:
 
         def read(answer: Answer) -> Manifest | Answer:
             self._note_allowance(answer, begun)
+            self._client.refuse_page(answer, what=what, wanted=True)
             if ":" not in reference:
                 digest = _digest_of(answer)
                 return (

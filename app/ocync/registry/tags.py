@@ -83,6 +83,7 @@ class TagList:
         what = f"list the tags of {self._name}"
 
         def read(answer: Answer) -> Listing:
+            self._client.refuse_page(answer, what=what, wanted=True)
             return read_page(answer, what=what, host=self._client.host)
 
         self.pages += 1

@@ -111,7 +111,7 @@ async def test_all_answers_that_registries_give_to_a_put_are_a_success(
         await write(repository, DATA)
 
 
-@pytest.mark.parametrize("status", [200, 202])
+@pytest.mark.parametrize("status", [200, 201, 202])
 async def test_a_web_page_is_no_success(registry: ScriptedRegistry, status: int) -> None:
     registry.on("PUT", UPLOADS, authorized=True, respond=faults.html(status))
 

@@ -301,7 +301,7 @@ async def test_a_bomb_in_gzip_is_refused_at_the_limit(registry: ScriptedRegistry
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"<html><body>Sign in</body></html>", "not JSON"),
+        (b"<html><body>Sign in</body></html>", "answered 200 with a web page; a proxy or a login page stands"),
         (b"", "not JSON"),
         (b"[]", "not a JSON object"),
         (b"[" * 100_000, "nested too deeply|not JSON"),

@@ -106,6 +106,8 @@ async def test_a_manifest_that_was_stored_as_another_is_an_error(registry: Scrip
 
 REFUSALS = {
     "a web page": (faults.html(200), ProtocolError),
+    "a web page that says created": (faults.html(201), ProtocolError),
+    "a full disk": (faults.answer(507, "no space left"), QuotaError),
     "400": (faults.error(400, "MANIFEST_INVALID", "invalid JSON syntax"), ProtocolError),
     "413": (faults.error(413, "SIZE_INVALID", "4194304 bytes at most"), ProtocolError),
     "413 before the body": (faults.error(413, "SIZE_INVALID", "too large", read_body=False), ProtocolError),

@@ -86,6 +86,12 @@ def test_a_refresh_token_is_posted_in_the_body_alone() -> None:
     assert "authorization" not in request.headers
 
 
+def test_of_two_tokens_that_differ_the_one_counts_that_docker_takes() -> None:
+    body = b'{"token": "old", "access_token": "new"}'
+
+    assert read_answer(body, received=0, service=SERVICE).header == "Bearer new"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -48,6 +48,8 @@ def errors(code: str, message: str) -> str:
         pytest.param(408, "", ServerError, id="408"),
         pytest.param(500, "", ServerError, id="500"),
         pytest.param(503, "upstream", ServerError, id="503"),
+        pytest.param(425, "too early", ServerError, id="425"),
+        pytest.param(507, "no space left on device", QuotaError, id="507"),
         pytest.param(522, "", ServerError, id="522"),
         pytest.param(400, errors("MANIFEST_INVALID", "bad"), ProtocolError, id="400"),
         pytest.param(405, "", ProtocolError, id="405"),
