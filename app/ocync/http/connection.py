@@ -297,6 +297,6 @@ class Connection:
         try:
             return await self._wire.receive(idle)
         except StalledError as error:
-            raise httpx.ReadTimeout(f"nothing came for {idle:g} s") from error
+            raise httpx.ReadTimeout(f"nothing came for {idle:.3g} s") from error
         except OSError as error:
             raise httpx.ReadError(f"the connection broke: {reason(error)}") from error

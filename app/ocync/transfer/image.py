@@ -7,6 +7,7 @@ A manifest is put where all that it lists is; a tag therefore never points to so
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from ocync.concurrency import each_of
@@ -14,7 +15,7 @@ from ocync.errors import OcyncError, ProtocolError
 from ocync.oci import media
 from ocync.transfer.blob import bring_blob
 from ocync.transfer.ledger import Lead, Present, Wait
-from ocync.transfer.trust import is_about_parts, learn_to_trust
+from ocync.transfer.trust import is_about_parts, learn_to_trust, names_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.destination import Destination
     from ocync.transfer.mounts import Mounts, Unit
+
+log = logging.getLogger(__name__)
 
 # Real images have an index of manifests; an index in an index is rare. Who nests deeper than this wants to see us
 # work for nothing.
@@ -232,11 +235,36 @@ class ImageCopy:
         try:
             return await destination.repository.put_manifest(manifest, tag=tag)
         except OcyncError as error:
-            if not (destination.believing and is_about_parts(error)):
+            if destination.believing and is_about_parts(error):
+                destination.ledger.disbelieve(destination.repository)
+            elif not (names_parts(error) and await self._has_lost(manifest, destination)):
                 raise
-        destination.ledger.disbelieve(destination.repository)
         await self.contents(manifest, [destination], depth=depth)
         return destination.alive and await destination.repository.put_manifest(manifest, tag=tag)
+
+    async def _has_lost(self, manifest: Manifest, destination: Destination) -> bool:
+        """Tell whether what this pass has seen or brought is there no more, as where a clean-up runs meanwhile."""
+        repository = destination.repository
+        lost: list[Descriptor] = []
+
+        async def look(part: Descriptor) -> None:
+            if manifest.is_index and media.is_manifest_like(part.media_type):
+                found = await repository.head(str(part.digest)) is not None
+            else:
+                found = part.is_foreign or await repository.has_blob(part)
+            if not found:
+                lost.append(part)
+
+        await each_of((*manifest.children, *manifest.blobs), look)
+        for part in lost:
+            destination.ledger.lost(repository, part.digest)
+        if lost:
+            log.warning(
+                "%s has lost %d parts of an image that it had before; they are brought again",
+                repository.name,
+                len(lost),
+            )
+        return bool(lost)
 
     async def _begin(self, destinations: Sequence[Destination]) -> None:
         for destination in destinations:

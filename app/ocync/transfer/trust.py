@@ -40,6 +40,11 @@ def is_about_parts(error: OcyncError) -> bool:
     )
 
 
+def names_parts(error: OcyncError) -> bool:
+    """Tell whether the refusal of a manifest says that parts are missing."""
+    return isinstance(error, RegistryError) and error.code in _CODES
+
+
 async def learn_to_trust(recall: Recall, repository: TargetRepository) -> None:
     """
     Decide whether what is remembered of a place is believed: only if it refuses manifests whose blobs are missing.

@@ -199,6 +199,42 @@ async def test_an_image_that_lacks_a_blob_fails_alone(source: ScriptedRegistry, 
     assert not target.incomplete_tags()
 
 
+@pytest.mark.parametrize("when", ["POST|PUT", "PUT"], ids=["a blob", "a child"])
+async def test_what_a_target_cleans_up_in_the_middle_of_a_pass_is_brought_again(
+    source: ScriptedRegistry, target: ScriptedRegistry, when: str
+) -> None:
+    def clean_up() -> None:
+        for repository in target.repositories.values():
+            if when == "PUT":
+                kept = {each.digest for digest in repository.tags.values() for each in repository.tree(digest)}
+                repository.manifests = {digest: repository.manifests[digest] for digest in kept}
+            listed = {entry["digest"] for manifest in repository.manifests.values() for entry in manifest.blobs}
+            repository.blobs = {digest: blob for digest, blob in repository.blobs.items() if digest in listed}
+
+    where = r"/manifests/sha256:" if when == "PUT" else UPLOADS
+    target.on(when, where, after=2, times=1, respond=faults.afterwards(clean_up))
+    async with Side() as side:
+        results = await sync(side, source, target)
+
+    assert {result.status for result in results.values()} == {Status.SYNCED}
+    assert equal(source, target)
+
+
+async def test_a_manifest_that_is_refused_for_parts_that_are_there_is_refused_for_good(
+    source: ScriptedRegistry, target: ScriptedRegistry
+) -> None:
+    target.on("PUT", MANIFEST, respond=faults.error(404, "MANIFEST_BLOB_UNKNOWN", "I say so"))
+
+    async with Side() as side:
+        results = await sync(side, source, target)
+
+    assert {result.status for result in results.values()} == {Status.FAILED}
+    # One for each image or child, and nothing is sent again.
+    assert target.count("PUT", MANIFEST) <= 6
+    sent = [request.target for request in target.requests.matching("POST", SINGLE)]
+    assert len(set(sent)) == len(sent)
+
+
 async def test_a_tag_that_moves_while_it_is_copied_arrives_as_what_it_was_or_what_it_is(
     source: ScriptedRegistry, target: ScriptedRegistry
 ) -> None:
