@@ -17,6 +17,16 @@ _TLS = {
 }
 
 
+# OpenSSL's X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, SELF_SIGNED_CERT_IN_CHAIN, UNABLE_TO_GET_ISSUER_CERT_LOCALLY and
+# UNABLE_TO_VERIFY_LEAF_SIGNATURE.
+_UNKNOWN_AUTHORITY = (18, 19, 20, 21)
+
+
+def is_of_unknown_authority(error: BaseException | None) -> bool:
+    """Tell whether a certificate was refused for who has signed it, and not for its name or its time."""
+    return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNKNOWN_AUTHORITY
+
+
 def reason(error: BaseException) -> str:
     """Return in one line why a connection could not be made or used."""
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -115,7 +115,8 @@ class RegistryClient:
         are worth another try (408, 429, 5xx): the request that the token is for is tried again then, and waits
         without a slot.
         """
-        what = f"log in at {request.url.host}"
+        is_ping = str(request.url) == f"{self.registry.api}/v2/"
+        what = f"reach {self.host}" if is_ping else f"log in at {request.url.host}"
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         with translated(what, self.host):
             async with asyncio.timeout(REQUEST_TIME):

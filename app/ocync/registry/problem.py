@@ -25,6 +25,7 @@ from ocync.errors import (
     RegistryError,
     ServerError,
 )
+from ocync.http.reason import is_of_unknown_authority
 from ocync.registry.allowance import DURATION, go_duration
 from ocync.registry.quota import renewal
 from ocync.registry.waiting import MAX_RETRY_AFTER, retry_after
@@ -58,6 +59,7 @@ _MESSAGE_RETRY = re.compile(rf"retry-after:\s*({DURATION}{{1,8}})", re.IGNORECAS
 # GitHub's documents ask for a minute at least where a secondary limit tells no time
 # (docs.github.com, rest/using-the-rest-api/rate-limits-for-the-rest-api).
 _SECONDARY_WAIT = 60.0
+_PRIVATE_CA_HINT = "if its authority is a private one, name the file of that in the registry's tls.ca_file"
 _RENEWAL_UNKNOWN = "log in, or wait until it is renewed"
 
 
@@ -234,7 +236,8 @@ def from_transport(error: httpx.TransportError, *, what: str, host: str) -> Regi
     why = clean(str(error)) or type(error).__name__
     if isinstance(error, httpx.LocalProtocolError):
         return ProtocolError(f"can't {what}: {host}: {why}", host=host)
-    return NetworkError(f"can't {what}: {host}: {why}", host=host)
+    hint = _PRIVATE_CA_HINT if is_of_unknown_authority(error.__cause__) else None
+    return NetworkError(f"can't {what}: {host}: {why}", host=host, hint=hint)
 
 
 class translated:  # noqa: N801 -- used as a with statement, read as an adjective

@@ -257,7 +257,7 @@ class ImageCopy:
 
         await each_of((*manifest.children, *manifest.blobs), look)
         for part in lost:
-            destination.ledger.lost(repository, part.digest)
+            destination.ledger.lost(repository, part.digest, is_new=True)
         if lost:
             log.warning(
                 "%s has lost %d parts of an image that it had before; they are brought again",

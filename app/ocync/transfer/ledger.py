@@ -77,6 +77,8 @@ class Ledger:
         self.mounts = Mounts()
         # What nobody has seen in this pass; among the holders, or the manifests, it is too.
         self._believed: set[tuple[str, Digest]] = set()
+        # Blobs that were lost, so that a mount may be what did not last: these are sent.
+        self._to_send: set[tuple[str, Digest]] = set()
         self._holders: dict[Digest, dict[str, TargetRepository]] = {}
         self._manifests: set[tuple[str, Digest]] = set()
         self._blob_flights: dict[tuple[str, Digest], asyncio.Future[None]] = {}
@@ -125,14 +127,16 @@ class Ledger:
             self._believed.add(key)
             self._holders.setdefault(digest, {})[repository.path] = repository
             return Present(believed=True)
-        holder = self.mounts.choose(holders.values(), repository.path, digest)
+        others = [] if key in self._to_send else holders.values()
+        holder = self.mounts.choose(others, repository.path, digest)
         if holder is None and digest in self._leads:
             return Wait(self._leads[digest][1])
         until = self.mounts.until(holder.path, digest, unit) if holder is not None else None
         if until is not None:
             return Wait(until)
         flight: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        claim = Mount(holder) if holder is not None else Lead(self.recall.first_for_blob(repository, digest))
+        first = FIRST if key in self._to_send else self.recall.first_for_blob(repository, digest)
+        claim = Mount(holder) if holder is not None else Lead(first)
         # Last, so that nobody waits for a claim that was never given.
         self._blob_flights[key] = flight
         if isinstance(claim, Lead):
@@ -252,8 +256,14 @@ class Ledger:
         self._believed.discard((repository.path, digest))
         self._manifests.discard((repository.path, digest))
 
-    def lost(self, repository: TargetRepository, digest: Digest) -> None:
-        """Record that the repository does not hold a manifest or blob, whatever it was thought to hold."""
+    def lost(self, repository: TargetRepository, digest: Digest, *, is_new: bool = False) -> None:
+        """
+        Record that the repository does not hold a manifest or blob, whatever it was thought to hold.
+
+        `is_new` says that this pass has brought it or seen it: it is not mounted again.
+        """
+        if is_new:
+            self._to_send.add((repository.path, digest))
         self.disbelieve(repository)
         self.recall.blob_missed(repository, digest)
         self.recall.manifest_missed(repository, digest)

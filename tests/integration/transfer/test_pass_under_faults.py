@@ -235,6 +235,18 @@ async def test_a_manifest_that_is_refused_for_parts_that_are_there_is_refused_fo
     assert len(set(sent)) == len(sent)
 
 
+async def test_mounts_that_are_granted_and_do_nothing_are_seen_through(
+    source: ScriptedRegistry, target: ScriptedRegistry
+) -> None:
+    target.on("POST", r"mount=", respond=faults.answer(201, headers={"Location": "/v2/x/blobs/sha256:0"}))
+
+    async with Side() as side:
+        results = await sync(side, source, target)
+
+    assert {result.status for result in results.values()} == {Status.SYNCED}
+    assert equal(source, target)
+
+
 async def test_a_tag_that_moves_while_it_is_copied_arrives_as_what_it_was_or_what_it_is(
     source: ScriptedRegistry, target: ScriptedRegistry
 ) -> None:
