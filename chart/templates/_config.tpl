@@ -5,6 +5,10 @@
 {{- if not (hasKey $global "cache_dir") -}}
 {{- $_ := set $global "cache_dir" "/tmp/ocync-cache" -}}
 {{- end -}}
+{{- /* What is staged in memory counts against the pod's limit, which it would exceed: the source is read again instead. */}}
+{{- if and (eq (.Values.tmp | default dict).medium "Memory") (hasPrefix "/tmp/" (toString $global.cache_dir)) (not (hasKey $global "staging_size_limit")) -}}
+{{- $_ := set $global "staging_size_limit" 0 -}}
+{{- end -}}
 {{- $deadline := include "ocync.deadline" . -}}
 {{- if and $deadline (not (hasKey $global "deadline")) -}}
 {{- $_ := set $global "deadline" (printf "%ss" $deadline) -}}

@@ -29,6 +29,10 @@
 {{- if and (ne $values.mode "watch") (not (int64 $values.job.activeDeadlineSeconds)) -}}
 {{- $found = append $found "job.activeDeadlineSeconds is 0: a run that hangs holds up all later ones." -}}
 {{- end -}}
+{{- $staged := ($values.config.global | default dict).staging_size_limit -}}
+{{- if and (eq ($values.tmp | default dict).medium "Memory") $staged -}}
+{{- $found = append $found (printf "tmp.medium is Memory: what is staged in memory counts against resources.limits.memory, up to %v (config.global.staging_size_limit)." $staged) -}}
+{{- end -}}
 {{- if and (eq $values.image.tag "latest") (not $values.image.digest) -}}
 {{- $found = append $found "image.tag latest changes under you, and the chart's arguments may not fit it." -}}
 {{- end -}}

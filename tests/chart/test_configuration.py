@@ -23,6 +23,24 @@ def test_the_users_cache_stays_where_it_is() -> None:
     assert release.config["global"]["cache_dir"] == "/var/cache/ocync"
 
 
+def test_nothing_is_staged_where_the_disk_is_the_pods_memory() -> None:
+    memory = merged(values(), at("tmp.medium", "Memory"))
+
+    assert "staging_size_limit" not in render(values()).config["global"]
+    assert render(memory).config["global"]["staging_size_limit"] == 0
+    elsewhere = merged(memory, at("config.global.cache_dir", "/var/cache/ocync"))
+    assert "staging_size_limit" not in render(elsewhere).config["global"]
+
+
+def test_the_users_limit_of_what_is_staged_in_memory_stays_and_is_pointed_out() -> None:
+    release = render(
+        merged(values(), at("tmp.medium", "Memory"), at("config.global.staging_size_limit", "200MB"))
+    )
+
+    assert release.config["global"]["staging_size_limit"] == "200MB"
+    assert "what is staged in memory counts against resources.limits.memory" in release.notes
+
+
 def test_other_global_settings_stay_beside_what_is_filled_in() -> None:
     release = render(merged(values(mode="watch"), at("config.global.cache_ttl", "1h")))
 
