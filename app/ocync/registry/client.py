@@ -116,7 +116,7 @@ class RegistryClient:
         without a slot.
         """
         is_ping = str(request.url) == f"{self.registry.api}/v2/"
-        what = f"reach {self.host}" if is_ping else f"log in at {request.url.host}"
+        what = f"reach {self.host}" if is_ping else f"log in at {request.url.netloc.decode('ascii')}"
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         with translated(what, self.host):
             async with asyncio.timeout(REQUEST_TIME):

@@ -141,6 +141,21 @@ def test_what_can_t_be_sent_at_all_is_not_tried_again() -> None:
     assert problem.from_transport(httpx.ReadError(""), what="push x", host="r.example").retryable
 
 
+@pytest.mark.parametrize(
+    ("why", "message"),
+    [
+        (
+            "no connection to r.example: Connection refused",
+            "can't push x: no connection to r.example: Connection refused",
+        ),
+        ("the other side has closed", "can't push x: r.example: the other side has closed"),
+    ],
+)
+def test_a_broken_exchange_names_the_registry_once(why: str, message: str) -> None:
+    for error in (httpx.ConnectError(why), httpx.LocalProtocolError(why)):
+        assert problem.from_transport(error, what="push x", host="r.example").message == message
+
+
 def test_retry_after_is_kept() -> None:
     assert error_of(429, retry_after="12").retry_after == 12.0
     assert error_of(503, retry_after="3").retry_after == 3.0
