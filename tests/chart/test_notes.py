@@ -14,8 +14,11 @@ WARNED = "Look at this again:"
 def test_the_notes_of_a_cronjob_tell_how_to_run_now_and_how_to_read_the_last_run() -> None:
     notes = render(values()).notes
 
-    assert "kubectl create job -n images --from=cronjob/mirror-ocync mirror-ocync-now" in notes
-    assert "kubectl logs -n images job/mirror-ocync-now -f" in notes
+    # By another name each time: a Job stays until the history limits have it deleted.
+    assert "run=mirror-ocync-$(date +%s)" in notes
+    assert "kubectl create job -n images --from=cronjob/mirror-ocync $run" in notes
+    # kubectl refuses to show the log of a container that has not started yet.
+    assert "until kubectl logs -n images job/$run -f; do" in notes
     assert "state.terminated.message" in notes
     assert "3 the configuration is wrong" in notes
 
