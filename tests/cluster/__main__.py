@@ -13,15 +13,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cluster import scenarios
+from cluster import failing, identity, large, scenarios, upgrading, watching
 from cluster.kubernetes import RESTRICTED, CommandError, LateError, Namespace, output
 from cluster.outside import free_port, outside
-from cluster.scenarios import Stage
+from cluster.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
+ALL = (*scenarios.ALL, *failing.ALL, *identity.ALL, *watching.ALL, *upgrading.ALL, *large.ALL)
 
 
 def say(line: str) -> None:
@@ -102,8 +103,12 @@ async def main(environ: Mapping[str, str]) -> int:
     """Play all scenarios; returns 0 if all passed."""
     kubectl, helm = environ.get("KUBECTL", "kubectl"), environ.get("HELM", "helm")
     missing = [program for program in (kubectl, helm, "prometheus-pushgateway") if shutil.which(program) is None]
+    unknown = set(environ.get("ONLY", "").split()) - {scenario.__name__ for scenario in ALL}
+    if unknown:
+        raise SystemExit(f"ONLY names no scenario of the cluster's: {', '.join(sorted(unknown))}")
     if missing or "KUBECONFIG" not in environ:
         raise SystemExit(f"needed: KUBECONFIG, and on the PATH {', '.join(missing) or 'nothing more'}")
+    chosen = [scenario for scenario in ALL if scenario.__name__ in environ.get("ONLY", scenario.__name__).split()]
     namespace = Namespace(name=f"ocync-test-{secrets.token_hex(3)}", kubectl=kubectl, helm=helm)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
@@ -115,7 +120,8 @@ async def main(environ: Mapping[str, str]) -> int:
             stage = Stage(namespace=namespace, outside=servers, chart=ROOT / "chart", image=image, folder=folder)
             await namespace.create(RESTRICTED)
             try:
-                passed = [await check(stage, scenario) for scenario in scenarios.ALL]
+                await stage.put_secret(servers.password)
+                passed = [await check(stage, scenario) for scenario in chosen]
             finally:
                 if not environ.get("KEEP"):
                     await namespace.delete()

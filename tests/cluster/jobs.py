@@ -57,10 +57,14 @@ class Release:
 
     async def suspend(self, *, on: bool) -> None:
         """Suspend or resume the CronJob. On suspending, wait until no run of it is left."""
-        patch = f'{{"spec": {{"suspend": {str(on).lower()}}}}}'
-        await self.namespace.run("patch", "cronjob", self.cronjob, "--patch", patch)
+        await self.pause(on=on)
         if on:
             await eventually("the running Job to end", self._idle, within=120)
+
+    async def pause(self, *, on: bool = True) -> None:
+        """Start no more runs, or begin with it again; what runs goes on."""
+        patch = f'{{"spec": {{"suspend": {str(on).lower()}}}}}'
+        await self.namespace.run("patch", "cronjob", self.cronjob, "--patch", patch)
 
     async def _idle(self) -> bool:
         return all(condition_of(job) for job in await self.jobs())

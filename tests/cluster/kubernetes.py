@@ -74,10 +74,19 @@ class Namespace:
         text = await self.run("create", "secret", "generic", name, *options, "--dry-run=client", "--output=yaml")
         await self.run("apply", "--filename=-", given=text)
 
+    async def file_in(self, pod: str, path: str) -> str:
+        """Return what a pod has in a file; its image has no shell, but a Python."""
+        program = "import sys; sys.stdout.write(open(sys.argv[1]).read())"
+        return await self.run("exec", pod, "--", "/usr/bin/python3", "-c", program, path)
+
     async def install(self, release: str, chart: Path, values: Document, *options: str) -> str:
         """Install the chart, or change the release, with values in a file as people keep them."""
         command = [self.helm, "upgrade", release, str(chart), "--install", "--namespace", self.name]
         return await output(*command, "--values=-", *options, given=json.dumps(values))
+
+    async def rollback(self, release: str) -> None:
+        """Go back to the revision before the last one."""
+        await output(self.helm, "rollback", release, "--namespace", self.name)
 
     async def uninstall(self, release: str) -> None:
         """Uninstall a release."""

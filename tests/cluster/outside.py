@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PULLER = "pull-token"
-PROJECT = ("myorg/static", "myorg/python")
+PROJECT = ("myorg/static", "myorg/python", "myorg/ocync-state")
 
 
 @dataclass(slots=True, kw_only=True)
 class Outside:
     """The servers, and the credentials that they accept now."""
 
+    address: str
+    """The one of this machine that pods reach."""
     source: ScriptedRegistry
     target: ScriptedRegistry
     pushgateway: str
@@ -41,11 +43,20 @@ class Outside:
 
     def rotate(self) -> str:
         """Let the source accept a new password alone; return it."""
-        assert isinstance(self.source.auth, Bearer)
-        self.password = secrets.token_urlsafe(16)
-        self.source.auth.users = (User(name=PULLER, password=self.password),)
-        self.source.auth.tokens.revoke_all()
+        self.accept_only(secrets.token_urlsafe(16))
         return self.password
+
+    def accept_also(self, password: str) -> None:
+        """Let the source accept another password beside those that it does: the first half of a rotation."""
+        assert isinstance(self.source.auth, Bearer)
+        self.source.auth.users = (*self.source.auth.users, User(name=PULLER, password=password))
+
+    def accept_only(self, password: str) -> None:
+        """Let the source accept this password alone, and no token that another one has bought."""
+        assert isinstance(self.source.auth, Bearer)
+        self.password = password
+        self.source.auth.users = (User(name=PULLER, password=password),)
+        self.source.auth.tokens.revoke_all()
 
     @property
     def basic(self) -> str:
@@ -85,7 +96,9 @@ async def outside(address: str, folder: Path) -> AsyncIterator[Outside]:
         pushgateway(address) as url,
     ):
         token = door.tokens.mint(owner, scopes, lifetime=24 * 3600)
-        yield Outside(source=source, target=target, pushgateway=url, password=password, github_token=token)
+        yield Outside(
+            address=address, source=source, target=target, pushgateway=url, password=password, github_token=token
+        )
 
 
 @asynccontextmanager

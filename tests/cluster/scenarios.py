@@ -2,106 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from cluster.jobs import Release, terminated
-from cluster.kubernetes import CommandError, Document, Namespace, eventually, output
+from cluster.kubernetes import CommandError, Document, eventually, output
 from cluster.outside import PULLER
-from scripted import build, faults
+from cluster.stage import assert_complete, assert_failed_at_once, one_line
+from scripted import faults
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from cluster.stage import Stage
 
-    from cluster.jobs import Ended
-    from cluster.outside import Outside
-
-SECRET = "ocync-credentials"
-DOCKER_CONFIG = "chainguard-docker-config"
 PRIVILEGED: Document = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "privileged"},
     "spec": {"containers": [{"name": "x", "image": "x", "securityContext": {"privileged": True}}]},
 }
-
-
-@dataclass(slots=True, kw_only=True)
-class Stage:
-    """Where the scenarios play, one after the other; each leaves the release as it found it."""
-
-    namespace: Namespace
-    outside: Outside
-    chart: Path
-    image: str
-    folder: Path
-
-    @property
-    def release(self) -> Release:
-        """The release of the page's values."""
-        return Release(name="mirror", namespace=self.namespace)
-
-    def values(self, page: str) -> Document:
-        """Return values that the page shows, with its hosts changed to ours, and what a test cluster asks for."""
-        text = (self.chart / "ci" / f"page-{page}-values.yaml").read_text(encoding="utf-8")
-        values: Document = yaml.safe_load(text)
-        hosts = {"cgr.dev": self.outside.source.url, "ghcr.io": self.outside.target.url}
-        for registry in values["config"]["registries"].values():
-            registry["url"] = hosts[registry["url"]]
-        repository, _, tag = self.image.rpartition(":")
-        return values | {
-            "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
-            "cronjob": {"schedule": "* * * * *"},
-            "metrics": {"pushgateway": {"url": self.outside.pushgateway}},
-            "terminationGracePeriodSeconds": 20,
-        }
-
-    async def put_secret(self, password: str) -> None:
-        """Write the page's Secret, with this password."""
-        pairs = {
-            "CHAINGUARD_USERNAME": PULLER,
-            "CHAINGUARD_PASSWORD": password,
-            "GITHUB_TOKEN": self.outside.github_token,
-        }
-        await self.namespace.put_secret(
-            SECRET, *(f"--from-literal={name}={value}" for name, value in pairs.items())
-        )
-
-    def seed(self, repository: str, tag: str, seed: int, size: int = 4096) -> None:
-        """Put a new image into the source."""
-        shared = build.layer(50_000, seed=1)
-        self.outside.source.seed(repository, tag, build.multi_arch(seed=seed, shared=[shared], size=size))
-
-    def check_copied(self, source: str, target: str) -> int:
-        """Check that all tags are at the target with all that is below them, byte for byte; return their number."""
-        tags = list(self.outside.source.repository(source).tags)
-        for tag in tags:
-            there = self.outside.target.content_of(target, tag)
-            assert there == self.outside.source.content_of(source, tag), (
-                f"{target}:{tag} is not what the source has"
-            )
-        assert tags, f"{source} has no tags"
-        return len(tags)
-
-    def check_sound(self) -> None:
-        """Check that no tag of the target points, or ever pointed, at something incomplete."""
-        target = self.outside.target
-        assert not target.incomplete_tags(), target.incomplete_tags()
-        assert not target.violations, target.violations
-
-    def metric(self, name: str, release: str, **labels: str) -> float:
-        """Return the value of one series of a release at the Pushgateway."""
-        wanted = {"release": release, "namespace": self.namespace.name, **labels}.items()
-        values = [
-            value for (found, pairs), value in self.outside.metrics().items() if found == name and pairs >= wanted
-        ]
-        assert len(values) == 1, f"{len(values)} series {name}{dict(wanted)} at the Pushgateway"
-        return values[0]
 
 
 async def restricted(stage: Stage) -> str:
@@ -139,6 +60,20 @@ async def ticked(stage: Stage) -> str:
     return f"{count} tags in {pass_.seconds:.1f} s after the tick; message: {one_line(pass_.message)}"
 
 
+async def followed(stage: Stage) -> str:
+    """What the notes tell people to do for a run by hand works as it stands, and works twice."""
+    notes = await output(stage.namespace.helm, "get", "notes", stage.release.name, "-n", stage.namespace.name)
+    lines = notes.splitlines()
+    (first,) = [number for number, line in enumerate(lines) if line.startswith("  run=")]
+    commands = "set -e\n" + "\n".join(lines[first : first + 3]).replace("kubectl", stage.namespace.kubectl)
+    for _ in range(2):
+        told = await output("sh", "-c", commands)
+        assert "sent in" in told, told
+        # Their names tell seconds.
+        await asyncio.sleep(1)
+    return one_line("\n".join(lines[first : first + 3]))
+
+
 async def measured(stage: Stage) -> str:
     """The pass is at the Pushgateway, grouped by namespace and release."""
     release = stage.release.name
@@ -153,7 +88,13 @@ async def measured(stage: Stage) -> str:
 async def tested(stage: Stage) -> str:
     """`helm test` asks both registries with the release's own credentials."""
     shown = await output(
-        stage.namespace.helm, "test", stage.release.name, "--namespace", stage.namespace.name, "--timeout=60s"
+        stage.namespace.helm,
+        "test",
+        stage.release.name,
+        "--namespace",
+        stage.namespace.name,
+        "--timeout=60s",
+        "--logs",
     )
     assert "Succeeded" in shown, shown
     return "auth check succeeded"
@@ -212,9 +153,7 @@ async def carried(stage: Stage) -> str:
     release = Release(name="lifted", namespace=stage.namespace)
     for tag, seed in {"3.12": 6, "3.13": 7}.items():
         stage.seed("chainguard/python", tag, seed)
-    file = stage.folder / "config.json"
-    file.write_text(json.dumps({"auths": {stage.outside.source.host: {"auth": stage.outside.basic}}}))
-    await stage.namespace.put_secret(DOCKER_CONFIG, f"--from-file=config.json={file}")
+    await stage.put_docker_config(PULLER, stage.outside.password)
     values = stage.values("docker-config")
     page = stage.values("envfrom")
     config: dict[str, Any] = values["config"]
@@ -290,23 +229,17 @@ async def removed(stage: Stage) -> str:
     return "no object is left"
 
 
-def one_line(message: str) -> str:
-    """Return a termination message in one line of bearable length."""
-    line = " / ".join(" ".join(line.split()) for line in message.splitlines() if line.strip())
-    return line if len(line) <= 240 else f"{line[:240]}..."
-
-
-def assert_complete(pass_: Ended) -> None:
-    """Check that a Job completed, at the first go."""
-    told = f"{pass_.name}: {pass_.condition} ({pass_.reason}), exit codes {pass_.exit_codes}: {pass_.message}"
-    assert (pass_.condition, pass_.exit_codes) == ("Complete", [0]), told
-
-
-def assert_failed_at_once(pass_: Ended, exit_code: int) -> None:
-    """Check that a Job failed by its pod failure policy, with one pod."""
-    told = f"{pass_.name}: {pass_.condition} ({pass_.reason}), exit codes {pass_.exit_codes}: {pass_.message}"
-    assert (pass_.condition, pass_.reason) == ("Failed", "PodFailurePolicy"), told
-    assert pass_.exit_codes == [exit_code], told
-
-
-ALL = (restricted, installed, ticked, measured, tested, rotated, refused, broken, carried, deleted, removed)
+ALL = (
+    restricted,
+    installed,
+    ticked,
+    followed,
+    measured,
+    tested,
+    rotated,
+    refused,
+    broken,
+    carried,
+    deleted,
+    removed,
+)

@@ -17,6 +17,7 @@ class Internet:
 
     hosts: Mapping[str, str]
     """Names, each with the `host:port` where its registry really listens."""
+    bind: str = "127.0.0.1"
     asked: list[str] = field(default_factory=list)
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -25,11 +26,11 @@ class Internet:
     def url(self) -> str:
         """The value of HTTPS_PROXY."""
         assert self._server is not None
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return f"http://{self.bind}:{self._server.sockets[0].getsockname()[1]}"
 
     async def start(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, self.bind, 0)
 
     async def stop(self) -> None:
         """Close everything."""
