@@ -234,8 +234,8 @@ def from_transport(error: httpx.TransportError, *, what: str, host: str) -> Regi
     What can't be sent at all (a registry gave us an impossible URL) is a ProtocolError.
     """
     why = clean(str(error)) or type(error).__name__
-    # Most errors name the address themselves; whoever reads this in a log needs it once.
-    message = f"can't {what}: {why}" if host in why else f"can't {what}: {host}: {why}"
+    # Most errors name the address themselves, and so do logins: whoever reads this in a log needs it once.
+    message = f"can't {what}: {why}" if host in f"{what} {why}" else f"can't {what}: {host}: {why}"
     if isinstance(error, httpx.LocalProtocolError):
         return ProtocolError(message, host=host)
     hint = _PRIVATE_CA_HINT if is_of_unknown_authority(error.__cause__) else None

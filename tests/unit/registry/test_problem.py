@@ -142,18 +142,16 @@ def test_what_can_t_be_sent_at_all_is_not_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("why", "message"),
+    ("what", "why", "message"),
     [
-        (
-            "no connection to r.example: Connection refused",
-            "can't push x: no connection to r.example: Connection refused",
-        ),
-        ("the other side has closed", "can't push x: r.example: the other side has closed"),
+        ("push x", "no connection to r.example: refused", "can't push x: no connection to r.example: refused"),
+        ("push x", "nothing came for 60 s", "can't push x: r.example: nothing came for 60 s"),
+        ("log in at r.example", "nothing came for 60 s", "can't log in at r.example: nothing came for 60 s"),
     ],
 )
-def test_a_broken_exchange_names_the_registry_once(why: str, message: str) -> None:
+def test_a_broken_exchange_names_the_registry_and_does_not_repeat_it(what: str, why: str, message: str) -> None:
     for error in (httpx.ConnectError(why), httpx.LocalProtocolError(why)):
-        assert problem.from_transport(error, what="push x", host="r.example").message == message
+        assert problem.from_transport(error, what=what, host="r.example").message == message
 
 
 def test_retry_after_is_kept() -> None:
