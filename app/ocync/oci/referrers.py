@@ -53,6 +53,11 @@ def attached_names(subject: Digest) -> tuple[str, ...]:
     return tuple(dict.fromkeys((f"{subject.algorithm}-{subject.encoded}", fallback_tag(subject))))
 
 
+def is_signed(tag: str) -> bool:
+    """Tell whether what a tag of cosign's scheme stands for is a signature, or signed by its nature."""
+    return tag.partition(".")[2] in APPENDED
+
+
 def types_of_tag(tag: str) -> tuple[str, ...]:
     """Return the artifact types that a tag of cosign's scheme stands for; none where its suffix tells nothing."""
     return _SUFFIXES.get(tag.partition(".")[2], ())

@@ -96,6 +96,8 @@ class _Search:
 
     seen: dict[Digest, None]
     """What was or will be looked at, in the order it was come upon."""
+    signed: set[Digest] = field(default_factory=set)
+    """Of these, signatures and attestations: looked at only where a tag shows that something is attached to one."""
     found: list[Attachment] = field(default_factory=list)
     count: int = 0
     gone: int = 0
@@ -169,6 +171,8 @@ class Attachments:
     async def _attachment(self, subject: Digest, search: _Search) -> list[Digest]:
         """Look at what is attached to one subject; return the digests to look at next."""
         is_artifact = len(search.seen) > 1
+        if subject in search.signed and not self._is_named(subject):
+            return []
         listed, fallback = await self._referrers(subject, is_artifact=is_artifact)
         wanted = await self._wanted(listed)
         tags = await self._tags(subject, search, is_artifact=is_artifact)
@@ -190,13 +194,22 @@ class Attachments:
                 hint="set artifacts.include or artifacts.exclude, or artifacts.enabled: false",
             )
         following = []
-        # An SBOM that is attached by tag may itself be signed, by tag or by reference.
+        for tag in tags:
+            # An SBOM may itself be signed, by tag or by reference. What signs and attests is, by its nature.
+            if tag.descriptor.digest not in search.seen and referrers.is_signed(tag.tag):
+                search.signed.add(tag.descriptor.digest)
         for descriptor in (*wanted, *(tag.descriptor for tag in tags)):
             for digest in (descriptor.digest, *await self._children(descriptor)):
                 if digest not in search.seen:
                     search.seen[digest] = None
                     following.append(digest)
         return following
+
+    def _is_named(self, subject: Digest) -> bool:
+        """Tell whether a tag of the source is known to stand for what is attached to a manifest."""
+        return self._by_name is not None and any(
+            name in self._by_name for name in referrers.attached_names(subject)
+        )
 
     async def _referrers(
         self, subject: Digest, *, is_artifact: bool

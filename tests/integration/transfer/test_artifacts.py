@@ -674,6 +674,22 @@ async def test_what_refers_to_an_sbom_by_tag_comes_too(world: World) -> None:
     assert world.target.repository(APP).find(signature.digest) is not None
 
 
+@pytest.mark.parametrize("kind", ["sig", "att"])
+async def test_nobody_is_asked_who_signs_signatures_unless_a_tag_tells(world: World, kind: str) -> None:
+    image = build.image()
+    signature = build.cosign_signature(image)
+    of_signature = build.cosign_signature(signature)
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, build.cosign_tag(image.digest, kind), signature)
+
+    assert (await world.sync()).artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+    assert world.source.count("GET", f"/referrers/{signature.digest}") == 0
+
+    world.source.seed(APP, build.cosign_tag(signature.digest), of_signature)
+    assert (await world.sync()).artifacts == ArtifactCounts(source=2, target=2, transferred=1)
+    assert world.target.resolve(APP, build.cosign_tag(signature.digest)) is not None
+
+
 async def test_what_refers_to_an_artifact_that_has_a_tag_too_comes_with_it(world: World) -> None:
     image = build.image()
     sbom = build.artifact(SBOM, [b"by tag and by reference"], subject=image)
