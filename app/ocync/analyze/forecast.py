@@ -89,9 +89,9 @@ def _of_lists(facts: Facts, needs: Mapping[Spot, Needs]) -> Iterable[tuple[Spot,
         if unread:
             # It may turn out to name them already.
             written = Bounds(0, written.high)
-        # Looked at once more before it is written, where it has been read.
-        is_sure = needs[spot].fill is Fill.SOMETHING and not unread and len(sources) == 1
-        before = Bounds(written.low if is_sure else 0, 0 if needs[spot].fill is Fill.NOTHING else written.high)
+        # Looked at once more before it is written, where it has been read or was known not to be there.
+        is_sure = needs[spot].fill is not Fill.OURS and not unread and len(sources) == 1
+        before = Bounds(written.low if is_sure else 0, written.high)
         yield (
             spot,
             {

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ocync.concurrency import each_of
-from ocync.errors import NotFoundError, OcyncError, ProtocolError
+from ocync.errors import ImmutableTagError, NotFoundError, OcyncError, ProtocolError
 from ocync.oci import referrers
 from ocync.transfer.appended import Wanted
 from ocync.transfer.fallback import add_to_list, read_again, read_list
@@ -303,7 +303,7 @@ class Attaching:
             async with self._lists.setdefault(key, asyncio.Lock()):
                 if not target.was_read or key in self._written:
                     target.index = await read_list(destination.repository, subject)
-                elif not destination.is_empty:
+                else:
                     # What is attached may have been long in coming, and others attach to the image too.
                     target.index = await read_again(destination.repository, subject, target.index)
                 await add_to_list(
@@ -379,6 +379,11 @@ def _explain(error: OcyncError | None, manifest: Manifest, missing: Missing) -> 
         kind = missing.descriptor.artifact_type
     else:
         kind = next(iter(referrers.types_of_tag(missing.tag)), "")
+    if isinstance(error, ImmutableTagError) and missing.tag is not None:
+        error.hint = (
+            "who signs anew appends to this tag: let the target move tags like sha256-*.sig, or leave such "
+            f"artifacts out with artifacts.exclude: ['{kind}']"
+        )
     if not isinstance(error, ProtocolError) or error.hint is not None:
         return
     if error.status == 415 or error.code in _REFUSED_AS_A_MANIFEST:

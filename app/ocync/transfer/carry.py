@@ -139,12 +139,8 @@ class Carrier:
         count = sum(each.count for each in found)
         for destination in destinations:
             destination.artifacts = ArtifactCounts(source=count, unmatched=unmatched)
-        if not count and plan.candidate.mapping.artifacts.require_artifacts:
-            why = "nothing is attached to it at the source, and artifacts.require_artifacts demands that"
-            for destination in destinations:
-                destination.fail(
-                    IncompleteArtifactsError(f"{name}: {why}", hint="have it signed, or exclude its tag")
-                )
+        if not count:
+            self._require(plan, destinations, "nothing is attached to it at the source")
         return tuple(each for each in found if each.count or each.gone)
 
     async def _bring(
@@ -170,14 +166,33 @@ class Carrier:
                     destination.fail(IncompleteArtifactsError.because(one.error, what))
 
         await each_of(attached, bring)
+        if self._dry_run:
+            return
         for destination in alive:
             counts = destination.artifacts
-            if destination.alive and counts is not None and not self._dry_run and counts.target < counts.source:
+            if counts is None:
+                continue
+            if counts.target < counts.source:
                 destination.fail(
                     IncompleteArtifactsError(
                         f"{counts.target} of {counts.source} artifacts of it are at {destination.repository.name}"
                     )
                 )
+            if not counts.source:
+                self._require(plan, [destination], "all that is listed as attached to it is gone at the source")
+
+    def _require(self, plan: ImagePlan, destinations: Sequence[Destination], why: str) -> None:
+        """Let an image fail that nothing is attached to, where its mapping demands that."""
+        if not plan.candidate.mapping.artifacts.require_artifacts:
+            return
+        name = outcome.source_name(plan.candidate)
+        for destination in destinations:
+            destination.fail(
+                IncompleteArtifactsError(
+                    f"{name}: {why}, and artifacts.require_artifacts demands that there is something",
+                    hint="have it signed, or exclude its tag",
+                )
+            )
 
     async def _mend(
         self, copy: ImageCopy, audit: Audit, parts: Sequence[Descriptor], destination: Destination

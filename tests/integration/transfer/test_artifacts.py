@@ -19,6 +19,7 @@ from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
 from ocync.transfer.result import ArtifactCounts, Reason, Status
 from scripted import ScriptedRegistry, build, faults, media
+from scripted.behaviour import Immutable
 from scripted.storage import StoredManifest
 
 if TYPE_CHECKING:
@@ -240,25 +241,26 @@ async def test_a_list_that_somebody_else_writes_meanwhile_ends_up_with_everythin
         assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=4)
 
 
-@pytest.mark.parametrize("is_first", [True, False], ids=["the first list", "another list"])
-async def test_what_others_list_while_artifacts_are_on_their_way_stays(*, is_first: bool) -> None:
+@pytest.mark.parametrize("there", ["nothing", "the image", "a list"])
+async def test_what_others_list_while_artifacts_are_on_their_way_stays(there: str) -> None:
     async with worlds(target={"referrers": False}) as world:
         image = signed()
         seed(world.source, image)
         earlier, foreign = (
             build.artifact("application/x.foreign", [text], subject=image.index) for text in (b"earlier", b"now")
         )
-        listed = [] if is_first else [earlier]
-        world.target.seed(APP, "1", image.index)
-        for artifact in (*listed, foreign):
+        listed = [earlier] if there == "a list" else []
+        if there != "nothing":
+            world.target.seed(APP, "1", image.index)
+        for artifact in listed:
             world.target.seed(APP, None, artifact)
-        if listed:
-            seed_list(world.target, image.index, *listed)
-        world.target.on(
-            "PUT",
-            rf"/manifests/{image.signature.digest}",
-            respond=faults.afterwards(lambda: seed_list(world.target, image.index, *listed, foreign)),
-        )
+            seed_list(world.target, image.index, artifact)
+
+        def attach() -> None:
+            world.target.seed(APP, None, foreign)
+            seed_list(world.target, image.index, *listed, foreign)
+
+        world.target.on("PUT", rf"/manifests/{image.signature.digest}", respond=faults.afterwards(attach))
 
         await world.sync()
 
@@ -897,6 +899,40 @@ async def test_an_image_whose_only_artifact_is_gone_is_told_of(world: World) -> 
 
     assert result.error is None
     assert result.artifacts == ArtifactCounts(gone=1)
+
+
+async def test_an_image_whose_artifacts_are_all_gone_fails_where_one_is_required(world: World) -> None:
+    image = build.image()
+    signature = build.artifact(SIGNATURE, [b"gone"], subject=image)
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, None, signature)
+    world.source.on("GET", rf"{MANIFEST}{signature.digest}", respond=faults.error(404, "MANIFEST_UNKNOWN"))
+
+    result = await world.sync(artifacts=ArtifactRules(require_artifacts=True))
+
+    assert result.error is not None
+    assert result.error.kind is ErrorKind.INCOMPLETE_ARTIFACTS
+    assert "gone at the source" in result.error.message
+    assert result.artifacts == ArtifactCounts(gone=1)
+    assert world.target.resolve(APP, "1") is None
+
+
+async def test_a_signature_s_tag_that_must_not_move_says_how_to_let_it(world: World) -> None:
+    image = build.image()
+    name = build.cosign_tag(image.digest)
+    first, later = (build.cosign_signature(image, text=text) for text in ("first", "later"))
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, name, first)
+    await world.sync()
+    world.target.behaviour.immutable = Immutable()
+    world.source.seed(APP, name, appended(first, later))
+
+    result = await world.sync()
+
+    assert result.error is not None
+    assert result.error.kind is ErrorKind.INCOMPLETE_ARTIFACTS
+    assert "let the target move tags like sha256-*.sig" in (result.error.hint or "")
+    assert "artifacts.exclude: ['application/vnd.dev.cosign.simplesigning.v1+json']" in (result.error.hint or "")
 
 
 async def test_a_target_that_counts_pulls_is_still_compared_when_none_is_left() -> None:
