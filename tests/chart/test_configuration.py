@@ -33,9 +33,7 @@ def test_nothing_is_staged_where_the_disk_is_the_pods_memory() -> None:
 
 
 def test_the_users_limit_of_what_is_staged_in_memory_stays_and_is_pointed_out() -> None:
-    release = render(
-        merged(values(), at("tmp.medium", "Memory"), at("config.global.staging_size_limit", "200MB"))
-    )
+    release = render(merged(values(), at("tmp.medium", "Memory"), at("config.global.staging_size_limit", "200MB")))
 
     assert release.config["global"]["staging_size_limit"] == "200MB"
     assert "what is staged in memory counts against resources.limits.memory" in release.notes
