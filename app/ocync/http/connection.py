@@ -24,6 +24,9 @@ _LAST_WORDS = 1.0
 _KEPT = 55.0
 # An unread body of at most so many bytes, which are here already, is cheaper to read than a new connection.
 _SKIMMED = 64 * 1024
+# Answers before the answer (1xx). A slow registry may say again and again that it goes on; one that says nothing
+# else would keep us busy.
+_MOST_HINTS = 200
 # A body that small is sent in one piece with the head.
 _SMALL = 16 * 1024
 
@@ -42,6 +45,7 @@ class Connection:
         self._reader = HeadReader()
         self._method = ""
         self._response: Head | None = None
+        self._hints = 0
         self._framing = Framing.NONE
         self._left = 0
         self._chunked = Chunked()
@@ -129,6 +133,7 @@ class Connection:
         self.exchanges += 1
         self._method = request.method
         self._response = None
+        self._hints = 0
         self._complete = self._sent_whole = self.body_begun = False
 
     async def _send(self, request: Request, idle: float) -> None:
@@ -214,6 +219,9 @@ class Connection:
                 self._begin(head, data)
                 return
             # 100 and 103 are followed by the answer itself.
+            self._hints += 1
+            if self._hints > _MOST_HINTS:
+                raise MalformedError("too many hints come before the answer")
             if not data:
                 return
 

@@ -125,13 +125,14 @@ def read_page(answer: Answer, *, what: str, host: str) -> Page[Descriptor] | Non
             answer.body,
             content_type=content_type,
             digest=Digest.of(answer.body),
-            where=f"{what} (the answer)",
+            where="a list",
             host=host,
         )
-    except OcyncError:
+    except OcyncError as error:
         if content_type != media.OCI_INDEX:
             return None
-        raise
+        why = error.message.rpartition("can't be read: ")[2]
+        raise ProtocolError(f"can't {what}: the answer is no such list: {why}", host=host) from error
     if not index.is_index:
         return None
     return Page(entries=index.children, next=links.next_page(answer.headers.get_list("link"), answer.url))

@@ -28,6 +28,7 @@ HINTED = b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 100 Continue\r\
         pytest.param(CHUNKED, id="chunks"),
         pytest.param(FOLDED, id="folded lines that end in LF"),
         pytest.param(HINTED, id="hints first"),
+        pytest.param(b"HTTP/1.1 102 Go on\r\n\r\n" * 20 + PLAIN, id="many hints first"),
     ],
 )
 async def test_an_answer_is_the_same_wherever_it_is_cut(pool: Pool, answer: bytes) -> None:
@@ -95,6 +96,7 @@ async def test_a_body_that_comes_with_the_answer_to_a_head_is_dropped_with_its_c
         pytest.param(b"", "before the answer was complete", id="nothing"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Le", "before the answer was complete", id="half a head"),
         pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n", "before the answer was complete", id="only hints"),
+        pytest.param(b"HTTP/1.1 102 Processing\r\n\r\n" * 9999 + PLAIN, "too many hints", id="hints without end"),
         pytest.param(b"220 smtp.example ESMTP\r\n", "not HTTP/1.1", id="another protocol"),
         pytest.param(b"HTTP/1.1 101 Switching\r\n\r\n", "another protocol", id="101"),
         pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 300_000, "too long", id="endless head"),
