@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.plan.attachments import Attached
-    from ocync.transfer.attaching import Missing
     from ocync.transfer.destination import Destination
+    from ocync.transfer.missing import Missing
 
 
 @dataclass(slots=True)

@@ -64,8 +64,8 @@ class Wanted:
             return True
         if own:
             log.warning(
-                "%s:%s: what was signed anew at %s takes its place, and %d signatures that are only there are lost "
-                "(by reference they would stay)",
+                "%s:%s: what was signed anew at %s takes its place, and what is signed only there is lost "
+                "(signatures: %d); by reference it would stay",
                 target.name,
                 self.tag,
                 self.source.name,

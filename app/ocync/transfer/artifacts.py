@@ -11,7 +11,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ocync.transfer.attaching import Attaching, Brought, Target, leave
+from ocync.transfer.attaching import Attaching, Brought, Target
+from ocync.transfer.missing import leave
 from ocync.transfer.rivals import Rivals
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from ocync.oci.digest import Digest
     from ocync.plan.attachments import Attached
     from ocync.registry.waiting import RetryPolicy
-    from ocync.transfer.attaching import Missing
     from ocync.transfer.destination import Destination
+    from ocync.transfer.missing import Missing
 
 _Key = tuple["Digest", frozenset[tuple["Digest", str]], str, str, bool]
 

@@ -14,11 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ocync.concurrency import each_of
-from ocync.errors import ImmutableTagError, NotFoundError, OcyncError, ProtocolError
+from ocync.errors import NotFoundError, OcyncError
 from ocync.oci import referrers
 from ocync.transfer.appended import Wanted
 from ocync.transfer.fallback import add_to_list, read_again, read_list
 from ocync.transfer.image import ImageCopy
+from ocync.transfer.missing import Missing, explain
 from ocync.transfer.samples import Samples
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_REFUSED_AS_A_MANIFEST = ("MANIFEST_INVALID", "UNSUPPORTED")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
@@ -51,24 +50,6 @@ class Brought:
     believed: tuple[Attachment, ...] = ()
     """What is there only as far as memory tells."""
     error: OcyncError | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
-    """An artifact that some targets lack."""
-
-    source: Repository
-    subject: Digest
-    descriptor: Descriptor
-    tag: str | None = None
-    """The tag that attaches it; None where it refers to the subject."""
-    manifest: Manifest | None = None
-    """The artifact itself, where it had to be read to find it."""
-    destinations: tuple[Destination, ...]
-
-
-async def leave(_missing: Missing) -> None:
-    """Do nothing about it: a dry run only counts."""
 
 
 @dataclass(slots=True)
@@ -275,7 +256,7 @@ class Attaching:
         of_this = manifest.subject is not None and manifest.subject.digest == missing.subject
         for target in targets:
             if not target.destination.alive:
-                _explain(target.destination.error, manifest, missing)
+                explain(target.destination.error, manifest, missing)
                 continue
             target.present += 1
             target.transferred += 1
@@ -371,27 +352,6 @@ class Attaching:
         except OcyncError as error:
             destination.fail(error)
             return False
-
-
-def _explain(error: OcyncError | None, manifest: Manifest, missing: Missing) -> None:
-    """Say of a refused artifact what it is, and how it is left out: by its type as the source tells that."""
-    if missing.tag is None:
-        kind = missing.descriptor.artifact_type
-    else:
-        kind = next(iter(referrers.types_of_tag(missing.tag)), "")
-    if isinstance(error, ImmutableTagError) and missing.tag is not None:
-        error.hint = (
-            "who signs anew appends to this tag: let the target move tags like sha256-*.sig, or leave such "
-            f"artifacts out with artifacts.exclude: ['{kind}']"
-        )
-    if not isinstance(error, ProtocolError) or error.hint is not None:
-        return
-    if error.status == 415 or error.code in _REFUSED_AS_A_MANIFEST:
-        out = f"leave it out with artifacts.exclude: ['{kind}']" if kind else "set artifacts.enabled: false"
-        error.hint = (
-            f"it is an artifact of type {kind or 'unknown'}, in a manifest of type {manifest.media_type}: "
-            f"if the target takes no such, {out}"
-        )
 
 
 def _digests(attachment: Attachment) -> list[Digest]:
