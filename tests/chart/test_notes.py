@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chart.rendering import at, merged, render, values
+from chart.rendering import at, is_test, merged, render, values
 
 WARNED = "Look at this again:"
 
@@ -21,6 +21,15 @@ def test_the_notes_of_a_cronjob_tell_how_to_run_now_and_how_to_read_the_last_run
     assert "until kubectl logs -n images job/$run -f; do" in notes
     assert "state.terminated.message" in notes
     assert "3 the configuration is wrong" in notes
+
+
+def test_the_pod_of_helm_test_stays_for_its_log_to_be_read() -> None:
+    release = render(values())
+
+    assert "helm test mirror -n images --logs" in release.notes
+    (pod,) = [each for each in release.objects if is_test(each)]
+    # Helm 3 deletes hooks that have succeeded before it asks for their logs, and fails for want of them.
+    assert pod["metadata"]["annotations"]["helm.sh/hook-delete-policy"] == "before-hook-creation"
 
 
 def test_the_notes_of_a_job_name_the_job_that_was_made() -> None:

@@ -84,9 +84,9 @@ class Namespace:
         command = [self.helm, "upgrade", release, str(chart), "--install", "--namespace", self.name]
         return await output(*command, "--values=-", *options, given=json.dumps(values))
 
-    async def rollback(self, release: str) -> None:
-        """Go back to the revision before the last one."""
-        await output(self.helm, "rollback", release, "--namespace", self.name)
+    async def rollback(self, release: str, revision: int) -> None:
+        """Go back to a revision; the one before the last may be one that failed."""
+        await output(self.helm, "rollback", release, str(revision), "--namespace", self.name)
 
     async def uninstall(self, release: str) -> None:
         """Uninstall a release."""

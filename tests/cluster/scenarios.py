@@ -97,7 +97,10 @@ async def tested(stage: Stage) -> str:
         "--logs",
     )
     assert "Succeeded" in shown, shown
-    return "auth check succeeded"
+    for registry in ("src", "ghcr"):
+        assert f"\n{registry} (" in shown, shown
+    assert shown.count(": accepted: ") == 2, shown
+    return "auth check succeeded, and its log is shown"
 
 
 async def rotated(stage: Stage) -> str:
@@ -218,8 +221,9 @@ async def deleted(stage: Stage) -> str:
 
 
 async def removed(stage: Stage) -> str:
-    """Uninstalling leaves nothing of the release."""
+    """Uninstalling leaves nothing of the release but the pod of its last test, which is no part of it to Helm."""
     await stage.namespace.uninstall(stage.release.name)
+    await stage.namespace.run("delete", "pod", f"{stage.release.cronjob}-auth-check", "--ignore-not-found")
 
     async def empty() -> bool:
         kinds = "cronjobs,jobs,pods,configmaps,serviceaccounts"

@@ -78,9 +78,9 @@ async def brought(stage: Stage) -> str:
             return bool(deployment["status"].get("readyReplicas") == 1)
 
         await eventually("the upgraded release to be ready", ready, within=60)
-        await namespace.rollback(NAME)
+        await namespace.rollback(NAME, 1)
         (deployment,) = await namespace.items("deployments", f"app.kubernetes.io/instance={NAME}")
-        assert deployment["metadata"]["labels"]["helm.sh/chart"] == "ocync-0.5.2"
+        assert deployment["metadata"]["labels"]["helm.sh/chart"] == "ocync-0.5.2", deployment["metadata"]
     finally:
         await namespace.uninstall(NAME)
     return f"{how}, ready, and back again"

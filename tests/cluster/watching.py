@@ -170,13 +170,17 @@ async def replaced(stage: Stage) -> str:
     watcher, namespace = Watcher(namespace=stage.namespace), stage.namespace
     told = []
     values = values_of(stage)
+    # Anew: of what kubectl has changed, Helm 4 says only that there is a conflict (--force-conflicts).
+    await namespace.uninstall(NAME)
+    await namespace.install(NAME, stage.chart, values)
+    await watcher.becomes_ready((await watcher.pod())["metadata"]["name"])
     values["config"]["mappings"].append({"from": "chainguard/python", "to": "myorg/python"})
     for step in ("upgrade", "rollback"):
         old = (await watcher.pod())["metadata"]["name"]
         if step == "upgrade":
             await namespace.install(NAME, stage.chart, values)
         else:
-            await namespace.rollback(NAME)
+            await namespace.rollback(NAME, 1)
         ending = asyncio.create_task(watcher.ends(old))
         seconds = await took(ending)
         code = ending.result()
@@ -194,10 +198,13 @@ async def crashing(stage: Stage) -> str:
     watcher, namespace = Watcher(namespace=stage.namespace), stage.namespace
     values = values_of(stage)
     values["config"]["mappings"][0]["to"] = "${TEAM:?name the team}/static"
+    old = (await watcher.pod())["metadata"]["name"]
     await namespace.install(NAME, stage.chart, values)
 
     async def ended() -> Document | None:
         for pod in await watcher.pods():
+            if pod["metadata"]["name"] == old:
+                continue
             last = (pod["status"].get("containerStatuses") or [{}])[0].get("lastState", {}).get("terminated")
             if last or terminated(pod):
                 return last or terminated(pod)
