@@ -170,6 +170,7 @@ async def replaced(stage: Stage) -> str:
     watcher, namespace = Watcher(namespace=stage.namespace), stage.namespace
     told = []
     values = values_of(stage)
+    stage.seed("chainguard/python", "5.3", 53)
     # Anew: of what kubectl has changed, Helm 4 says only that there is a conflict (--force-conflicts).
     await namespace.uninstall(NAME)
     await namespace.install(NAME, stage.chart, values)
