@@ -30,6 +30,8 @@ _SUFFIXES = {
 COSIGN_SUFFIXES = tuple(_SUFFIXES)
 APPENDED = ("sig", "att")
 """Those to which cosign appends: what signs or attests anew stands beside what did before."""
+NO_TYPES = ("", media.OCI_EMPTY, "application/vnd.oci.image.config.v1+json")
+"""What lists of referrers tell where they don't tell an artifact's type."""
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9._-]")
 
 

@@ -194,9 +194,10 @@ class Attachments:
                 hint="set artifacts.include or artifacts.exclude, or artifacts.enabled: false",
             )
         following = []
+        referring = {descriptor.digest for descriptor in wanted}
         for tag in tags:
             # An SBOM may itself be signed, by tag or by reference. What signs and attests is, by its nature.
-            if tag.descriptor.digest not in search.seen and referrers.is_signed(tag.tag):
+            if tag.descriptor.digest not in referring.union(search.seen) and referrers.is_signed(tag.tag):
                 search.signed.add(tag.descriptor.digest)
         for descriptor in (*wanted, *(tag.descriptor for tag in tags)):
             for digest in (descriptor.digest, *await self._children(descriptor)):
@@ -243,7 +244,7 @@ class Attachments:
         """Return those of the types that are asked for."""
         if not self._include and not self._exclude:
             return tuple(listed)
-        # Lists need not tell a type (artifacthub/hub#4785): then the artifact does.
+        # Lists need not tell a type, and some tell that of a config instead (artifacthub/hub#4785).
         types: dict[Digest, str] = {}
 
         async def read(descriptor: Descriptor) -> None:
@@ -251,8 +252,8 @@ class Attachments:
                 artifact = await self._source.manifest(str(descriptor.digest), size=descriptor.size)
                 types[descriptor.digest] = referrers.type_of(artifact)
 
-        await each_of([descriptor for descriptor in listed if not descriptor.artifact_type], read)
-        return tuple(each for each in listed if self._wants((each.artifact_type or types.get(each.digest, ""),)))
+        await each_of([each for each in listed if each.artifact_type in referrers.NO_TYPES], read)
+        return tuple(each for each in listed if self._wants((types.get(each.digest, each.artifact_type),)))
 
     async def _tags(self, subject: Digest, search: _Search, *, is_artifact: bool) -> tuple[AttachedTag, ...]:
         if self._by_name is None:

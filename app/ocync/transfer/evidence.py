@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ocync.errors import NotFoundError, OcyncError
 from ocync.oci import media
 from ocync.oci.digest import Verifier
+from ocync.oci.referrers import NO_TYPES
 from ocync.slots import reserve
 from ocync.verification.evidence import (
     BUNDLE_PREFIX,
@@ -35,9 +36,8 @@ MAX_SIGNATURES = 1000
 """Signatures of one image that are looked at, the latest of each manifest first; and manifests with signatures."""
 MAX_TOTAL = 16 * 1024 * 1024
 """Bytes of signatures' blobs that are read for one image at most."""
-# By reference, signatures have these types; where a list tells none, that has to be looked at.
+# By reference, signatures have these types; where a list tells none, the artifact has to be looked at.
 _SIGNATURE_TYPES = ("application/vnd.dev.cosign.artifact.sig.v1+json", SIMPLE_SIGNING)
-_NO_TYPES = ("", "application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json")
 
 
 class EvidenceReader:
@@ -117,7 +117,7 @@ def _signatures(attached: Attached) -> list[Descriptor]:
             continue
         for descriptor in attachment.referrers:
             kind = descriptor.artifact_type
-            if kind in _SIGNATURE_TYPES or kind in _NO_TYPES or kind.startswith(BUNDLE_PREFIX):
+            if kind in _SIGNATURE_TYPES or kind in NO_TYPES or kind.startswith(BUNDLE_PREFIX):
                 found.setdefault(descriptor.digest, descriptor)
         for tag in attachment.tags:
             if tag.tag.endswith(".sig"):

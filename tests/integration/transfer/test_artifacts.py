@@ -464,15 +464,18 @@ async def test_types_can_be_left_out_and_chosen(world: World) -> None:
     assert without.artifacts == ArtifactCounts(source=1, target=1)
 
 
+@pytest.mark.parametrize("told", [{}, {"artifactType": media.OCI_EMPTY}], ids=["no type", "that of the config"])
 @pytest.mark.parametrize("rules", [ArtifactRules(include=(SBOM,)), ArtifactRules(exclude=(SIGNATURE,))])
-async def test_a_type_that_a_list_does_not_tell_is_read_from_the_artifact(rules: ArtifactRules) -> None:
+async def test_a_type_that_a_list_does_not_tell_is_read_from_the_artifact(
+    rules: ArtifactRules, told: dict[str, str]
+) -> None:
     image = build.image()
     wanted, other = build.artifact(SBOM, [b"sbom"], subject=image), build.artifact(SIGNATURE, [b"s"], subject=image)
     async with worlds(source={"referrers": False}) as world:
         world.source.seed(APP, "1", image)
         for artifact in (wanted, other):
             world.source.seed(APP, None, artifact)
-        entries = [artifact.descriptor for artifact in (wanted, other)]
+        entries = [{**artifact.descriptor, **told} for artifact in (wanted, other)]
         body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": entries}
         index = StoredManifest.of(json.dumps(body).encode(), media.OCI_INDEX)
         world.source.seed(APP, build.fallback_tag(image.digest), build.Image(manifests=(index,), blobs={}))
@@ -692,12 +695,13 @@ async def test_nobody_is_asked_who_signs_signatures_unless_a_tag_tells(world: Wo
     assert world.target.resolve(APP, build.cosign_tag(signature.digest)) is not None
 
 
-async def test_what_refers_to_an_artifact_that_has_a_tag_too_comes_with_it(world: World) -> None:
+@pytest.mark.parametrize("kind", ["sbom", "att"])
+async def test_what_refers_to_an_artifact_that_has_a_tag_too_comes_with_it(world: World, kind: str) -> None:
     image = build.image()
     sbom = build.artifact(SBOM, [b"by tag and by reference"], subject=image)
     signature = build.artifact(SIGNATURE, [b"of the SBOM"], subject=sbom)
     world.source.seed(APP, "1", image)
-    world.source.seed(APP, build.cosign_tag(image.digest, "sbom"), sbom)
+    world.source.seed(APP, build.cosign_tag(image.digest, kind), sbom)
     world.source.seed(APP, None, signature)
 
     result = await world.sync()
