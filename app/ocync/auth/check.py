@@ -134,6 +134,14 @@ def _judge(response: httpx.Response, credential: Credential, host: str, *, shown
     # 404: the repository of a target need not be there yet; who is not allowed in is not told so much.
     if status != 404 and not 200 <= status < 400:
         raise ProtocolError(answered, host=host, status=status)
+    if status < 300 and response.content.lstrip()[:1] == b"<":
+        # A list of tags, and what stands at /v2/, is JSON or nothing.
+        raise ProtocolError(
+            f"{host} answered {status} with a web page",
+            host=host,
+            status=status,
+            hint="a proxy or a login page stands between, or the host is no registry",
+        )
     if isinstance(credential, Anonymous):
         return Verdict.ANONYMOUS, f"{host} answers without credentials"
     if not shown:

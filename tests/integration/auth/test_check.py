@@ -204,6 +204,15 @@ async def test_a_registry_that_makes_no_sense_is_a_finding() -> None:
     assert finding.message == f"{made.host} answered 405"
 
 
+async def test_a_login_page_is_no_registry_that_asks_for_nothing() -> None:
+    async with ScriptedRegistry() as made:
+        made.on("GET", "^/v2/", respond=faults.html())
+        finding = await found(registry(made.url, AuthType.ANONYMOUS), scope=PULL)
+
+    assert finding.verdict is Verdict.FAILED
+    assert finding.message.startswith(f"{made.host} answered 200 with a web page; a proxy or a login page")
+
+
 async def test_a_folder_needs_no_credentials(tmp_path: Path) -> None:
     finding = await check(RegistryConfig(name="disk", layout=tmp_path), {}, send=None)  # type: ignore[arg-type]
 
