@@ -39,7 +39,7 @@ async def address_of_host(kubectl: str, given: str | None) -> str:
             raise SystemExit(f"HOST_ADDRESS={given} is not an address of this machine: {error.strerror}") from error
         return given
     nodes = json.loads(await output(kubectl, "get", "nodes", "--output=json"))["items"]
-    addresses = [entry["address"] for node in nodes for entry in node["status"]["addresses"]]
+    addresses: list[str] = [entry["address"] for node in nodes for entry in node["status"]["addresses"]]
     for address in addresses:
         try:
             free_port(address)
