@@ -30,7 +30,7 @@ class Contents:
         self.subjects: dict[Digest, Digest] = {}
         """What artifacts say that they belong to."""
         self._lengths: dict[Digest, int] = {}
-        """What indexes say of their children's length, in bytes."""
+        """What indexes say of their children's length, in bytes; lists of referrers may say it wrong."""
         self._digests: dict[Digest, Digest] = {}
         """The one object for all equal digests: a layer is listed by many."""
         self._flights: dict[Digest, asyncio.Future[None]] = {}
@@ -47,7 +47,6 @@ class Contents:
 
     async def fetch(self, source: Counted, artifact: Descriptor) -> None:
         """Hold afterwards an artifact and everything below it; raises OcyncError, perhaps in a group."""
-        self._lengths.setdefault(artifact.digest, artifact.size)
         await self._bring(source, artifact.digest)
         await self._complete(source, artifact.digest)
 
@@ -83,7 +82,7 @@ class Contents:
             return
         flight = self._flights[child] = asyncio.get_running_loop().create_future()
         try:
-            self._keep(await source.manifest_below(child, size=self._lengths[child]))
+            self._keep(await source.manifest_below(child, size=self._lengths.get(child)))
         finally:
             del self._flights[child]
             flight.set_result(None)

@@ -128,7 +128,7 @@ class Counted:
             return self._below[reference]
         return await self.inner.manifest(reference, size=size)
 
-    async def manifest_below(self, digest: Digest, *, size: int) -> Manifest:
+    async def manifest_below(self, digest: Digest, *, size: int | None) -> Manifest:
         """Fetch a manifest that another one lists, uncounted: how often a pass asks for it the forecast tells."""
         manifest = await self.inner.manifest(str(digest), size=size)
         if manifest.is_index:

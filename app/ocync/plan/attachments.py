@@ -249,7 +249,7 @@ class Attachments:
 
         async def read(descriptor: Descriptor) -> None:
             with contextlib.suppress(NotFoundError):
-                artifact = await self._source.manifest(str(descriptor.digest), size=descriptor.size)
+                artifact = await self._source.manifest(str(descriptor.digest))
                 types[descriptor.digest] = referrers.type_of(artifact)
 
         await each_of([each for each in listed if each.artifact_type in referrers.NO_TYPES], read)
@@ -294,7 +294,7 @@ class Attachments:
         if descriptor.media_type not in media.INDEXES:
             return ()
         try:
-            index = await self._source.manifest(str(descriptor.digest), size=descriptor.size)
+            index = await self._source.manifest(str(descriptor.digest))
         except NotFoundError:
             return ()
         return tuple(child.digest for child in index.children if media.is_manifest_like(child.media_type))

@@ -269,9 +269,8 @@ class Attaching:
         if self._dry_run:
             await self._missing(missing)
             return None
-        # What tells a tag's digest need not tell its size.
-        size = missing.descriptor.size if missing.tag is None else None
-        return missing.manifest or await missing.source.manifest(str(missing.descriptor.digest), size=size)
+        # By its digest alone: lists that clients keep may tell a size that is wrong, and so may a HEAD.
+        return missing.manifest or await missing.source.manifest(str(missing.descriptor.digest))
 
     async def _keep_list(self, target: Target, attachment: Attachment) -> None:
         """See to it that the target lists what it does not list by itself."""

@@ -71,12 +71,13 @@ async def add_to_list(
     Hold afterwards that the target's list has all entries, and what others have put there.
 
     `existing` is the list as it was read lately. `verbatim` is the source's own list: where the target has none,
-    and everything in it is at the target now, it is stored byte for byte, so that both sides have the same.
+    everything in it is at the target now, and it is right about that, it is stored byte for byte, so that both
+    sides have the same.
     """
     tag = referrers.fallback_tag(subject)
     wanted = list(entries)
     for _ in range(_ROUNDS):
-        if existing is None and verbatim is not None and {c.digest for c in verbatim.children} == set(wanted):
+        if existing is None and verbatim is not None and _tells(verbatim, entries):
             index = verbatim
         else:
             index = referrers.merged(existing, entries.values())
@@ -102,6 +103,12 @@ async def add_to_list(
     raise ProtocolError(
         f"{repository.name}:{tag}: others kept writing the list of referrers", host=repository.place
     )
+
+
+def _tells(index: Manifest, entries: Mapping[Digest, dict[str, Any]]) -> bool:
+    """Tell whether a list has these entries, no others, and the right size and artifact type of each."""
+    told = {child.digest: (child.size, child.artifact_type) for child in index.children}
+    return told == {digest: (entry["size"], entry.get("artifactType", "")) for digest, entry in entries.items()}
 
 
 async def _without_gone(repository: TargetRepository, existing: Manifest | None) -> Manifest | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from forecasts import analyzed, asked_by_kind, misses, passed, read, unsure
 from ocync.analyze.requests import Bounds, Kind
 from ocync.analyze.simulate import simulate
 from ocync.config.model import ArtifactRules, RegistryConfig, TagRules
+from ocync.oci.digest import Digest
 from ocync.oci.platform import Platform
-from scripted import Basic, Bearer, ScriptedRegistry, User, build
+from scripted import Basic, Bearer, ScriptedRegistry, User, build, media
+from scripted.storage import StoredManifest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -456,6 +459,25 @@ async def test_what_fails_fails_alone_and_is_left_out_of_the_forecast(world: Wor
     failed = {result.target.partition("/")[2] for result in found.results if result.error is not None}
     assert failed == {"team/app3", "team/app4:3"}
     assert len(found.facts.images) == 18
+
+
+async def test_an_artifact_of_another_size_than_a_list_tells_is_counted_all_the_same(world: World) -> None:
+    image = build.image(LAYERS)
+    artifact = build.artifact("application/spdx+json", [b"sbom"], subject=image)
+    entry = {**artifact.descriptor, "size": artifact.descriptor["size"] + 5}
+    body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [entry]}
+    index = StoredManifest.of(json.dumps(body).encode(), media.OCI_INDEX)
+    world.source.behaviour.referrers = False
+    world.source.seed("team/app", "1", image)
+    world.source.seed("team/app", None, artifact)
+    world.source.seed("team/app", build.fallback_tag(image.digest), build.Image(manifests=(index,), blobs={}))
+
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
+        found = await read(side, [world.mapping()])
+
+    (result,) = found.results
+    assert result.error is None
+    assert [each.root for each in found.facts.artifacts] == [Digest.parse(artifact.digest)]
 
 
 async def test_an_image_that_is_nested_without_end_is_refused(world: World) -> None:

@@ -188,6 +188,23 @@ async def test_between_registries_without_the_api_the_list_is_the_same_on_both_s
         assert (first.artifacts and first.artifacts.transferred, second.status) == (2, Status.SKIPPED)
 
 
+async def test_a_list_that_tells_wrong_sizes_and_types_is_put_right_at_the_target() -> None:
+    image = build.image()
+    artifact = build.artifact(SBOM, [b"sbom"], subject=image)
+    entry = {**artifact.descriptor, "size": artifact.descriptor["size"] + 5, "artifactType": SIGNATURE}
+    body = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [entry]}
+    index = StoredManifest.of(json.dumps(body).encode(), media.OCI_INDEX)
+    async with worlds(source={"referrers": False}, target={"referrers": False}) as world:
+        world.source.seed(APP, "1", image)
+        world.source.seed(APP, None, artifact)
+        world.source.seed(APP, build.fallback_tag(image.digest), build.Image(manifests=(index,), blobs={}))
+
+        result = await world.sync()
+
+        assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
+        assert world.listed(image) == {artifact.digest: {**artifact.descriptor, "artifactType": SBOM}}
+
+
 async def test_signatures_that_come_later_arrive_with_the_next_pass(world: World) -> None:
     image = signed()
     world.source.seed(APP, "1", image.index)
