@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ocync.registry.call import Answer
     from ocync.registry.uploads import Blob
 
+# Bytes of a part that have come before it broke off, so that it is worth to go on with the rest.
+_PROGRESS = 64 * 1024
 _TAKEN = (200, 201, 202, 204)
 _RANGE = re.compile(r"(?:bytes[= ])?0-(\d{1,18})", re.ASCII)
 # GHCR says 416 "the request body is too large and exceeds the maximum permissible limit of 4.00MiB"
@@ -71,7 +73,11 @@ class Parts:
         self._taken(answer, length)
 
     async def _repeatable(self, data: bytes) -> None:
-        """Send one part; where the registry has lost count, or its answer, go on from what it holds, once."""
+        """
+        Send one part; where the registry has lost count, or its answer, go on from what it holds.
+
+        Once, and then as long as that is more each time.
+        """
         is_repeated = False
         while data:
             why: OcyncError
@@ -96,7 +102,7 @@ class Parts:
                 why.retryable = True
                 raise why
             self._offset += held
-            data, is_repeated = data[held:], True
+            data, is_repeated = data[held:], held < _PROGRESS
 
     async def _smaller(self, data: bytes, answer: Answer) -> None:
         smaller = self._habits.part_too_large(len(data))

@@ -260,6 +260,33 @@ async def test_a_part_that_is_lost_goes_on_from_what_the_registry_holds(
     assert sum(patch.received for patch in registry.requests.matching("PATCH")) <= 9 * MIB + 3 * PART
 
 
+async def test_a_part_that_breaks_off_again_and_again_goes_on_while_more_of_it_arrives(
+    registry: ScriptedRegistry,
+) -> None:
+    registry.behaviour.body_limit, registry.behaviour.location_latest_only = None, False
+    registry.on("PATCH", UPLOADS, authorized=True, respond=faults.reset_upload(after=MIB // 3, keep=True))
+
+    async with in_parts(registry, idle=3.0) as repository:
+        assert await attempts(repository, content(9 * MIB)) == 1
+
+    assert stored(registry, content(9 * MIB))
+    assert registry.uploads.opened == 1
+
+
+async def test_a_part_of_which_next_to_nothing_arrives_is_not_sent_for_ever(registry: ScriptedRegistry) -> None:
+    registry.behaviour.body_limit, registry.behaviour.location_latest_only = None, False
+    registry.on("PATCH", UPLOADS, authorized=True, respond=faults.reset_upload(after=1000, keep=True))
+
+    async with in_parts(registry, idle=3.0) as repository:
+        upload = await repository.open_upload(descriptor(content(9 * MIB)))
+        assert upload is not None
+        async with repository.slots.hold():
+            with pytest.raises(OcyncError):
+                await upload.send(cut(content(9 * MIB)))
+
+    assert registry.count("PATCH", UPLOADS) <= 4
+
+
 async def test_a_session_that_says_0_0_is_not_taken_for_one_that_holds_a_byte(registry: ScriptedRegistry) -> None:
     registry.behaviour.body_limit = None
     registry.on("PATCH", UPLOADS, authorized=True, times=1, respond=faults.error(416, "RANGE_INVALID"))
