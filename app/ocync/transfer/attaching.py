@@ -17,7 +17,7 @@ from ocync.concurrency import each_of
 from ocync.errors import NotFoundError, OcyncError
 from ocync.oci import referrers
 from ocync.transfer.appended import Wanted
-from ocync.transfer.fallback import add_to_list, read_again, read_list
+from ocync.transfer.fallback import add_to_list, listed_and_there, read_again, read_list
 from ocync.transfer.image import ImageCopy
 from ocync.transfer.missing import Missing, explain
 from ocync.transfer.samples import Samples
@@ -222,11 +222,10 @@ class Attaching:
             if not target.was_read and (by_api is None or destination.tags is not None or is_short):
                 target.index = await read_list(repository, subject)
                 target.was_read = True
+            wanted = [digest for digest in _digests(attachment) if digest not in listed]
+            target.listed = listed | await listed_and_there(repository, target.index, wanted)
         except OcyncError as error:
             destination.fail(error)
-            return
-        children = target.index.children if target.index is not None else ()
-        target.listed = listed.union(descriptor.digest for descriptor in children)
 
     async def _bring_missing(self, missing: Missing, copy: ImageCopy, targets: Sequence[Target]) -> None:
         """Bring one artifact to the targets that lack it; in a dry run count it, and tell of it."""

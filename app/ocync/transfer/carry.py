@@ -131,8 +131,8 @@ class Carrier:
             return ()
         if unmatched:
             log.warning(
-                "%s: %d artifacts belong to the whole index and not to the platforms that are kept of it: "
-                "they are left out; those of its images are copied",
+                "%s: artifacts of the whole index do not match the platforms that are kept of it, and are left out "
+                "(%d); those of its images are copied",
                 name,
                 unmatched,
             )

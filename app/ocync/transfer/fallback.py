@@ -11,12 +11,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ocync.concurrency import each_of
 from ocync.errors import NotFoundError, OcyncError, ProtocolError
 from ocync.oci import referrers
 from ocync.transfer.trust import is_about_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from ocync.endpoint import TargetRepository
@@ -57,6 +58,25 @@ async def read_again(repository: TargetRepository, subject: Digest, known: Manif
     if there is None:
         return None
     return known if known is not None and known.digest == there.digest else await read_list(repository, subject)
+
+
+async def listed_and_there(
+    repository: TargetRepository, index: Manifest | None, digests: Iterable[Digest]
+) -> set[Digest]:
+    """
+    Return those of the digests that a list names and the repository holds.
+
+    The list is the clients': no registry takes out of it what somebody, or a clean-up of what has no tag, deletes.
+    """
+    listed = {child.digest for child in index.children} if index is not None else set()
+    there: set[Digest] = set()
+
+    async def look(digest: Digest) -> None:
+        if await repository.head(str(digest)) is not None:
+            there.add(digest)
+
+    await each_of(listed.intersection(digests), look)
+    return there
 
 
 async def add_to_list(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ocync.errors import OcyncError
 from ocync.flights import Flights
-from ocync.transfer.fallback import read_list
+from ocync.transfer.fallback import listed_and_there, read_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,6 +84,5 @@ async def _missing(repository: TargetRepository, subject: Digest, artifacts: Seq
     missing = set(artifacts)
     missing.difference_update(descriptor.digest for descriptor in await repository.referrers(subject) or ())
     if missing:
-        index = await read_list(repository, subject)
-        missing.difference_update(child.digest for child in (index.children if index is not None else ()))
+        missing -= await listed_and_there(repository, await read_list(repository, subject), missing)
     return missing

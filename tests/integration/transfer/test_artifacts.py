@@ -539,7 +539,7 @@ async def test_of_an_index_cut_to_platforms_the_signatures_of_its_images_come_an
     assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1, unmatched=3)
     assert world.has(image.of_child)
     assert not world.has(image.signature)
-    assert any("3 artifacts belong to the whole index" in record.getMessage() for record in caplog.records)
+    assert any("are left out (3)" in record.getMessage() for record in caplog.records)
 
 
 async def test_an_artifact_that_is_an_index_comes_with_its_children_and_what_is_attached_to_those(
@@ -725,6 +725,27 @@ async def test_what_refers_to_an_artifact_that_has_a_tag_too_comes_with_it(world
 
     assert result.artifacts == ArtifactCounts(source=3, target=3, transferred=3)
     assert world.target.repository(APP).find(signature.digest) is not None
+
+
+@pytest.mark.parametrize("check", [True, False], ids=["references checked", "not checked"])
+async def test_what_a_targets_list_names_and_is_deleted_comes_again(*, check: bool) -> None:
+    async with worlds(target={"referrers": False, "check_references": check}) as world:
+        image = signed()
+        seed(world.source, image)
+        world.source.seed(APP, "1", image.index)
+        await world.sync()
+        there = world.target.repository(APP)
+        tag = build.fallback_tag(image.index.digest)
+        before = there.tags[tag]
+        del there.manifests[image.signature.digest]
+
+        result = await world.sync()
+
+        assert result.artifacts == ArtifactCounts(source=4, target=4, transferred=1)
+        assert there.find(image.signature.digest) is not None
+        # It names it already.
+        assert there.tags[tag] == before
+        assert (await world.sync()).artifacts == ArtifactCounts(source=4, target=4)
 
 
 async def test_nothing_is_looked_for_at_an_artifact_that_has_just_come(world: World) -> None:
