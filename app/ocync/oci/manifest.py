@@ -107,6 +107,9 @@ def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, h
     try:
         subject = _descriptor(body["subject"]) if body.get("subject") is not None else None
         if media_type in media.INDEXES:
+            if "manifests" not in body:
+                # An image without platforms would be mirrored as that; null is what Go's tools write for none.
+                raise KeyError("manifests")
             children = tuple(_descriptor(entry) for entry in _list(body, "manifests"))
             blobs: tuple[Descriptor, ...] = ()
         elif media_type in media.ARTIFACTS:

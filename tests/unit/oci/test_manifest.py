@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ocync.errors import ProtocolError
@@ -234,7 +234,16 @@ TYPES = st.sampled_from([*sorted(media.MANIFESTS | media.INDEXES | media.SCHEMA1
 BODIES = st.dictionaries(FIELDS, st.one_of(JSON, DESCRIPTORS, st.lists(DESCRIPTORS, max_size=3), TYPES))
 
 
+@pytest.mark.parametrize("header", sorted(media.INDEXES))
+def test_an_index_that_lists_nothing_has_to_say_so(header: str) -> None:
+    with pytest.raises(ProtocolError, match="field 'manifests' is missing"):
+        read(b"{}", header)
+
+    assert read(b'{"manifests": null}', header).children == ()
+
+
 @given(raw=st.binary(max_size=200), header=st.none() | TYPES)
+@example(raw=b"{}", header=media.OCI_INDEX)
 def test_no_bytes_make_reading_fail_otherwise(raw: bytes, header: str | None) -> None:
     with pytest.raises(ProtocolError):
         read(raw, header)
