@@ -239,6 +239,17 @@ class ProtocolError(RegistryError):
 
     kind = ErrorKind.PROTOCOL
 
+    @classmethod
+    def of_page(cls, host: str, status: int, *, what: str = "") -> ProtocolError:
+        """Return the error that a page for people is, in the place of a success; `what` was to be done."""
+        answered = f"{host} answered {status} with a web page"
+        return cls(
+            f"can't {what}: {answered}" if what else answered,
+            host=host,
+            status=status,
+            hint="a proxy or a login page stands between, or the host is no registry",
+        )
+
 
 class TagRuleError(OcyncError):
     """A mapping's tag rules select fewer tags than `min_tags`, or can't be applied."""

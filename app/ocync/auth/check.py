@@ -13,6 +13,7 @@ from ocync.auth.authorizer import Authorizer
 from ocync.auth.credential import Anonymous
 from ocync.auth.select import source_for
 from ocync.errors import AuthError, OcyncError, ProtocolError
+from ocync.oci import media
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,14 +135,9 @@ def _judge(response: httpx.Response, credential: Credential, host: str, *, shown
     # 404: the repository of a target need not be there yet; who is not allowed in is not told so much.
     if status != 404 and not 200 <= status < 400:
         raise ProtocolError(answered, host=host, status=status)
-    if status < 300 and response.content.lstrip()[:1] == b"<":
+    if status < 300 and media.is_markup(response.content):
         # A list of tags, and what stands at /v2/, is JSON or nothing.
-        raise ProtocolError(
-            f"{host} answered {status} with a web page",
-            host=host,
-            status=status,
-            hint="a proxy or a login page stands between, or the host is no registry",
-        )
+        raise ProtocolError.of_page(host, status)
     if isinstance(credential, Anonymous):
         return Verdict.ANONYMOUS, f"{host} answers without credentials"
     if not shown:

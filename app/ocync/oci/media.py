@@ -55,6 +55,11 @@ def is_manifest_like(media_type: str) -> bool:
     return bare.endswith((".manifest", ".index", ".list"))
 
 
+def is_markup(body: bytes) -> bool:
+    """Tell whether a body can be a page for people, whatever type it is said to have, and can't be JSON."""
+    return body.lstrip()[:1] == b"<"
+
+
 def essence(content_type: str | None) -> str:
     """Return a Content-Type without its parameters, in lower case; empty for none."""
     return (content_type or "").partition(";")[0].strip().lower()

@@ -46,13 +46,8 @@ class Answer:
         A 201 without a body never is: frameworks give it the type of a page.
         """
         is_html = media.essence(self.headers.get("content-type")) == "text/html"
-        is_one = self.status in (200, 202, 204) or self.is_markup
+        is_one = self.status in (200, 202, 204) or media.is_markup(self.body)
         return is_html and is_one and "docker-content-digest" not in self.headers
-
-    @property
-    def is_markup(self) -> bool:
-        """Whether its body can be a page, whatever type it says that it has, and can't be JSON."""
-        return self.body.lstrip()[:1] == b"<"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ import httpx
 
 from ocync.errors import AuthError, OcyncError, ProtocolError, RateLimitedError, ThrottledError
 from ocync.limits.kind import kind_of
+from ocync.oci import media
 from ocync.registry import links, problem
 from ocync.registry.allowance import read_allowance, tells_allowance
 from ocync.registry.call import Answer, Call
@@ -359,13 +360,8 @@ class RegistryClient:
 
         `wanted` says that a document in JSON was asked for: those have the type of a page here and there.
         """
-        if answer.is_markup if wanted else answer.is_page:
-            raise ProtocolError(
-                f"can't {what}: {self.host} answered {answer.status} with a web page",
-                host=self.host,
-                status=answer.status,
-                hint="a proxy or a login page stands between, or the host is no registry",
-            )
+        if media.is_markup(answer.body) if wanted else answer.is_page:
+            raise ProtocolError.of_page(self.host, answer.status, what=what)
 
     def elsewhere(self, answer: Response | Answer) -> str | None:
         """Return the host that answered, where the registry had sent us on to another one."""
