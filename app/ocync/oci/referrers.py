@@ -28,8 +28,8 @@ _SUFFIXES = {
     ),
 }
 COSIGN_SUFFIXES = tuple(_SUFFIXES)
-APPENDED = ("sig", "att")
-"""Those to which cosign appends: what signs or attests anew stands beside what did before."""
+# Those to which cosign appends: what signs or attests anew stands beside what did before.
+_SIGNED = ("sig", "att")
 NO_TYPES = ("", media.OCI_EMPTY, "application/vnd.oci.image.config.v1+json")
 """What lists of referrers tell where they don't tell an artifact's type."""
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9._-]")
@@ -57,7 +57,7 @@ def attached_names(subject: Digest) -> tuple[str, ...]:
 
 def is_signed(tag: str) -> bool:
     """Tell whether what a tag of cosign's scheme stands for is a signature, or signed by its nature."""
-    return tag.partition(".")[2] in APPENDED
+    return tag.partition(".")[2] in _SIGNED
 
 
 def types_of_tag(tag: str) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ class Wanted:
         Warns where it leads to more besides and is to be replaced all the same. Raises OcyncError where it can't be
         told.
         """
-        if self.tag.partition(".")[2] not in referrers.APPENDED:
+        if not referrers.is_signed(self.tag):
             return False
         wanted = await self.read()
         try:

@@ -41,15 +41,15 @@ async def read_list(repository: TargetRepository, subject: Digest) -> Manifest |
         index = await repository.manifest(tag)
     except NotFoundError:
         return None
+    if referrers.is_list(index, subject):
+        return index
     if index.digest == subject:
         return None
-    if not referrers.is_list(index, subject):
-        raise ProtocolError(
-            f"{repository.name}:{tag} is no list of referrers, so nothing can be attached there",
-            host=repository.place,
-            hint="remove that tag at the target: its name is that of the list",
-        )
-    return index
+    raise ProtocolError(
+        f"{repository.name}:{tag} is no list of referrers, so nothing can be attached there",
+        host=repository.place,
+        hint="remove that tag at the target: its name is that of the list",
+    )
 
 
 async def read_again(repository: TargetRepository, subject: Digest, known: Manifest | None) -> Manifest | None:
@@ -135,7 +135,8 @@ async def _without_gone(repository: TargetRepository, existing: Manifest | None)
     """Return the list without entries that the target has lost (a registry refuses to store it with them)."""
     if existing is None:
         return None
-    gone = {child.digest for child in existing.children if await repository.head(str(child.digest)) is None}
+    listed = {child.digest for child in existing.children}
+    gone = listed - await listed_and_there(repository, existing, listed)
     if not gone:
         return existing
     log.warning("%s: %d of the listed referrers of a manifest are gone there", repository.name, len(gone))
