@@ -196,9 +196,10 @@ class Attachments:
         following = []
         referring = {descriptor.digest for descriptor in wanted}
         for tag in tags:
+            digest = tag.descriptor.digest
             # An SBOM may itself be signed, by tag or by reference. What signs and attests is, by its nature.
-            if tag.descriptor.digest not in referring.union(search.seen) and referrers.is_signed(tag.tag):
-                search.signed.add(tag.descriptor.digest)
+            if referrers.is_signed(tag.tag) and digest not in referring and digest not in search.seen:
+                search.signed.add(digest)
         for descriptor in (*wanted, *(tag.descriptor for tag in tags)):
             for digest in (descriptor.digest, *await self._children(descriptor)):
                 if digest not in search.seen:
