@@ -85,10 +85,14 @@ class IdentitySigner:
         # The times that it has believed itself: of the log, and of authorities for timestamps that are trusted.
         for found in self.root.verifier._establish_time(bundle):
             at = found.time.timestamp()
-            issuer = check_chain(certificate, self.root.authorities_at(at), at)
-            check_sct(certificate, issuer, self.root.certificate_logs)
+            self._check_certificate(certificate, at)
             if found.source.name != "TIMESTAMP_AUTHORITY":
                 self._log(entry.log_id.key_id.hex(), at)
+
+    def _check_certificate(self, certificate: Certificate, at: float) -> None:
+        """Hold that an authority of the root has issued it, as it was trusted then, and a log has promised it."""
+        issuer = check_chain(certificate, self.root.authorities_at(at), at)
+        check_sct(certificate, issuer, self.root.certificate_logs)
 
     def _log(self, name: str, at: float) -> LogKey:
         """Return the log that this is the key's hash of, as it was trusted at a time; raises UntrustedError."""
@@ -107,8 +111,7 @@ class IdentitySigner:
         try:
             certificate = x509.load_pem_x509_certificate(evidence.certificate.encode())
             at = self._check_log(evidence, evidence.certificate)
-            issuer = check_chain(certificate, self.root.authorities_at(at), at)
-            check_sct(certificate, issuer, self.root.certificate_logs)
+            self._check_certificate(certificate, at)
             key = certificate.public_key()
             if not signed(key, evidence.signature, evidence.payload):
                 raise UntrustedError("it is not signed by its certificate")
