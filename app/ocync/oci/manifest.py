@@ -76,34 +76,41 @@ class Manifest:
         return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
 
 
+class Schema1Error(ValueError):
+    """It is a Docker schema 1 manifest, whose signatures stand inside of it."""
+
+
 def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, host: str = "") -> Manifest:
-    """
-    Read a manifest whose digest has been verified.
-
-    The body's `mediaType` wins over the Content-Type (text/plain and application/json are seen in the wild); where
-    it has none the header counts, then the shape. Raises ProtocolError for what can't be mirrored.
-    """
-
-    def refuse(why: str) -> ProtocolError:
-        return ProtocolError(f"the manifest of {where} can't be read: {why}", host=host)
-
+    """Read a manifest as `read` does; raises ProtocolError for what can't be mirrored, with what it is `where`."""
     try:
-        body = _load(raw)
-    except ValueError as error:
-        raise refuse(str(error)) from error
-    if not isinstance(body, dict):
-        raise refuse("not a JSON object")
-    media_type = _media_type(body, media.essence(content_type))
-    if media_type in media.SCHEMA1 or (body.get("schemaVersion") == 1 and "fsLayers" in body):
+        return read(raw, content_type=content_type, digest=digest)
+    except Schema1Error as error:
         raise ProtocolError(
-            f"{where} is a Docker schema 1 manifest",
+            f"{where} is {error}",
             host=host,
             hint="schema 1 can't be mirrored by digest: have the image pushed anew by a current client",
-        )
+        ) from error
+    except ValueError as error:
+        raise ProtocolError(f"the manifest of {where} can't be read: {error}", host=host) from error
+
+
+def read(raw: bytes, *, content_type: str | None, digest: Digest) -> Manifest:
+    """
+    Read a document whose digest has been verified.
+
+    The body's `mediaType` wins over the Content-Type (text/plain and application/json are seen in the wild); where
+    it has none the header counts, then the shape. Raises ValueError, which tells why, for what can't be mirrored.
+    """
+    body = _load(raw)
+    if not isinstance(body, dict):
+        raise ValueError("not a JSON object")
+    media_type = _media_type(body, media.essence(content_type))
+    if media_type in media.SCHEMA1 or (body.get("schemaVersion") == 1 and "fsLayers" in body):
+        raise Schema1Error("a Docker schema 1 manifest")
     if media_type not in media.MANIFESTS | media.INDEXES | media.ARTIFACTS:
-        raise refuse(f"unknown media type {media_type[:120]!r}")
+        raise ValueError(f"unknown media type {media_type[:120]!r}")
     if _is_ambiguous(body, media_type):
-        raise refuse("it is two kinds of manifest at once")
+        raise ValueError("it is two kinds of manifest at once")
     try:
         subject = _descriptor(body["subject"]) if body.get("subject") is not None else None
         if media_type in media.INDEXES:
@@ -118,9 +125,9 @@ def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, h
             children = ()
             blobs = _once([_descriptor(body["config"]), *(_descriptor(entry) for entry in _list(body, "layers"))])
     except KeyError as error:
-        raise refuse(f"field {error} is missing") from error
-    except (ValueError, TypeError) as error:
-        raise refuse(str(error)) from error
+        raise ValueError(f"field {error} is missing") from error
+    except TypeError as error:
+        raise ValueError(str(error)) from error
     return Manifest(
         raw=raw,
         media_type=media_type,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.errors import AuthError, OcyncError, ProtocolError, RegistryError, ServerError
+from ocync.errors import AuthError, ProtocolError, RegistryError, ServerError
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest
@@ -121,18 +121,11 @@ def read_page(answer: Answer, *, what: str, host: str) -> Page[Descriptor] | Non
     """Read a page of referrers; None for a success that is no such list, as servers give that know no API. Pure."""
     content_type = media.essence(answer.headers.get("content-type"))
     try:
-        index = manifests.parse(
-            answer.body,
-            content_type=content_type,
-            digest=Digest.of(answer.body),
-            where="a list",
-            host=host,
-        )
-    except OcyncError as error:
+        index = manifests.read(answer.body, content_type=content_type, digest=Digest.of(answer.body))
+    except ValueError as error:
         if content_type != media.OCI_INDEX:
             return None
-        why = error.message.rpartition("can't be read: ")[2]
-        raise ProtocolError(f"can't {what}: the answer is no such list: {why}", host=host) from error
+        raise ProtocolError(f"can't {what}: the answer is no such list: {error}", host=host) from error
     if not index.is_index:
         return None
     return Page(entries=index.children, next=links.next_page(answer.headers.get_list("link"), answer.url))
