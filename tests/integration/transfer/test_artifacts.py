@@ -612,16 +612,22 @@ def appended(*signatures: build.Image) -> build.Image:
     return build.Image(manifests=(root,), blobs={k: v for each in signatures for k, v in each.blobs.items()})
 
 
+async def signed_by_tag(world: World, *texts: str, kind: str = "sig") -> tuple[str, list[build.Image]]:
+    """Have an image mirrored that has the first of these signatures; return their tag, and all of them."""
+    image = build.image()
+    name = build.cosign_tag(image.digest, kind)
+    signatures = [build.cosign_signature(image, text=text) for text in texts]
+    world.source.seed(APP, "1", image)
+    world.source.seed(APP, name, signatures[0])
+    await world.sync()
+    return name, signatures
+
+
 @pytest.mark.parametrize("kind", ["sig", "att"])
 async def test_a_signature_that_the_target_has_appended_to_those_of_the_source_stays(
     world: World, kind: str
 ) -> None:
-    image = build.image()
-    name = build.cosign_tag(image.digest, kind)
-    theirs, own = (build.cosign_signature(image, text=text) for text in ("theirs", "own"))
-    world.source.seed(APP, "1", image)
-    world.source.seed(APP, name, theirs)
-    await world.sync()
+    name, (theirs, own) = await signed_by_tag(world, "theirs", "own", kind=kind)
     both = appended(theirs, own)
     world.target.seed(APP, name, both)
 
@@ -636,12 +642,7 @@ async def test_a_signature_that_the_target_has_appended_to_those_of_the_source_s
 async def test_a_signature_of_the_target_s_own_that_gives_way_to_a_later_one_of_the_source_is_told_of(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    image = build.image()
-    name = build.cosign_tag(image.digest)
-    first, later, own = (build.cosign_signature(image, text=text) for text in ("first", "later", "own"))
-    world.source.seed(APP, "1", image)
-    world.source.seed(APP, name, first)
-    await world.sync()
+    name, (first, later, own) = await signed_by_tag(world, "first", "later", "own")
     world.target.seed(APP, name, appended(first, own))
     world.source.seed(APP, name, appended(first, later))
 
@@ -655,12 +656,7 @@ async def test_a_signature_of_the_target_s_own_that_gives_way_to_a_later_one_of_
 
 
 async def test_a_tag_that_is_signed_anew_is_read_once_at_the_source(world: World) -> None:
-    image = build.image()
-    name = build.cosign_tag(image.digest)
-    first, later = (build.cosign_signature(image, text=text) for text in ("first", "later"))
-    world.source.seed(APP, "1", image)
-    world.source.seed(APP, name, first)
-    await world.sync()
+    name, (first, later) = await signed_by_tag(world, "first", "later")
     world.source.seed(APP, name, appended(first, later))
 
     result = await world.sync()
@@ -960,12 +956,7 @@ async def test_an_image_whose_artifacts_are_all_gone_fails_where_one_is_required
 
 
 async def test_a_signature_s_tag_that_must_not_move_says_how_to_let_it(world: World) -> None:
-    image = build.image()
-    name = build.cosign_tag(image.digest)
-    first, later = (build.cosign_signature(image, text=text) for text in ("first", "later"))
-    world.source.seed(APP, "1", image)
-    world.source.seed(APP, name, first)
-    await world.sync()
+    name, (first, later) = await signed_by_tag(world, "first", "later")
     world.target.behaviour.immutable = Immutable()
     world.source.seed(APP, name, appended(first, later))
 
