@@ -1,4 +1,4 @@
-"""One call for many who ask the same at once."""
+"""One call for many who ask the same at once, and its answer for those who ask later."""
 
 from __future__ import annotations
 
@@ -49,3 +49,31 @@ class Flights(Generic[K, V]):
             del self._running[key]
         landing.set_result(value)
         return value
+
+
+class Memo(Generic[K, V]):
+    """Makes a call once for each key and keeps its result; after an error the call is made anew."""
+
+    def __init__(self) -> None:
+        self._done: dict[K, V] = {}
+        self._flights: Flights[K, V] = Flights()
+
+    def __repr__(self) -> str:
+        return f"<Memo: {len(self._done)} results>"
+
+    def __len__(self) -> int:
+        return len(self._done)
+
+    async def get(self, key: K, make: Callable[[], Awaitable[V]]) -> V:
+        """Return the result of `make` for the key, from now or from earlier."""
+        if key not in self._done:
+            self._done[key] = await self._flights.run(key, make)
+        return self._done[key]
+
+    def forget(self, key: K) -> None:
+        """Drop the result of a key."""
+        self._done.pop(key, None)
+
+    def keep_only(self, wanted: Callable[[V], bool]) -> None:
+        """Drop the results for which `wanted` is false: they are made anew when they are asked for."""
+        self._done = {key: value for key, value in self._done.items() if wanted(value)}

@@ -13,6 +13,7 @@ import time
 from collections import Counter, deque
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -282,16 +283,19 @@ class Reserved:
 
     def release(self, each: Slots | Lane) -> None:
         """Give one back before the others; where there were fewer than were wanted, one is kept for those."""
+        self.take_over(each)()
+
+    def take_over(self, each: Slots | Lane) -> Callable[[], None]:
+        """Return what gives one back, for a holder that may outlive this context; to be called once."""
         slots, lanes = (each.slots, [each]) if isinstance(each, Lane) else (each, [])
         count, held = self._held[slots]
-        if count < self._wanted[slots]:
-            self._wanted[slots] -= 1
-            return
+        self._wanted[slots] -= 1
+        if count <= self._wanted[slots]:
+            return lambda: None
         for lane in lanes:
             held.remove(lane)
-        self._wanted[slots] -= 1
         self._held[slots] = (count - 1, held)
-        slots.release(1, tuple(lanes))
+        return partial(slots.release, 1, tuple(lanes))
 
     def release_all(self) -> None:
         """Give back what is left."""

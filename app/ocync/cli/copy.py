@@ -12,6 +12,7 @@ from ocync.config.verify import Signers, check_pattern
 from ocync.errors import ConfigError
 from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
+from ocync.plan.source import SourceImage
 
 if TYPE_CHECKING:
     import argparse
@@ -64,11 +65,10 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
         return [
             Candidate(
                 mapping=mapping,
-                tag=source.reference,
-                source=origin,
+                image=SourceImage(origin, source.reference),
+                target=TargetState(repository=places.target(registry, repository)),
                 attachments=attachments if artifacts.enabled else None,
                 signatures=None if mapping.verify is None else attachments,
-                targets=(TargetState(repository=places.target(registry, repository)),),
                 target_tag=destination.tag or source.tag,
             )
         ]

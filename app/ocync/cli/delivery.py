@@ -89,7 +89,7 @@ def selection(resolved: Resolved, *, verbose: bool) -> Iterator[str]:
     mapping = resolved.mapping
     yield f"{mapping.name}: {rules_in_short(mapping.tags)}"
     if resolved.selection is None:
-        names = ", ".join(candidate.tag for candidate in (*resolved.settled, *resolved.candidates))
+        names = ", ".join(image.tag for image in resolved.images)
         yield f"  named, not listed: {names or 'none'}"
     else:
         for line in selection_in_full(resolved.selection, mapping.tags, verbose=verbose):

@@ -71,6 +71,19 @@ class Manifest:
         return self.media_type in media.INDEXES
 
     @property
+    def copied_children(self) -> tuple[Descriptor, ...]:
+        """The manifests that an index lists, each digest once: a mirror copies them as manifests."""
+        listed = {child.digest: child for child in self.children if media.is_manifest_like(child.media_type)}
+        return tuple(listed.values())
+
+    @property
+    def copied_blobs(self) -> tuple[Descriptor, ...]:
+        """The blobs that have to be where the manifest is put, each digest once: all but foreign ones."""
+        others = [child for child in self.children if not media.is_manifest_like(child.media_type)]
+        listed = {blob.digest: blob for blob in (*others, *self.blobs) if not blob.is_foreign}
+        return tuple(listed.values())
+
+    @property
     def descriptor(self) -> Descriptor:
         """The descriptor that points at this manifest."""
         return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)

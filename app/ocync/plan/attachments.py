@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ocync.concurrency import each_of
 from ocync.errors import AuthError, NotFoundError, ProtocolError
 from ocync.filters.pipeline import is_digest_named
-from ocync.flights import Flights
+from ocync.flights import Flights, Memo
 from ocync.oci import media, referrers
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from ocync.config.model import ArtifactRules
     from ocync.endpoint import Repository
-    from ocync.memory.memory import Memory
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.plan.budget import Budget
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ class Attached:
 class _Search:
     """One walk over what is attached to a manifest."""
 
+    budget: Budget
     seen: dict[Digest, None]
     """What was or will be looked at, in the order it was come upon."""
     signed: set[Digest] = field(default_factory=set)
@@ -113,7 +114,6 @@ class Attachments:
         *,
         tags: Iterable[str] | None = None,
         images: int = 1,
-        memory: Memory | None = None,
         lacking: Callable[[str], bool] = lambda _tag: False,
     ) -> None:
         """
@@ -125,36 +125,33 @@ class Attachments:
         self._include = [_type_pattern(text) for text in rules.include]
         self._exclude = [_type_pattern(text) for text in rules.exclude]
         self._images = images
-        self._memory = memory
         self._lacking = lacking
         self._by_name = None if tags is None else _by_name(tags)
         self._listed = tags is not None
-        self._flights: Flights[Digest, Attached] = Flights()
-        self._done: dict[Digest, Attached] = {}
+        self._found: Memo[Digest, Attached] = Memo()
         self._lists: Flights[str, None] = Flights()
 
     def __repr__(self) -> str:
-        return f"<Attachments of {self._source.name}: {len(self._done)} manifests looked at>"
+        return f"<Attachments of {self._source.name}: {len(self._found)} manifests looked at>"
 
     @property
     def source(self) -> Repository:
         """Where the artifacts are read."""
         return self._source
 
-    async def of(self, subject: Digest) -> Attached:
+    async def of(self, subject: Digest, budget: Budget) -> Attached:
         """
         Return what is attached to a manifest of an image, and what is attached to that, and so on.
 
-        Asked once for each manifest, however many images have it; after an error it is asked for anew. Raises
-        OcyncError where it can't be told: then nobody may say that an image is complete.
+        Asked once for each manifest, however many images have it; after an error it is asked for anew. What is read
+        counts for the image that asks first. Raises OcyncError where it can't be told: then nobody may say that an
+        image is complete.
         """
-        if subject not in self._done:
-            self._done[subject] = await self._flights.run(subject, lambda: self._search(subject))
-        return self._done[subject]
+        return await self._found.get(subject, lambda: self._search(subject, budget))
 
-    async def _search(self, subject: Digest) -> Attached:
+    async def _search(self, subject: Digest, budget: Budget) -> Attached:
         await self._know_tags()
-        search = _Search(seen={subject: None})
+        search = _Search(seen={subject: None}, budget=budget)
         level = [subject]
         while level:
             found: list[list[Digest]] = []
@@ -173,8 +170,8 @@ class Attachments:
         is_artifact = len(search.seen) > 1
         if subject in search.signed and not self._is_named(subject):
             return []
-        listed, fallback = await self._referrers(subject, is_artifact=is_artifact)
-        wanted = await self._wanted(listed)
+        listed, fallback = await self._referrers(subject, search)
+        wanted = await self._wanted(listed, search)
         tags = await self._tags(subject, search, is_artifact=is_artifact)
         if wanted or tags:
             search.found.append(
@@ -201,7 +198,7 @@ class Attachments:
             if referrers.is_signed(tag.tag) and digest not in referring and digest not in search.seen:
                 search.signed.add(digest)
         for descriptor in (*wanted, *(tag.descriptor for tag in tags)):
-            for digest in (descriptor.digest, *await self._children(descriptor)):
+            for digest in (descriptor.digest, *await self._children(descriptor, search)):
                 if digest not in search.seen:
                     search.seen[digest] = None
                     following.append(digest)
@@ -213,26 +210,24 @@ class Attachments:
             name in self._by_name for name in referrers.attached_names(subject)
         )
 
+    async def _read(self, reference: str, search: _Search) -> Manifest:
+        manifest = await self._source.manifest(reference)
+        search.budget.count(1, manifest.size)
+        return manifest
+
     async def _referrers(
-        self, subject: Digest, *, is_artifact: bool
+        self, subject: Digest, search: _Search
     ) -> tuple[tuple[Descriptor, ...], Manifest | None]:
         """Return the referrers of a subject, and the list under the fallback tag where there is one."""
         name = referrers.fallback_tag(subject)
         is_listed = self._by_name is not None and name in self._by_name.get(name, ())
-        # Of what is attached, most is never signed itself. What is attached to images is looked at in every pass.
-        memory = self._memory if is_artifact and not is_listed else None
-        place, path = self._source.place, self._source.path
-        if memory is not None and memory.has_no_referrers(place, path, subject):
-            return (), None
         by_api = await self._source.referrers(subject)
-        if memory is not None and by_api == ():
-            memory.learn_no_referrers(place, path, subject)
         if not is_listed and (by_api is not None or self._by_name is not None):
             return by_api or (), None
         # Asked also beside the API where the tag is known to be there: a registry that has got the API since may
         # not have taken into it what was attached before.
         try:
-            index = await self._source.manifest(name)
+            index = await self._read(name, search)
         except NotFoundError:
             return by_api or (), None
         if not referrers.is_list(index, subject):
@@ -241,7 +236,7 @@ class Attachments:
             return by_api or (), None
         return _once((*(by_api or ()), *index.children)), index
 
-    async def _wanted(self, listed: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+    async def _wanted(self, listed: Sequence[Descriptor], search: _Search) -> tuple[Descriptor, ...]:
         """Return those of the types that are asked for."""
         if not self._include and not self._exclude:
             return tuple(listed)
@@ -250,7 +245,7 @@ class Attachments:
 
         async def read(descriptor: Descriptor) -> None:
             with contextlib.suppress(NotFoundError):
-                artifact = await self._source.manifest(str(descriptor.digest))
+                artifact = await self._read(str(descriptor.digest), search)
                 types[descriptor.digest] = referrers.type_of(artifact)
 
         await each_of([each for each in listed if each.artifact_type in referrers.NO_TYPES], read)
@@ -270,7 +265,7 @@ class Attachments:
         for tag in names:
             if not self._wants(referrers.types_of_tag(tag)):
                 continue
-            attached = await self._tagged(tag)
+            attached = await self._tagged(tag, search)
             if attached is not None:
                 found.append(attached)
             elif self._by_name is not None:
@@ -278,24 +273,24 @@ class Attachments:
                 search.gone += 1
         return tuple(found)
 
-    async def _tagged(self, tag: str) -> AttachedTag | None:
+    async def _tagged(self, tag: str, search: _Search) -> AttachedTag | None:
         """Return what a tag points to; None where it is not there."""
         if self._lacking(tag):
             # It will be needed, and tells the digest as well as a HEAD does.
             try:
-                manifest = await self._source.manifest(tag)
+                manifest = await self._read(tag, search)
             except NotFoundError:
                 return None
             return AttachedTag(tag, manifest.descriptor, manifest)
         descriptor = await self._source.head(tag)
         return None if descriptor is None else AttachedTag(tag, descriptor)
 
-    async def _children(self, descriptor: Descriptor) -> tuple[Digest, ...]:
+    async def _children(self, descriptor: Descriptor, search: _Search) -> tuple[Digest, ...]:
         """Return the manifests below an artifact that is an index: they can be signed like any other."""
         if descriptor.media_type not in media.INDEXES:
             return ()
         try:
-            index = await self._source.manifest(str(descriptor.digest))
+            index = await self._read(str(descriptor.digest), search)
         except NotFoundError:
             return ()
         return tuple(child.digest for child in index.children if media.is_manifest_like(child.media_type))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ocync.config.model import MappingConfig
     from ocync.endpoint import Repository, TargetRepository
-    from ocync.errors import OcyncError
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.plan.attachments import Attachments
+    from ocync.plan.source import SourceImage
     from ocync.transfer.result import Reason
 
 
@@ -24,39 +24,57 @@ class TargetState:
     """All of its tags; None where they are not known."""
 
     @property
+    def unlisted(self) -> TargetState:
+        """The same repository, of which no list is believed."""
+        return TargetState(repository=self.repository)
+
+    @property
     def is_empty(self) -> bool:
-        """Whether it is known to hold nothing: then nothing is looked for there."""
+        """Whether it lists no tag: then small things are not looked for there."""
         return self.tags is not None and not self.tags
 
     def lacks(self, tag: str) -> bool:
-        """Tell whether the tag is known not to be there."""
+        """Return whether the tag was not listed."""
         return self.tags is not None and tag not in self.tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A tag that the rules have selected, and where it is to go."""
+    """A tag that the rules have selected, and one target that it is to go to: the unit of work."""
 
     mapping: MappingConfig
-    tag: str
-    """The tag, or a digest for an image that is copied by digest alone."""
-    source: Repository
-    targets: tuple[TargetState, ...]
+    image: SourceImage
+    target: TargetState
     target_tag: str | None = None
-    """The tag at the targets where it is not the source's."""
+    """The tag at the target where it is not the source's."""
     attachments: Attachments | None = None
     """What is attached to images of the source's repository; None where nothing of that is to be copied."""
     signatures: Attachments | None = None
     """The same, with all that may be signatures, where the mapping says who has to have signed; else None."""
     optional: bool = False
     """Whether the source need not have the tag: it was asked for without looking at a list."""
-    settled: bool = False
-    """Whether the tag never changes, and every target was seen to have it."""
+    immutable: bool = False
+    """Whether the tag never changes at the target once it is there."""
+
+    @property
+    def tag(self) -> str:
+        """The source's tag, or a digest for an image that is copied by digest alone."""
+        return self.image.tag
+
+    @property
+    def source(self) -> Repository:
+        """The source's repository."""
+        return self.image.repository
 
     @property
     def destination_tag(self) -> str:
-        """The tag (or digest) that the image gets at the targets."""
+        """The tag (or digest) that the image gets at the target."""
         return self.target_tag or self.tag
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the tag never changes and was listed at the target: nothing is asked about it."""
+        return self.immutable and self.target.tags is not None and self.destination_tag in self.target.tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,33 +87,24 @@ class Copy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """Nothing has to be done; `digest` is what the tag points to, where that was asked."""
+    """The tag is as it should be; `digest` is what it points to, where that was asked."""
 
     reason: Reason
     digest: Digest | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Broken:
-    """The target could not be asked."""
-
-    error: OcyncError
-
-
-Decision = Copy | Skip | Broken
+Decision = Copy | Skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePlan:
-    """A candidate with a decision for each of its targets."""
+    """What is to be done about one image at one target."""
 
     candidate: Candidate
-    decisions: tuple[Decision, ...]
+    decision: Decision
     resolved: Descriptor
     """What the source's tag points to (with `platforms`, the index as it will be)."""
     root: Manifest | None = None
-    """The manifest: always when any of the decisions is to copy, and where it was needed to compare."""
+    """The manifest: always when it is to be copied, and where it was needed to compare."""
     original: Digest | None = None
     """The source's own index, where `platforms` made another one of it."""
-    present: tuple[Manifest | None, ...] = ()
-    """For each target what its tag points to now, where that was read."""

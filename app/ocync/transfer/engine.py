@@ -1,9 +1,10 @@
 """
 The pass: mappings in, results out, everything at once and nothing without bound.
 
-Mappings are resolved some at a time, each handing its images to a short queue; workers take them from there,
-in turn by source, compare and copy. No stage waits for the one before it to end. What fails for a passing reason is
-tried once more at the end.
+The unit of work is one image at one target. Each target host has workers of its own, which take images in turn by
+source: a host that hangs holds up nobody else. Mappings are resolved some at a time, each handing its images to a
+short queue; no stage waits for the one before it to end. What fails for a passing reason is tried once more at the
+end, when its hosts answer again. Then a few of the images whose tags are unchanged are looked below.
 """
 
 from __future__ import annotations
@@ -11,20 +12,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ocync.config.model import MappingConfig
-from ocync.errors import ErrorKind, InterruptedPassError, NotFoundError, OcyncError
+from ocync.concurrency import each_of
+from ocync.errors import ErrorKind, InterruptedPassError, NetworkError, NotFoundError, OcyncError
+from ocync.flights import Memo
 from ocync.memory.memory import Memory
+from ocync.plan.budget import Budget
 from ocync.plan.compare import compare
-from ocync.plan.discover import discover
-from ocync.plan.model import Broken, Candidate, Copy, Skip
+from ocync.plan.discover import discover, target_state
+from ocync.plan.model import Candidate, Copy, Skip
 from ocync.transfer import outcome
 from ocync.transfer.artifacts import ArtifactCopy
-from ocync.transfer.audit import Audit
-from ocync.transfer.carry import Carrier
+from ocync.transfer.audit import Inspection, RollingAudit
+from ocync.transfer.blob_reads import BlobReads
+from ocync.transfer.claims import Claims
 from ocync.transfer.destination import Destination
 from ocync.transfer.events import (
     BytesExpected,
@@ -35,32 +41,66 @@ from ocync.transfer.events import (
     MappingsCounted,
 )
 from ocync.transfer.image_queue import ImageQueue
-from ocync.transfer.ledger import Ledger
-from ocync.transfer.recall import Recall
 from ocync.transfer.result import BlobStats, ImageResult, Reason, Status
 from ocync.transfer.rivals import Rivals
 from ocync.transfer.signatures import Signatures
+from ocync.transfer.sync_image import ImageSync
+from ocync.transfer.tree import ManifestReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
+    from ocync.config.model import MappingConfig
+    from ocync.endpoint import Repository
     from ocync.interrupt import Stop
+    from ocync.oci.digest import Digest
     from ocync.plan.discover import Places, Resolved
-    from ocync.plan.model import ImagePlan
+    from ocync.plan.model import Decision, ImagePlan, TargetState
     from ocync.registry.waiting import RetryPolicy
+    from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.events import Sink
     from ocync.transfer.staging import Staging
+    from ocync.transfer.tree import Tree
 
 log = logging.getLogger(__name__)
 
-Work = MappingConfig | Candidate
-"""What can be tried again: a mapping or an image."""
 # Mappings of a source whose tags are listed at once: enough to hide the round trips, and few tag lists in memory.
 _MAPPINGS_AT_ONCE = 16
+# Unchanged images that are looked below at once: few, so that no more is spent on it than may be.
+_AUDITS_AT_ONCE = 3
+# Seconds that a host which does not answer is waited for before its images are tried once more: a registry's pod that
+# is moved to another node is back by then.
+_RETURN = 45.0
 
 
-def _source(work: Work) -> str:
-    return (work if isinstance(work, MappingConfig) else work.mapping).source.name
+@dataclass(frozen=True, slots=True)
+class _MappingWork:
+    """One mapping at one of its targets."""
+
+    number: int
+    mapping: MappingConfig
+    target: int
+    error: OcyncError | None = None
+    """What it has failed with before."""
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        return self.mapping.targets[self.target][0].name, self.mapping.source.name
+
+
+@dataclass(frozen=True, slots=True)
+class _ImageWork:
+    """One image at one target."""
+
+    candidate: Candidate
+    error: OcyncError | None = None
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        return self.candidate.target.repository.place, self.candidate.mapping.source.name
+
+
+_Work = _MappingWork | _ImageWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +108,12 @@ class PassSettings:
     """What bounds a pass."""
 
     images_at_once: int = 50
+    """Images in flight to each target host."""
     dry_run: bool = False
     audit: float | None = None
     """Look at all that targets hold below their tags, and read and hash this share of the blobs (0 to 1)."""
+    audit_every: float | None = None
+    """Seconds within which each image is looked below once, a few in each pass; None for never."""
 
 
 class Pass:
@@ -85,42 +128,56 @@ class Pass:
         stop: Stop,
         sink: Sink,
         resolved: Callable[[Resolved], None] = lambda _resolved: None,
+        copied: Callable[[ImagePlan, Tree], None] = lambda _plan, _tree: None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        requests: Callable[[], int] = lambda: 0,
         memory: Memory | None = None,
         staging: Staging | None = None,
+        mover: BlobMover | None = None,
     ) -> None:
+        """
+        `requests` tells how many requests have been made so far, for the share that looking below images may take.
+
+        `resolved` is told of the tags that a mapping selects, `copied` of the manifests of each image that is copied.
+        """
         self._places = places
         self._memory = Memory() if memory is None else memory
         self._settings = settings
-        self._staging = staging
-        self._policy = policy
         self._stop = stop
         self._sink = sink
         self._on_resolved = resolved
         self._clock = clock
-        self._ledgers: dict[str, Ledger] = {}
+        self._now = now
+        self._requests = requests
+        self._claims: dict[str, Claims] = {}
         self._limits: set[asyncio.Timeout] = set()
         self._results: list[ImageResult] = []
-        self._again: list[Work] = []
-        self._second_round = False
+        self._again: list[_Work] = []
+        self._is_second_round = False
+        self._selected: Memo[int, Resolved] = Memo()
+        self._left: Counter[int] = Counter()
+        self._announced: set[int] = set()
+        self._answers: Memo[str, bool] = Memo()
         # What was sent in vain in the first round, so that the report does not forget it.
         self._earlier: dict[str, Destination] = {}
-        # Who audits targets takes nothing on trust.
-        self._trusted = self._memory if settings.audit is None else None
-        self._rivals = Rivals(places)
-        self._artifacts = ArtifactCopy(
-            policy,
-            dry_run=settings.dry_run,
-            memory=self._memory,
-            believes=settings.audit is None,
-            rivals=self._rivals,
+        self._gate = asyncio.Lock()
+        self._reads = BlobReads(policy, staging=staging, holds=self._holds)
+        self._mover = mover or self._reads
+        self._inspection = Inspection(policy, share=settings.audit or 0.0)
+        self._rolling = RollingAudit(
+            None if settings.dry_run or settings.audit is not None else settings.audit_every, now()
         )
-        self._carrier = Carrier(
-            policy,
-            self._artifacts,
-            dry_run=settings.dry_run,
-            audit=None if settings.audit is None else Audit(policy, share=settings.audit),
+        self._rivals = Rivals(places)
+        reader = ManifestReader()
+        self._artifacts = ArtifactCopy(self._mover, reader, self._rivals, dry_run=settings.dry_run)
+        self._sync = ImageSync(
+            mover=self._mover,
+            reader=reader,
+            artifacts=self._artifacts,
             signatures=Signatures(policy),
+            dry_run=settings.dry_run,
+            copied=copied,
         )
 
     async def run(self, work: Sequence[MappingConfig | Candidate]) -> tuple[ImageResult, ...]:
@@ -131,64 +188,119 @@ class Pass:
         is in flight gets the stop's grace, and all that is left ends as failed, interrupted.
         """
         self._sink(MappingsCounted(len(work)))
-        self._rivals.know(item for item in work if isinstance(item, MappingConfig))
-        with self._stop.listening(self._limit_all):
-            await self._round(work)
-            if self._again:
-                again, self._again = self._again, []
-                self._second_round = True
-                for ledger in self._ledgers.values():
-                    ledger.forget_failures()
-                self._artifacts.forget_failures()
-                if not self._stop.requested():
-                    log.info("trying %d failed images or mappings once more", len(again))
-                # After a stop nothing is begun here either: this gives each of them its result.
-                await self._round(again)
+        self._rivals.know(item for item in work if not isinstance(item, Candidate))
+        try:
+            with self._stop.listening(self._limit_all):
+                await self._round(list(self._split(work)))
+                if self._again:
+                    await self._once_more()
+                await self._look_below_some()
+        finally:
+            await self._reads.close()
         return tuple(self._results)
 
-    async def _round(self, work: Iterable[Work]) -> None:
-        by_source: dict[str, list[Work]] = {}
-        for item in work:
-            by_source.setdefault(_source(item), []).append(item)
-        queue = ImageQueue(
-            self._settings.images_at_once, [source for source, items in by_source.items() for _ in items]
-        )
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._settings.images_at_once):
-                group.create_task(self._work(queue))
-            for source, items in by_source.items():
-                remaining = iter(items)
-                for _ in range(min(_MAPPINGS_AT_ONCE, len(items))):
-                    group.create_task(self._resolve_all(source, remaining, queue))
+    def _split(self, work: Iterable[MappingConfig | Candidate]) -> Iterator[_Work]:
+        for number, item in enumerate(work):
+            if isinstance(item, Candidate):
+                yield _ImageWork(item)
+            else:
+                self._left[number] = len(item.targets)
+                for target in range(len(item.targets)):
+                    yield _MappingWork(number, item, target)
 
-    async def _resolve_all(self, source: str, work: Iterable[Work], queue: ImageQueue) -> None:
+    async def _once_more(self) -> None:
+        again, self._again = self._again, []
+        self._is_second_round = True
+        for claims in self._claims.values():
+            claims.forget_failures()
+        self._artifacts.forget_failures()
+        self._left = Counter(item.number for item in again if isinstance(item, _MappingWork))
+        if not self._stop.requested():
+            log.info("trying %d failed images or mappings once more", len(again))
+        # After a stop nothing is begun here either: this gives each of them its result.
+        await self._round(again)
+
+    async def _round(self, work: Iterable[_Work]) -> None:
+        lanes: dict[str, dict[str, list[_Work]]] = {}
         for item in work:
-            for candidate in await self._resolve(item):
+            target, source = item.lane
+            lanes.setdefault(target, {}).setdefault(source, []).append(item)
+        async with asyncio.TaskGroup() as group:
+            for by_source in lanes.values():
+                queue = ImageQueue(
+                    self._settings.images_at_once, [source for source, items in by_source.items() for _ in items]
+                )
+                for _ in range(queue.workers):
+                    group.create_task(self._work(queue))
+                for source, items in by_source.items():
+                    remaining = iter(items)
+                    for _ in range(min(_MAPPINGS_AT_ONCE, len(items))):
+                        group.create_task(self._resolve_all(source, remaining, queue))
+
+    async def _resolve_all(self, source: str, work: Iterable[_Work], queue: ImageQueue) -> None:
+        for item in work:
+            await self._wait_for_return(item)
+            candidates = [item.candidate] if isinstance(item, _ImageWork) else await self._resolve(item)
+            for candidate in candidates:
                 await queue.put(source, candidate)
             queue.resolved(source)
 
-    async def _resolve(self, item: Work) -> Sequence[Candidate]:
+    async def _wait_for_return(self, item: _Work) -> None:
+        """Wait for the host that did not answer when this was tried before."""
+        if not isinstance(item.error, NetworkError) or self._stop.requested():
+            return
+        hosts: list[Repository] = []
+        if isinstance(item, _ImageWork):
+            hosts = [item.candidate.source, item.candidate.target.repository]
+        else:
+            mapping = item.mapping
+            hosts = [self._places.source(mapping.source, mapping.source_repository)]
+        for repository in hosts:
+            if repository.place == item.error.host:
+                await self._answers.get(repository.place, partial(repository.answers, _RETURN))
+
+    async def _resolve(self, item: _MappingWork) -> Sequence[Candidate]:
         """Return the images of a mapping that have to be looked at; those that need not be have their results."""
-        if not isinstance(item, MappingConfig):
-            return [item]
         started = self._clock()
         try:
             async with self._limited():
-                resolved = await discover(item, self._places, self._trusted)
+                target = self._places.target(*item.mapping.targets[item.target])
+                async with asyncio.TaskGroup() as group:
+                    state = group.create_task(target_state(target, item.mapping))
+                    selected = group.create_task(self._select(item))
         except Exception as error:
-            self._mapping_failed(item, outcome.as_ocync_error(error, item.name), started)
+            self._mapping_failed(item, outcome.as_ocync_error(error, item.mapping.name), started)
             return []
-        self._on_resolved(resolved)
-        self._forget_emptied(resolved)
-        images = len(resolved.candidates) + len(resolved.settled)
-        self._sink(MappingResolved(item.name, images * len(item.targets)))
+        self._left[item.number] -= 1
+        candidates = list(selected.result().candidates(state.result()))
+        if not self._left[item.number]:
+            self._selected.forget(item.number)
+        if state.result().is_empty:
+            self._claims_at(target.place).found_empty(target)
         if self._settings.audit is not None:
             # That a tag stays says nothing of what is below it.
-            return [*resolved.candidates, *resolved.settled]
-        for candidate in resolved.settled:
-            for index in range(len(candidate.targets)):
-                self._finish(outcome.skipped(candidate, index, Skip(reason=Reason.IMMUTABLE_TAG), 0.0))
-        return resolved.candidates
+            return candidates
+        for candidate in candidates:
+            if candidate.is_settled:
+                candidate.image.finish(target.place)
+                self._finish(outcome.skipped(candidate, Skip(reason=Reason.IMMUTABLE_TAG), 0.0))
+        return [candidate for candidate in candidates if not candidate.is_settled]
+
+    async def _select(self, item: _MappingWork) -> Resolved:
+        """Return the tags that a mapping selects; all of its targets share them."""
+
+        async def select() -> Resolved:
+            resolved = await discover(item.mapping, self._places, self._mover.changed)
+            self._on_resolved(resolved)
+            self._announce(item, len(resolved.images))
+            return resolved
+
+        return await self._selected.get(item.number, select)
+
+    def _announce(self, item: _MappingWork, images: int) -> None:
+        if item.number not in self._announced:
+            self._announced.add(item.number)
+            self._sink(MappingResolved(item.mapping.name, images * len(item.mapping.targets)))
 
     async def _work(self, queue: ImageQueue) -> None:
         while (item := await queue.get()) is not None:
@@ -196,120 +308,170 @@ class Pass:
             await self._bring(candidate)
             queue.finished(source)
 
+    # One image at one target
+
     async def _bring(self, candidate: Candidate) -> None:
-        """Compare and copy one image, with one result for each of its targets."""
+        """Compare and copy one image, with its result."""
         started = self._clock()
-        destinations: dict[int, Destination] = {}
+        destination = self._destination(candidate, is_audited=self._settings.audit is not None)
+        try:
+            plan, decision = await self._sync_image(candidate, destination)
+        except Exception as error:
+            failure = outcome.as_ocync_error(error, outcome.source_name(candidate))
+            if isinstance(failure, NotFoundError) and candidate.optional and failure.host == candidate.source.place:
+                log.info("%s is not there and was not demanded", outcome.source_name(candidate))
+            else:
+                self._image_failed(candidate, destination, failure, started)
+        else:
+            self._image_done(candidate, plan, decision, destination, self._clock() - started)
+        finally:
+            candidate.image.finish(candidate.target.repository.place)
+
+    async def _sync_image(self, candidate: Candidate, destination: Destination) -> tuple[ImagePlan, Decision]:
+        budget = Budget(outcome.source_name(candidate), candidate.source.place, gate=self._gate)
         try:
             async with self._limited():
-                plan = await compare(candidate, whole=self._settings.audit is not None)
-                await self._carry_out(plan, destinations, started)
-        except Exception as error:
-            failure = outcome.as_ocync_error(error, f"{candidate.source.name}:{candidate.tag}")
-            if isinstance(failure, NotFoundError) and candidate.optional:
-                log.info("%s:%s is not there and was not demanded", candidate.source.name, candidate.tag)
-            else:
-                self._image_failed(candidate, destinations, failure, started)
+                plan = await compare(candidate, audited=destination.is_audited)
+                if not self._looks_below(plan, destination):
+                    return plan, plan.decision
+                if isinstance(plan.decision, Copy) and not self._settings.dry_run:
+                    self._sink(ImageStarted(outcome.target_name(candidate)))
+                return plan, await self._sync.carry_out(plan, destination, budget)
+        finally:
+            budget.close()
 
-    async def _carry_out(self, plan: ImagePlan, destinations: dict[int, Destination], started: float) -> None:
-        candidate = plan.candidate
-        for index, decision in enumerate(plan.decisions):
-            match decision:
-                case Skip() if not self._looks_below(candidate, decision):
-                    earlier = self._earlier.pop(outcome.target_name(candidate, index), None)
-                    self._finish(outcome.skipped(candidate, index, decision, self._clock() - started, earlier))
-                case Broken(error=error):
-                    self._target_failed(candidate, index, None, error, started)
-                case Skip() | Copy():
-                    destinations[index] = self._destination(candidate, index)
-        if not destinations:
-            return
-        for index, destination in destinations.items():
-            if isinstance(plan.decisions[index], Copy):
-                destination.note(plan.present[index])
-                if not self._settings.dry_run:
-                    self._sink(ImageStarted(outcome.target_name(candidate, index)))
-        await self._carrier.carry(plan, destinations)
-        for index in list(destinations):
-            destination, decision = destinations.pop(index), plan.decisions[index]
-            elapsed = self._clock() - started
-            if destination.error is not None:
-                self._target_failed(candidate, index, destination, destination.error, started)
-            elif isinstance(decision, Skip):
-                self._finish(outcome.skipped(candidate, index, decision, elapsed, destination))
-            else:
-                self._finish(outcome.synced(plan, index, destination, elapsed))
-
-    def _looks_below(self, candidate: Candidate, decision: Skip) -> bool:
-        """Tell whether more than its tag is looked at of an image that a target has."""
+    def _looks_below(self, plan: ImagePlan, destination: Destination) -> bool:
+        """Return whether more than its tag is looked at of an image that the target has."""
+        if isinstance(plan.decision, Copy):
+            return True
         # An immutable tag that the source has set anew leads to what the source can't tell of.
-        is_kept = decision.reason is Reason.IMMUTABLE_TAG
-        return not is_kept and (candidate.attachments is not None or self._settings.audit is not None)
+        is_kept = plan.decision.reason is Reason.IMMUTABLE_TAG
+        return not is_kept and (plan.candidate.attachments is not None or destination.is_audited)
 
-    def _forget_emptied(self, resolved: Resolved) -> None:
-        """Forget what earlier passes knew of repositories that hold nothing now."""
-        for target in resolved.candidates[0].targets if resolved.candidates else ():
-            if target.is_empty:
-                self._memory.forget_repository(target.repository.place, target.repository.path)
+    def _image_done(
+        self, candidate: Candidate, plan: ImagePlan, decision: Decision, destination: Destination, elapsed: float
+    ) -> None:
+        result = self._result(candidate, plan, decision, destination, elapsed)
+        if isinstance(decision, Skip) and not destination.is_audited and decision.reason is Reason.UP_TO_DATE:
+            self._rolling.unchanged(candidate, result.target)
+        self._finish(result)
 
-    def _ledger(self, place: str) -> Ledger:
-        if place not in self._ledgers:
-            # A look at a folder costs no request.
-            recall = Recall(None if place.startswith("oci:") else self._memory)
-            self._ledgers[place] = Ledger(recall=recall)
-        return self._ledgers[place]
+    def _result(
+        self, candidate: Candidate, plan: ImagePlan, decision: Decision, destination: Destination, elapsed: float
+    ) -> ImageResult:
+        """Return the result of an image that is as it should be, and remember what was seen of it."""
+        source, repository, tag = candidate.source, candidate.target.repository, candidate.destination_tag
+        wanted = plan.original or plan.resolved.digest
+        if isinstance(decision, Skip):
+            result = outcome.skipped(candidate, decision, elapsed, destination)
+        else:
+            result = outcome.synced(plan, destination, elapsed)
+        if self._settings.dry_run:
+            return result
+        self._memory.learn_seen(source.place, source.path, candidate.tag, wanted)
+        there = plan.resolved.digest
+        if isinstance(decision, Copy):
+            self._memory.learn_moved(repository.place, repository.path, tag, there)
+        if isinstance(decision, Copy) or destination.is_audited:
+            self._memory.learn_looked_below(repository.place, repository.path, tag, there)
+        looked = self._memory.looked_below(repository.place, repository.path, tag, there)
+        return replace(result, looked_below=looked)
 
-    def _destination(self, candidate: Candidate, index: int) -> Destination:
-        target = candidate.targets[index]
-        key = outcome.target_name(candidate, index)
+    def _destination(self, candidate: Candidate, *, is_audited: bool) -> Destination:
+        target = candidate.target
+        key = outcome.target_name(candidate)
         earlier = self._earlier.pop(key, None)
         return Destination(
             bytes_transferred=earlier.bytes_transferred if earlier else 0,
             blobs=earlier.blobs if earlier else BlobStats(),
             repository=target.repository,
-            ledger=self._ledger(target.repository.place),
-            is_empty=target.is_empty,
+            claims=self._claims_at(target.repository.place),
+            image=candidate.image,
             tags=target.tags,
-            staging=self._staging,
+            inspect=self._inspection if is_audited else None,
             expected=lambda count: self._sink(BytesExpected(key, count)),
             moved=lambda count: self._sink(BytesMoved(key, count)),
         )
 
-    def _mapping_failed(self, mapping: MappingConfig, error: OcyncError, started: float) -> None:
-        if self._is_tried_again(mapping, error):
+    def _claims_at(self, place: str) -> Claims:
+        if place not in self._claims:
+            self._claims[place] = Claims(
+                place, memory=self._memory, arrived=lambda _digest: self._mover.changed()
+            )
+        return self._claims[place]
+
+    def _holds(self, place: str, digest: Digest) -> bool:
+        return place in self._claims and self._claims[place].has_anywhere(digest)
+
+    # Looking below unchanged images
+
+    async def _look_below_some(self) -> None:
+        """Look below a few of the unchanged images, bring again what is lost there, and correct their results."""
+        turns = self._rolling.turns(self._requests)
+
+        async def work(_number: int) -> None:
+            for candidate in turns:
+                if self._stop.requested():
+                    return
+                await self._look_below(candidate)
+                self._rolling.done()
+
+        await each_of(range(_AUDITS_AT_ONCE), work)
+
+    async def _look_below(self, candidate: Candidate) -> None:
+        started = self._clock()
+        destination = self._destination(candidate, is_audited=True)
+        try:
+            plan, decision = await self._sync_image(candidate, destination)
+        except Exception as error:
+            failure = outcome.as_ocync_error(error, outcome.source_name(candidate))
+            if failure.retryable and not destination.lost:
+                # Nothing is known to be missing: what could not be looked at has its turn in a later pass.
+                log.info("%s was not looked below: %s", outcome.target_name(candidate), failure.message)
+                return
+            result = outcome.failed(candidate, destination, self._final(failure), self._clock() - started)
+        else:
+            result = self._result(candidate, plan, decision, destination, self._clock() - started)
+        self._correct(result)
+
+    def _correct(self, result: ImageResult) -> None:
+        """Put a result in the place of the one that the image had before it was looked below."""
+        for position, earlier in enumerate(self._results):
+            if (earlier.target, earlier.source) == (result.target, result.source):
+                # What the image itself has cost is not forgotten.
+                self._results[position] = replace(
+                    result,
+                    artifacts=earlier.artifacts if result.artifacts is None else result.artifacts,
+                    bytes_transferred=earlier.bytes_transferred + result.bytes_transferred,
+                    duration=earlier.duration + result.duration,
+                )
+        if result.status is Status.FAILED or result.reason is Reason.REPAIRED:
+            self._log(result)
+
+    # Failures
+
+    def _mapping_failed(self, item: _MappingWork, error: OcyncError, started: float) -> None:
+        if self._is_tried_again(replace(item, error=error), error):
             return
+        self._announce(item, 1)
+        mapping = item.mapping
+        source = self._places.source(mapping.source, mapping.source_repository)
+        target = self._places.target(*mapping.targets[item.target])
         elapsed = self._clock() - started
-        self._sink(MappingResolved(mapping.name, len(mapping.targets)))
-        for result in outcome.unresolved(mapping, self._places, self._final(error), elapsed):
-            self._finish(result)
+        self._finish(outcome.unresolved(mapping, target, source.name, self._final(error), elapsed))
 
     def _image_failed(
-        self, candidate: Candidate, destinations: dict[int, Destination], error: OcyncError, started: float
+        self, candidate: Candidate, destination: Destination, error: OcyncError, started: float
     ) -> None:
-        """Record that the image failed at all targets for which nothing has been recorded yet."""
-        # As one and not for each target: what follows the image goes to all of them.
-        if not destinations and self._is_tried_again(candidate, error):
+        if self._is_tried_again(_ImageWork(candidate, error), error):
+            self._earlier[outcome.target_name(candidate)] = destination
             return
-        indices = list(destinations) or range(len(candidate.targets))
-        for index in indices:
-            self._target_failed(candidate, index, destinations.get(index), error, started)
-
-    def _target_failed(
-        self, candidate: Candidate, index: int, destination: Destination | None, error: OcyncError, started: float
-    ) -> None:
-        key = outcome.target_name(candidate, index)
-        # Only this target: the others have their results.
-        if self._is_tried_again(replace(candidate, targets=(candidate.targets[index],)), error):
-            if destination is not None:
-                self._earlier[key] = destination
-            return
-        destination = destination or self._earlier.pop(key, None)
         elapsed = self._clock() - started
-        self._finish(outcome.failed(candidate, index, destination, self._final(error), elapsed))
+        self._finish(outcome.failed(candidate, destination, self._final(error), elapsed))
 
-    def _is_tried_again(self, work: Work, error: OcyncError) -> bool:
-        """Keep for the second round what failed for a passing reason in the first one; tell whether it is kept."""
-        if not error.retryable or self._second_round or self._stop.requested():
+    def _is_tried_again(self, work: _Work, error: OcyncError) -> bool:
+        """Keep for the second round what failed for a passing reason in the first one; return whether it is kept."""
+        if not error.retryable or self._is_second_round or self._stop.requested():
             return False
         log.info("tried once more at the end: %s", error.message)
         self._again.append(work)
@@ -322,6 +484,11 @@ class Pass:
         return error
 
     def _finish(self, result: ImageResult) -> None:
+        self._log(result)
+        self._results.append(result)
+        self._sink(ImageFinished(result))
+
+    def _log(self, result: ImageResult) -> None:
         if result.status is Status.FAILED and result.error is not None:
             log.log(
                 logging.INFO if result.error.kind is ErrorKind.INTERRUPTED else logging.WARNING,
@@ -330,10 +497,10 @@ class Pass:
                 result.target,
                 result.error.message,
             )
+        elif result.reason is Reason.REPAIRED:
+            log.warning("%s had lost parts of the image; they have been brought again", result.target)
         else:
             log.debug("%s -> %s: %s", result.source, result.target, result.reason or result.status)
-        self._results.append(result)
-        self._sink(ImageFinished(result))
 
     @asynccontextmanager
     async def _limited(self) -> AsyncIterator[None]:

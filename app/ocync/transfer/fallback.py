@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ocync.concurrency import each_of
 from ocync.errors import NotFoundError, OcyncError, ProtocolError
 from ocync.oci import referrers
-from ocync.transfer.trust import is_about_parts
+from ocync.transfer.image import is_about_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,287 +1,214 @@
 """
-One image to all targets that need it: blobs, then child manifests, then the index, then the tag.
+One image (or artifact) to one target: its blobs, then its manifests from below, then the tag.
 
-A manifest is put where all that it lists is; a tag therefore never points to something incomplete.
+A manifest is put where this pass has seen all that it lists; a tag therefore never points to something incomplete.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ocync.concurrency import each_of
-from ocync.errors import OcyncError, ProtocolError
-from ocync.oci import media
+from ocync.errors import NotFoundError, OcyncError, RegistryError
+from ocync.plan.budget import Budget
 from ocync.transfer.blob import bring_blob
-from ocync.transfer.ledger import Lead, Present, Wait
-from ocync.transfer.trust import is_about_parts, learn_to_trust, names_parts
+from ocync.transfer.claims import Lead, Wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.destination import Destination
-    from ocync.transfer.mounts import Mounts, Unit
+    from ocync.transfer.mounts import Unit
+    from ocync.transfer.tree import ManifestReader, Tree
 
 log = logging.getLogger(__name__)
 
-# Real images have an index of manifests; an index in an index is rare. Who nests deeper than this wants to see us
-# work for nothing.
-MAX_DEPTH = 50
+_CODES = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 
 
-class ImageCopy:
-    """The copy of images and artifacts from one source."""
+def is_about_parts(error: OcyncError) -> bool:
+    """
+    Return whether the refusal of a manifest may be caused by missing blobs or children.
 
-    def __init__(self, source: Repository, policy: RetryPolicy) -> None:
+    Registries do not agree on status and code: 404 or 400, MANIFEST_BLOB_UNKNOWN or just MANIFEST_INVALID.
+    """
+    return isinstance(error, NotFoundError) or (
+        isinstance(error, RegistryError) and (error.status in (400, 404, 422) or error.code in _CODES)
+    )
+
+
+class ImageCopier:
+    """Copies images and artifacts from one source to one target; `close` has to be called in the end."""
+
+    def __init__(
+        self,
+        source: Repository,
+        destination: Destination,
+        *,
+        mover: BlobMover,
+        reader: ManifestReader,
+        budget: Budget,
+    ) -> None:
         self._source = source
-        self._policy = policy
-        self._units: dict[tuple[int, Digest], tuple[Unit, Mounts]] = {}
-        """What others may wait for, by the `id` of its destination."""
+        self._destination = destination
+        self._repository = destination.repository
+        self._claims = destination.claims
+        self._mover = mover
+        self._reader = reader
+        self._budget = budget
+        self._units: dict[Digest, Unit] = {}
+        """Manifests on their way, which others may wait for."""
 
     def close(self) -> None:
-        """Let go on who waits for manifests that will not be put. To be called in the end, whatever happens."""
-        for unit, mounts in self._units.values():
-            mounts.end(unit, committed=False)
+        """Let those go on who wait for manifests that will not be put."""
+        for unit in self._units.values():
+            self._claims.mounts.end(unit, committed=False)
         self._units.clear()
 
-    async def contents(
-        self,
-        manifest: Manifest,
-        destinations: Sequence[Destination],
-        *,
-        depth: int = 0,
-        is_immediate: bool = False,
-    ) -> None:
+    async def contents(self, root: Manifest, *, is_immediate: bool = False) -> Tree:
         """
-        Hold afterwards, for each destination, that all is there that the manifest lists, or that it failed.
+        Ensure that all is there that the manifest lists, at any depth; raises OcyncError.
 
-        `is_immediate` says that the manifest is put then, whatever else happens; that of a child always is.
+        `is_immediate` says that the manifest is put then, whatever else happens; those below it always are.
         """
-        if depth == 0:
-            await self._begin(destinations)
-        if depth > MAX_DEPTH:
-            self._fail(destinations, ProtocolError(f"an index of {self._source.name} is nested too deep"))
+        await self._budget.take(root)
+        tree = await self._reader.tree(root, self._source, self._destination, self._budget)
+        await self.bring(tree, is_immediate=is_immediate)
+        return tree
+
+    async def bring(self, tree: Tree, *, is_immediate: bool = False) -> None:
+        """Ensure that all below the tree's root is there; raises OcyncError."""
+        # All in one go: numbers of one image's manifests follow one another, so that images do not wait in a circle.
+        for manifest in tree.manifests:
+            self._begin_unit(manifest, is_immediate=is_immediate or manifest is not tree.root)
+        needing: dict[Digest, list[Manifest]] = defaultdict(list)
+        left: dict[Digest, int] = {}
+        blobs: dict[Digest, Descriptor] = {}
+        for manifest in tree.manifests:
+            own = manifest.copied_blobs
+            left[manifest.digest] = len(own)
+            for blob in own:
+                blobs[blob.digest] = blob
+                needing[blob.digest].append(manifest)
+
+        async def bring(blob: Descriptor) -> None:
+            unit = self._units.get(needing[blob.digest][0].digest)
+            await bring_blob(blob, self._source, self._destination, self._mover, unit)
+            for manifest in needing[blob.digest]:
+                left[manifest.digest] -= 1
+                if not left[manifest.digest] and manifest is not tree.root and not manifest.children:
+                    # At once: what a manifest lists is safe from clean-ups, and can be mounted everywhere.
+                    await self._put_child(manifest, tree)
+
+        await each_of(_in_order(blobs.values()), bring)
+        for level in reversed(tree.levels):
+            await each_of(level, lambda manifest: self._put_child(manifest, tree))
+
+    async def _put_child(self, manifest: Manifest, tree: Tree) -> None:
+        """Ensure that a manifest is there under its digest; raises OcyncError."""
+        if manifest.digest in tree.present and not self._claims.lacking(self._repository, manifest):
+            self._claims.manifest_seen(self._repository, manifest.digest)
+            self._end_unit(manifest, committed=True)
             return
+        await self.put_once(manifest)
 
-        async def bring(part: Descriptor) -> None:
-            if manifest.is_index and media.is_manifest_like(part.media_type):
-                await self.child(part, destinations, depth=depth)
-            elif not part.is_foreign:
-                await bring_blob(part, self._source, destinations, self._policy, units)
-
-        units = self._begin_units(manifest, destinations, is_immediate=is_immediate or depth > 0)
-        parts = {part.digest: part for part in (*manifest.children, *manifest.blobs)}
-        await each_of(_in_order(parts.values()), bring)
-        for destination in destinations:
-            if not destination.alive:
-                self._end_unit(manifest, destination, committed=False)
-
-    def _begin_units(
-        self, manifest: Manifest, destinations: Sequence[Destination], *, is_immediate: bool
-    ) -> dict[int, Unit]:
-        # An index waits for its children besides, so nobody waits for it.
-        if manifest.is_index:
-            return {}
-        blobs = [blob.digest for blob in manifest.blobs if not blob.is_foreign]
-        for destination in destinations:
-            key, mounts = (id(destination), manifest.digest), destination.ledger.mounts
-            if key not in self._units:
-                unit = mounts.begin(destination.repository, blobs, is_immediate=is_immediate)
-                if unit is not None:
-                    self._units[key] = (unit, mounts)
-        return {
-            id(destination): self._units[id(destination), manifest.digest][0]
-            for destination in destinations
-            if (id(destination), manifest.digest) in self._units
-        }
-
-    def _end_unit(self, manifest: Manifest, destination: Destination, *, committed: bool) -> None:
-        begun = self._units.pop((id(destination), manifest.digest), None)
-        if begun is not None:
-            begun[1].end(begun[0], committed=committed)
-        elif committed:
-            destination.ledger.mounts.committed(destination.repository.path, (b.digest for b in manifest.blobs))
-
-    async def child(self, child: Descriptor, destinations: Sequence[Destination], *, depth: int = 0) -> None:
-        """Hold afterwards, for each destination, that a manifest is there under its digest, or that it failed."""
-        owned: list[tuple[Destination, bool]] = []
-        async with asyncio.TaskGroup() as group:
-            for destination in destinations:
-                error = destination.ledger.failure(self._source, destination.repository, child.digest)
-                if error is not None:
-                    destination.fail(error)
-                if not destination.alive:
-                    continue
-                match destination.ledger.claim_manifest(destination.repository, child.digest):
-                    case Present(believed):
-                        destination.believing |= believed
-                    case Wait(until):
-                        group.create_task(self._child_again(child, destination, until, depth=depth))
-                    case Lead(first):
-                        owned.append((destination, first.look))
-            if owned:
-                await self._own_child(child, owned, depth=depth)
-
-    async def _child_again(
-        self, child: Descriptor, destination: Destination, until: asyncio.Future[None], *, depth: int
-    ) -> None:
-        await asyncio.shield(until)
-        await self.child(child, [destination], depth=depth)
-
-    async def _own_child(self, child: Descriptor, owned: Sequence[tuple[Destination, bool]], *, depth: int) -> None:
+    async def put_once(self, manifest: Manifest) -> None:
+        """Ensure that a manifest is there under its digest; it is put where this pass has not seen it."""
+        self._claims.check_failure(self._source, self._repository, manifest.digest)
+        while not isinstance(claim := self._claims.claim_manifest(self._repository, manifest.digest), Lead):
+            if not isinstance(claim, Wait):
+                self._end_unit(manifest, committed=True)
+                return
+            await asyncio.wait([claim.flight.done])
         try:
-            async with asyncio.TaskGroup() as group:
-                lookups = [
-                    group.create_task(self._is_there(child, destination, look=look)) for destination, look in owned
-                ]
-            needing = [
-                destination
-                for (destination, _), there in zip(owned, lookups, strict=True)
-                if not there.result() and destination.alive
-            ]
-            if not needing:
-                return
-            try:
-                manifest = await self._source.manifest(str(child.digest), size=child.size)
-            except OcyncError as error:
-                for destination in needing:
-                    destination.ledger.failed(self._source, destination.repository, child.digest, error)
-                self._fail(needing, error)
-                return
-            await self.contents(manifest, needing, depth=depth + 1)
-            await self.put(manifest, needing, None, depth=depth + 1)
+            await self.put(manifest)
+            self._destination.repaired += self._destination.is_audited
         finally:
-            for destination, _ in owned:
-                destination.ledger.release_manifest(destination.repository, child.digest)
+            self._claims.release(self._repository, manifest.digest, claim.flight)
 
-    async def _is_there(self, child: Descriptor, destination: Destination, *, look: bool) -> bool:
-        if destination.is_empty:
-            return False
-        destination.ledger.recall.spared(asked=look)
-        if not look:
-            return False
+    async def put(self, manifest: Manifest, tag: str | None = None) -> bool:
+        """
+        Store the manifest, all of whose parts were seen there, under a tag or its digest; raises OcyncError.
+
+        Returns whether the host takes account of the manifest's subject itself. Where it is refused because parts
+        are gone again, as where a clean-up runs meanwhile, they are brought once more.
+        """
         try:
-            there = await destination.repository.head(str(child.digest)) is not None
-        except OcyncError as error:
-            destination.fail(error)
-            return False
-        if there:
-            destination.ledger.manifest_arrived(destination.repository, child.digest)
-        else:
-            destination.ledger.recall.manifest_missed(destination.repository, child.digest)
-        return there
-
-    async def blob(self, blob: Descriptor, destinations: Sequence[Destination]) -> None:
-        """Hold afterwards, for each destination, that a blob is there, or that it failed."""
-        await bring_blob(blob, self._source, destinations, self._policy)
-
-    async def put(
-        self, manifest: Manifest, destinations: Sequence[Destination], tag: str | None, *, depth: int = 0
-    ) -> set[int]:
-        """
-        Store the manifest under a tag or its digest wherever nothing has failed so far.
-
-        Returns the `id` of each destination whose place takes account of the manifest's subject itself. Where it is
-        refused and memory was believed about what it lists, that is looked for, and it is tried once more.
-        """
-        accounted = set[int]()
-
-        async def put(destination: Destination) -> None:
             try:
-                if await self._put(manifest, destination, tag, depth=depth):
-                    accounted.add(id(destination))
+                accounted = await self._put(manifest, tag)
             except OcyncError as error:
-                destination.fail(error)
-                if tag is None:
-                    destination.ledger.failed(self._source, destination.repository, manifest.digest, error)
-            else:
-                if destination.alive:
-                    destination.ledger.manifest_arrived(destination.repository, manifest.digest)
-                    self._end_unit(manifest, destination, committed=True)
-            finally:
-                self._end_unit(manifest, destination, committed=False)
-
-        await each_of([destination for destination in destinations if destination.alive], put)
-        for destination in destinations:
-            self._end_unit(manifest, destination, committed=False)
-        return accounted
-
-    async def put_once(self, manifest: Manifest, destinations: Sequence[Destination]) -> None:
-        """Store the manifest under its digest wherever this pass has neither seen it nor stored it."""
-
-        async def put(destination: Destination) -> None:
-            ledger, repository = destination.ledger, destination.repository
-            while not isinstance(claim := ledger.claim_manifest(repository, manifest.digest), Lead):
-                if isinstance(claim, Wait):
-                    await asyncio.shield(claim.until)
-                elif claim.believed:
-                    # Nobody has seen it here: it is as easily put as looked for.
-                    ledger.unbelieved(repository, manifest.digest)
-                else:
-                    return
-            try:
-                await self.put(manifest, [destination], None)
-            finally:
-                ledger.release_manifest(repository, manifest.digest)
-
-        await each_of([destination for destination in destinations if destination.alive], put)
-
-    async def _put(self, manifest: Manifest, destination: Destination, tag: str | None, *, depth: int) -> bool:
-        try:
-            return await destination.repository.put_manifest(manifest, tag=tag)
+                if not is_about_parts(error) or not await self._find_lost(manifest):
+                    raise
+                await self._again(manifest)
+                accounted = await self._put(manifest, tag)
         except OcyncError as error:
-            if destination.believing and is_about_parts(error):
-                destination.ledger.disbelieve(destination.repository)
-            elif not (names_parts(error) and await self._has_lost(manifest, destination)):
-                raise
-        await self.contents(manifest, [destination], depth=depth)
-        return destination.alive and await destination.repository.put_manifest(manifest, tag=tag)
+            if tag is None:
+                self._claims.failed(self._source, self._repository, manifest.digest, error)
+            raise
+        else:
+            self._claims.manifest_seen(self._repository, manifest.digest)
+            self._end_unit(manifest, committed=True)
+            return accounted
+        finally:
+            self._end_unit(manifest, committed=False)
 
-    async def _has_lost(self, manifest: Manifest, destination: Destination) -> bool:
-        """Tell whether what this pass has seen or brought is there no more, as where a clean-up runs meanwhile."""
-        repository = destination.repository
+    async def _put(self, manifest: Manifest, tag: str | None) -> bool:
+        lacking = self._claims.lacking(self._repository, manifest)
+        assert not lacking, f"{manifest.digest} is put at {self._repository.name} with {lacking[0]} unseen"
+        return await self._repository.put_manifest(manifest, tag=tag)
+
+    async def _again(self, manifest: Manifest) -> None:
+        # By a budget of its own, which waits for nobody: this may hold a claim that others wait for.
+        budget = Budget(self._repository.name, self._source.place)
+        await self.bring(await self._reader.tree(manifest, self._source, self._destination, budget))
+
+    async def _find_lost(self, manifest: Manifest) -> bool:
+        """Return whether what this pass has seen or brought is there no more; that is then brought again."""
         lost: list[Descriptor] = []
 
         async def look(part: Descriptor) -> None:
-            if manifest.is_index and media.is_manifest_like(part.media_type):
-                found = await repository.head(str(part.digest)) is not None
+            if part in manifest.copied_children:
+                found = await self._repository.head(str(part.digest)) is not None
             else:
-                found = part.is_foreign or await repository.has_blob(part)
+                found = await self._repository.has_blob(part)
             if not found:
                 lost.append(part)
 
-        await each_of((*manifest.children, *manifest.blobs), look)
+        await each_of((*manifest.copied_children, *manifest.copied_blobs), look)
         for part in lost:
-            destination.ledger.lost(repository, part.digest, is_new=True)
+            self._claims.lost(self._repository, part.digest)
         if lost:
             log.warning(
                 "%s has lost %d parts of an image that it had before; they are brought again",
-                repository.name,
+                self._repository.name,
                 len(lost),
             )
         return bool(lost)
 
-    async def _begin(self, destinations: Sequence[Destination]) -> None:
-        for destination in destinations:
-            destination.ledger.recall.begin(destination.repository, is_empty=destination.is_empty)
-        async with asyncio.TaskGroup() as group:
-            for destination in destinations:
-                if not destination.is_empty:
-                    group.create_task(self._learn_to_trust(destination))
+    # Mounts
 
-    async def _learn_to_trust(self, destination: Destination) -> None:
-        await learn_to_trust(destination.ledger.recall, destination.repository)
-        if not destination.ledger.recall.may_believe(destination.repository):
-            destination.ledger.drop_beliefs(destination.repository)
+    def _begin_unit(self, manifest: Manifest, *, is_immediate: bool) -> None:
+        # An index waits for its children besides, so nobody waits for it.
+        if manifest.is_index or manifest.digest in self._units:
+            return
+        blobs = [blob.digest for blob in manifest.copied_blobs]
+        unit = self._claims.mounts.begin(self._repository, blobs, is_immediate=is_immediate)
+        if unit is not None:
+            self._units[manifest.digest] = unit
 
-    def _fail(self, destinations: Sequence[Destination], error: OcyncError) -> None:
-        for destination in destinations:
-            destination.fail(error)
+    def _end_unit(self, manifest: Manifest, *, committed: bool) -> None:
+        unit = self._units.pop(manifest.digest, None)
+        if unit is not None:
+            self._claims.mounts.end(unit, committed=committed)
+        elif committed:
+            self._claims.mounts.committed(self._repository.path, (blob.digest for blob in manifest.copied_blobs))
 
 
 def _in_order(parts: Iterable[Descriptor]) -> list[Descriptor]:

@@ -21,13 +21,16 @@ class ImageQueue:
     A queue for so many workers; `coming` names the source of each piece of work that is still to be resolved.
 
     Half of the workers are there for all; of the other half each source from which something may still come has its
-    part. A source with many images in the queue keeps nobody else from putting theirs in.
+    part, one at the least: there are as many workers as that takes. No source has more than half of them while others
+    have something to do. A source with many images in the queue keeps nobody else from putting theirs in.
     """
 
     def __init__(self, workers: int, coming: Iterable[str]) -> None:
         self._coming = Counter(coming)
+        self.workers = max(workers, len(self._coming) + 1 if len(self._coming) > 1 else 1)
+        """How many may take images at once."""
         self._room = 2 * workers
-        self._own = workers // (2 * max(1, len(self._coming)))
+        self._own = max(1, self.workers // (2 * max(1, len(self._coming))))
         self._waiting: dict[str, deque[Candidate]] = {source: deque() for source in self._coming}
         self._running: Counter[str] = Counter()
         self._putting: dict[str, deque[asyncio.Future[None]]] = {source: deque() for source in self._coming}
@@ -77,10 +80,18 @@ class ImageQueue:
         kept = {source: self._kept(source) for source in self._waiting}
         everybodys = len(self._free) - sum(kept.values())
         may_go = [source for source, images in self._waiting.items() if images and (kept[source] or everybodys > 0)]
+        others = [source for source in may_go if self._running[source] < max(1, self.workers // 2)]
+        if not others and sum(map(self._is_open, self._waiting)) > 1:
+            return None
+        may_go = others or may_go
         return min(may_go, key=lambda source: self._running[source], default=None)
 
     def _kept(self, source: str) -> int:
         """Return how many workers are kept free for a source."""
-        if not self._coming[source] and not self._waiting[source]:
+        if not self._is_open(source):
             return 0
         return max(0, self._own - self._running[source])
+
+    def _is_open(self, source: str) -> bool:
+        """Return whether something of the source is still to be handed out."""
+        return bool(self._coming[source] or self._waiting[source])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ocync.errors import OcyncError
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ocync.config.model import MappingConfig
-    from ocync.plan.discover import Places
+    from ocync.endpoint import TargetRepository
     from ocync.plan.model import Candidate, ImagePlan, Skip
     from ocync.transfer.destination import Destination
 
@@ -26,9 +27,9 @@ def source_name(candidate: Candidate) -> str:
     return candidate.source.name + _behind(candidate.tag)
 
 
-def target_name(candidate: Candidate, index: int) -> str:
-    """`ghcr.io/myorg/static:latest`: one name per target, so it serves as a key."""
-    return candidate.targets[index].repository.name + _behind(candidate.destination_tag)
+def target_name(candidate: Candidate) -> str:
+    """`ghcr.io/myorg/static:latest`: one name for each image at a target, so it serves as a key."""
+    return candidate.target.repository.name + _behind(candidate.destination_tag)
 
 
 def tag_of(candidate: Candidate) -> str | None:
@@ -41,7 +42,7 @@ def _behind(reference: str) -> str:
 
 
 def skipped(
-    candidate: Candidate, index: int, decision: Skip, duration: float, earlier: Destination | None = None
+    candidate: Candidate, decision: Skip, duration: float, destination: Destination | None = None
 ) -> ImageResult:
     """
     Return the result of an image that needed no copy; what was sent for it all the same is counted.
@@ -49,83 +50,68 @@ def skipped(
     It counts as synced where something that belongs to it was brought.
     """
     digest = str(decision.digest) if decision.digest else None
-    artifacts = earlier.artifacts if earlier else None
+    artifacts = destination.artifacts if destination else None
     reason = decision.reason
-    if earlier is not None and earlier.repaired:
+    if destination is not None and destination.repaired:
         reason = Reason.REPAIRED
     elif artifacts is not None and artifacts.transferred:
         reason = Reason.ARTIFACTS
-    return ImageResult(
-        mapping=candidate.mapping.name,
-        source=source_name(candidate),
-        target=target_name(candidate, index),
-        target_place=candidate.targets[index].repository.place,
+    return replace(
+        _result(candidate, destination, duration),
         status=Status.SKIPPED if reason is decision.reason else Status.SYNCED,
         reason=reason,
         digest=digest,
         previous_digest=digest,
-        bytes_transferred=earlier.bytes_transferred if earlier else 0,
-        blobs=earlier.blobs if earlier else BlobStats(),
-        artifacts=artifacts,
-        duration=duration,
     )
 
 
-def synced(plan: ImagePlan, index: int, destination: Destination, duration: float) -> ImageResult:
+def synced(plan: ImagePlan, destination: Destination, duration: float) -> ImageResult:
     """Return the result of an image that was copied (or, in a dry run, would be)."""
-    candidate, decision = plan.candidate, plan.decisions[index]
+    decision = plan.decision
     assert plan.root is not None
     assert isinstance(decision, Copy)
-    return ImageResult(
-        mapping=candidate.mapping.name,
-        source=source_name(candidate),
-        target=target_name(candidate, index),
-        target_place=destination.repository.place,
+    return replace(
+        _result(plan.candidate, destination, duration),
         status=Status.SYNCED,
         reason=decision.reason,
         digest=str(plan.root.digest),
         previous_digest=str(decision.previous) if decision.previous else None,
-        bytes_transferred=destination.bytes_transferred,
-        blobs=destination.blobs,
-        artifacts=destination.artifacts,
         unverified=destination.unverified,
-        duration=duration,
     )
 
 
 def failed(
-    candidate: Candidate, index: int, destination: Destination | None, error: OcyncError, duration: float
+    candidate: Candidate, destination: Destination | None, error: OcyncError, duration: float
 ) -> ImageResult:
-    """Return the result of an image that failed at one target; bytes that were sent before are counted."""
-    target = candidate.targets[index].repository
+    """Return the result of an image that failed at a target; bytes that were sent before are counted."""
+    return replace(_result(candidate, destination, duration), status=Status.FAILED, error=failure_of(error))
+
+
+def _result(candidate: Candidate, destination: Destination | None, duration: float) -> ImageResult:
     return ImageResult(
         mapping=candidate.mapping.name,
         source=source_name(candidate),
-        target=target_name(candidate, index),
-        target_place=target.place,
-        status=Status.FAILED,
+        target=target_name(candidate),
+        target_place=candidate.target.repository.place,
+        status=Status.SKIPPED,
         bytes_transferred=destination.bytes_transferred if destination else 0,
         blobs=destination.blobs if destination else BlobStats(),
         artifacts=destination.artifacts if destination else None,
         duration=duration,
-        error=failure_of(error),
     )
 
 
-def unresolved(mapping: MappingConfig, places: Places, error: OcyncError, duration: float) -> Iterator[ImageResult]:
-    """Give one failed result per target of a mapping whose tags could not be known."""
-    source = places.source(mapping.source, mapping.source_repository)
-    for registry, repository in mapping.targets:
-        target = places.target(registry, repository)
-        yield ImageResult(
-            mapping=mapping.name,
-            source=source.name,
-            target=target.name,
-            target_place=target.place,
-            status=Status.FAILED,
-            duration=duration,
-            error=failure_of(error),
-        )
+def unresolved(mapping: MappingConfig, target: TargetRepository, source: str, error: OcyncError, duration: float) -> ImageResult:
+    """Return the failed result, at one target, of a mapping whose tags could not be known."""
+    return ImageResult(
+        mapping=mapping.name,
+        source=source,
+        target=target.name,
+        target_place=target.place,
+        status=Status.FAILED,
+        duration=duration,
+        error=failure_of(error),
+    )
 
 
 def failure_of(error: OcyncError) -> Failure:

@@ -104,5 +104,7 @@ class ImageResult:
     artifacts: ArtifactCounts | None = None
     unverified: bool = False
     """Whether it is not signed as `verify` demands, and was copied all the same."""
+    looked_below: float | None = None
+    """Seconds since 1970 of the last time that all below the tag was seen; None where that is not known."""
     duration: float = 0.0
     error: Failure | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ocync.config.repository import Repository as Spot
@@ -59,12 +59,12 @@ class Rivals:
         ]
 
     @asynccontextmanager
-    async def alone(self, targets: Iterable[str], tag: str) -> AsyncIterator[None]:
-        """Let nobody else compare or write the tag at these targets, of those that have several sources."""
-        async with AsyncExitStack() as stack:
-            # In one order: nobody waits in a circle.
-            for name in sorted(set(targets) & self._feeds().keys()):
-                await stack.enter_async_context(self._locks.setdefault((name, tag), asyncio.Lock()))
+    async def alone(self, target: str, tag: str) -> AsyncIterator[None]:
+        """Let nobody else compare or write the tag at this target, where that has several sources."""
+        if target not in self._feeds():
+            yield
+            return
+        async with self._locks.setdefault((target, tag), asyncio.Lock()):
             yield
 
     def found(self, target: str, tag: str) -> Digest | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ocync.config.model import VerifyMode
 from ocync.errors import OcyncError, UnsignedError
-from ocync.flights import Flights
+from ocync.flights import Memo
 from ocync.transfer import outcome
 from ocync.transfer.evidence import MAX_SIGNATURES, EvidenceReader
 from ocync.verification.identity import Identity
@@ -19,10 +19,9 @@ from ocync.verification.trust import load_root
 from ocync.verification.verdict import Verdict, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ocync.config.model import TrustedIdentity, VerifyRules
     from ocync.oci.digest import Digest
+    from ocync.plan.budget import Budget
     from ocync.plan.model import ImagePlan
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.destination import Destination
@@ -39,15 +38,14 @@ class Signatures:
         self._reader = EvidenceReader(policy)
         self._signers: dict[VerifyRules, tuple[Signer, ...]] = {}
         self._roots: dict[str, TrustedRoot] = {}
-        self._flights: Flights[tuple[str, Digest, VerifyRules], Verdict] = Flights()
-        self._done: dict[tuple[str, Digest, VerifyRules], Verdict] = {}
+        self._verdicts: Memo[tuple[str, Digest, VerifyRules], Verdict] = Memo()
 
     def __repr__(self) -> str:
-        return f"<Signatures: {len(self._done)} manifests judged>"
+        return f"<Signatures: {len(self._verdicts)} manifests judged>"
 
-    async def demand(self, plan: ImagePlan, destinations: Sequence[Destination]) -> None:
+    async def demand(self, plan: ImagePlan, destination: Destination, budget: Budget) -> None:
         """
-        Fail the destinations where the image is not signed as its mapping demands; with `mode: warn`, say so.
+        Raise UnsignedError where the image is not signed as its mapping demands; with `mode: warn`, say so.
 
         Where that can't be known, the image is as good as not signed. With `platforms` the signature has to be that
         of the source's own index, which lists what is kept of it.
@@ -59,7 +57,7 @@ class Signatures:
         name = outcome.source_name(plan.candidate)
         error: OcyncError
         try:
-            verdict = await self._verdict(plan, subject, rules)
+            verdict = await self._verdict(plan, subject, rules, budget)
         except Exception as caught:
             cause = outcome.as_ocync_error(caught, name)
             error = UnsignedError.because(cause, f"{name}: who has signed it can't be known")
@@ -72,29 +70,24 @@ class Signatures:
                 host=plan.candidate.source.place,
                 hint="have it signed by one of these, correct verify, or exclude the tag",
             )
-        for destination in destinations:
-            if rules.mode is VerifyMode.ENFORCE:
-                destination.fail(error)
-            else:
-                destination.unverified = True
-        if rules.mode is VerifyMode.WARN:
-            log.warning("%s; it is copied all the same (verify.mode: warn)", error.message)
+        if rules.mode is VerifyMode.ENFORCE:
+            raise error
+        destination.unverified = True
+        log.warning("%s; it is copied all the same (verify.mode: warn)", error.message)
 
-    async def _verdict(self, plan: ImagePlan, subject: Digest, rules: VerifyRules) -> Verdict:
+    async def _verdict(self, plan: ImagePlan, subject: Digest, rules: VerifyRules, budget: Budget) -> Verdict:
         """Return the verdict; that on one manifest is found once, however many tags lead to it."""
         key = (plan.candidate.source.name, subject, rules)
-        if key not in self._done:
-            self._done[key] = await self._flights.run(key, lambda: self._judge(plan, subject, rules))
-        return self._done[key]
+        return await self._verdicts.get(key, lambda: self._judge(plan, subject, rules, budget))
 
-    async def _judge(self, plan: ImagePlan, subject: Digest, rules: VerifyRules) -> Verdict:
+    async def _judge(self, plan: ImagePlan, subject: Digest, rules: VerifyRules, budget: Budget) -> Verdict:
         signers = self._signers_of(rules)
         attachments = plan.candidate.signatures
         manifest = plan.root.raw if plan.root is not None and plan.root.digest == subject else None
         problems: dict[str, None] = {}
         errors: list[OcyncError] = []
         count = 0
-        attached = await attachments.of(subject) if attachments is not None else None
+        attached = await attachments.of(subject, budget) if attachments is not None else None
         if attached is not None:
             # One after the other, since the first that is right is enough.
             async with aclosing(self._reader.read(attached, plan.candidate.source)) as evidence:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST = 256
+"""Files that are open at once, for a process may have only so many."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -37,10 +39,11 @@ class Staging:
         self._told = False
         self.used = 0
         """Bytes that are set aside at this moment."""
+        self.open_files = 0
 
     async def open(self, size: int) -> Spool | None:
         """Set `size` bytes aside; None where they can't be had."""
-        if not self._usable or (self._limit is not None and self.used + size > self._limit):
+        if not self._usable or self.open_files >= _MOST or (self._limit is not None and self.used + size > self._limit):
             return None
         spool = Spool(self, size)
         try:
@@ -73,8 +76,10 @@ class Spool:
     def __init__(self, staging: Staging, size: int) -> None:
         self._staging = staging
         self._fd = -1
+        self._is_closed = False
         self._size = size
         staging.used += size
+        staging.open_files += 1
         self.length = 0
         """Bytes that can be read."""
 
@@ -115,8 +120,11 @@ class Spool:
 
     def close(self) -> None:
         """Give the room back. Nobody reads or writes any more."""
-        size, self._size = self._size, 0
-        self._staging.used -= size
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._staging.used -= self._size
+        self._staging.open_files -= 1
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)

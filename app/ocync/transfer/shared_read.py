@@ -1,12 +1,13 @@
 """
-One read handed to several uploads, verified on its way.
+One read of a blob handed to the uploads of several targets, verified on its way.
 
 Nobody drives it: the upload that has sent all that is here reads on, for the others too. So a lone upload reads and
 sends in one task, without handing anything over, and when all uploads have ended nothing is read any more.
 
 Uploads stay together within a few pieces, as long as they keep up. One that holds the others up is left behind: it
 takes what it lacks from disk, where the others leave it; and where there is no room on disk, from a second read of
-the source, which begins behind the last byte that it got, once the first one is over.
+the source, which begins behind the last byte that it got, once the first one is over. One that comes late joins where
+nothing of the blob is gone yet, or all of it is on disk.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import asyncio
 from collections import deque
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from ocync.errors import OcyncError
+from ocync.oci.digest import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from ocync.oci.digest import Verifier
+    from ocync.endpoint import Repository
     from ocync.transfer.reading import Reading
     from ocync.transfer.staging import Spool, Staging
 
@@ -32,7 +34,34 @@ _AHEAD = 2
 # target that stands still costs the others little, long enough that a pause (a full buffer, a lost packet, the
 # collection of a registry's garbage) is none of anybody's business.
 _PATIENCE, _PERIOD = 2.0, 8.0
+# With each time that it has not kept up a target is waited for less, down to a fraction.
+_LESS, _MOST_MISSES = 4, 4
 _PIECE = 256 * 1024
+# A source is slow that has been waited for longer than this and gives fewer bytes in a second than that.
+_SLOW_AFTER, _SLOW_RATE = 3.0, 128 * 1024
+
+
+class Patience:
+    """How long targets are waited for by the others that read the same blobs: those that were late, for less."""
+
+    def __init__(self) -> None:
+        self._misses: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Patience: {self._misses}>"
+
+    def of(self, place: str) -> float:
+        """Return the seconds that a target host is waited for."""
+        return float(_PATIENCE / _LESS ** self._misses.get(place, 0))
+
+    def missed(self, place: str) -> None:
+        """Record that a host was waited for in vain."""
+        self._misses[place] = min(self._misses.get(place, 0) + 1, _MOST_MISSES)
+
+    def kept_up(self, place: str) -> None:
+        """Record that a host was there in time."""
+        if misses := self._misses.get(place, 0):
+            self._misses[place] = misses - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +73,37 @@ class _Piece:
     before: Verifier
 
 
-class FanOut:
+class SharedRead:
     """
-    Pieces of one reading for any number of `Branch`es; all are made before the first of them is read.
+    Pieces of one reading for any number of `Branch`es.
 
-    The last piece is held back until the verifier has seen that all bytes are right. A context manager: at its end
-    nothing is open and nothing on disk any more.
+    The last piece is held back until the verifier has seen that all bytes are right. `close` has to be called in the
+    end: then nothing is open and nothing on disk any more.
     """
 
-    def __init__(self, reading: Reading, verifier: Verifier, staging: Staging | None = None) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        *,
+        staging: Staging | None = None,
+        patience: Patience | None = None,
+        verifier: Verifier | None = None,
+    ) -> None:
+        blob = reading.blob
         self.failure: OcyncError | None = None
         """What went wrong with the read: no branch gives anything after it."""
+        self.keep = False
+        """Whether all of the blob is put on disk, for those that come late; to be set before `begin`."""
+        self.gathered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Settled when those are here that come in time."""
+        self.blob = blob
         self._reading = reading
-        self._verifier = verifier
+        self._verifier = verifier or Verifier(
+            blob.digest, blob.size, what=f"blob {blob.digest}", host=reading.reader.place
+        )
         self._staging = staging
+        self._patience = patience or Patience()
+        self._begins_at = _Piece(b"", self._verifier.received, self._verifier.copy())
         self._branches: list[Branch] = []
         """Those that keep up."""
         self._late: list[Branch] = []
@@ -66,7 +112,10 @@ class FanOut:
         self._ahead: deque[_Piece] = deque()
         self._taken = 0
         """Pieces that all who keep up have taken: those before `_ahead`."""
+        self._begun = False
+        self._has_read = False
         self._ended = False
+        self._closed = False
         self._busy = False
         self._waiting: list[asyncio.Future[None]] = []
         self._timed = False
@@ -78,30 +127,119 @@ class FanOut:
         self._second_read = asyncio.Lock()
         self._readings = [reading]
         self._resources = AsyncExitStack()
+        self._resources.push_async_exit(reading)
+        self._release_slot: Callable[[], None] | None = None
+        self._asked = 0.0
+        self._waited = 0.0
+        """Seconds for which the source was waited for."""
 
-    async def __aenter__(self) -> Self:
-        await self._resources.enter_async_context(self._reading)
-        return self
+    def __repr__(self) -> str:
+        return f"<SharedRead of {self.blob.digest}: {len(self._branches)} keep up, {len(self._late)} are late>"
 
-    async def __aexit__(self, *_exception: object) -> None:
-        await self._resources.aclose()
+    @property
+    def reader(self) -> Repository:
+        """Where the blob is read."""
+        return self._reading.reader
 
     @property
     def exhausted(self) -> bool:
         """Whether the failure is one of a read that was tried as often as it may be."""
         return any(reading.exhausted for reading in self._readings)
 
-    def branch(self) -> Branch:
-        """Return another consumer of all pieces."""
-        branch = Branch(self)
-        self._branches.append(branch)
+    @property
+    def places(self) -> set[str]:
+        """The target hosts that take part in it."""
+        return {branch.place for branch in (*self._branches, *self._late)}
+
+    @property
+    def is_joinable(self) -> bool:
+        """Whether another branch gets all of the blob."""
+        if self.failure is not None or self._closed:
+            return False
+        if self._taken == 0:
+            return not self._begun or bool(self._branches)
+        return self._is_on_disk and (self._ended or bool(self._branches))
+
+    @property
+    def _is_on_disk(self) -> bool:
+        return self._spool is not None and self._spooled_from == self._begins_at.start and self._missing is None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all of it is on disk."""
+        return self._ended and self.failure is None and self._is_on_disk and not self._closed
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody takes part any more."""
+        return not self._branches and not self._late and not self._second_read.locked()
+
+    def is_slow(self) -> bool:
+        """Return whether the source gives next to nothing."""
+        now = asyncio.get_running_loop().time()
+        waited = self._waited + (now - self._asked if self._busy else 0.0)
+        return waited > _SLOW_AFTER + (self._verifier.received - self._begins_at.start) / _SLOW_RATE
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether it holds a slot of the source, or needs none any more."""
+        return self._begun or self._release_slot is not None
+
+    def hold(self, release: Callable[[], None]) -> None:
+        """Take a slot of the source over; `release` gives it back when nothing is read any more."""
+        self._release_slot = release
+
+    def join(self, place: str) -> Branch:
+        """Return another consumer of all pieces, for a target host; only where it `is_joinable`."""
+        branch = Branch(self, place)
+        if self._taken == 0:
+            self._branches.append(branch)
+        else:
+            branch.behind = self._begins_at
+            self._late.append(branch)
         return branch
 
     async def begin(self) -> None:
-        """Read the first piece; raises OcyncError when it can't be had."""
-        await self._read()
+        """Ensure that the first piece is here, so that it can be sent; raises OcyncError when it can't be had."""
+        while not self._begun or (self._busy and not self._has_read):
+            if self._begun:
+                await self._change()
+                continue
+            self._begun = True
+            await self._begin_keeping()
+            await self._read()
         if self.failure is not None:
             raise self.failure
+
+    async def _begin_keeping(self) -> None:
+        if not self.keep or self._staging is None:
+            return
+        self._busy = True
+        try:
+            self._spool = await self._staging.open(self.blob.size - self._begins_at.start)
+            self._spooled_from = self._begins_at.start
+            if self._spool is not None:
+                self._resources.callback(self._spool.close)
+        finally:
+            self._busy = False
+
+    async def close(self) -> None:
+        """Close what is open."""
+        self._closed = True
+        try:
+            await self._resources.aclose()
+        finally:
+            self._settle_slot()
+
+    def _settle_slot(self) -> None:
+        """Give the source's slot back where nothing is read any more and nothing is left in memory."""
+        if self._release_slot is None:
+            return
+        is_read = self._ended or self.failure is not None or self._closed
+        is_needed = self._second_read.locked() or any(map(self._must_read_again, self._late))
+        if self._closed or (is_read and not is_needed and not (self._ahead and self._branches)):
+            release, self._release_slot = self._release_slot, None
+            release()
 
     # What the branches ask.
 
@@ -132,13 +270,12 @@ class FanOut:
         if branch in self._branches:
             self._branches.remove(branch)
             self._drop()
-            self._tell()
         elif branch in self._late:
             self._late.remove(branch)
-            self._tell()
         if branch.rest is not None:
             branch.rest = None
             self._second_read.release()
+        self._tell()
 
     def _here(self, branch: Branch) -> bytes:
         """Return the piece that has been read and not taken by this branch, if there is one."""
@@ -162,11 +299,12 @@ class FanOut:
 
     async def _read(self) -> None:
         self._busy = True
+        self._asked = asyncio.get_running_loop().time()
         try:
             data = await self._reading.next()
+            self._waited += asyncio.get_running_loop().time() - self._asked
             start = self._verifier.received
-            # Copied only where somebody may have to go on from there.
-            before = self._verifier.copy() if len(self._branches) > 1 or self._spool else self._verifier
+            before = self._verifier.copy()
             if data:
                 self._verifier.update(data)
             else:
@@ -178,6 +316,7 @@ class FanOut:
         except OcyncError as error:
             self.failure = error
         finally:
+            self._has_read = True
             self._busy = False
             self._tell()
 
@@ -207,16 +346,20 @@ class FanOut:
         slow = self._slowest()
         self._timed = True
         try:
-            await self._change(_PATIENCE - max(branch.held_up for branch in slow))
+            await self._change(max(self._left(branch) for branch in slow))
         finally:
             self._timed = False
             self._tell()
         for branch in slow:
             branch.held_up += clock() - started
         # Who has caught up or left meanwhile holds nobody up.
-        is_late = any(branch.held_up >= _PATIENCE for branch in self._slowest())
+        is_late = any(self._left(branch) <= 0 for branch in self._slowest())
         if is_late and not self._busy:
             await self._leave_behind()
+
+    def _left(self, branch: Branch) -> float:
+        """Return for how many seconds a branch may still hold the others up in this period."""
+        return self._patience.of(branch.place) - branch.held_up
 
     def _slowest(self) -> list[Branch]:
         """Return those for whom pieces are kept that others have taken."""
@@ -233,6 +376,7 @@ class FanOut:
                 self._tell()
         for branch in self._slowest():
             branch.behind = self._ahead[0]
+            self._patience.missed(branch.place)
             self._branches.remove(branch)
             self._late.append(branch)
         self._drop()
@@ -294,11 +438,12 @@ class FanOut:
             assert first.start == branch.offset
             reading = self._reading.again(first.start)
             self._readings.append(reading)
-            again = await self._resources.enter_async_context(FanOut(reading, first.before.copy()))
+            again = SharedRead(reading, verifier=first.before.copy())
+            self._resources.push_async_callback(again.close)
         except BaseException:
             self._second_read.release()
             raise
-        branch.rest = again.branch()
+        branch.rest = again.join(branch.place)
         self._late.remove(branch)
 
     async def _from_second_read(self, branch: Branch) -> bytes:
@@ -326,6 +471,7 @@ class FanOut:
                 timer.cancel()
 
     def _tell(self) -> None:
+        self._settle_slot()
         waiting, self._waiting = self._waiting, []
         for change in waiting:
             _settle(change)
@@ -337,9 +483,11 @@ def _settle(change: asyncio.Future[None]) -> None:
 
 
 class Branch:
-    """What one upload gets of a FanOut."""
+    """What one upload gets of a SharedRead."""
 
-    def __init__(self, whole: FanOut) -> None:
+    def __init__(self, whole: SharedRead, place: str) -> None:
+        self.place = place
+        """The host that it is sent to."""
         self.taken = 0
         """Pieces that were given from memory."""
         self.offset = 0

@@ -1,0 +1,110 @@
+"""One tag of a source, resolved once in a pass, whichever of its targets asks first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ocync.errors import NotFoundError, ProtocolError
+from ocync.flights import Memo
+from ocync.oci.manifest import select_platforms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ocync.endpoint import Repository
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.platform import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The manifest that a tag points to, with the platforms that are wanted of it."""
+
+    manifest: Manifest
+    original: Digest | None = None
+    """The source's own index, where `platforms` made another one of it."""
+
+
+class SourceImage:
+    """
+    A tag (or digest) of a source repository.
+
+    `places` are the target hosts that may still need its blobs: those who read one wait a moment for them.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        tag: str,
+        *,
+        platforms: tuple[Platform, ...] = (),
+        places: Iterable[str] = (),
+        finished: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.repository = repository
+        self.tag = tag
+        self.platforms = platforms
+        self.places = set(places)
+        self._finished = finished
+        self._head: Memo[str, Descriptor] = Memo()
+        self._root: Memo[str, Root] = Memo()
+        self._resolved: Descriptor | None = None
+
+    def __repr__(self) -> str:
+        return f"<SourceImage {self.repository.name}:{self.tag}>"
+
+    @property
+    def is_known_by_head(self) -> bool:
+        """Whether a HEAD tells what a target's tag has to point to; a rewritten index has another digest."""
+        return not self.platforms
+
+    def finish(self, place: str) -> None:
+        """Note that a target host needs nothing more of the image."""
+        if place in self.places:
+            self.places.discard(place)
+            self._finished()
+
+    async def head(self) -> Descriptor:
+        """Return what the tag points to; raises OcyncError."""
+        if self._resolved is not None:
+            return self._resolved
+        return await self._head.get("", self._look)
+
+    async def _look(self) -> Descriptor:
+        descriptor = await self.repository.head(self.tag)
+        if descriptor is None:
+            # The GET tells why it is not there: which tags there are, or what is wrong with it.
+            return (await self.root()).manifest.descriptor
+        self._resolved = self._resolved or descriptor
+        return self._resolved
+
+    async def root(self) -> Root:
+        """Return the manifest that the tag points to; raises OcyncError."""
+        return await self._root.get("", self._fetch)
+
+    async def _fetch(self) -> Root:
+        manifest = await self._manifest()
+        self._resolved = manifest.descriptor
+        if not self.platforms or not manifest.is_index:
+            return Root(manifest)
+        try:
+            selected = select_platforms(manifest, self.platforms)
+        except ValueError as error:
+            raise ProtocolError(
+                f"{self.repository.name}:{self.tag}: {error}",
+                host=self.repository.place,
+                hint="change platforms, or leave the tag out",
+            ) from error
+        return Root(manifest) if selected.digest == manifest.digest else Root(selected, manifest.digest)
+
+    async def _manifest(self) -> Manifest:
+        known = self._resolved
+        if known is None:
+            return await self.repository.manifest(self.tag)
+        try:
+            return await self.repository.manifest(str(known.digest))
+        except NotFoundError:
+            # Gone since the HEAD, or never there: some registries tell the digest wrong.
+            return await self.repository.manifest(self.tag)

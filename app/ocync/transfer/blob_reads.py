@@ -1,0 +1,287 @@
+"""
+Blobs on their way from sources to targets: each target by itself, the reads of a source shared.
+
+Those that need the same blob of the same host read it together, if they come within a moment of each other; who comes
+later takes it from disk, where it is kept for those that are expected, or reads it again. A read that breaks goes on
+where it broke, into the same uploads. An upload that fails in passing is tried again with a read of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from ocync.errors import OcyncError
+from ocync.slots import reserve
+from ocync.transfer.reading import Breaks, Reading
+from ocync.transfer.shared_read import Patience, SharedRead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocync.endpoint import Repository, TargetRepository, Upload
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Descriptor
+    from ocync.plan.source import SourceImage
+    from ocync.registry.waiting import RetryPolicy
+    from ocync.transfer.shared_read import Branch
+    from ocync.transfer.staging import Staging
+
+log = logging.getLogger(__name__)
+
+_Key = tuple[str, "Digest"]
+
+
+class Delivery:
+    """One blob to one repository; `upload` is a session that is open and not used yet."""
+
+    def __init__(
+        self,
+        blob: Descriptor,
+        repository: TargetRepository,
+        upload: Upload,
+        *,
+        image: SourceImage | None = None,
+        moved: Callable[[int], None] = lambda _count: None,
+        reading: Callable[[Callable[[], bool]], None] = lambda _is_slow: None,
+    ) -> None:
+        """
+        `image` is what the blob belongs to: its other targets are waited for.
+
+        `moved` is told of the bytes that are handed over, `reading` of a way to ask whether the source is slow.
+        """
+        self.blob = blob
+        self.repository = repository
+        self.image = image
+        self.moved = moved
+        self.reading = reading
+        self._upload: Upload | None = upload
+        self._spent: Upload | None = None
+        """A session that was begun and not committed."""
+
+    async def is_there(self) -> bool:
+        """
+        Ensure that there is a session to use, or return true where the repository holds the blob by now.
+
+        An answer that was lost may have been a success. Raises _GivenUpError where no session is to be had: that
+        request has had its attempts.
+        """
+        if self._upload is not None:
+            return False
+        try:
+            if await self.repository.has_blob(self.blob):
+                return True
+            self._upload = await self.repository.open_upload(self.blob)
+        except OcyncError as error:
+            raise _GivenUpError(error) from error
+        return self._upload is None
+
+    async def send(self, branch: Branch) -> None:
+        """Send all pieces in the session; raises OcyncError, and then the session has to be abandoned."""
+        upload, self._upload, self._spent = self._upload, None, self._upload
+        assert upload is not None
+        await upload.send(branch.pieces(self.moved))
+        self._spent = None
+
+    async def abandon(self) -> None:
+        """Give up sessions that were not used, or in vain. The caller holds no slot."""
+        uploads, self._upload, self._spent = (self._upload, self._spent), None, None
+        task = asyncio.current_task()
+        # A pass that is being cancelled must not wait for it.
+        if task is not None and task.cancelling():
+            return
+        for upload in uploads:
+            if upload is not None:
+                await upload.abandon()
+
+
+class _GivenUpError(Exception):
+    """What was tried as often as it may be."""
+
+    def __init__(self, error: OcyncError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class BlobMover(Protocol):
+    """What brings bytes from a source to a target."""
+
+    async def send(self, delivery: Delivery, source: Repository, *, nearer: Repository | None = None) -> None:
+        """
+        Ensure that the repository has the blob; raises OcyncError.
+
+        `nearer` is a repository of the target's own host that has it: it is read first, and left for the source
+        whatever goes wrong there.
+        """
+
+    def changed(self) -> None:
+        """Note that a target has got a blob, or needs nothing more of an image."""
+
+
+class BlobReads:
+    """Moves blobs; made for one pass."""
+
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        *,
+        staging: Staging | None = None,
+        holds: Callable[[str, Digest], bool] = lambda _place, _digest: False,
+    ) -> None:
+        """`holds` tells whether a target host was seen to hold a blob: it is not waited for then."""
+        self._policy = policy
+        self._staging = staging
+        self._holds = holds
+        self._patience = Patience()
+        self._reads: dict[_Key, SharedRead] = {}
+        self._kept: dict[_Key, SourceImage] = {}
+        """Reads that are on disk for targets of an image that have not come yet."""
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<BlobReads: {len(self._reads)} of them, {len(self._kept)} kept on disk>"
+
+    def changed(self) -> None:
+        """Note that a target has got a blob, or needs nothing more of an image."""
+        waiting, self._waiting = self._waiting, []
+        for change in waiting:
+            if not change.done():
+                change.set_result(None)
+
+    async def send(self, delivery: Delivery, source: Repository, *, nearer: Repository | None = None) -> None:
+        """Ensure that the repository has the blob; raises OcyncError. See BlobMover."""
+        breaks = Breaks(delivery.blob.size, self._policy.attempts)
+        try:
+            if nearer is not None:
+                try:
+                    await self._attempt(delivery, Reading(delivery.blob, nearer, policy=self._policy, breaks=breaks))
+                except (OcyncError, _GivenUpError) as error:
+                    log.debug("%s: taken from %s instead", error, source.name)
+                else:
+                    return
+            async for attempt in self._policy.retrying():
+                with attempt:
+                    await self._attempt_together(
+                        delivery, Reading(delivery.blob, source, policy=self._policy, breaks=breaks)
+                    )
+        except _GivenUpError as given_up:
+            raise given_up.error from given_up
+
+    async def _attempt(self, delivery: Delivery, reading: Reading) -> None:
+        """Bring the blob by a read of its own."""
+        if await delivery.is_there():
+            return
+        read = SharedRead(reading)
+        branch = read.join(delivery.repository.place)
+        try:
+            await self._pour(delivery, read, branch)
+        finally:
+            branch.leave()
+            await read.close()
+            await delivery.abandon()
+
+    async def _attempt_together(self, delivery: Delivery, reading: Reading) -> None:
+        """Bring the blob by a read that others may take part in."""
+        if await delivery.is_there():
+            return
+        key = (reading.reader.place, delivery.blob.digest)
+        place = delivery.repository.place
+        read = self._reads.get(key)
+        if read is None or not read.is_joinable or place in read.places:
+            read = SharedRead(reading, staging=self._staging, patience=self._patience)
+            is_shared = key not in self._reads or not self._reads[key].is_joinable
+            if is_shared:
+                await self._forget(key)
+                self._reads[key] = read
+            branch = read.join(place)
+            try:
+                if is_shared:
+                    await self._gather(read, delivery.image, place)
+            finally:
+                if not read.gathered.done():
+                    read.gathered.set_result(None)
+        else:
+            branch = read.join(place)
+            self.changed()
+        try:
+            if not read.gathered.done():
+                await asyncio.wait([read.gathered])
+            await self._pour(delivery, read, branch)
+        finally:
+            branch.leave()
+            await self._left(key, read, delivery.image)
+            await delivery.abandon()
+
+    async def _gather(self, read: SharedRead, image: SourceImage | None, place: str) -> None:
+        """Wait a moment for the image's other targets; what is kept for those that do not come is put on disk."""
+        if image is None:
+            return
+        clock = asyncio.get_running_loop().time
+        expected = self._expected(read, image)
+        until = clock() + max(map(self._patience.of, expected), default=0.0)
+        missing = expected
+        while missing and (left := until - clock()) > 0:
+            change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(change)
+            await asyncio.wait([change], timeout=left)
+            missing = self._expected(read, image)
+        for each in missing:
+            self._patience.missed(each)
+        for each in (expected & read.places) - {place}:
+            self._patience.kept_up(each)
+        read.keep = bool(missing)
+
+    def _expected(self, read: SharedRead, image: SourceImage) -> set[str]:
+        """Return the target hosts that may still come for the blob."""
+        return {
+            place for place in image.places - read.places if not self._holds(place, read.blob.digest)
+        }
+
+    async def _pour(self, delivery: Delivery, read: SharedRead, branch: Branch) -> None:
+        delivery.reading(read.is_slow)
+        source, target = read.reader.blob_slots, delivery.repository.upload_slots
+        async with reserve([target] if read.has_slot else [source, target]) as held:
+            if not read.has_slot:
+                read.hold(held.take_over(source))
+            try:
+                # Before anything is sent: a source that can't be read costs no session.
+                await read.begin()
+                await delivery.send(branch)
+            except OcyncError as error:
+                if error is read.failure and read.exhausted:
+                    raise _GivenUpError(error) from error
+                raise
+
+    async def _left(self, key: _Key, read: SharedRead, image: SourceImage | None) -> None:
+        """Close a read that nobody takes part in, unless it is on disk for somebody who may still come."""
+        if not read.is_idle:
+            return
+        if image is not None and read.is_kept and self._reads.get(key) is read and self._expected(read, image):
+            self._kept[key] = image
+        elif self._reads.get(key) is read:
+            await self._forget(key)
+        else:
+            await read.close()
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Close what is kept for nobody any more."""
+        over = [
+            key for key, image in self._kept.items() if self._reads[key].is_idle and not self._expected(self._reads[key], image)
+        ]
+        for key in over:
+            await self._forget(key)
+
+    async def _forget(self, key: _Key) -> None:
+        read = self._reads.pop(key, None)
+        self._kept.pop(key, None)
+        if read is not None and read.is_idle:
+            await read.close()
+
+    async def close(self) -> None:
+        """Close everything that is still open."""
+        for key in list(self._reads):
+            read = self._reads.pop(key)
+            await read.close()
+        self._kept.clear()

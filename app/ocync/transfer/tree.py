@@ -1,0 +1,130 @@
+"""The manifests of one image, as they are read: from the target where they are there, else from the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ocync.concurrency import each_of
+from ocync.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
+from ocync.flights import Flights
+from ocync.plan.budget import MAX_DEPTH
+
+if TYPE_CHECKING:
+    from ocync.endpoint import Repository
+    from ocync.oci.digest import Digest
+    from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.plan.budget import Budget
+    from ocync.transfer.destination import Destination
+
+_CACHED = 16 * 1024 * 1024
+"""Bytes of manifests that are kept for other images and targets that list the same ones."""
+
+
+@dataclass(slots=True)
+class Tree:
+    """An image's manifests, but for what is below those that were seen whole at the target in this pass."""
+
+    root: Manifest
+    levels: list[list[Manifest]] = field(default_factory=list)
+    """The manifests below the root, by depth."""
+    present: set[Digest] = field(default_factory=set)
+    """Those that the target holds; what is below them has yet to be looked for."""
+
+    @property
+    def manifests(self) -> list[Manifest]:
+        """All of them, the root first."""
+        return [self.root, *(manifest for level in self.levels for manifest in level)]
+
+
+class ManifestReader:
+    """Reads manifests below images, each once for all that ask at the same time; made for one pass."""
+
+    def __init__(self) -> None:
+        self._flights: Flights[tuple[str, Digest], Manifest | None] = Flights()
+        self._cache: dict[tuple[str, Digest], Manifest] = {}
+        self._size = 0
+
+    def __repr__(self) -> str:
+        return f"<ManifestReader: {len(self._cache)} kept, {self._size} bytes>"
+
+    async def tree(self, root: Manifest, source: Repository, destination: Destination, budget: Budget) -> Tree:
+        """Return what is below a manifest that is to be put; raises OcyncError."""
+        tree = Tree(root)
+        seen = {root.digest}
+        level = [root]
+        while True:
+            below = {child.digest: child for each in level for child in each.copied_children}
+            wanted = [
+                child
+                for digest, child in below.items()
+                if digest not in seen and not destination.claims.has_manifest(destination.repository, digest)
+            ]
+            if not wanted:
+                return tree
+            if len(tree.levels) == MAX_DEPTH:
+                raise budget.exceeded(f"its indexes are nested more than {MAX_DEPTH} deep")
+            # Before the first is asked for: an index may list tens of thousands.
+            await budget.take_some(len(wanted))
+            seen.update(child.digest for child in wanted)
+            found: dict[Digest, Manifest] = {}
+
+            async def read(child: Descriptor, found: dict[Digest, Manifest] = found) -> None:
+                manifest = await self.at_target(child.digest, destination, size=child.size)
+                if manifest is not None:
+                    tree.present.add(child.digest)
+                else:
+                    destination.lost += destination.is_audited
+                    manifest = await self.at_source(child, source, destination)
+                await budget.take_some(0, manifest.size)
+                found[child.digest] = manifest
+
+            await each_of(wanted, read)
+            level = [found[child.digest] for child in wanted]
+            tree.levels.append(level)
+
+    async def at_source(self, child: Descriptor, source: Repository, destination: Destination) -> Manifest:
+        """Return a manifest of a source; raises OcyncError."""
+        claims = destination.claims
+        claims.check_failure(source, destination.repository, child.digest)
+        key = (source.name, child.digest)
+        if (kept := self._cache.get(key)) is not None:
+            return kept
+
+        async def fetch() -> Manifest:
+            manifest = await source.manifest(str(child.digest), size=child.size)
+            self._keep(key, manifest)
+            return manifest
+
+        try:
+            manifest = await self._flights.run(key, fetch)
+        except OcyncError as error:
+            claims.failed(source, destination.repository, child.digest, error)
+            raise
+        assert manifest is not None
+        return manifest
+
+    async def at_target(
+        self, digest: Digest, destination: Destination, *, size: int | None = None
+    ) -> Manifest | None:
+        """Return a manifest that the target holds, None where it has none that can be used."""
+        claims, repository = destination.claims, destination.repository
+        if destination.is_empty or claims.is_absent(repository, digest):
+            return None
+
+        async def fetch() -> Manifest | None:
+            try:
+                return await repository.manifest(str(digest), size=size)
+            except (NotFoundError, ProtocolError, QuotaError, VerificationError):
+                # What can't be read is brought again.
+                claims.manifest_absent(repository, digest)
+                return None
+
+        return await self._flights.run((f"to {repository.name}", digest), fetch)
+
+    def _keep(self, key: tuple[str, Digest], manifest: Manifest) -> None:
+        self._cache[key] = manifest
+        self._size += manifest.size
+        while self._size > _CACHED:
+            oldest = next(iter(self._cache))
+            self._size -= self._cache.pop(oldest).size
