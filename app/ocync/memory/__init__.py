@@ -1,1 +1,1 @@
-"""What earlier passes have learnt, kept in a file: hints that save requests, each of them safe to lose."""
+"""What earlier passes have learnt, kept in a file and an artifact: hints, each of them safe to lose."""

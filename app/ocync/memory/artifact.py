@@ -7,11 +7,10 @@ Two passes that write at once lose what one of them has learned, and nothing els
 from __future__ import annotations
 
 import json
-import logging
 from typing import TYPE_CHECKING
 
 from ocync.errors import NotFoundError, OcyncError, ProtocolError
-from ocync.memory.state import MAX_PACKED
+from ocync.memory.facts import MAX_READ
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest, Verifier
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
 
     from ocync.endpoint import TargetRepository
 
-log = logging.getLogger(__name__)
-
-ARTIFACT_TYPE = "application/vnd.ocync.state.v1"
-LAYER_TYPE = "application/vnd.ocync.state.v1+gzip"
+ARTIFACT_TYPE = "application/vnd.ocync.state.v2"
+LAYER_TYPE = "application/vnd.ocync.state.v2+gzip"
 _EMPTY = b"{}"
 
 
@@ -43,7 +40,7 @@ async def fetch(repository: TargetRepository, tag: str) -> bytes:
     if manifest.artifact_type != ARTIFACT_TYPE or len(layers) != 1:
         raise ProtocolError(f"{repository.name}:{tag} is something else", host=repository.place)
     layer = layers[0]
-    if layer.size > MAX_PACKED:
+    if layer.size > MAX_READ:
         raise ProtocolError(f"{repository.name}:{tag} has {layer.size} bytes, too many", host=repository.place)
     verifier = Verifier(layer.digest, layer.size, what="the state", host=repository.place)
     data = bytearray()
@@ -61,8 +58,18 @@ async def push(repository: TargetRepository, tag: str, packed: bytes) -> None:
         Descriptor(media_type=media_type, digest=Digest.of(data), size=len(data))
         for media_type, data in ((media.OCI_EMPTY, _EMPTY), (LAYER_TYPE, packed))
     )
-    await _put(repository, config, _EMPTY)
-    await _put(repository, layer, packed)
+    for blob, data in ((config, _EMPTY), (layer, packed)):
+        if await repository.has_blob(blob):
+            continue
+        upload = await repository.open_upload(blob)
+        if upload is None:
+            continue
+        try:
+            async with repository.slots.hold():
+                await upload.send(_pieces(data))
+        except OcyncError:
+            await upload.abandon()
+            raise
     fields = [{"mediaType": d.media_type, "digest": str(d.digest), "size": d.size} for d in (config, layer)]
     body = {
         "schemaVersion": 2,
@@ -74,20 +81,6 @@ async def push(repository: TargetRepository, tag: str, packed: bytes) -> None:
     raw = json.dumps(body).encode()
     manifest = manifests.parse(raw, content_type=media.OCI_MANIFEST, digest=Digest.of(raw), where="the state")
     await repository.put_manifest(manifest, tag=tag)
-
-
-async def _put(repository: TargetRepository, blob: Descriptor, data: bytes) -> None:
-    if await repository.has_blob(blob):
-        return
-    upload = await repository.open_upload(blob)
-    if upload is None:
-        return
-    try:
-        async with repository.slots.hold():
-            await upload.send(_pieces(data))
-    except OcyncError:
-        await upload.abandon()
-        raise
 
 
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:

@@ -1,131 +1,164 @@
 """
-The facts that are remembered, and how they stand in a row.
+The facts that are remembered, and how they stand in a file or an artifact: a line each, below one for the format.
 
-A row is (kind, key, repository, value, learned, mark). The mark is a checksum of all else: SQLite does not notice a
-flipped bit, and a fact that lies about artifacts would hide signatures.
+A line is a checksum and a JSON list. Others may have written what is read here, so each line is checked by itself,
+and one that is damaged or of an unknown kind is left out.
 """
 
 from __future__ import annotations
 
-import hashlib
-import struct
+import io
+import json
+import sys
 import zlib
-from dataclasses import dataclass
-from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, Any
-
-from ocync.oci.digest import Digest
+from enum import StrEnum
+from heapq import nlargest
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from typing import BinaryIO
 
-MAX_VALUE = 64 * 1024
-"""Bytes of a value that are kept at most."""
-_NUMBERS = struct.Struct("<qqqq").pack
-_ALGORITHMS = {"sha256": 1, "sha384": 2, "sha512": 3}
-_BY_NUMBER = {1: ("sha256", 32), 2: ("sha384", 48), 3: ("sha512", 64)}
+HEADER = b"ocync-memory-2\n"
+"""The first line."""
+MAX_FACTS = 100_000
+"""Facts that are kept at most: the blobs of twenty thousand images and more. In memory they take some 60 MiB."""
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes of lines that are kept at most."""
+MAX_READ = 2 * MAX_BYTES
+"""Bytes that are read at most."""
+MAX_TEXT = 4096
+"""Characters of a fact's names and value together."""
+MAX_AGE = 30 * 86400.0
+"""Seconds after which a fact that nobody has learned again is dropped."""
+_SKEW = 300.0
+"""Seconds by which other clocks may be ahead; what was learned later than that was not."""
+# JSON takes twelve bytes for some characters.
+_MAX_LINE = 12 * MAX_TEXT + 256
+_MAX_LINES = 4 * MAX_FACTS
+_GZIP = 31
 
 
-class Kind(IntEnum):
+class Kind(StrEnum):
+    """What a fact tells. The names stand in files: none is ever used anew for something else."""
+
+    BLOB = "blob"
+    """A repository held the blob (name: its digest)."""
+    HINT = "hint"
+    """Anything else that is worth a try: limits, forms of uploads (place: what about, name: of whom)."""
+    SEEN = "seen"
+    """A source's tag (name) had the digest (value)."""
+    MOVED = "moved"
+    """A target's tag (name) was set to the digest (value)."""
+    BELOW = "below"
+    """All that lies below the digest (value) of a target's tag (name) was seen there."""
+
+
+# Once and for all, since there may be a hundred thousand lines.
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+_decoded = json.JSONDecoder().decode
+_KINDS = {str(kind): kind for kind in Kind}
+Key: TypeAlias = tuple[Kind, str, str, str]
+"""Kind, place, path and name."""
+
+
+class Fact(NamedTuple):
+    """What is known under a key; all times are seconds since 1970."""
+
+    value: str | None
+    """None says that it was forgotten: an earlier fact of the same key is void, wherever it stands."""
+    since: float
+    """When it was first known with this value."""
+    learned: float
+    """When it was last known with this value."""
+
+
+Facts: TypeAlias = dict[Key, Fact]
+
+
+def merged(known: Fact | None, other: Fact) -> Fact:
+    """Return what two facts of the same key tell together; of different values, the one that was learned later."""
+    if known is None or (known.value != other.value and other.learned >= known.learned):
+        return other
+    if known.value != other.value:
+        return known
+    return Fact(known.value, min(known.since, other.since), max(known.learned, other.learned))
+
+
+def latest(facts: Facts, count: int) -> Facts:
+    """Return so many of the facts at most, latest first; of those of one time always the same ones."""
+    return dict(nlargest(count, facts.items(), key=lambda item: (item[1].learned, item[0])))
+
+
+def lines_of(facts: Facts) -> bytes:
+    """Return the lines of facts; where there are too many bytes of them, those of the first ones."""
+    lines, size = [], 0
+    for line in map(_line, facts.items()):
+        size += len(line)
+        if size > MAX_BYTES:
+            break
+        lines.append(line)
+    return b"".join(lines)
+
+
+def read(stream: BinaryIO, now: float) -> tuple[Facts, int]:
     """
-    What a row tells. The numbers stand in files: they are never used anew for something else.
+    Return the facts of a file that are neither too old nor from the future, and how many lines there are.
 
-    3 was the entries of an index; such rows of earlier versions are asked for by nobody and grow old.
+    Raises ValueError for what is of another format or too long.
     """
-
-    BLOB = 1
-    """A repository holds the blob."""
-    MANIFEST = 2
-    """A repository holds the manifest, and all that it lists."""
-    ARTIFACT_SET = 4
-    """A target's repository has these artifacts of a subject (value: their digests, as keys, sorted)."""
-    BARE = 5
-    """Nothing refers to the manifest of a source's repository."""
-    OWNED = 6
-    """A repository was empty before this program wrote to it, so what it holds is what is known of it."""
-    HINT = 7
-    """Anything else that is worth a try: limits, forms of uploads, refused mounts (key: kind and name)."""
-
-
-class Belief(Enum):
-    """How well something is known to be at a place."""
-
-    FRESH = "fresh"
-    """Learned within the time that facts are believed."""
-    AGED = "aged"
-    """Learned before that: likely, and to be looked at."""
-    NONE = "none"
-    """Nothing is known."""
+    if stream.readline(len(HEADER)) != HEADER:
+        raise ValueError("it is of another format")
+    facts: Facts = {}
+    size = 0
+    for count in range(_MAX_LINES):
+        line = stream.readline(_MAX_LINE)
+        size += len(line)
+        if size > MAX_READ:
+            break
+        if not line:
+            return facts, count
+        found = _parsed(line)
+        if found is not None and now - MAX_AGE <= found[1].learned <= now + _SKEW:
+            facts[found[0]] = merged(facts.get(found[0]), found[1])
+    raise ValueError("it is longer than any memory")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A fact as it is stored; `repository` is 0 where a fact is not of one."""
+def packed(facts: Facts) -> bytes:
+    """Return the latest facts, compressed: the same bytes for the same facts."""
+    # Most of it are digests, which do not get smaller whatever the effort. No time is in the header.
+    compressor = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+    return compressor.compress(HEADER + lines_of(latest(facts, MAX_FACTS))) + compressor.flush()
 
-    kind: int
-    key: bytes
-    repository: int
-    value: bytes
-    learned: int
-    """Milliseconds since 1970."""
-    mark: int
 
-    @classmethod
-    def of(cls, kind: int, key: bytes, repository: int, value: bytes, learned: int) -> Row:
-        """Make a row with its mark."""
-        return cls(kind, key, repository, value, learned, mark_of(kind, key, repository, value, learned))
+def unpacked(data: bytes, now: float) -> Facts:
+    """Return what `read` does, of what `packed` gave; raises ValueError for anything else, a bomb among it."""
+    inflater = zlib.decompressobj(_GZIP)
+    try:
+        raw = inflater.decompress(data, MAX_READ + 1)
+    except zlib.error as error:
+        raise ValueError("it is not compressed, or damaged") from error
+    if len(raw) > MAX_READ:
+        raise ValueError("it is longer than any memory")
+    if not inflater.eof:
+        raise ValueError("it is cut short")
+    return read(io.BytesIO(raw), now)[0]
 
-    @classmethod
-    def read(cls, fields: tuple[Any, ...]) -> Row | None:
-        """Read the columns of a row; None for one that somebody has damaged."""
-        kind, key, repository, value, learned, mark = fields
-        # SQLite keeps in a column what was put there, of whatever type that is.
-        if type(key) is not bytes or type(value) is not bytes or type(learned) is not int:
+
+def _line(item: tuple[Key, Fact]) -> bytes:
+    text = _encoded([*item[0], *item[1]]).encode()
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def _parsed(line: bytes) -> tuple[Key, Fact] | None:
+    mark, _, text = line.removesuffix(b"\n").partition(b" ")
+    try:
+        if int(mark, 16) != zlib.crc32(text):
             return None
-        if type(kind) is not int or type(repository) is not int:
-            return None
-        if mark != mark_of(kind, key, repository, value, learned):
-            return None
-        return cls(kind, key, repository, value, learned, mark)
-
-    @property
-    def fields(self) -> tuple[int, bytes, int, bytes, int, int]:
-        """The columns in their order."""
-        return (self.kind, self.key, self.repository, self.value, self.learned, self.mark)
-
-
-def mark_of(kind: int, key: bytes, repository: int, value: bytes, learned: int) -> int:
-    """Return the checksum of a row, whose numbers have 64 bits."""
-    return zlib.crc32(value, zlib.crc32(_NUMBERS(kind, repository, learned, len(key)) + key))
-
-
-def digest_key(digest: Digest) -> bytes:
-    """Return a digest as a key, in half the bytes of its text."""
-    return bytes((_ALGORITHMS[digest.algorithm],)) + bytes.fromhex(digest.encoded)
-
-
-def digest_set(digests: Iterable[Digest]) -> bytes:
-    """Return digests as a value: the same for the same set, whatever its order."""
-    return b"".join(sorted(map(digest_key, set(digests))))
-
-
-def digests_in(value: bytes) -> tuple[Digest, ...]:
-    """Return the digests that keys stand for, one after the other; raises ValueError for anything else."""
-    found = []
-    while value:
-        algorithm, length = _BY_NUMBER.get(value[0], ("", 0))
-        encoded, value = value[1 : 1 + length], value[1 + length :]
-        if not length or len(encoded) < length:
-            raise ValueError("no digests")
-        found.append(Digest(algorithm, encoded.hex()))
-    return tuple(found)
-
-
-def hint_key(kind: str, name: str) -> bytes:
-    """Return the key of a hint."""
-    return f"{kind}\0{name}".encode()
-
-
-def repository_key(place: str, path: str) -> int:
-    """Return the number of a repository: the same in every file, so that two of them can be merged."""
-    return int.from_bytes(hashlib.sha256(f"{place}\0{path}".encode()).digest()[:8], "big", signed=True) or 1
+        kind, place, path, name, value, since, learned = _decoded(text.decode())
+        # What is no text can't be interned.
+        key = (_KINDS[kind], sys.intern(place), sys.intern(path), name)
+        if isinstance(name, str) and (value is None or isinstance(value, str)) and 0 <= since <= learned < 1 << 53:
+            return key, Fact(value, since, learned)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return None

@@ -1,174 +1,147 @@
-"""The file that holds the tables between passes. Everything here blocks, and is called in a thread of its own."""
+"""
+The file that holds the facts between passes. Everything here blocks, and is called in a thread of its own.
+
+What is new is added to its end, under a lock, so that passes at once lose nothing; now and then all is written anew
+and put in its place as a whole. Whenever a process is killed, nothing but its last lines is missing.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-import sqlite3
 import stat
-from dataclasses import dataclass
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.memory import tables
+from ocync.errors import StorageError
+from ocync.memory import facts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
-NAME = "memory.sqlite"
-"""The name of the file within `cache_dir`."""
-# Another pass holds the file only while it writes some rows.
+    from ocync.memory.facts import Facts
+
+NAME = "memory-2.txt"
+"""The name of the file within `cache_dir`; other formats have files of their own."""
 _LOCKED_FOR = 5.0
-# SQLITE_ERROR is said of statements that do not fit the tables.
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
-
-
-class UnusableFileError(Exception):
-    """The file can't be used; the message says why, in a few words."""
+"""Seconds that are waited for another pass, which holds the lock only while it writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file that was read."""
+    """What a file holds."""
 
-    connection: sqlite3.Connection
-    """The copy in memory."""
-    remark: str = ""
-    """What was wrong with the file; it is right now."""
-    unwritable: str = ""
-    """Why nothing can be written to it; empty where it can."""
+    facts: Facts = field(default_factory=dict)
+    damage: str = ""
+    """What is wrong with the file; the next `save` puts it right."""
+    is_wasteful: bool = False
+    """Whether much of the file is of no use any more."""
 
 
-def load(path: Path) -> Opened:
+def load(path: Path, now: float) -> Opened:
     """
-    Read a file, which is made where there is none and made anew where it is damaged.
+    Return what a file holds at `now` (seconds since 1970), nothing where there is none; changes nothing.
 
-    Raises UnusableFileError where it can't be read, or is to be left alone.
+    Raises StorageError where it can't be read, or is not ours.
     """
-    try:
+    with _said():
         try:
-            return Opened(_read(path))
-        except tables.ERRORS as error:
-            if not _is_damage(error):
-                raise
-            _remove(path)
-            return Opened(_read(path), remark=f"was damaged ({error}) and has been started anew")
-    except (OSError, *tables.ERRORS) as error:
-        unwritable = _reason(error)
-    except tables.ForeignFileError as error:
-        raise UnusableFileError(str(error)) from error
-    try:
-        return Opened(_read_only(path), unwritable=unwritable)
-    except (OSError, *tables.ERRORS):
-        raise UnusableFileError(unwritable) from None
+            found, lines = _read(path, now)
+        except FileNotFoundError:
+            return Opened()
+        except ValueError as error:
+            return Opened(damage=str(error))
+    return Opened(found, is_wasteful=lines > 2 * len(found) + 100)
 
 
-def peek(path: Path) -> Opened:
-    """Read a file without writing to it; raises UnusableFileError. Where there is none, nothing is known."""
-    try:
-        return Opened(_read_only(path))
-    except FileNotFoundError:
-        return Opened(tables.in_memory())
-    except (OSError, *tables.ERRORS) as error:
-        raise UnusableFileError(_reason(error)) from error
-
-
-def save(path: Path, changes: tables.Changes, *, tidy_at: int | None = None) -> None:
+def save(path: Path, new: Facts, now: float, *, tidy: bool = False) -> None:
     """
-    Add changes to the file; raises UnusableFileError where that is not possible.
+    Add facts to the file, which is made where there is none and made anew where it is damaged.
 
-    With `tidy_at`, which is now in milliseconds, what is too old or too much is dropped.
+    With `tidy`, what is of no use any more is dropped. Raises StorageError.
     """
+    with _said():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(path.with_suffix(".lock")):
+            if tidy or not _append(path, facts.lines_of(new)):
+                _rewrite(path, new, now)
+
+
+def _read(path: Path, now: float) -> tuple[Facts, int]:
+    with _opened(path, os.O_RDONLY) as stream:
+        return facts.read(stream, now)
+
+
+def _append(path: Path, lines: bytes) -> bool:
+    """Add lines to the end; False where the file has to be written anew."""
+    if not path.exists():
+        return False
+    with _opened(path, os.O_RDWR | os.O_APPEND) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if stream.readline(len(facts.HEADER)) != facts.HEADER or size + len(lines) >= facts.MAX_READ:
+            return False
+        os.fchmod(stream.fileno(), 0o600)
+        # Somebody may have been killed in the middle of a line.
+        stream.write(b"\n" + lines)
+        return True
+
+
+def _rewrite(path: Path, new: Facts, now: float) -> None:
+    known: Facts = {}
     try:
-        try:
-            _apply(path, changes, tidy_at)
-        except tables.ERRORS as error:
-            if not _is_damage(error):
-                raise
-            # What earlier passes knew is lost; what this one has learned is not.
-            _remove(path)
-            _apply(path, changes, tidy_at)
-    except (OSError, *tables.ERRORS) as error:
-        raise UnusableFileError(_reason(error)) from error
-    except tables.ForeignFileError as error:
-        raise UnusableFileError(str(error)) from error
-
-
-def _read(path: Path) -> sqlite3.Connection:
-    connection = _connect(path)
-    try:
-        return tables.copied(connection)
-    finally:
-        connection.close()
-
-
-def _apply(path: Path, changes: tables.Changes, tidy_at: int | None) -> None:
-    connection = _connect(path)
-    try:
-        tables.apply(connection, changes)
-        if tidy_at is not None:
-            tables.prune(connection, tidy_at)
-    finally:
-        connection.close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check(path)
-    connection = tables.opened(path, timeout=_LOCKED_FOR)
-    try:
-        # A log beside the file needs memory that all processes share, which network file systems do not have.
-        connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA max_page_count = {tables.MAX_BYTES // 4096}")
-        tables.prepare(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check(path: Path) -> None:
-    """Make the file where there is none; refuse what somebody else has put there."""
-    try:
-        found = path.lstat()
+        known, _ = _read(path, now)
     except FileNotFoundError:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        os.close(os.open(path, flags, 0o600))
-        return
-    if not stat.S_ISREG(found.st_mode):
-        raise UnusableFileError("it is not a file")
-    if found.st_uid != os.geteuid():
-        raise UnusableFileError("it belongs to another user")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        path.chmod(0o600)
-
-
-def _read_only(path: Path) -> sqlite3.Connection:
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError("it is not a file")
-    connection = tables.opened(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_LOCKED_FOR)
+        pass
+    except ValueError:
+        # It may be somebody else's.
+        path.replace(path.with_suffix(".damaged"))
+    for key, fact in new.items():
+        known[key] = facts.merged(known.get(key), fact)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
     try:
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if (application, version) != (tables.APPLICATION, tables.VERSION):
-            raise sqlite3.OperationalError("of another format")
-        return tables.copied(connection)
+        with _opened(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL) as stream:
+            stream.write(facts.HEADER + facts.lines_of(facts.latest(known, facts.MAX_FACTS)))
+        temporary.replace(path)
     finally:
-        connection.close()
+        temporary.unlink(missing_ok=True)
 
 
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
+    """Open a file that is ours; raises StorageError for a link, a pipe or one of another user."""
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise StorageError(f"{path.name} is not a file of this user")
+    with os.fdopen(descriptor, "rb" if flags == os.O_RDONLY else "r+b") as stream:
+        yield stream
 
 
-def _is_damage(error: sqlite3.Error | UnicodeError) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    # Without a code it is what was found in a copy, or what can't even be said.
-    return code is None or code & 0xFF in _DAMAGED
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with _opened(path, os.O_RDWR | os.O_CREAT) as stream:
+        until = time.monotonic() + _LOCKED_FOR
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    raise StorageError("it is locked by another process") from None
+                time.sleep(0.02)
+        yield
 
 
-def _reason(error: OSError | sqlite3.Error | UnicodeError) -> str:
-    if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
-    return str(error)
+@contextmanager
+def _said() -> Iterator[None]:
+    """Raise StorageError in place of OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError((error.strerror or str(error)).lower()) from error

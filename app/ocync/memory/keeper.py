@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ocync.errors import OcyncError
-from ocync.memory import artifact, file, state, tables
+from ocync.memory import artifact, facts, file
 from ocync.memory.memory import Memory
-from ocync.memory.thread import Worker
+from ocync.memory.thread import in_thread
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from ocync.endpoint import TargetRepository
@@ -50,11 +49,6 @@ class Place:
     in_a_hurry: Callable[[], bool] = lambda: False
     """Tells whether there is little time left at the end."""
 
-    @property
-    def path(self) -> Path | None:
-        """The file in the folder."""
-        return self.folder / file.NAME if self.folder is not None else None
-
 
 class Keeper:
     """
@@ -64,142 +58,100 @@ class Keeper:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._said: set[tuple[str, str]] = set()
+        self._said: set[str] = set()
         self._last: Memory | None = None
 
     @asynccontextmanager
     async def memory(self, place: Place, *, ttl: float) -> AsyncIterator[Memory]:
-        """
-        Give a memory for one pass, and keep what it learns.
-
-        Where a file can't be used, the pass begins with what the last one of this program knew.
-        """
-        worker = Worker("memory")
+        """Give a memory for one pass, and keep what it learns; never raises an error of its own."""
+        memory = Memory(ttl=ttl, clock=self._clock)
+        last, self._last = self._last, None
+        path = place.folder / file.NAME if place.folder is not None else None
+        opened = None
         try:
-            opened = await self._open(worker, place)
-            last, self._last = self._last, None
-            unsaved = last.take_changes() if last is not None else None
-            if opened is None and last is not None:
-                connection = last.release()
-            else:
-                connection = opened.connection if opened is not None else tables.in_memory()
-                if unsaved is not None:
-                    tables.apply(connection, unsaved)
-            await self._read_state(worker, place, connection)
-            memory = Memory(ttl=ttl, clock=self._clock, connection=connection)
-            if unsaved is not None:
-                memory.give_back(unsaved)
-            is_written = place.keep and opened is not None and not opened.unwritable
-            async with self._saved(worker, place if is_written else Place(), memory):
+            if path is not None:
+                async with self._attempt(f"{path} can't be read", "cache_dir", _LOAD_TIME):
+                    opened = await in_thread(partial(file.load, path, self._clock()))
+            if opened is not None:
+                memory.add(opened.facts)
+                if opened.damage:
+                    self._say(f"{path} is started anew: {opened.damage}", "cache_dir")
+            await self._read_state(place, memory)
+            if last is not None:
+                memory.add(last.all())
+                memory.give_back(last.take_changes())
+            if path is None or opened is None or not place.keep:
                 yield memory
-            await self._write_state(worker, place, memory)
+            else:
+                save = partial(self._save, path, memory)
+                saving = asyncio.create_task(self._save_now_and_then(save))
+                try:
+                    yield memory
+                finally:
+                    saving.cancel()
+                    await asyncio.wait([saving])
+                    within = _SAVE_TIME_AFTER_STOP if place.in_a_hurry() else _SAVE_TIME
+                    await save(within=within, tidy=opened.is_wasteful)
+            await self._write_state(place, memory)
+        finally:
             if place.keep and memory.has_changes:
                 self._last = memory
-        finally:
-            worker.close()
 
-    async def _open(self, worker: Worker, place: Place) -> file.Opened | None:
-        """Read the file; None where there is none to be used."""
-        path = place.path
-        if path is None:
-            return None
-        load = partial(file.load if place.keep else file.peek, path)
-        try:
-            async with asyncio.timeout(_LOAD_TIME):
-                opened = await worker.call(load)
-        except TimeoutError:
-            self._say_of_file(path, f"could not be read within {_LOAD_TIME:g} s")
-            return None
-        except file.UnusableFileError as error:
-            self._say_of_file(path, f"is not used: {error}")
-            return None
-        if opened.remark:
-            self._say_of_file(path, opened.remark)
-        if opened.unwritable:
-            self._say_of_file(path, f"can't be written: {opened.unwritable}")
-        return opened
-
-    @asynccontextmanager
-    async def _saved(self, worker: Worker, place: Place, memory: Memory) -> AsyncIterator[None]:
-        """Write what is learned, now and then and at the end."""
-        path = place.path
-        if path is None:
-            yield
-            return
-        saving = asyncio.create_task(self._save_now_and_then(worker, path, memory))
-        try:
-            yield
-        finally:
-            saving.cancel()
-            with suppress(asyncio.CancelledError):
-                await saving
-            within = _SAVE_TIME_AFTER_STOP if place.in_a_hurry() else _SAVE_TIME
-            await self._save(worker, path, memory, within=within, is_last=True)
-
-    async def _save_now_and_then(self, worker: Worker, path: Path, memory: Memory) -> None:
+    async def _save_now_and_then(self, save: Callable[[], Awaitable[bool]]) -> None:
         while True:
             await asyncio.sleep(_PAUSE)
-            if not await self._save(worker, path, memory, within=None):
+            if not await save():
                 return
 
-    async def _save(
-        self, worker: Worker, path: Path, memory: Memory, *, within: float | None, is_last: bool = False
-    ) -> bool:
+    async def _save(self, path: Path, memory: Memory, *, within: float | None = None, tidy: bool = False) -> bool:
         """Write what is new; False where that was not possible."""
         if not memory.has_changes:
             return True
-        changes = memory.take_changes()
+        changes, is_written = memory.take_changes(), False
         try:
-            async with asyncio.timeout(within):
-                now = int(self._clock() * 1000) if is_last else None
-                await worker.call(partial(file.save, path, changes, tidy_at=now))
-        except (TimeoutError, file.UnusableFileError) as error:
-            memory.give_back(changes)
-            why = str(error) or f"nothing was written within {within:g} s"
-            self._say_of_file(path, f"can't be written: {why}")
-            return False
-        except asyncio.CancelledError:
-            memory.give_back(changes)
-            raise
-        return True
+            async with self._attempt(f"{path} can't be written", "cache_dir", within):
+                await in_thread(partial(file.save, path, changes, self._clock(), tidy=tidy))
+                is_written = True
+        finally:
+            if not is_written:
+                memory.give_back(changes)
+        return is_written
 
-    async def _read_state(self, worker: Worker, place: Place, connection: sqlite3.Connection) -> None:
-        """Add what the repository knows to tables that nobody uses yet."""
-        repository = place.repository
-        if repository is None:
+    async def _read_state(self, place: Place, memory: Memory) -> None:
+        """Add what the repository knows."""
+        if place.repository is None:
             return
-        name = f"{repository.name}:{place.tag}"
-        try:
-            async with asyncio.timeout(_FETCH_TIME):
-                packed = await artifact.fetch(repository, place.tag)
-                if packed:
-                    await worker.call(lambda: tables.merge(connection, state.unpack(packed)))
-        except TimeoutError:
-            self._say(name, f"could not be read within {_FETCH_TIME:g} s")
-        except (ValueError, *tables.ERRORS) as error:
-            self._say(name, f"is damaged, and will be written anew: {error}")
-        except OcyncError as error:
-            self._say(name, f"can't be read: {error.message}")
+        async with self._attempt(f"{place.repository.name}:{place.tag} can't be read", "state", _FETCH_TIME):
+            packed = await artifact.fetch(place.repository, place.tag)
+            if packed:
+                memory.add(await asyncio.to_thread(facts.unpacked, packed, self._clock()))
 
-    async def _write_state(self, worker: Worker, place: Place, memory: Memory) -> None:
-        repository = place.repository
-        if repository is None or not place.keep or not memory.has_news:
+    async def _write_state(self, place: Place, memory: Memory) -> None:
+        if place.repository is None or not place.keep or not memory.has_news:
             return
         within = _PUSH_TIME_AFTER_STOP if place.in_a_hurry() else _PUSH_TIME
-        known = memory.all()
+        async with self._attempt(f"{place.repository.name}:{place.tag} can't be written", "state", within):
+            packed = await asyncio.to_thread(facts.packed, memory.all())
+            await artifact.push(place.repository, place.tag, packed)
+
+    @asynccontextmanager
+    async def _attempt(self, what: str, setting: str, within: float | None) -> AsyncIterator[None]:
+        """Say, and do not raise, why something failed or that it took longer than so many seconds."""
         try:
             async with asyncio.timeout(within):
-                packed = await worker.call(partial(state.pack, known))
-                await artifact.push(repository, place.tag, packed)
+                yield
         except TimeoutError:
-            self._say(f"{repository.name}:{place.tag}", f"could not be written within {within:g} s")
+            self._say(f"{what} within {within:g} s", setting)
         except OcyncError as error:
-            self._say(f"{repository.name}:{place.tag}", f"can't be written: {error.message}")
+            self._say(f"{what}: {error.message}", setting)
+        except ValueError as error:
+            self._say(f"{what}: {error}", setting)
 
-    def _say_of_file(self, path: Path, what: str) -> None:
-        self._say(str(path), what, "global.cache_dir says where it is")
-
-    def _say(self, name: str, what: str, advice: str = "global.state says where it is") -> None:
-        if (name, what) not in self._said:
-            self._said.add((name, what))
-            log.warning("memory of earlier passes: %s %s; only requests are lost by that (%s)", name, what, advice)
+    def _say(self, what: str, setting: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            log.warning(
+                "memory of earlier passes: %s; only requests are lost by that (global.%s says where it is)",
+                what,
+                setting,
+            )

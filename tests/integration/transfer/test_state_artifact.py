@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side
-from ocync.memory import artifact, keeper, state
-from ocync.memory.facts import Belief
+from ocync.memory import artifact, facts, keeper
 from ocync.memory.keeper import Keeper, Place
 from ocync.oci.digest import Digest
 from scripted import Basic, ScriptedRegistry, User, build, faults
@@ -60,7 +59,7 @@ class World:
 
     async def knows(self, digest: Digest = BLOB) -> bool:
         async with self.memory() as memory:
-            return memory.blob(PLACE, "app", digest) is Belief.FRESH
+            return memory.holders(PLACE, digest) == ["app"]
 
     @property
     def pushes(self) -> int:
@@ -84,10 +83,10 @@ async def test_the_state_is_an_artifact_of_its_own_type_with_one_layer(world: Wo
     await world.learn(BLOB)
 
     manifest = world.registry.manifest(REPOSITORY, TAG)
-    assert manifest.artifact_type == "application/vnd.ocync.state.v1"
+    assert manifest.artifact_type == "application/vnd.ocync.state.v2"
     assert [blob["mediaType"] for blob in manifest.blobs] == [
         "application/vnd.oci.empty.v1+json",
-        "application/vnd.ocync.state.v1+gzip",
+        "application/vnd.ocync.state.v2+gzip",
     ]
     assert gzip.decompress(world.registry.repository(REPOSITORY).read(manifest.blobs[1]["digest"]))
 
@@ -106,11 +105,22 @@ async def test_a_pass_that_learned_nothing_writes_nothing(world: World) -> None:
     assert world.registry.count("GET", r"/(manifests|blobs)/") == 4
 
 
+async def test_what_is_only_seen_again_is_no_reason_to_write(world: World) -> None:
+    for _ in range(3):
+        async with world.memory() as memory:
+            memory.learn_blob(PLACE, "app", BLOB)
+            memory.learn_seen(PLACE, "app", "v1", BLOB)
+            memory.learn_moved(PLACE, "app", "v1", BLOB)
+            memory.learn_looked_below(PLACE, "app", "v1", BLOB)
+
+    assert world.pushes == 1
+
+
 async def test_a_dry_run_reads_the_state_and_does_not_write_it(world: World) -> None:
     await world.learn(BLOB)
 
     async with world.memory(keep=False) as memory:
-        assert memory.blob(PLACE, "app", BLOB) is Belief.FRESH
+        assert memory.holders(PLACE, BLOB) == ["app"]
         memory.learn_blob(PLACE, "app", OTHER)
 
     assert world.pushes == 1
@@ -141,8 +151,8 @@ async def test_the_file_and_the_state_are_known_together(world: World, tmp_path:
     async with Side() as side:
         place = Place(folder=tmp_path, repository=side.repository(world.registry.url, REPOSITORY), tag=TAG)
         async with Keeper().memory(place, ttl=0.0) as memory:
-            assert memory.blob(PLACE, "app", BLOB) is Belief.FRESH
-            assert memory.blob(PLACE, "app", OTHER) is Belief.FRESH
+            assert memory.holders(PLACE, BLOB) == ["app"]
+            assert memory.holders(PLACE, OTHER) == ["app"]
 
 
 def stored(layer: bytes, *, kind: str = artifact.ARTIFACT_TYPE, media_type: str = artifact.LAYER_TYPE) -> Image:
@@ -162,9 +172,9 @@ def stored(layer: bytes, *, kind: str = artifact.ARTIFACT_TYPE, media_type: str 
 
 DAMAGED = {
     "no gzip": stored(b"something else"),
-    "cut": stored(gzip.compress(state.FORMAT)[:-12]),
-    "of another format": stored(gzip.compress(b"ocync-state-99\n")),
-    "a bomb": stored(gzip.compress(state.FORMAT + bytes(100_000_000))),
+    "cut": stored(gzip.compress(facts.HEADER)[:-12]),
+    "of another format": stored(gzip.compress(b"ocync-memory-99\n")),
+    "a bomb": stored(gzip.compress(facts.HEADER + bytes(100_000_000))),
     "another artifact": stored(b"x", kind="application/vnd.other"),
     "another layer": stored(b"x", media_type="application/vnd.other"),
     "an image": build.image(),
@@ -218,8 +228,8 @@ async def test_a_registry_that_is_silent_does_not_hold_the_pass(
     async with world.memory(in_a_hurry=True) as memory:
         memory.learn_blob(PLACE, "app", BLOB)
 
-    assert "could not be read within 0.3 s" in caplog.text
-    assert "could not be written within 0.3 s" in caplog.text
+    assert "can't be read within 0.3 s" in caplog.text
+    assert "can't be written within 0.3 s" in caplog.text
 
 
 async def test_what_is_wrong_is_said_once_by_a_program_of_many_passes(

@@ -1,36 +1,231 @@
+"""Facts as lines, as they stand in files and states, and what others may have made of them."""
+
 from __future__ import annotations
 
+import gzip
+import io
+import json
+import random
+import time
+import zlib
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.memory.facts import (
-    Kind,
-    Row,
-    digest_key,
-    repository_key,
-)
+from ocync.memory import facts
+from ocync.memory.facts import Fact, Facts, Key, Kind
+from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 
-digests = st.builds(Digest.of, st.binary(max_size=8), st.sampled_from(["sha256", "sha384", "sha512"]))
+NOW = 1_700_000_000.0
+PLACE, INDEX, BLOB = "registry.example", Digest.of(b"index"), Digest.of(b"blob", "sha512")
+GOOD: list[object] = ["hint", "level", "", "name", "12", NOW - 1, NOW]
 
 
-@given(st.integers(0, 8 * 44 - 1))
-def test_a_flipped_bit_is_noticed(bit: int) -> None:
-    row = Row.of(int(Kind.ARTIFACT_SET), digest_key(Digest.of(b"index")), 0, b"0123456789", 1_700_000_000_000)
-    text = bytearray(row.key + row.value + b"x")
-    text[bit // 8] ^= 1 << bit % 8
-    flipped = Row(row.kind, bytes(text[:33]), row.repository, bytes(text[33:43]), row.learned, row.mark)
-
-    assert Row.read(row.fields) == row
-    assert (Row.read(flipped.fields) is None) == (bit // 8 != 43)
-
-
-@given(digests, digests)
-def test_keys_tell_digests_apart(one: Digest, other: Digest) -> None:
-    assert (digest_key(one) == digest_key(other)) == (one == other)
+def filled() -> Facts:
+    memory = Memory(clock=lambda: NOW)
+    memory.learn_blob(PLACE, "app", BLOB)
+    memory.learn_blob(PLACE, "other", BLOB)
+    memory.forget_blob(PLACE, "other", BLOB)
+    memory.learn_seen(PLACE, "app", "v1", INDEX)
+    memory.learn_moved(PLACE, "team/app", "v1", INDEX)
+    memory.learn_looked_below(PLACE, "team/app", "v1", INDEX)
+    memory.learn_hint("level", PLACE, "ä\n\ud800")
+    return memory.all()
 
 
-def test_a_repository_has_a_number_of_its_own_in_every_file() -> None:
-    assert repository_key("a.example", "team/app") == repository_key("a.example", "team/app")
-    assert len({repository_key("a.example", f"team/app{n}") for n in range(1000)}) == 1000
-    assert repository_key("a.example", "b") != repository_key("a.example/b", "")
+def line(fields: object) -> bytes:
+    """Return a line with the right checksum."""
+    text = json.dumps(fields).encode()
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def read(lines: bytes, now: float = NOW) -> Facts:
+    return facts.read(io.BytesIO(facts.HEADER + lines), now)[0]
+
+
+def test_what_is_written_is_read() -> None:
+    known = filled()
+
+    assert len(known) == 6
+    assert read(facts.lines_of(known)) == known
+    assert facts.unpacked(facts.packed(known), NOW) == known
+
+
+def test_the_same_facts_are_the_same_bytes_and_hold_no_time_of_packing() -> None:
+    known = filled()
+
+    assert facts.packed(known) == facts.packed(dict(reversed(known.items())))
+
+
+@given(st.data())
+def test_of_any_facts_of_a_key_the_later_one_counts_and_equal_ones_make_one(data: st.DataObject) -> None:
+    drawn = st.builds(
+        lambda value, since, more: Fact(value, since, since + more),
+        st.sampled_from(["a", "b", None]),
+        st.integers(0, 5),
+        st.integers(0, 5),
+    )
+    one, other = data.draw(drawn), data.draw(drawn)
+
+    both = facts.merged(one, other)
+
+    assert facts.merged(None, one) == one
+    assert both.learned == max(one.learned, other.learned)
+    if one.value == other.value:
+        assert both == (one.value, min(one.since, other.since), both.learned)
+    elif one.learned != other.learned:
+        assert both == max(one, other, key=lambda fact: fact.learned)
+    else:
+        assert both == other
+
+
+@given(st.integers(0, 8 * len(line(GOOD)) - 1))
+def test_a_line_with_a_flipped_bit_is_left_out_and_no_other_one(bit: int) -> None:
+    spoilt = bytearray(line(GOOD))
+    spoilt[bit // 8] ^= 1 << bit % 8
+    other = line([*GOOD[:3], "other", *GOOD[4:]])
+
+    found = read(other + bytes(spoilt) + b"\n" + other)
+
+    # The end of a line is none of the fact, and hex digits may be of either case.
+    assert found.pop((Kind.HINT, "level", "", "other")) == Fact("12", NOW - 1, NOW)
+    assert set(found.values()) <= {Fact("12", NOW - 1, NOW)}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        None,
+        1,
+        "text",
+        {},
+        [],
+        GOOD[:6],
+        [*GOOD, 1],
+        ["of a later version", *GOOD[1:]],
+        [1, *GOOD[1:]],
+        [[], *GOOD[1:]],
+        *([*GOOD[:at], odd, *GOOD[at + 1 :]] for at in (1, 2, 3) for odd in (None, 1, [], {})),
+        *([*GOOD[:4], odd, *GOOD[5:]] for odd in (1, [], {})),
+        *([*GOOD[:5], *odd] for odd in (("", NOW), (-1, NOW), (NOW + 1, NOW), (float("nan"), NOW), (0, None))),
+        *([*GOOD[:5], 0, odd] for odd in (float("nan"), float("inf"), 10**400, 1 << 60, "1")),
+    ],
+)
+def test_lines_that_are_whole_and_odd_are_left_out(fields: object) -> None:
+    assert len(read(line(GOOD) + line(fields))) == 1
+
+
+@pytest.mark.parametrize("content", [b"[" * 40_000, b"{", b"\xff", b"1" * 10_000, b"", b"nan"])
+def test_lines_that_are_no_json_are_left_out(content: bytes) -> None:
+    lines = b"%08x %b\n" % (zlib.crc32(content), content) + content + b"\n" + line(GOOD)
+
+    assert len(read(lines)) == 1
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=60), st.recursive(st.none() | st.text(), st.lists).map(line)), max_size=5)
+)
+def test_lines_of_any_content_are_left_out_and_never_an_error(lines: list[bytes]) -> None:
+    memory = Memory(clock=lambda: NOW)
+
+    memory.add(read(b"\n".join(lines)))
+
+    assert memory.holders(PLACE, BLOB) == []
+
+
+def test_facts_that_are_too_old_or_from_the_future_are_left_out() -> None:
+    known = filled()
+    lines = facts.lines_of(known)
+
+    assert len(read(lines, NOW + facts.MAX_AGE)) == len(known)
+    assert read(lines, NOW + facts.MAX_AGE + 1) == {}
+    # Another clock may be a little ahead.
+    assert len(read(lines, NOW - 60)) == len(known)
+    assert read(lines, NOW - 3600) == {}
+
+
+def test_a_digest_that_is_none_is_not_told() -> None:
+    memory = Memory(clock=lambda: NOW)
+    memory.add(read(line(["moved", PLACE, "app", "v1", "latest", NOW, NOW])))
+
+    assert memory.moved(PLACE, "app", "v1") is None
+
+
+@pytest.mark.parametrize("begin", [b"", b"ocync-memory-3\n", b"ocync-memory-2", b"SQLite format 3\0", b"\0" * 64])
+def test_another_format_is_refused(begin: bytes) -> None:
+    with pytest.raises(ValueError, match="it is of another format"):
+        facts.read(io.BytesIO(begin), NOW)
+    with pytest.raises(ValueError, match="it is of another format"):
+        facts.unpacked(gzip.compress(begin), NOW)
+
+
+@given(st.binary(max_size=300))
+def test_what_is_no_state_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^it is "):
+        facts.unpacked(data, NOW)
+
+
+@given(st.data())
+def test_a_state_that_is_cut_or_has_a_flipped_bit_is_refused_or_tells_less(data: st.DataObject) -> None:
+    known = filled()
+    whole = facts.packed(known)
+    position = data.draw(st.integers(0, len(whole) - 1))
+    broken = bytearray(whole)
+    broken[position] ^= 1 << data.draw(st.integers(0, 7))
+
+    for spoilt in (bytes(broken), whole[:position]):
+        try:
+            found = facts.unpacked(spoilt, NOW)
+        except ValueError:
+            continue
+        assert found.items() <= known.items()
+
+
+@pytest.mark.parametrize("piece", [b"\0" * 1_000_000, b"\n" * 1_000_000, line([]) * 100_000])
+def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(piece: bytes) -> None:
+    bomb = gzip.compress(facts.HEADER + piece * 100)
+    assert len(bomb) < facts.MAX_BYTES
+
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="longer than any memory"):
+        facts.unpacked(bomb, NOW)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("piece", [b"\n", line([])], ids=["empty", "odd"])
+def test_many_lines_of_nothing_are_refused(piece: bytes) -> None:
+    with pytest.raises(ValueError, match="longer than any memory"):
+        facts.unpacked(gzip.compress(facts.HEADER + piece * 500_000), NOW)
+
+
+def test_of_too_much_the_latest_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "MAX_BYTES", 100_000)
+    now = [NOW]
+    memory = Memory(clock=lambda: now[0])
+    noise = random.Random(1)
+    digests = [Digest("sha256", noise.randbytes(32).hex()) for _ in range(2000)]
+    for digest in digests:
+        now[0] += 1
+        memory.learn_blob(PLACE, "app", digest)
+
+    cut = facts.packed(memory.all())
+
+    assert len(cut) <= 100_000
+    memory = Memory(clock=lambda: now[0])
+    memory.add(facts.unpacked(cut, now[0]))
+    there = [bool(memory.holders(PLACE, digest)) for digest in digests]
+    assert 200 < sum(there) < 1000
+    assert all(there[-sum(there) :])
+
+
+def test_of_too_many_facts_the_latest_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "MAX_FACTS", 10)
+    known: dict[Key, Fact] = {
+        (Kind.HINT, "level", "", str(number)): Fact("1", NOW + number, NOW + number) for number in range(30)
+    }
+
+    found = facts.unpacked(facts.packed(known), NOW + 30)
+
+    assert sorted(int(name) for _, _, _, name in found) == list(range(20, 30))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
-import re
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -14,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocync.memory import file, tables
-from ocync.memory.facts import Belief, Kind
+from ocync.errors import StorageError
+from ocync.memory import facts, file
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOW = 1_700_000_000_000
-DAY = 86_400_000
+NOW = 1_700_000_000.0
+DAY = 86400.0
 PLACE = "registry.example"
 
 
@@ -36,19 +35,21 @@ def digest(number: int) -> Digest:
     return Digest.of(b"%d" % number)
 
 
-def learned(path: Path, *numbers: int, now: int = NOW, repository: str = "app") -> None:
+def learned(path: Path, *numbers: int, now: float = NOW, repository: str = "app", tidy: bool = False) -> None:
     """Save that a repository holds blobs."""
-    memory = Memory(clock=lambda: now / 1000)
+    memory = Memory(clock=lambda: now)
     for number in numbers:
         memory.learn_blob(PLACE, repository, digest(number))
-    file.save(path, memory.take_changes())
+    file.save(path, memory.take_changes(), now, tidy=tidy)
 
 
-def opened(path: Path, now: int = NOW, *, ttl: float = 0.0) -> Memory:
-    return Memory(ttl=ttl, clock=lambda: now / 1000, connection=file.load(path).connection)
+def opened(path: Path, now: float = NOW) -> Memory:
+    memory = Memory(clock=lambda: now)
+    memory.add(file.load(path, now).facts)
+    return memory
 
 
-def known(path: Path, number: int, now: int = NOW) -> bool:
+def known(path: Path, number: int, now: float = NOW) -> bool:
     return opened(path, now).holders(PLACE, digest(number)) != []
 
 
@@ -63,37 +64,30 @@ def test_what_was_saved_is_loaded(path: Path) -> None:
     assert memory.holders(PLACE, digest(3)) == []
 
 
-def test_what_was_forgotten_is_gone_from_the_file(path: Path) -> None:
+def test_where_there_is_no_file_nothing_is_known_and_none_is_made(path: Path) -> None:
+    assert file.load(path, NOW) == file.Opened()
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("tidy", [False, True])
+def test_what_was_forgotten_is_gone_from_the_file(path: Path, *, tidy: bool) -> None:
     learned(path, 1, 2)
     memory = opened(path)
     memory.forget_blob(PLACE, "app", digest(1))
 
-    file.save(path, memory.take_changes())
+    file.save(path, memory.take_changes(), NOW, tidy=tidy)
 
     assert not known(path, 1)
     assert known(path, 2)
-
-
-def test_a_repository_that_was_forgotten_stays_so_whoever_saves_later(path: Path) -> None:
-    learned(path, 1)
-    one, other = opened(path, NOW + 1000), opened(path, NOW + 1000)
-    one.forget_repository(PLACE, "app")
-    file.save(path, one.take_changes())
-
-    other.learn_blob(PLACE, "other", digest(2))
-    file.save(path, other.take_changes())
-
-    assert not known(path, 1, NOW + 2000)
-    assert known(path, 2, NOW + 2000)
 
 
 def test_only_its_owner_can_read_file_and_folder(path: Path) -> None:
     learned(path, 1)
     path.chmod(0o644)
 
-    opened(path)
+    learned(path, 2)
 
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
@@ -102,134 +96,98 @@ def test_facts_that_nobody_learned_again_are_dropped_after_a_month(path: Path) -
     learned(path, 2, now=NOW + 20 * DAY)
 
     later = NOW + 31 * DAY
-    file.save(path, Memory().take_changes(), tidy_at=later)
-
     assert not known(path, 1, later)
+    learned(path, now=later, tidy=True)
+
+    assert not known(path, 1)
     assert known(path, 2, later)
 
 
-def test_the_oldest_facts_go_when_there_are_too_many(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_ROWS", 100)
-    now = [NOW - 1]
-    memory = Memory(clock=lambda: now[0] / 1000)
-    memory.learn_owned(PLACE, "app")
-    for number in range(150):
-        now[0] = NOW + number
-        memory.learn_blob(PLACE, "app", digest(number))
-    assert memory.is_owned(PLACE, "app")
-    file.save(path, memory.take_changes(), tidy_at=NOW + 1000)
-
-    memory = opened(path, NOW + 1000)
-
-    there = [number for number in range(150) if memory.holders(PLACE, digest(number))]
-    assert there == list(range(150 - len(there), 150))
-    assert 50 <= len(there) <= 100
-    # What is not known of a repository may be there now.
-    assert not memory.is_owned(PLACE, "app")
-
-
-def test_the_file_does_not_grow_beyond_its_bound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MAX_BYTES", 1024 * 1024)
-    for turn in range(8):
-        memory = opened(path, NOW + turn)
-        for number in range(2000):
-            subject = Digest.of(b"%d %d" % (turn, number))
-            memory.learn_artifacts(PLACE, "app", subject, [subject])
-        try:
-            file.save(path, memory.take_changes(), tidy_at=NOW + turn)
-        except file.UnusableFileError as error:
-            assert "full" in str(error)
-
-    assert path.stat().st_size <= 1024 * 1024
-    (rows,) = sqlite3.connect(path).execute("SELECT count(*) FROM fact").fetchone()
-    assert rows > 2000
-
-
-@pytest.mark.parametrize("damage", ["not sqlite", "cut", "overwritten", "no table", "other columns"])
-def test_a_damaged_file_is_started_anew_with_a_remark(path: Path, damage: str) -> None:
-    learned(path, *range(2000))
-    raw = path.read_bytes()
-    connection = sqlite3.connect(path)
-    match damage:
-        case "not sqlite":
-            path.write_bytes(b"something else\n" * 100)
-        case "cut":
-            path.write_bytes(raw[: len(raw) // 2])
-        case "overwritten":
-            path.write_bytes(raw[:8192] + os.urandom(len(raw) - 8192))
-        case "no table":
-            connection.execute("DROP TABLE fact")
-        case "other columns":
-            connection.execute("ALTER TABLE fact RENAME COLUMN value TO worth")
-    connection.commit()
-    connection.close()
-
-    found = file.load(path)
-
-    assert "damaged" in found.remark
-    assert not found.unwritable
-    assert Memory(connection=found.connection).holders(PLACE, digest(1)) == []
+def test_a_file_of_which_much_is_of_no_use_is_made_smaller(path: Path) -> None:
     learned(path, 1)
+    assert not file.load(path, NOW).is_wasteful
+    for number in range(120):
+        learned(path, 1, 2, now=NOW + number)
+    before = path.stat().st_size
+    assert file.load(path, NOW + 120).is_wasteful
+
+    learned(path, 3, now=NOW + 120, tidy=True)
+
+    assert path.stat().st_size < before / 50
+    assert all(known(path, number, NOW + 120) for number in (1, 2, 3))
+    assert not file.load(path, NOW + 120).is_wasteful
+
+
+def test_the_file_does_not_grow_beyond_its_bound_and_keeps_the_latest(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(facts, "MAX_READ", 200_000)
+    for turn in range(20):
+        learned(path, *range(turn * 100, turn * 100 + 100), now=NOW + turn)
+        assert path.stat().st_size <= 200_000
+
+    there = [known(path, number, NOW + 20) for number in range(0, 2000, 50)]
+    assert 10 <= sum(there) < 30
+    assert all(there[-sum(there) :])
+
+
+@pytest.mark.parametrize("content", [b"something else\n" * 100, b"\0" * 5000, b"ocync-mem", b"SQLite format 3\0"])
+def test_a_file_without_its_beginning_is_started_anew_and_kept_aside(path: Path, content: bytes) -> None:
+    path.parent.mkdir()
+    path.write_bytes(content)
+
+    found = file.load(path, NOW)
+    assert found.damage == "it is of another format"
+    assert found.facts == {}
+    assert path.read_bytes() == content
+    learned(path, 1)
+
     assert known(path, 1)
+    assert path.with_suffix(".damaged").read_bytes() == content
+    assert file.load(path, NOW).damage == ""
+
+
+def test_an_empty_file_is_written_anew(path: Path) -> None:
+    """As a file system may leave it when the power fails."""
+    learned(path, 1)
+    path.write_bytes(b"")
+
+    learned(path, 2)
+
+    assert known(path, 2)
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.9])
+def test_of_a_file_that_was_cut_what_is_whole_is_known(path: Path, keep: float) -> None:
+    learned(path, *range(200))
+    raw = path.read_bytes()
+    path.write_bytes(raw[: int(len(raw) * keep)])
+
+    learned(path, 1000)
+
+    there = sum(known(path, number) for number in range(200))
+    assert 200 * keep - 3 < there <= 200 * keep
+    assert known(path, 1000)
 
 
 @pytest.mark.parametrize("seed", range(150))
 def test_bits_that_are_lost_anywhere_cost_at_most_what_was_known(path: Path, seed: int) -> None:
-    learned(path, *range(40))
-    chance = random.Random(seed)
-    data = bytearray(path.read_bytes())
-    # The beginning holds the header and the schema, of which most errors are.
-    for _ in range(chance.choice([1, 20, 200])):
-        data[chance.randrange(chance.choice([200, 4096, len(data)]))] ^= 1 << chance.randrange(8)
-    path.write_bytes(data)
-
-    for read in (file.peek, file.load):
-        try:
-            connection = read(path).connection
-            Memory(connection=connection).holders(PLACE, digest(1))
-            connection.close()
-        except file.UnusableFileError as error:
-            assert str(error)
-    try:
-        learned(path, 1)
-    except file.UnusableFileError as error:
-        assert str(error)
-
-
-@pytest.mark.parametrize("seed", range(150))
-def test_a_file_with_any_damage_is_read_or_started_anew_and_never_an_error(path: Path, seed: int) -> None:
     learned(path, *range(20))
     learned(path, *range(20), repository="other")
     chance, data = random.Random(seed), bytearray(path.read_bytes())
+    reach = chance.choice([20, 300, len(data)])
     for _ in range(chance.choice([1, 3, 30, 300])):
-        data[chance.randrange(len(data))] = chance.randrange(256)
+        data[chance.randrange(reach)] = chance.randrange(256)
     path.write_bytes(data[: chance.choice([len(data), len(data), chance.randrange(len(data))])])
 
-    try:
-        memory = Memory(ttl=1.0, clock=lambda: NOW / 1000, connection=file.load(path).connection)
-    except file.UnusableFileError as error:
-        assert re.search("another program|later version", str(error))
-        return
+    memory = opened(path)
+
     for number in range(20):
         assert set(memory.holders(PLACE, digest(number))) <= {"app", "other"}
-        memory.learn_blob(PLACE, "app", digest(number))
-        assert memory.blob(PLACE, "app", digest(number)) is Belief.FRESH
-    memory.forget_repository(PLACE, "app")
-    memory.all()
-    file.save(path, memory.take_changes(), tidy_at=NOW)
-
-
-def test_a_name_that_is_no_text_any_more_is_that_of_no_repository(path: Path) -> None:
-    learned(path, 1)
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE repository SET place = CAST(x'ff80' AS TEXT)")
-    connection.commit()
-    connection.close()
-
-    for read in (file.peek, file.load):
-        connection = read(path).connection
-        assert Memory(connection=connection).holders(PLACE, digest(1)) == []
-        connection.close()
+        memory.learn_blob(PLACE, "third", digest(number))
+    file.save(path, memory.take_changes(), NOW, tidy=chance.random() < 0.5)
+    assert all("third" in opened(path).holders(PLACE, digest(number)) for number in range(20))
 
 
 def test_a_file_that_is_damaged_during_a_pass_takes_what_the_pass_learned(path: Path) -> None:
@@ -241,98 +199,100 @@ def test_a_file_that_is_damaged_during_a_pass_takes_what_the_pass_learned(path: 
     assert known(path, 2)
 
 
-@pytest.mark.parametrize("column", ["key", "value", "learned", "mark", "kind", "repository"])
-def test_a_row_that_was_changed_behind_our_back_is_not_believed(path: Path, column: str) -> None:
-    memory = Memory(clock=lambda: NOW / 1000)
-    subject, other = digest(1), digest(2)
-    memory.learn_artifacts(PLACE, "app", subject, [other])
-    memory.learn_artifacts(PLACE, "other", other, [other])
-    file.save(path, memory.take_changes())
-    connection = sqlite3.connect(path)
-    key, number = connection.execute("SELECT key, repository FROM fact ORDER BY repository").fetchone()
-    changed = {
-        "key": b"\1" + bytes.fromhex(other.encoded),
-        "value": b"fingerprinu",
-        "learned": NOW - 1,
-        "mark": 7,
-        "kind": Kind.BARE,
-        "repository": 12345,
-    }[column]
-    connection.execute(f"UPDATE fact SET {column} = ? WHERE key = ? AND repository = ?", (changed, key, number))
-    connection.commit()
-    connection.close()
-
-    memory = opened(path, ttl=3600.0)
-
-    asked = [(repository, what) for repository in ("app", "other") for what in (subject, other)]
-    assert sum(memory.has_artifacts(PLACE, repository, what, [other]) for repository, what in asked) == 1
-    assert not any(memory.has_no_referrers(PLACE, repository, what) for repository, what in asked)
-
-
-def test_a_file_of_a_later_version_is_left_alone(path: Path) -> None:
+def test_a_file_that_others_made_too_long_is_not_read_to_its_end(path: Path) -> None:
     learned(path, 1)
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA user_version = {tables.VERSION + 1}")
-    connection.close()
-    before = path.read_bytes()
+    with path.open("r+b") as stream:
+        stream.truncate(100 * 1024 * 1024 * 1024)
+    started = time.monotonic()
 
-    with pytest.raises(file.UnusableFileError, match="a later version of ocync has written it"):
-        file.load(path)
-    with pytest.raises(file.UnusableFileError, match="a later version"):
-        learned(path, 2)
-    assert path.read_bytes() == before
-
-
-def test_a_database_of_another_program_is_left_alone(path: Path) -> None:
-    path.parent.mkdir()
-    connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE bookmarks (url)")
-    connection.commit()
-    connection.close()
-    path.chmod(0o600)
-    before = path.read_bytes()
-
-    with pytest.raises(file.UnusableFileError, match="another program"):
-        file.load(path)
-    assert path.read_bytes() == before
-
-
-def test_a_file_of_an_earlier_version_is_started_anew(path: Path) -> None:
-    learned(path, 1)
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 0")
-    connection.close()
-
-    assert not known(path, 1)
+    assert "longer than any memory" in file.load(path, NOW).damage
     learned(path, 2)
+
     assert known(path, 2)
+    assert time.monotonic() - started < 10
 
 
-def test_a_link_or_a_folder_in_its_place_is_refused(path: Path, tmp_path: Path) -> None:
+def test_files_of_other_versions_are_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    others = [path.with_name(name) for name in ("memory.sqlite", "memory-3.txt")]
+    for other in others:
+        other.write_bytes(b"precious")
+
+    learned(path, 1, tidy=True)
+
+    assert [other.read_bytes() for other in others] == [b"precious"] * 2
+
+
+@pytest.mark.parametrize("name", [file.NAME, "memory-2.lock", "memory-2.new"])
+def test_a_link_or_a_folder_in_its_place_is_refused(path: Path, tmp_path: Path, name: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"precious")
     path.parent.mkdir()
-    path.symlink_to(elsewhere)
+    place = path.with_name(name)
+    place.symlink_to(elsewhere)
 
-    with pytest.raises(file.UnusableFileError, match="not a file"):
-        file.load(path)
-    path.unlink()
-    path.mkdir()
-    with pytest.raises(file.UnusableFileError, match="not a file"):
-        file.load(path)
+    if name.endswith(".new"):
+        # Nobody else's file is behind it, so it is only taken away.
+        learned(path, 1)
+        assert known(path, 1)
+    else:
+        with pytest.raises(StorageError, match="symbolic link"):
+            learned(path, 1)
+    place.unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    place.mkdir()
+    with pytest.raises(StorageError, match="directory"):
+        learned(path, 1)
     assert elsewhere.read_bytes() == b"precious"
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+
+    with pytest.raises(StorageError, match="is not a file of this user"):
+        file.load(path, NOW)
+    with pytest.raises(StorageError, match="is not a file of this user"):
+        learned(path, 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_is_not_believed(path: Path) -> None:
+    learned(path, 1)
+    os.chown(path, 12345, 12345)
+
+    with pytest.raises(StorageError, match="is not a file of this user"):
+        file.load(path, NOW)
 
 
 def test_a_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
 
-    with pytest.raises(file.UnusableFileError, match=r"not a directory|file exists"):
-        file.load(tmp_path / "cache" / file.NAME)
+    with pytest.raises(StorageError, match="not a directory"):
+        file.load(tmp_path / "cache" / file.NAME, NOW)
+    with pytest.raises(StorageError, match="file exists"):
+        learned(tmp_path / "cache" / file.NAME, 1)
+
+
+def test_a_lock_that_another_process_holds_is_waited_for_so_long_and_no_longer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file, "_LOCKED_FOR", 0.1)
+    learned(path, 1)
+    with path.with_suffix(".lock").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+
+        with pytest.raises(StorageError, match="locked by another process"):
+            learned(path, 2)
+        assert known(path, 1)
+    learned(path, 2)
+
+    assert known(path, 2)
 
 
 def test_two_passes_at_once_add_to_the_same_file(path: Path) -> None:
     script = """
-import sys
+import sys, time
 from pathlib import Path
 from ocync.memory import file
 from ocync.memory.memory import Memory
@@ -340,10 +300,10 @@ from ocync.oci.digest import Digest
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 50):
     memory = Memory()
     memory.learn_blob("registry.example", "app", Digest.of(b"%d" % number))
-    file.save(Path(sys.argv[1]), memory.take_changes())
+    file.save(Path(sys.argv[1]), memory.take_changes(), time.time(), tidy=number % 5 == 0)
 """
     passes = [subprocess.Popen([sys.executable, "-c", script, str(path), str(start)]) for start in (0, 1000)]
 
     assert [one.wait(30) for one in passes] == [0, 0]
-    memory = opened(path, int(time.time() * 1000))
+    memory = opened(path, time.time())
     assert all(memory.holders(PLACE, digest(start + number)) for start in (0, 1000) for number in range(50))

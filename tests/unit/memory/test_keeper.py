@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync.memory import file, keeper
-from ocync.memory.facts import Belief
 from ocync.memory.keeper import Keeper, Place
-from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ async def learn(folder: Path | None, *digests: Digest, by: Keeper | None = None)
 
 async def known(folder: Path | None, digest: Digest = BLOB, *, by: Keeper | None = None) -> bool:
     async with (by or Keeper()).memory(Place(folder=folder), ttl=3600.0) as memory:
-        return memory.blob(PLACE, "app", digest) is Belief.FRESH
+        return memory.holders(PLACE, digest) == ["app"]
 
 
 async def test_the_next_pass_knows_what_the_last_one_learned(tmp_path: Path) -> None:
@@ -109,11 +107,11 @@ async def test_what_could_not_be_written_is_when_the_folder_is_there_again(tmp_p
 
 
 async def test_a_damaged_file_is_said_and_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / file.NAME).write_bytes(b"no database" * 1000)
+    (tmp_path / file.NAME).write_bytes(b"no memory" * 1000)
 
     await learn(tmp_path, BLOB)
 
-    assert "damaged" in caplog.text
+    assert "is started anew: it is of another format" in caplog.text
     assert await known(tmp_path)
 
 
@@ -122,15 +120,15 @@ async def test_a_file_that_another_program_holds_does_not_hold_the_pass(
 ) -> None:
     monkeypatch.setattr(file, "_LOCKED_FOR", 0.1)
     await learn(tmp_path, BLOB)
-    other = sqlite3.connect(tmp_path / file.NAME, isolation_level=None)
-    other.execute("BEGIN EXCLUSIVE")
     started = time.monotonic()
 
-    await learn(tmp_path, OTHER)
+    with (tmp_path / file.NAME).with_suffix(".lock").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        await learn(tmp_path, OTHER)
 
     assert time.monotonic() - started < 5
     assert "locked" in caplog.text
-    other.close()
+    assert await known(tmp_path)
 
 
 async def test_a_disk_that_hangs_does_not_hold_the_pass(
@@ -138,22 +136,16 @@ async def test_a_disk_that_hangs_does_not_hold_the_pass(
 ) -> None:
     monkeypatch.setattr(keeper, "_LOAD_TIME", 0.2)
     (tmp_path / "cache").mkdir()
-    # Opening a pipe to which nobody writes is what a dead network file system looks like.
-    real = file._read
-
-    def hang(path: Path) -> sqlite3.Connection:
-        os.mkfifo(path.with_name("pipe"))
-        path.with_name("pipe").read_bytes()
-        return real(path)
-
-    monkeypatch.setattr(file, "_read", hang)
+    # Reading from a pipe to which nobody writes is what a dead network file system looks like.
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(file, "_read", lambda *_arguments: (tmp_path / "pipe").read_bytes())
     started = time.monotonic()
 
     await learn(tmp_path / "cache", BLOB)
 
     assert time.monotonic() - started < 2
-    assert "could not be read within" in caplog.text
-    os.close(os.open(tmp_path / "cache" / "pipe", os.O_WRONLY))
+    assert "can't be read within 0.2 s" in caplog.text
+    os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
 
 
 async def test_a_disk_that_hangs_at_the_end_of_a_pass_that_was_stopped_takes_no_time_from_its_report(
@@ -161,14 +153,14 @@ async def test_a_disk_that_hangs_at_the_end_of_a_pass_that_was_stopped_takes_no_
 ) -> None:
     (tmp_path / "cache").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    monkeypatch.setattr(file, "_apply", lambda *_arguments: (tmp_path / "pipe").read_bytes())
+    monkeypatch.setattr(file, "_append", lambda *_arguments: (tmp_path / "pipe").read_bytes())
     started = time.monotonic()
 
     async with Keeper().memory(Place(folder=tmp_path / "cache", in_a_hurry=lambda: True), ttl=0.0) as memory:
         memory.learn_blob(PLACE, "app", BLOB)
 
     assert time.monotonic() - started < 4
-    assert "nothing was written within 2 s" in caplog.text
+    assert "can't be written within 2 s" in caplog.text
     os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
 
 
@@ -197,11 +189,12 @@ asyncio.run(main())
     assert done.stdout == "done\n"
     assert done.stderr.count("can't be written") == 1
     # And what is there can still be read.
-    assert file.load(tmp_path / file.NAME).unwritable == ""
+    assert file.load(tmp_path / file.NAME, time.time()).damage == ""
 
 
-def test_a_killed_pass_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
+def test_a_killed_pass_leaves_what_it_has_written(tmp_path: Path) -> None:
     script = f"""
+import time
 from pathlib import Path
 from ocync.memory import file
 from ocync.memory.memory import Memory
@@ -212,7 +205,7 @@ while True:
     for _ in range(200):
         memory.learn_blob({PLACE!r}, "app", Digest.of(b"%d" % number))
         number += 1
-    file.save(Path({str(tmp_path)!r}) / file.NAME, memory.take_changes())
+    file.save(Path({str(tmp_path)!r}) / file.NAME, memory.take_changes(), time.time(), tidy=number % 1000 == 0)
     print(number, flush=True)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
@@ -224,8 +217,37 @@ while True:
         rest = process.stdout.read().split()
     last = max([last, *map(int, rest)])
 
-    found = file.load(tmp_path / file.NAME)
+    found = file.load(tmp_path / file.NAME, time.time())
 
-    assert not found.remark
-    memory = Memory(connection=found.connection)
-    assert all(memory.holders(PLACE, Digest.of(b"%d" % number)) for number in range(last))
+    assert not found.damage
+    names = {name for _, _, _, name in found.facts}
+    assert all(str(Digest.of(b"%d" % number)) in names for number in range(last))
+
+
+async def test_what_a_pass_learned_before_it_was_killed_is_known_to_the_next_one(tmp_path: Path) -> None:
+    script = f"""
+import asyncio
+from pathlib import Path
+from ocync.memory import keeper
+from ocync.memory.keeper import Keeper, Place
+from ocync.oci.digest import Digest
+keeper._PAUSE = 0.05
+async def main():
+    async with Keeper().memory(Place(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
+        memory.learn_blob({PLACE!r}, "app", Digest.of(b"blob"))
+        await asyncio.sleep(0.2)
+        memory.learn_blob({PLACE!r}, "app", Digest.of(b"other"))
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+    with subprocess.Popen([sys.executable, "-c", script]) as process:
+        try:
+            async with asyncio.timeout(20):
+                while not await known(tmp_path, OTHER):
+                    await asyncio.sleep(0.05)
+        finally:
+            process.send_signal(signal.SIGKILL)
+
+    assert process.returncode == -signal.SIGKILL
+    assert await known(tmp_path, BLOB)
+    assert await known(tmp_path, OTHER)
