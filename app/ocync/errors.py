@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import ClassVar
 
 
 class ExitCode(IntEnum):
@@ -68,24 +69,45 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
 
+LONGEST = 2048
+"""Bytes in UTF-8 that a message has at most, and a hint."""
+
+
 class OcyncError(Exception):
     """
     An error with a message fit for a user: what failed, why, and (in `hint`) what to do.
 
+    Both are cut to LONGEST bytes: a stranger's words may stand in them, and a pass keeps the errors of all images.
     `retryable` says that the same attempt may succeed later in the same pass.
     """
 
     kind: ErrorKind = ErrorKind.INTERNAL
     exit_code: ExitCode = ExitCode.FAILED
     retryable: bool = False
+    is_bounded: ClassVar[bool] = True
+    """Whether texts are cut: not where all of them come from the user."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        if self.is_bounded:
+            message, hint = _bounded(message), hint and _bounded(hint)
         super().__init__(message)
         self.message = message
         self.hint = hint
 
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+def _bounded(text: str) -> str:
+    """Return the text, cut in its middle where it is too long: what failed stands in front, and why at the end."""
+    if len(text) * 4 <= LONGEST:
+        return text
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) <= LONGEST:
+        return text
+    end = LONGEST // 4
+    kept = data[: LONGEST - end - 5], data[-end:]
+    return " … ".join(part.decode("utf-8", "ignore") for part in kept)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +130,7 @@ class ConfigError(OcyncError):
 
     kind = ErrorKind.CONFIG
     exit_code = ExitCode.CONFIG
+    is_bounded = False
 
     def __init__(
         self, message: str, *, file: str = "", problems: tuple[Problem, ...] = (), hint: str | None = None

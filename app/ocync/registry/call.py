@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocync.oci import media
 
@@ -17,12 +18,21 @@ if TYPE_CHECKING:
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
+def encoding_of(headers: Headers) -> str:
+    """Return the Content-Encoding, in lower case; empty for none."""
+    encoding = (headers.get("content-encoding") or "").strip().lower()
+    return "" if encoding == "identity" else encoding
+
+
+def content_length(headers: Headers) -> int | None:
+    """Return Content-Length; None where it is not told."""
+    length = headers.get("content-length") or ""
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+
+
 def stored_length(headers: Headers) -> int | None:
     """Return Content-Length as the size of what is stored; None where it is not told, or is that of an encoding."""
-    length = headers.get("content-length") or ""
-    if (headers.get("content-encoding") or "identity").strip().lower() != "identity":
-        return None
-    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+    return None if encoding_of(headers) else content_length(headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +47,13 @@ class Answer:
     """The URL that answered, after redirects."""
     asked: Asked | None = None
     """What is told when it turns out to be a refusal."""
+
+    def document(self) -> Any:
+        """Return the body read as JSON; None where it is none: json's own errors keep all of it alive."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
 
     @property
     def is_page(self) -> bool:

@@ -340,10 +340,16 @@ class RegistryClient:
         finally:
             response.close()
 
-    async def body(self, response: Response, *, what: str) -> AsyncGenerator[bytes, None]:
-        """Give the pieces of a response's body as they are stored at the registry; raises NetworkError."""
+    async def body(
+        self, response: Response, *, what: str, is_as_stored: bool, is_packed: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """
+        Give the pieces of a response's body as they are stored at the registry; raises NetworkError.
+
+        `is_as_stored` and `is_packed` are as in encoding.decoded.
+        """
         with translated(what, self.host):
-            async for piece in decoded(response, host=self.host):
+            async for piece in decoded(response, host=self.host, is_as_stored=is_as_stored, is_packed=is_packed):
                 yield piece
 
     async def refusal_of(self, response: Response, *, what: str) -> OcyncError:

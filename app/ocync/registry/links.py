@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
 from ocync.errors import ProtocolError
 from ocync.http.origin import PORTS, Origin
 from ocync.reach import may_send_on
+from ocync.registry.problem import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
-_PARAMETER = re.compile(r"""\s*;\s*([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?""")
+_PARAMETER = re.compile(r"""\s*;\s*(?:([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?)?""")
+# What is no link to the letter may still say that the list goes on. Bounded: fields may be long.
+_SAYS_NEXT = re.compile(r"""\brel\*?\s{0,20}[=:]?\s{0,20}["']?[^"',;<>]{0,200}\bnext\b""", re.IGNORECASE)
 
 
 def origin(url: str) -> Origin:
@@ -30,35 +38,72 @@ def _origin(url: str) -> Origin:
     return Origin(parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme])
 
 
-def next_page(headers: list[str], url: str) -> str | None:
+def next_page(headers: list[str], url: str, *, what: str, host: str) -> str | None:
     """
-    Return the URL of the next page (`rel="next"`), or None for the last one.
+    Return the URL of the next page (`rel="next"`, RFC 8288), or None for the last one.
 
     Takes several links in one header, several headers, relative targets, quotes or none, commas within `<>`.
-    Raises ProtocolError when the next page lies at another origin: a list must not lead elsewhere.
+    Raises ProtocolError when the next page lies at another origin, since a list must not lead elsewhere, and when a
+    header says that there is a next page and not where: a list that can't be followed is no list that has ended.
     """
     for header in headers:
-        for target, relations in _links(header):
-            if "next" in relations:
-                absolute = _joined(url, target)
-                if absolute is None or origin(absolute) != origin(url):
-                    raise ProtocolError("the registry's list goes on at another host; it is not followed")
+        for link in _links(header):
+            if link.is_next and link.target and (absolute := _joined(url, link.target)) is not None:
+                if origin(absolute) != origin(url):
+                    raise ProtocolError(
+                        f"can't {what}: the list goes on at another host; it is not followed", host=host
+                    )
                 return absolute
+            if link.is_next or link.says_next:
+                raise ProtocolError(
+                    f"can't {what}: {host} says where the list goes on in a way that can't be read: "
+                    f"Link: {clean(link.text)}",
+                    host=host,
+                    hint="what comes after this page is not known, so the list is not used",
+                )
     return None
 
 
-def _links(header: str) -> list[tuple[str, set[str]]]:
-    found: list[tuple[str, set[str]]] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Link:
+    """One link of a header, or what stands in the place of one."""
+
+    text: str
+    target: str
+    """What stands between `<` and `>`; empty where nothing does that can be a target."""
+    is_next: bool
+    says_next: bool
+    """Whether what can't be read of it speaks of the next page."""
+
+
+def _links(header: str) -> Iterator[_Link]:
     position = 0
-    while (start := header.find("<", position)) >= 0 and (end := header.find(">", start)) >= 0:
+    while position < len(header):
+        start = header.find("<", position)
+        end = header.find(">", start) if start >= 0 else -1
+        before = header[position:start] if end >= 0 else header[position:]
+        if before.strip(" \t,"):
+            yield _Link(text=before, target="", is_next=False, says_next=_SAYS_NEXT.search(before) is not None)
+        if end < 0:
+            return
         relations: set[str] = set()
         position = end + 1
         while match := _PARAMETER.match(header, position):
-            if match.group(1).lower() == "rel":
-                relations |= {word.lower() for word in (match.group(2) or match.group(3) or "").split()}
+            # More than one `rel` is against the rules; an end is not what it is taken for.
+            if (match.group(1) or "").lower() == "rel":
+                relations |= {word.lower() for word in (match.group(2) or match.group(3) or "").strip("'").split()}
             position = match.end()
-        found.append((header[start + 1 : end].strip(), relations))
-    return found
+        rest = header[position:].partition("<")[0]
+        target = header[start + 1 : end].strip()
+        is_garbled = "<" in target or not re.fullmatch(r"\s*(?:,[\s,]*)?", rest)
+        text = header[start:position] + rest
+        position += len(rest)
+        yield _Link(
+            text=text,
+            target="" if "<" in target else target,
+            is_next="next" in relations,
+            says_next=is_garbled and _SAYS_NEXT.search(text) is not None,
+        )
 
 
 def _joined(url: str, target: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ocync.registry.call import stored_length
+from ocync.registry.call import content_length, encoding_of
 
 if TYPE_CHECKING:
     from ocync.http.message import Headers
@@ -22,12 +22,14 @@ def is_rest(headers: Headers, start: int, size: int) -> bool:
     """
     Tell whether a 206 holds exactly the bytes from `start` to the end of a blob of `size` bytes.
 
-    The part of an encoding is not that of the blob; several parts in one body (multipart/byteranges) have no
+    The part of an encoding is not that of the blob, and is told by its length: where that of the whole is the
+    blob's, an encoding is only said to be there. Several parts in one body (multipart/byteranges) have no
     Content-Range of their own.
     """
-    if (headers.get("content-encoding") or "identity").strip().lower() != "identity":
-        return False
     match = _CONTENT_RANGE.fullmatch(headers.get("content-range") or "")
-    if match is None or (int(match[1]), int(match[2])) != (start, size - 1) or match[3] not in (str(size), "*"):
+    if match is None or (int(match[1]), int(match[2])) != (start, size - 1):
         return False
-    return stored_length(headers) in (None, size - start)
+    is_whole_known = match[3] == str(size)
+    if not is_whole_known and (match[3] != "*" or encoding_of(headers)):
+        return False
+    return content_length(headers) in (None, size - start)

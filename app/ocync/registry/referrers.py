@@ -11,10 +11,11 @@ from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.registry import links
 from ocync.registry.pages import Page, read_all
+from ocync.registry.problem import clean
 
 if TYPE_CHECKING:
     from ocync.auth.scope import Scope
-    from ocync.oci.manifest import Descriptor
+    from ocync.oci.manifest import Descriptor, Manifest
     from ocync.registry.client import Answer, RegistryClient
 
 log = logging.getLogger(__name__)
@@ -120,12 +121,17 @@ class ReferrersApi:
 def read_page(answer: Answer, *, what: str, host: str) -> Page[Descriptor] | None:
     """Read a page of referrers; None for a success that is no such list, as servers give that know no API. Pure."""
     content_type = media.essence(answer.headers.get("content-type"))
+    index: Manifest | str
     try:
         index = manifests.read(answer.body, content_type=content_type, digest=Digest.of(answer.body))
     except ValueError as error:
+        index = clean(str(error))
+    if isinstance(index, str):
         if content_type != media.OCI_INDEX:
             return None
-        raise ProtocolError(f"can't {what}: the answer is no such list: {error}", host=host) from error
+        # Without a cause: that keeps the whole document alive.
+        raise ProtocolError(f"can't {what}: the answer is no such list: {index}", host=host)
     if not index.is_index:
         return None
-    return Page(entries=index.children, next=links.next_page(answer.headers.get_list("link"), answer.url))
+    following = links.next_page(answer.headers.get_list("link"), answer.url, what=what, host=host)
+    return Page(entries=index.children, next=following)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from ocync.auth.scope import Scope
@@ -17,7 +18,7 @@ from ocync.oci.digest import Digest, verify
 from ocync.oci.manifest import Descriptor, Manifest
 from ocync.registry import ranges, uploads
 from ocync.registry.allowance import read_allowance
-from ocync.registry.call import stored_length
+from ocync.registry.call import content_length, stored_length
 from ocync.registry.client import REQUEST_TIME
 from ocync.registry.problem import immutable_tag, may_be_immutable, translated
 from ocync.registry.referrers import ReferrersApi
@@ -223,7 +224,7 @@ class RegistryRepository:
         if start and not self._client.ignores_ranges:
             async with self._reading(descriptor, start, what) as response:
                 if response.status == 206 and ranges.is_rest(response.headers, start, descriptor.size):
-                    async with aclosing(self._client.body(response, what=what)) as pieces:
+                    async with aclosing(self._pieces(response, descriptor, what)) as pieces:
                         yield pieces
                     return
                 if response.status not in (200, 206, 416):
@@ -264,8 +265,17 @@ class RegistryRepository:
         length = stored_length(response.headers)
         if length is not None and length != descriptor.size:
             raise _wrong_length(what, length, descriptor.size, self.place)
-        body = self._client.body(response, what=what)
+        body = self._pieces(response, descriptor, what)
         return _behind(body, start) if start else body
+
+    def _pieces(self, response: Response, descriptor: Descriptor, what: str) -> AsyncGenerator[bytes, None]:
+        """Give the body of a 200, or of a 206 that has been found to be the part that was asked for."""
+        return self._client.body(
+            response,
+            what=what,
+            is_as_stored=response.status == 206 or content_length(response.headers) == descriptor.size,
+            is_packed=descriptor.media_type.endswith("gzip"),
+        )
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """
@@ -323,19 +333,20 @@ class RegistryRepository:
                 error.hint = _FOREIGN_HINT
             raise
         except RegistryError as error:
-            there = await self._tagged(tag) if tag is not None and may_be_immutable(error) else None
-            if there is None:
+            is_refused = may_be_immutable(error) if tag is not None else error.status == HTTPStatus.CONFLICT
+            there = await self._held(tag or str(manifest.digest)) if is_refused else None
+            if there is None or (tag is None and there != manifest.digest):
                 raise
             if there == manifest.digest:
-                # Said also of a tag that has this very digest: set by an attempt whose answer was lost, or by
-                # another client in the meantime.
+                # Said also of what is there just so: put by an attempt whose answer was lost, or by another client
+                # in the meantime.
                 return False
             raise immutable_tag(error, str(there)) from error
 
-    async def _tagged(self, tag: str) -> Digest | None:
-        """Return what a tag points to, if that can be told."""
+    async def _held(self, reference: str) -> Digest | None:
+        """Return what a tag or digest points to, if that can be told."""
         try:
-            there = await self.head(tag)
+            there = await self.head(reference)
         except RegistryError as error:
             log.debug("can't tell what was refused: %s", error)
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -121,10 +120,9 @@ class Listing:
 
 def read_page(answer: Answer, *, what: str, host: str) -> Listing:
     """Read a page of a tag list; raises ProtocolError for what is none. Pure."""
-    try:
-        body = json.loads(answer.body)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"can't {what}: the answer is not JSON", host=host) from error
+    body = answer.document()
+    if body is None:
+        raise ProtocolError(f"can't {what}: the answer is not JSON", host=host)
     # An empty list is null or missing at Harbor and ECR; an error with status 200 is no empty list.
     if not isinstance(body, dict) or ("tags" not in body and "errors" in body):
         raise ProtocolError(f"can't {what}: the answer holds no list of tags", host=host)
@@ -136,6 +134,6 @@ def read_page(answer: Answer, *, what: str, host: str) -> Listing:
     return Listing(
         # Nexus lists null (containers/skopeo#2409).
         entries=[entry for entry in entries if isinstance(entry, str) and entry],
-        next=links.next_page(answer.headers.get_list("link"), answer.url),
+        next=links.next_page(answer.headers.get_list("link"), answer.url, what=what, host=host),
         is_full=len(entries) == _PAGE,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ from ocync.errors import (
 from ocync.limits.kind import Kind
 from ocync.oci.media import OCTET_STREAM
 from ocync.registry import links
+from ocync.registry.call import stored_length
 from ocync.registry.client import stream_time
 from ocync.registry.habits import SMALL, Form
 from ocync.registry.parts import TOO_LARGE_HINT, Parts
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOUNTED = 201
+_CONFLICT = 409
 # Seconds that the cancelling of a session may take, with the wait for its turn.
 _CANCEL_TIME = 10.0
 _OPENED = frozenset({202})
@@ -48,6 +51,10 @@ _SPOILT = frozenset(
 )
 # Answers to one POST with the bytes that say nothing of whether it is taken: of credentials, names and patience.
 _NOT_ABOUT_THE_FORM = frozenset({401, 403, 404, 408, 429})
+
+
+class _StoredError(Exception):
+    """Another writer was first: the repository holds the blob, and there is nothing left to send."""
 
 
 class Blob:
@@ -76,7 +83,8 @@ class Blob:
         """
         Send bytes and return the answer, whatever it is. The caller holds a slot.
 
-        `length` of them are in `content`, or all; `span` is where they stand, as `0-99`.
+        `length` of them are in `content`, or all; `span` is where they stand, as `0-99`. Raises _StoredError for a
+        conflict (409) about a blob that turns out to be there.
         """
         length = self.descriptor.size if length is None else length
         headers = {"Content-Type": OCTET_STREAM}
@@ -86,7 +94,7 @@ class Blob:
         if not isinstance(content, bytes):
             # Without a length the body would be chunked, which zot ignores and GAR refuses.
             headers["Content-Length"] = str(length)
-        return await self.client.once(
+        answer = await self.client.once(
             method,
             url,
             what=self.what,
@@ -97,6 +105,20 @@ class Blob:
             seconds=stream_time(length if method == "PATCH" else self.descriptor.size),
             patience=(length if method == "PATCH" else self.descriptor.size) / _STORES,
         )
+        if answer.status == _CONFLICT and await self._is_there():
+            log.debug("%s: another writer was first", self.what)
+            raise _StoredError
+        return answer
+
+    async def _is_there(self) -> bool:
+        """Look for the blob, once: where that can't be told, what was said before the look is the error."""
+        path = f"/v2/{self.repository}/blobs/{self.descriptor.digest}"
+        try:
+            answer = await self.client.once("HEAD", path, what=self.what, scopes=self.scopes)
+        except OcyncError as error:
+            log.debug("can't tell what is there: %s", error)
+            return False
+        return answer.status == 200 and stored_length(answer.headers) in (None, self.descriptor.size)
 
     def opened(self, answer: Answer) -> RegistryUpload:
         """Return the session that an answer has opened; raises ProtocolError where it does not say where it is."""
@@ -118,6 +140,10 @@ class RegistryUpload:
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
         """Send all bytes and commit; see endpoint.Upload. The caller holds a slot."""
+        with suppress(_StoredError):
+            await self._send(pieces)
+
+    async def _send(self, pieces: AsyncIterator[bytes]) -> None:
         part = self._blob.client.habits.part(self._blob.descriptor.size, least=self._least)
         if part is None:
             await self.put(pieces)
@@ -185,9 +211,10 @@ class SinglePost:
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
         """Send all bytes and commit; see endpoint.Upload. The caller holds a slot."""
-        if self._blob.descriptor.size > SMALL:
-            await self._stream(pieces)
-            return
+        with suppress(_StoredError):
+            await (self._stream(pieces) if self._blob.descriptor.size > SMALL else self._small(pieces))
+
+    async def _small(self, pieces: AsyncIterator[bytes]) -> None:
         failed = False
         try:
             body = b"".join([piece async for piece in pieces])

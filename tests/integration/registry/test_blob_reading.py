@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,8 +125,8 @@ async def test_gzip_of_several_members_is_one_body(registry: ScriptedRegistry) -
 
 @pytest.mark.parametrize(
     ("body", "kind"),
-    [(b"no gzip at all", NetworkError), (b"\x1f\x8b\x08\x00", NetworkError)],
-    ids=["none", "short"],
+    [(b"\x1f\x8bno gzip at all", NetworkError), (b"\x1f\x8b\x08\x00", NetworkError)],
+    ids=["broken", "short"],
 )
 async def test_broken_gzip_is_worth_another_try(
     registry: ScriptedRegistry, body: bytes, kind: type[OcyncError]
@@ -138,11 +139,66 @@ async def test_broken_gzip_is_worth_another_try(
 
 
 async def test_an_encoding_that_is_not_known_is_refused(registry: ScriptedRegistry) -> None:
-    registry.on("GET", GET, respond=faults.headers({"Content-Encoding": "zstd"}))
+    registry.on("GET", GET, respond=faults.answer(200, b"packed", headers={"Content-Encoding": "zstd"}))
 
     async with repository_of(registry.url) as repository:
         with pytest.raises(ProtocolError, match="zstd"):
             await read(repository, BLOB)
+
+
+PACKED = gzip.compress(DATA)
+LABELLED = faults.headers({"Content-Encoding": "gzip"})
+
+
+@pytest.mark.parametrize("label", ["gzip", "x-gzip", "GZIP", "aws-chunked", "zstd", "br"])
+@pytest.mark.parametrize("data", [DATA, PACKED, b"", b"{}"], ids=["bytes", "gzip", "nothing", "the empty object"])
+async def test_bytes_of_the_length_that_is_due_are_taken_as_they_are_whatever_the_label(
+    registry: ScriptedRegistry, data: bytes, label: str
+) -> None:
+    blob = descriptor(data)
+    registry.seed_blob("team/app", str(blob.digest), Bytes(data))
+    registry.on("*", GET, respond=faults.headers({"Content-Encoding": label}))
+
+    async with repository_of(registry.url) as repository:
+        await verified(repository, blob)
+        assert await repository.has_blob(blob)
+
+
+@pytest.mark.parametrize("packs", [False, True], ids=["labelled", "packed"])
+@pytest.mark.parametrize(
+    ("data", "media_type"),
+    [
+        (DATA, "application/octet-stream"),
+        (DATA, "application/vnd.oci.image.layer.v1.tar+zstd"),
+        (PACKED, "application/vnd.oci.image.layer.v1.tar+gzip"),
+        (PACKED, "application/vnd.docker.image.rootfs.diff.tar.gzip"),
+    ],
+)
+async def test_without_a_length_the_bytes_tell_whether_they_were_packed(
+    registry: ScriptedRegistry, data: bytes, media_type: str, *, packs: bool
+) -> None:
+    blob = replace(descriptor(data), media_type=media_type)
+    registry.seed_blob("team/app", str(blob.digest), Bytes(data))
+    label = faults.encode_gzip() if packs else LABELLED
+    registry.on("GET", GET, respond=faults.chain(faults.chunked(), label))
+
+    async with repository_of(registry.url) as repository:
+        await verified(repository, blob)
+
+
+async def test_the_rest_of_a_blob_that_is_only_labelled_is_taken_as_it_is(registry: ScriptedRegistry) -> None:
+    blob = descriptor(PACKED)
+    registry.seed_blob("team/app", str(blob.digest), Bytes(PACKED))
+    registry.on("GET", GET, respond=LABELLED)
+
+    async with (
+        repository_of(registry.url) as repository,
+        repository.slots.hold(),
+        repository.blob(blob, start=1000) as pieces,
+    ):
+        assert b"".join([piece async for piece in pieces]) == PACKED[1000:]
+
+    assert registry.count("GET", GET, status=206) == asked(registry) == 1
 
 
 async def test_a_length_other_than_the_descriptor_s_fails_before_anything_is_read(

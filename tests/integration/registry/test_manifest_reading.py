@@ -274,6 +274,20 @@ async def test_a_body_in_gzip_that_nobody_asked_for_is_unpacked_before_it_is_has
     assert asked(registry) == 1
 
 
+async def test_a_manifest_that_is_only_labelled_as_gzip_is_taken_as_it_is(registry: ScriptedRegistry) -> None:
+    image = build.image()
+    registry.seed("team/app", "1", image)
+    registry.on("*", MANIFEST, respond=faults.headers({"Content-Encoding": "gzip"}))
+
+    async with repository_of(registry.url) as repository:
+        for reference in ("1", image.digest):
+            found = await repository.manifest(reference)
+            assert (found.raw, str(found.digest)) == (image.root.raw, image.digest)
+            head = await repository.head(reference)
+            assert head is not None
+            assert str(head.digest) == image.digest
+
+
 async def test_a_manifest_beyond_the_limit_is_refused_before_it_is_read(registry: ScriptedRegistry) -> None:
     huge = json.dumps({"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": [], "x": "y" * MAX_SIZE})
     registry.seed("team/app", "1", build.image())

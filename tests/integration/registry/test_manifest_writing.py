@@ -264,3 +264,17 @@ async def test_a_missing_part_is_named_by_the_registry(registry: ScriptedRegistr
             await repository.put_manifest(manifest_of(image), tag="1")
 
     assert registry.resolve("team/app", "1") is None
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_conflict_about_a_manifest_by_its_digest_is_a_success_where_it_is_there(there: bool) -> None:
+    image = build.image()
+    async with ScriptedRegistry() as registry, repository_of(registry.url) as repository:
+        if there:
+            registry.seed("team/app", "1", image)
+        registry.on("PUT", r"/manifests/", respond=faults.error(409, "CONFLICT", "manifest exists"))
+        if there:
+            assert await repository.put_manifest(manifest_of(image)) is False
+        else:
+            with pytest.raises(ProtocolError, match="manifest exists"):
+                await repository.put_manifest(manifest_of(image))

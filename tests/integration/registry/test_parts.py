@@ -15,6 +15,7 @@ from ocync.registry.habits import PART, Habits
 from ocync.registry.quirks import settings_of
 from ocync.transfer.result import Status
 from scripted import Basic, Bearer, GeneratedBlob, ScriptedRegistry, User, build, faults
+from scripted.content import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -436,3 +437,20 @@ async def test_memory_does_not_grow_with_the_blob(registry: ScriptedRegistry) ->
 
 def _is_large(request: Request) -> bool:
     return (request.body.length or 0) > 2 * MIB
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+async def test_a_conflict_with_another_writer_ends_an_upload_in_parts_well(
+    registry: ScriptedRegistry, method: str
+) -> None:
+    other = content(6 * MIB + 18)
+    digest = str(descriptor(other).digest)
+    async with repository_of(registry.url, account=ACCOUNT) as repository:
+        await attempts(repository)
+        seed = faults.first(lambda: registry.seed_blob("team/app", digest, Bytes(other)))
+        after = 2 if method == "PATCH" else 0
+        conflict = faults.chain(seed, faults.error(409, "CONFLICT", "blob exists"))
+        registry.on(method, UPLOADS, after=after, times=1, respond=conflict)
+        assert await attempts(repository, other) == 1
+
+    assert stored(registry, other)

@@ -330,3 +330,49 @@ async def test_a_token_that_has_ended_is_renewed_and_the_small_blob_sent_again()
 
 def _is_large(request: object) -> bool:
     return (getattr(request, "body").length or 0) > SMALL  # noqa: B009
+
+
+def _first(registry: ScriptedRegistry, data: bytes) -> Action:
+    """Refuse with 409, since another writer was first."""
+    seed = faults.first(lambda: registry.seed_blob("team/app", str(descriptor(data).digest), Bytes(data)))
+    return faults.chain(seed, faults.error(409, "CONFLICT", "blob exists"))
+
+
+@pytest.mark.parametrize("data", [LITTLE, LARGE], ids=["little", "large"])
+async def test_a_conflict_with_another_writer_of_the_same_blob_is_a_success(
+    registry: ScriptedRegistry, data: bytes
+) -> None:
+    async with repository_of(registry.url, account=ACCOUNT) as repository:
+        await write(repository, b"it takes a blob by one POST")
+        registry.on("POST", SINGLE, respond=_first(registry, data), times=1)
+        await write(repository, data)
+
+    assert stored(registry, data)
+    assert repository.single_post is True
+    assert methods(registry) == ["POST", "POST"]
+
+
+@pytest.mark.parametrize("data", [LITTLE, LARGE], ids=["little", "large"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH|PUT"])
+async def test_so_it_is_where_a_session_ends(data: bytes, method: str) -> None:
+    async with ScriptedRegistry(single_post=False) as registry, repository_of(registry.url) as repository:
+        await write(repository, b"{}")
+        registry.on(method, UPLOADS, respond=_first(registry, data), times=1)
+        await write(repository, data)
+
+        assert stored(registry, data)
+        assert registry.count("PUT", status=409) == 1
+        assert registry.count("HEAD") == 1
+
+
+@pytest.mark.parametrize("look", [None, faults.answer(500), faults.reset()], ids=["missing", "500", "reset"])
+async def test_a_conflict_about_a_blob_that_is_not_there_is_an_error(look: Action | None) -> None:
+    async with ScriptedRegistry(single_post=False) as registry, repository_of(registry.url) as repository:
+        registry.on("PUT", UPLOADS, respond=faults.error(409, "CONFLICT", "another upload is under way"))
+        if look is not None:
+            registry.on("HEAD", "/blobs/", respond=look)
+        with pytest.raises(ProtocolError, match="another upload is under way"):
+            await write(repository, LARGE)
+
+        assert registry.count("PUT") == 1
+        assert not stored(registry, LARGE)

@@ -87,6 +87,24 @@ async def test_a_list_that_goes_on_elsewhere_is_not_used(registry: ScriptedRegis
     assert asked(registry) == 1
 
 
+@pytest.mark.parametrize(
+    "link",
+    ['/v2/team/app/tags/list?last=2; rel="next"', '<>; rel="next"', '</v2/team/app/tags/list?last=2> rel="next"'],
+)
+async def test_a_list_that_goes_on_in_a_way_that_can_t_be_read_is_not_used(
+    registry: ScriptedRegistry, link: str
+) -> None:
+    fill(registry, 3)
+    registry.on("GET", LIST, respond=faults.headers({"Link": link}))
+
+    async with repository_of(registry.url) as repository:
+        for asking in (repository.tags, repository.first_tags):
+            with pytest.raises(ProtocolError, match="in a way that can't be read: Link: "):
+                await asking()
+
+    assert asked(registry) == 2
+
+
 @pytest.mark.parametrize(("count", "requests"), [(2500, 3), (2000, 3), (1000, 2), (999, 1)])
 async def test_without_a_link_a_full_page_is_followed_by_last(
     registry: ScriptedRegistry, count: int, requests: int

@@ -14,6 +14,10 @@ from ocync.registry import links
 BASE = "https://registry.example:5000/v2/team/app/tags/list?n=2"
 
 
+def next_page(headers: list[str]) -> str | None:
+    return links.next_page(headers, BASE, what="list the tags", host="registry.example")
+
+
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
@@ -40,12 +44,61 @@ BASE = "https://registry.example:5000/v2/team/app/tags/list?n=2"
             ['</a>; rel="first"', '</b>; REL="NEXT"'], "https://registry.example:5000/b", id="two headers"
         ),
         pytest.param(["</a>; rel=first"], None, id="no next"),
-        pytest.param(["rel=next"], None, id="no target"),
-        pytest.param(["</a; rel=next"], None, id="unclosed"),
+        pytest.param([""], None, id="empty"),
+        pytest.param(["rel=first"], None, id="garbled, and of another page"),
+        pytest.param(['</a>; rel="first"; title="rel=next"'], None, id="the word in a title"),
+        pytest.param(['</a>; rel="prev"; title="<b>; rel=next"'], None, id="a link in a title"),
+        pytest.param(["</rel=next>; rel=first"], None, id="the word in a target"),
+        pytest.param(["</a>; rel=nextish"], None, id="another word"),
+        pytest.param(["</a>;;rel='next'"], "https://registry.example:5000/a", id="apostrophes"),
+        pytest.param(['</a> ; title=x ; REL = "Next"'], "https://registry.example:5000/a", id="spaces"),
+        pytest.param(['</a>; rel="next", /b; rel="last"'], "https://registry.example:5000/a", id="read so far"),
+        pytest.param(
+            ['</a>; rel="first"; rel="next"'], "https://registry.example:5000/a", id="two relations, of which one"
+        ),
     ],
 )
 def test_the_next_page_is_found_in_all_forms_of_link(headers: list[str], expected: str | None) -> None:
-    assert links.next_page(headers, BASE) == expected
+    assert next_page(headers) == expected
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        'v2/team/app/tags/list?last=b; rel="next"',
+        "rel=next",
+        'rel="next"; </v2/team/app/tags/list?last=b>',
+        "</a; rel=next",
+        "</a; rel=next, </b>; rel=last",
+        "/a>; rel=next",
+        "<</a>>; rel=next",
+        "<>; rel=next",
+        '<  >; rel="next"',
+        '</a> rel="next"',
+        '</a>, rel="next"',
+        '</a>; rel="next',
+        "</a>; rel: next",
+        '</a>; rel="first", /b; rel="NEXT"',
+        '</a>; rel="first", /b; REL=last next',
+        "<http://[::1>; rel=next",
+        "<mailto:a@b.example>; rel=next",
+    ],
+)
+def test_a_next_page_that_can_t_be_read_is_not_the_end_of_the_list(header: str) -> None:
+    with pytest.raises(ProtocolError, match="goes on in a way that can't be read: Link: ") as caught:
+        next_page(["</first>; rel=first", header])
+
+    assert caught.value.host == "registry.example"
+    assert "next" in str(caught.value).partition("Link: ")[2].lower()
+
+
+def test_a_header_is_quoted_as_far_as_it_helps() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        next_page([f"/{'a' * 100_000}; rel=next"])
+    assert len(str(caught.value)) < 600
+
+    with pytest.raises(ProtocolError):
+        next_page(["rel=" * 50_000 + "; rel=next"])
 
 
 @pytest.mark.parametrize(
@@ -53,19 +106,19 @@ def test_the_next_page_is_found_in_all_forms_of_link(headers: list[str], expecte
 )
 def test_a_next_page_at_another_origin_is_refused(target: str) -> None:
     with pytest.raises(ProtocolError):
-        links.next_page([f"<{target}>; rel=next"], BASE)
+        next_page([f"<{target}>; rel=next"])
 
 
 @pytest.mark.parametrize("target", ["http://[::1", "https://registry.example:99999/x", "http://a b/"])
 def test_a_next_page_that_is_no_url_is_refused(target: str) -> None:
     with pytest.raises(ProtocolError):
-        links.next_page([f"<{target}>; rel=next"], BASE)
+        next_page([f"<{target}>; rel=next"])
 
 
 @given(st.text(max_size=200))
 def test_any_link_header_is_read_or_refused(header: str) -> None:
     try:
-        found = links.next_page([header], BASE)
+        found = next_page([header])
     except ProtocolError:
         return
     assert found is None or urlsplit(found).hostname == "registry.example"

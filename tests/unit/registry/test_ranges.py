@@ -43,7 +43,9 @@ def test_no_text_breaks_the_reading(text: str) -> None:
     "fields",
     [
         {},
-        {"content_range": "bytes 5-9/10", "content_encoding": "gzip"},
+        {"content_range": "bytes 5-9/*", "content_encoding": "gzip"},
+        {"content_range": "bytes 5-9/80", "content_encoding": "gzip"},
+        {"content_range": "bytes 5-9/10", "content_encoding": "gzip", "content_length": "40"},
         {"content_range": "bytes 5-9/10", "content_length": "6"},
         {"content_range": "bytes */10"},
         {"content_range": "bytes 5-9"},
@@ -55,3 +57,7 @@ def test_no_text_breaks_the_reading(text: str) -> None:
 )
 def test_what_only_looks_like_it_is_not_taken(fields: dict[str, str]) -> None:
     assert not is_rest(headers(**fields), 5, 10)
+
+
+def test_the_part_of_a_whole_that_is_as_long_as_the_blob_is_one_of_the_blob_whatever_its_label() -> None:
+    assert is_rest(headers(content_range="bytes 5-9/10", content_encoding="gzip", content_length="5"), 5, 10)
