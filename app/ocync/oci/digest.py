@@ -49,9 +49,9 @@ class Digest:
         algorithm, separator, encoded = text.partition(":")
         length = _HEX_LENGTH.get(algorithm)
         if not separator or length is None:
-            raise ValueError(f"{text[:80]!r} is not a digest of a known algorithm (sha256, sha384, sha512)")
+            raise ValueError(f"{text!r:.80} is not a digest of a known algorithm (sha256, sha384, sha512)")
         if len(encoded) != length or not _HEX.fullmatch(encoded):
-            raise ValueError(f"{text[:160]!r} is not a digest: {algorithm} has {length} lower-case hex digits")
+            raise ValueError(f"{text!r:.120} is not a digest: {algorithm} has {length} lower-case hex digits")
         return cls(algorithm, encoded)
 
     @classmethod

@@ -9,37 +9,56 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from ocync.errors import ProtocolError
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.oci.platform import Platform
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 MAX_SIZE = 8 * 1024 * 1024
 """Bytes of a manifest that are read at most; registries take 4 MiB (registries.md 1.3)."""
+MAX_CHILDREN = 2000
+"""Manifests that an index, or a list of referrers, may list."""
+MAX_BLOBS = 2000
+"""Blobs that a manifest may list, its config included; file systems take 127 layers."""
+MAX_VALUES = 200_000
+"""Commas and opening brackets in a manifest: small values take a hundred times their text in memory."""
+MAX_PLATFORM = 128
+"""Characters of an `os`, `architecture` or `variant`."""
+REFERENCE_DIGEST = "vnd.docker.reference.digest"
+"""The annotation of an index entry that names the entry which it speaks of (BuildKit, docs/attestations)."""
+# All that is read of an entry's annotations; the second tells what a bundle of sigstore's attests.
+_KEPT = (REFERENCE_DIGEST, "dev.sigstore.bundle.predicateType")
+# Characters of these that are kept, more than a digest has: what is cut equals nothing that is looked for.
+_MAX_ANNOTATION = 255
+# Platforms that an error names, and characters of each.
+_SHOWN, _SHOWN_LENGTH = 12, 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """A content descriptor (image-spec descriptor.md); unknown fields are left to the bytes they stand in."""
+    """
+    A content descriptor (image-spec descriptor.md), with the fields and annotations that are read anywhere.
+
+    All others are left to the bytes they stand in.
+    """
 
     media_type: str
     digest: Digest
     size: int
     artifact_type: str = ""
     platform: Platform | None = None
-    urls: tuple[str, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether registries are not expected to hold the content: it is fetched from its `urls`."""
-        return media.is_foreign(self.media_type)
+    is_foreign: bool = False
+    """Whether it is a layer that registries are not expected to hold, as it is fetched from its `urls`."""
 
     def annotation(self, key: str) -> str | None:
-        """Return the value of an annotation, None where there is none."""
+        """Return the value of one of the annotations that are kept, None where there is none."""
         return dict(self.annotations).get(key)
 
 
@@ -49,7 +68,8 @@ class Manifest:
     A manifest or an index, with the bytes it was read from.
 
     For a manifest `blobs` are its config and layers (for one of media.ARTIFACTS, what it has for them), each digest
-    once and in order; for an index `children` are its manifests. `subject` is what it is attached to, if anything.
+    once and in order, foreign only where nothing lists it otherwise; for an index `children` are its manifests.
+    `subject` is what it is attached to, if anything.
     """
 
     raw: bytes = field(repr=False)
@@ -112,7 +132,8 @@ def read(raw: bytes, *, content_type: str | None, digest: Digest) -> Manifest:
     Read a document whose digest has been verified.
 
     The body's `mediaType` wins over the Content-Type (text/plain and application/json are seen in the wild); where
-    it has none the header counts, then the shape. Raises ValueError, which tells why, for what can't be mirrored.
+    it has none the header counts, then the shape. Raises ValueError, which tells why, for what can't be mirrored,
+    and for what lists more, or names it longer, than the bounds of this module and of `media` allow.
     """
     body = _load(raw)
     if not isinstance(body, dict):
@@ -121,7 +142,7 @@ def read(raw: bytes, *, content_type: str | None, digest: Digest) -> Manifest:
     if media_type in media.SCHEMA1 or (body.get("schemaVersion") == 1 and "fsLayers" in body):
         raise Schema1Error("a Docker schema 1 manifest")
     if media_type not in media.MANIFESTS | media.INDEXES | media.ARTIFACTS:
-        raise ValueError(f"unknown media type {media_type[:120]!r}")
+        raise ValueError(f"unknown media type {media_type!r:.120}")
     if _is_ambiguous(body, media_type):
         raise ValueError("it is two kinds of manifest at once")
     try:
@@ -130,13 +151,13 @@ def read(raw: bytes, *, content_type: str | None, digest: Digest) -> Manifest:
             if "manifests" not in body:
                 # An image without platforms would be mirrored as that; null is what Go's tools write for none.
                 raise KeyError("manifests")
-            children = tuple(_descriptor(entry) for entry in _list(body, "manifests"))
+            children = tuple(_descriptor(entry) for entry in _list(body, "manifests", MAX_CHILDREN))
             blobs: tuple[Descriptor, ...] = ()
         elif media_type in media.ARTIFACTS:
-            children, blobs = (), _once([_descriptor(entry) for entry in _list(body, "blobs")])
+            children, blobs = (), _once(map(_layer, _list(body, "blobs", MAX_BLOBS)))
         else:
-            children = ()
-            blobs = _once([_descriptor(body["config"]), *(_descriptor(entry) for entry in _list(body, "layers"))])
+            layers = map(_layer, _list(body, "layers", MAX_BLOBS - 1))
+            children, blobs = (), _once((_descriptor(body["config"]), *layers))
     except KeyError as error:
         raise ValueError(f"field {error} is missing") from error
     except TypeError as error:
@@ -147,7 +168,7 @@ def read(raw: bytes, *, content_type: str | None, digest: Digest) -> Manifest:
         digest=digest,
         blobs=blobs,
         children=children,
-        artifact_type=_text(body, "artifactType"),
+        artifact_type=_text(body, "artifactType", media.MAX_TYPE),
         subject=subject,
     )
 
@@ -164,16 +185,18 @@ def select_platforms(index: Manifest, wanted: tuple[Platform, ...]) -> Manifest:
         if child.platform is not None and any(platform.selects(child.platform) for platform in wanted)
     }
     if not selected:
-        present = sorted({ascii(str(child.platform))[1:-1] for child in index.children if child.platform})
+        present = sorted({str(child.platform) for child in index.children if child.platform})
+        shown = ", ".join(ascii(platform)[1:-1][:_SHOWN_LENGTH] for platform in present[:_SHOWN])
+        more = f" and {len(present) - _SHOWN} more" if len(present) > _SHOWN else ""
         raise ValueError(
-            f"no entry for {', '.join(map(str, wanted))}; the index has {', '.join(present) or 'no platforms'}"
+            f"no entry for {', '.join(map(str, wanted))}; the index has {shown or 'no platforms'}{more}"
         )
     named = {str(index.children[position].digest) for position in selected}
     kept = [
         position
         for position, child in enumerate(index.children)
         # BuildKit keeps attestations as entries unknown/unknown which name the entry that they speak of.
-        if position in selected or child.annotation("vnd.docker.reference.digest") in named
+        if position in selected or child.annotation(REFERENCE_DIGEST) in named
     ]
     if len(kept) == len(index.children):
         return index
@@ -195,8 +218,11 @@ def _load(raw: bytes) -> Any:
     """
     Read JSON that all readers understand alike; raises ValueError for anything else.
 
-    Stricter than `json.loads`: UTF-8 only, no key twice, no NaN, no number beyond what others can hold.
+    Stricter than `json.loads`: UTF-8 only, no key twice, no NaN, no number beyond what others can hold, and not
+    more than MAX_VALUES values.
     """
+    if sum(raw.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise ValueError(f"it has more than {MAX_VALUES} values")
     try:
         return json.loads(
             raw.decode(),
@@ -268,44 +294,60 @@ def _descriptor(entry: Any) -> Descriptor:
     digest = entry["digest"]
     if not isinstance(digest, str):
         raise TypeError("a descriptor's digest is not a string")
-    urls = entry.get("urls") or ()
     annotations = entry.get("annotations") or {}
-    if not isinstance(urls, (list, tuple)) or not isinstance(annotations, dict):
+    if not isinstance(entry.get("urls") or [], list) or not isinstance(annotations, dict):
         raise TypeError("a descriptor's urls or annotations have the wrong type")
+    kept = ((key, annotations.get(key)) for key in _KEPT)
     return Descriptor(
-        media_type=_text(entry, "mediaType"),
+        media_type=_text(entry, "mediaType", media.MAX_TYPE),
         digest=Digest.parse(digest),
         size=size,
-        artifact_type=_text(entry, "artifactType"),
+        artifact_type=_text(entry, "artifactType", media.MAX_TYPE),
         platform=_platform(entry.get("platform")),
-        urls=tuple(url for url in urls if isinstance(url, str)),
-        annotations=tuple((str(key), value) for key, value in annotations.items() if isinstance(value, str)),
+        annotations=tuple((key, value[:_MAX_ANNOTATION]) for key, value in kept if isinstance(value, str)),
     )
+
+
+def _layer(entry: Any) -> Descriptor:
+    """Read a descriptor that may be foreign by its type, as nothing but a layer may be (image-spec layer.md)."""
+    layer = _descriptor(entry)
+    return replace(layer, is_foreign=True) if media.is_foreign(layer.media_type) else layer
 
 
 def _platform(entry: Any) -> Platform | None:
     if not isinstance(entry, dict):
         return None
-    return Platform(_text(entry, "os"), _text(entry, "architecture"), _text(entry, "variant"))
+    system, architecture, variant = (_text(entry, key, MAX_PLATFORM) for key in ("os", "architecture", "variant"))
+    return Platform(system, architecture, variant)
 
 
-def _text(body: dict[str, Any], key: str) -> str:
+def _text(body: dict[str, Any], key: str, most: int) -> str:
+    """Return a text, empty where there is none; raises ValueError for one of more than `most` characters."""
     value = body.get(key)
-    return value if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    if len(value) > most:
+        raise ValueError(f"{key} has {len(value)} characters, more than {most}")
+    return value
 
 
-def _list(body: dict[str, Any], key: str) -> list[Any]:
+def _list(body: dict[str, Any], key: str, most: int) -> list[Any]:
+    """Return the entries of a field, none for null; raises ValueError for more than `most`."""
     value = body.get(key)
     if value is None:
         return []
     if not isinstance(value, list):
         raise TypeError(f"{key} is not a list")
+    if len(value) > most:
+        raise ValueError(f"{key} lists {len(value)} entries, more than {most}")
     return value
 
 
-def _once(descriptors: list[Descriptor]) -> tuple[Descriptor, ...]:
-    """Keep the first of descriptors with the same digest (layers repeat, a config may equal a layer)."""
+def _once(descriptors: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    """Keep one of those with the same digest (layers repeat, a config may equal one), rather one not foreign."""
     unique: dict[Digest, Descriptor] = {}
     for descriptor in descriptors:
-        unique.setdefault(descriptor.digest, descriptor)
+        known = unique.get(descriptor.digest)
+        if known is None or (known.is_foreign and not descriptor.is_foreign):
+            unique[descriptor.digest] = descriptor
     return tuple(unique.values())

@@ -9,6 +9,9 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 OCTET_STREAM = "application/octet-stream"
 
+MAX_TYPE = 255
+"""Characters of a media type: 127 on each side of its slash (RFC 6838, 4.2)."""
+
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 # A list of blobs without a config, from before OCI 1.1 (image-spec 1.1.0-rc2, artifact.md; oras-project/
 # artifacts-spec): no client writes it any more, and signatures by early notation and ORAS still lie about as such.
