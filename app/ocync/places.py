@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ocync.auth.token import Send
     from ocync.config.model import RegistryConfig, Timeouts, TlsSettings
     from ocync.endpoint import Repository, TargetRepository
+    from ocync.layout.sound import Sound
     from ocync.registry.client import RequestTally
     from ocync.registry.waiting import RetryPolicy
 
@@ -80,7 +81,7 @@ class ConfiguredPlaces:
         self._secret = secret
         self._proxies = ProxyRules.from_environment(environ)
         self._pools: dict[TlsSettings, Pool] = {}
-        self._folders: dict[str, Slots] = {}
+        self._folders: dict[str, tuple[Slots, Sound]] = {}
         self._clients: dict[str, RegistryClient] = {}
         self._repositories: dict[tuple[str, str, bool], TargetRepository] = {}
         self._creations: dict[str, RepositoryCreation] = {}
@@ -156,10 +157,13 @@ class ConfiguredPlaces:
                 creation=self._creation(registry) if writable else None,
             )
         from ocync.layout.repository import LayoutRepository  # noqa: PLC0415 -- for passes with folders
+        from ocync.layout.sound import Sound  # noqa: PLC0415
 
         place = f"oci:{registry.layout}"
-        slots = self._folders.setdefault(place, Slots(place, min(registry.max_concurrent, _FOLDER_SLOTS)))
-        return LayoutRepository(registry.layout, repository, slots=slots)
+        if place not in self._folders:
+            self._folders[place] = Slots(place, min(registry.max_concurrent, _FOLDER_SLOTS)), Sound()
+        slots, sound = self._folders[place]
+        return LayoutRepository(registry.layout, repository, slots=slots, sound=sound)
 
     def _creation(self, registry: RegistryConfig) -> RepositoryCreation | None:
         if registry.create_repository is None:

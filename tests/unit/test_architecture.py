@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "registry": {
         *("errors", "oci", "config", "http", "auth", "endpoint", "flights", "slots", "limits", "memory", "reach"),
     },
-    "layout": {"errors", "oci", "endpoint", "slots", "threads"},
+    "layout": {"errors", "oci", "endpoint", "flights", "slots", "threads"},
     "plan": {
         *("errors", "oci", "config", "filters", "endpoint", "memory", "flights", "concurrency", "transfer.result"),
     },

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ocync.layout.problem import told
+from ocync.layout.reader import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,11 +60,11 @@ class Draft:
                 while rest:
                     rest = rest[os.write(self._fd, rest) :]
 
-    def commit(self, destination: Path, *, mode: int | None = None) -> None:
+    def commit(self, destination: Path, *, mode: int | None = None) -> Stamp:
         """
         Put the draft where it belongs, in place of what is there; it survives a power cut from then on.
 
-        `mode` are permission bits that it shall have instead of those of the umask.
+        Returns the stamp of the file. `mode` are permission bits that it shall have instead of those of the umask.
         """
         assert self._path is not None
         with told("write", destination):
@@ -72,8 +73,11 @@ class Draft:
             os.fsync(self._fd)
             self._path.replace(destination)
             self._path = None
+            # Of what was written here, whatever another program may put into its place.
+            stamp = Stamp.of(os.fstat(self._fd))
             self._close()
             sync(destination.parent)
+        return stamp
 
     def discard(self) -> None:
         """Remove the draft, if it was not committed."""

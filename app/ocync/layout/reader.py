@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ocync.errors import StorageError
@@ -17,12 +17,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells two contents of a file apart without reading them."""
+    """What tells two contents of a file apart without reading them; times are in nanoseconds since 1970."""
 
+    device: int
     inode: int
+    owner: int
     size: int
     modified: int
     changed: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Stamp:
+        """Return the stamp of a file of this status."""
+        return cls(
+            device=status.st_dev,
+            inode=status.st_ino,
+            owner=status.st_uid,
+            size=status.st_size,
+            modified=status.st_mtime_ns,
+            changed=status.st_ctime_ns,
+        )
+
+    @classmethod
+    def at(cls, path: Path) -> Stamp | None:
+        """Return the stamp of the regular file in this place, None where there is none; raises StorageError."""
+        with told("read", path):
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                return None
+        return cls.of(status) if stat.S_ISREG(status.st_mode) else None
+
+    def is_as(self, other: Stamp) -> bool:
+        """Tell whether it is of the same file and content, whether or not the file got or lost a name since."""
+        return self == replace(other, changed=self.changed)
 
 
 class Reader:
@@ -35,7 +63,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
-        self.stamp = Stamp(0, 0, 0, 0)
+        self.stamp = Stamp(0, 0, 0, 0, 0, 0)
         self._fd = -1
 
     def __enter__(self) -> Reader:
@@ -57,7 +85,7 @@ class Reader:
             self.close()
             raise StorageError(f"can't read {self.path}: it is not a file", hint="remove it")
         self.size = status.st_size
-        self.stamp = Stamp(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        self.stamp = Stamp.of(status)
 
     def read(self, count: int) -> bytes:
         """Return the next bytes, `count` at most; none at the end."""
@@ -77,6 +105,11 @@ class Reader:
             if len(pieces) > limit:
                 raise StorageError(f"can't read {self.path}: it is longer than {limit} bytes")
         return bytes(pieces)
+
+    def stamp_now(self) -> Stamp:
+        """Return the stamp of the open file as it is now."""
+        with told("read", self.path):
+            return Stamp.of(os.fstat(self._fd))
 
     def close(self) -> None:
         """Close the file, if it is open."""

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from ocync.endpoint import TagPage
 from ocync.errors import NotFoundError, ProtocolError, StorageError, VerificationError
 from ocync.layout.lock import FileLock
+from ocync.layout.problem import told
 from ocync.layout.reader import Reader
+from ocync.layout.sound import Sound
 from ocync.layout.store import Store, damaged
 from ocync.layout.upload import LayoutUpload
 from ocync.oci import manifest as manifests
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocync.layout.index import Index
+    from ocync.layout.reader import Stamp
     from ocync.oci.manifest import Descriptor, Manifest
 
 PIECE = 256 * 1024
@@ -39,16 +42,18 @@ class LayoutRepository:
     An `ocync.endpoint.TargetRepository`: the layout in the folder FOLDER/NAME, whose tags are its ref.names.
 
     Nothing is made on disk before the first write. Other processes may write the same layout at the same time.
-    `slots` is to be shared by all repositories of a folder. Raises StorageError for a name that leaves the folder.
+    `slots` and `sound` are to be shared by all repositories of a folder. Raises StorageError for a name that leaves
+    the folder.
     """
 
-    def __init__(self, folder: Path, name: str, *, slots: Slots | None = None) -> None:
+    def __init__(self, folder: Path, name: str, *, slots: Slots | None = None, sound: Sound | None = None) -> None:
         if any(part in ("", ".", "..") or "\0" in part for part in name.split("/")):
             raise StorageError(f"{name!r} can't be a repository in the folder {folder}")
         self._folder = folder
         self._path = name
         self._store = Store(folder / name)
         self._slots = slots or Slots(self.place, _SLOTS)
+        self._sound = sound or Sound()
         self._lock = FileLock(self._store.lock)
         self._preparing = asyncio.Lock()
         self._prepared = False
@@ -166,7 +171,11 @@ class LayoutRepository:
 
     @asynccontextmanager
     async def blob(self, descriptor: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Open a blob from the byte `start` on; one of the wrong size raises VerificationError at once."""
+        """
+        Open a blob from the byte `start` on.
+
+        One of the wrong size, or that is known not to be what its name says, raises VerificationError at once.
+        """
         path = await in_thread(self._store.find_blob, descriptor.digest)
         if path is None:
             raise self._lacks(descriptor.digest)
@@ -175,6 +184,8 @@ class LayoutRepository:
             await in_thread(reader.open)
             if reader.size != descriptor.size:
                 raise damaged(path, f"it has {reader.size} bytes, not {descriptor.size}")
+            if self._sound.is_damaged(reader.stamp, descriptor.digest):
+                raise damaged(path, "its bytes are not those that its name promises")
             await in_thread(reader.skip, start)
             async with aclosing(_pieces(reader)) as pieces:
                 yield pieces
@@ -182,32 +193,40 @@ class LayoutRepository:
             reader.close()
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
-        """Tell whether the layout holds the blob, with the right size."""
-        return await in_thread(self._store.blob_size, descriptor.digest) == descriptor.size
+        """
+        Tell whether the layout holds the blob, and its bytes hash to its digest: each file is read once in a pass.
+
+        One that is damaged, or can't be read, is told in the log and counts as not there: bringing it mends it.
+        """
+        path = await in_thread(self._store.find_blob, descriptor.digest)
+        return path is not None and await self._sound.check(path, descriptor) is not None
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> LayoutUpload | None:
         """
         Open an upload, or take the blob over from another layout of the folder and return None.
 
-        A mount is a hard link, or a copy (then verified) where the filesystem has no links.
+        A mount is a hard link to what was hashed in this pass, and a copy (then verified) where there can be no
+        link, where the file is another user's, and where a symbolic link leads out of the folder. What is damaged is
+        not mounted.
         """
         await self._prepare()
         if mount_from is not None and await self._mount(descriptor, mount_from):
             return None
-        return LayoutUpload(self._store, descriptor)
+        return LayoutUpload(self._store, descriptor, self._sound)
 
     async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
         """
         Store the manifest, and list it in index.json if there is a tag; returns False, as no referrers are listed.
 
-        Raises ProtocolError when something that it lists is not there, as a registry would.
+        Raises ProtocolError when something that it lists is not there, as a registry would, or is damaged.
         """
         verify(manifest.raw, manifest.digest, None, what=f"manifest {manifest.digest}")
         await self._prepare()
-        missing = await in_thread(self._store.missing, manifest)
+        parts = [part for part in (*manifest.blobs, *manifest.children) if not part.is_foreign]
+        missing = [str(part.digest) for part in parts if not await self.has_blob(part)]
         if missing:
             raise ProtocolError(
-                f"{self.name} does not hold what {manifest.digest} lists: {_some(map(str, missing))}",
+                f"{self.name} does not hold what {manifest.digest} lists: {_some(missing)}",
                 code="MANIFEST_BLOB_UNKNOWN",
             )
         await in_thread(self._store.write_manifest, manifest)
@@ -226,19 +245,32 @@ class LayoutRepository:
                 self._prepared = True
 
     async def _mount(self, descriptor: Descriptor, mount_from: str) -> bool:
-        source = LayoutRepository(self._folder, mount_from, slots=self._slots)
-        if await in_thread(self._store.link, descriptor, source._store):
-            return True
-        if not await source.has_blob(descriptor):
-            return False
+        source = LayoutRepository(self._folder, mount_from, slots=self._slots, sound=self._sound)
         try:
+            if await self.has_blob(descriptor):
+                return True
+            path = await in_thread(source._store.find_blob, descriptor.digest)
+            stamp = None if path is None else await self._sound.check(path, descriptor)
+            if path is None or stamp is None:
+                return False
+            linked = await in_thread(self._link, path, stamp, descriptor.digest)
+            if linked is not None:
+                self._sound.learn(linked, descriptor.digest)
+                return True
             async with source.blob(descriptor) as pieces:
-                await LayoutUpload(self._store, descriptor).send(pieces)
+                await LayoutUpload(self._store, descriptor, self._sound).send(pieces)
         except (NotFoundError, VerificationError, StorageError) as error:
             # The bytes can still come from elsewhere; a target that can't be written to refuses those, too.
             _logger.debug("can't mount a blob: %s", error, extra={"repository": self.name, "from": mount_from})
             return False
         return True
+
+    def _link(self, path: Path, stamp: Stamp, digest: Digest) -> Stamp | None:
+        """Link a blob where both ends really lie in the folder: what is outside of it is not ours to share."""
+        with told("read", self._folder):
+            folder = self._folder.resolve(strict=True)
+            ends = (path, self._store.root.resolve(strict=True))
+        return self._store.link(path, stamp, digest) if all(end.is_relative_to(folder) for end in ends) else None
 
     async def _index(self) -> Index:
         index = await in_thread(self._store.index)

@@ -13,6 +13,7 @@ refused where they lead out of it: a layout may come from people who are not tru
 from __future__ import annotations
 
 import json
+import os
 import stat
 import time
 from contextlib import suppress
@@ -22,7 +23,7 @@ from ocync.errors import ProtocolError, StorageError, VerificationError
 from ocync.layout import index as indexes
 from ocync.layout.draft import Draft, sweep, sync
 from ocync.layout.problem import storage_error, told
-from ocync.layout.reader import Reader
+from ocync.layout.reader import Reader, Stamp
 from ocync.oci import manifest as manifests
 from ocync.oci.digest import Digest
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocync.layout.index import Index
-    from ocync.layout.reader import Stamp
     from ocync.oci.manifest import Descriptor, Manifest
 
 _SCRATCH = ".ocync"
@@ -95,15 +95,6 @@ class Store:
         if changed is not None:
             self._write(changed, self.root / "index.json")
 
-    def blob_size(self, digest: Digest) -> int | None:
-        """Return the size of a blob, None where there is none."""
-        path = self.find_blob(digest)
-        if path is None:
-            return None
-        with told("read", path):
-            status = path.stat()
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
-
     def find_blob(self, digest: Digest) -> Path | None:
         """Return where a blob is, None where there is none."""
         return self._find("blobs", digest.algorithm, digest.encoded)
@@ -140,31 +131,31 @@ class Store:
                 return
         self._write(manifest.raw, self.blob_home(manifest.digest))
 
-    def missing(self, manifest: Manifest) -> tuple[Digest, ...]:
-        """Return what a manifest lists and the layout does not hold, but for foreign layers."""
-        return tuple(
-            listed.digest
-            for listed in (*manifest.blobs, *manifest.children)
-            if not listed.is_foreign and self.blob_size(listed.digest) != listed.size
-        )
+    def link(self, path: Path, stamp: Stamp, digest: Digest) -> Stamp | None:
+        """
+        Take a blob over as a hard link to the file of this stamp; None where that can't, or should not, be done.
 
-    def link(self, descriptor: Descriptor, source: Store) -> bool:
-        """Take a blob over from another layout as a hard link; False where that can't be done."""
-        path = source.find_blob(descriptor.digest)
-        if path is None or source.blob_size(descriptor.digest) != descriptor.size:
-            return False
-        home = self.blob_home(descriptor.digest)
+        Whoever owns a file can change it at any time: no other user's is linked.
+        """
+        if stamp.owner != os.geteuid():
+            return None
+        home = self.blob_home(digest)
         try:
-            home.hardlink_to(path)
+            os.link(path, home, follow_symlinks=False)
         except OSError:
-            # Another device, a filesystem without links, a kernel that guards them, a damaged blob in the place:
-            # the caller has other ways to get the bytes, and those tell what is wrong.
-            return self.blob_size(descriptor.digest) == descriptor.size
+            # Another device, a filesystem without links, too many of them, a damaged blob in the place: the caller
+            # has other ways to get the bytes, and those tell what is wrong.
+            return None
+        linked = Stamp.at(home)
+        if linked is None or not linked.is_as(stamp):
+            with told("remove", home):
+                home.unlink(missing_ok=True)
+            return None
         with told("write", home):
             # Another program may have written it a moment ago, without a sync.
             sync(home)
             sync(home.parent)
-        return True
+        return linked
 
     def _has_marker(self) -> bool:
         """Tell whether there is a file oci-layout; raises StorageError for one of another version."""

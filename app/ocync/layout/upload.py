@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocync.layout.draft import Draft
+    from ocync.layout.sound import Sound
     from ocync.layout.store import Store
     from ocync.oci.manifest import Descriptor
 
@@ -21,8 +22,9 @@ BATCH = 256 * 1024
 class LayoutUpload:
     """An `ocync.endpoint.Upload` into a layout: a draft until all bytes came and hash to the digest."""
 
-    def __init__(self, store: Store, descriptor: Descriptor) -> None:
+    def __init__(self, store: Store, descriptor: Descriptor, sound: Sound) -> None:
         self._store = store
+        self._sound = sound
         self._digest = descriptor.digest
         self._verifier = Verifier(descriptor.digest, descriptor.size, what=f"blob {descriptor.digest}")
 
@@ -54,4 +56,4 @@ class LayoutUpload:
     def _finish(self, draft: Draft, batch: list[bytes]) -> None:
         self._write(draft, batch)
         self._verifier.finish()
-        draft.commit(self._store.blob_home(self._digest))
+        self._sound.learn(draft.commit(self._store.blob_home(self._digest)), self._digest)

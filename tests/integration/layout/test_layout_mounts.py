@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layouts import blob_file, described, drafts, image, pull, push, put_blob
+from ocync.errors import VerificationError
 from ocync.layout.repository import LayoutRepository
+from ocync.layout.sound import Sound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,8 +77,25 @@ def truncated(layout: Path) -> None:
     blob_file(layout, LAYER.digest).write_bytes(b"sha")
 
 
+def flipped(layout: Path) -> None:
+    blob_file(layout, LAYER.digest).write_bytes(b"shared lbyer")
+
+
+def flipped_unseen(layout: Path) -> None:
+    """Damage a file without its times showing it, but for what only the kernel sets."""
+    file = blob_file(layout, LAYER.digest)
+    status = file.stat()
+    file.write_bytes(b"shared lbyer")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def folder_in_the_place(layout: Path) -> None:
+    blob_file(layout, LAYER.digest).unlink()
+    blob_file(layout, LAYER.digest).mkdir()
+
+
 @pytest.mark.parametrize("source", ["never/made", "team/app"])
-@pytest.mark.parametrize("damage", [nothing, truncated])
+@pytest.mark.parametrize("damage", [nothing, truncated, flipped, flipped_unseen, folder_in_the_place])
 async def test_what_cannot_be_mounted_is_uploaded(
     repository: LayoutRepository,
     other: LayoutRepository,
@@ -95,6 +115,67 @@ async def test_what_cannot_be_mounted_is_uploaded(
 
 async def _once(data: bytes):  # type: ignore[no-untyped-def]
     yield data
+
+
+async def test_a_damaged_holder_is_told_and_not_read_again(
+    repository: LayoutRepository, layout: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await push(repository, APP, "v1")
+    flipped(layout)
+    sound = Sound()
+    one, two = (LayoutRepository(tmp_path / "mirror", name, sound=sound) for name in ("one", "two"))
+
+    with caplog.at_level(logging.WARNING):
+        for target in (one, two):
+            assert await target.open_upload(LAYER, mount_from="team/app") is not None
+
+    file = blob_file(layout, LAYER.digest)
+    assert caplog.text.count(f"blob {LAYER.digest} from {file} hashes to sha256:") == 1
+    holder = LayoutRepository(tmp_path / "mirror", "team/app", sound=sound)
+    with pytest.raises(VerificationError, match="its bytes are not those that its name promises"):
+        await pull(holder, LAYER)
+
+
+async def test_a_mount_replaces_a_damaged_blob_of_the_same_size(
+    repository: LayoutRepository, other: LayoutRepository, layout: Path, tmp_path: Path
+) -> None:
+    await push(repository, APP, "v1")
+    await put_blob(other, b"shared layer")
+    flipped(tmp_path / "mirror" / "other")
+
+    assert await other.open_upload(LAYER, mount_from="team/app") is None
+
+    assert await pull(other, LAYER) == b"shared layer"
+    assert await pull(repository, LAYER) == b"shared layer"
+
+
+async def test_what_another_user_owns_is_copied(
+    repository: LayoutRepository, other: LayoutRepository, layout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await push(repository, APP, "v1")
+    owner = blob_file(layout, LAYER.digest).stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+
+    assert await other.open_upload(LAYER, mount_from="team/app") is None
+
+    assert await pull(other, LAYER) == b"shared layer"
+    assert blob_file(layout, LAYER.digest).stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("outside", ["team/app", "other"])
+async def test_what_really_lies_in_another_folder_is_copied(
+    repository: LayoutRepository, other: LayoutRepository, layout: Path, tmp_path: Path, outside: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    inside = tmp_path / "mirror" / outside
+    inside.parent.mkdir(parents=True)
+    inside.symlink_to(tmp_path / "elsewhere")
+    await push(repository, APP, "v1")
+
+    assert await other.open_upload(LAYER, mount_from="team/app") is None
+
+    assert await pull(other, LAYER) == b"shared layer"
+    assert blob_file(layout, LAYER.digest).stat().st_nlink == 1
 
 
 @pytest.fixture

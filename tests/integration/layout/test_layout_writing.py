@@ -26,6 +26,7 @@ from layouts import (
 )
 from ocync.errors import NetworkError, ProtocolError, StorageError, VerificationError
 from ocync.layout.repository import LayoutRepository
+from ocync.layout.sound import Sound
 from ocync.oci import media
 
 if TYPE_CHECKING:
@@ -130,6 +131,38 @@ async def test_a_manifest_whose_parts_are_missing_is_refused(repository: LayoutR
             await repository.put_manifest(manifest, tag="v1")
         assert caught.value.code == "MANIFEST_BLOB_UNKNOWN"
     assert index_json(layout) == []
+
+
+async def test_a_manifest_whose_parts_are_damaged_is_refused_until_they_are_brought(
+    repository: LayoutRepository, layout: Path
+) -> None:
+    await push(repository, APP, None)
+    layer = APP.manifest.blobs[1]
+    file = blob_file(layout, layer.digest)
+    file.write_bytes(bytes(layer.size))
+
+    assert not await repository.has_blob(layer)
+    with pytest.raises(ProtocolError, match=f"does not hold what .* lists: {layer.digest}"):
+        await repository.put_manifest(APP.manifest, tag="v1")
+    assert await repository.tags() == ()
+
+    await put_blob(repository, APP.contents[layer], layer)
+    await repository.put_manifest(APP.manifest, tag="v1")
+    assert await repository.tags() == ("v1",)
+
+
+async def test_a_blob_is_hashed_once_and_again_after_each_change(layout: Path) -> None:
+    blob, sound = described(b"content"), Sound()
+    write_layout(layout, [], {blob: b"content"})
+    file = blob_file(layout, blob.digest)
+
+    stamp = await sound.check(file, blob)
+    assert stamp is not None
+    sound.learn(stamp, blob.digest, is_sound=False)
+    assert await sound.check(file, blob) is None
+
+    file.touch()
+    assert await sound.check(file, blob) is not None
 
 
 async def test_foreign_layers_may_be_missing(repository: LayoutRepository) -> None:
