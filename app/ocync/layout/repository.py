@@ -206,7 +206,7 @@ class LayoutRepository:
         Open an upload, or take the blob over from another layout of the folder and return None.
 
         A mount is a hard link to what was hashed in this pass, and a copy (then verified) where there can be no
-        link, where the file is another user's, and where a symbolic link leads out of the folder. What is damaged is
+        link, where the file is another user's, and where a symbolic link leads out of the folder. A damaged blob is
         not mounted.
         """
         await self._prepare()
