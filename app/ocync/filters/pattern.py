@@ -77,6 +77,24 @@ class Patterns:
         return bool(self.texts)
 
 
+class Wildcards:
+    """Media types in which a star stands for anything, and nothing else has a meaning; case has no say."""
+
+    __slots__ = ("_matcher", "texts")
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = tuple(texts)
+        plain = [[None if char == "*" else _one(char) for char in text] for text in self.texts]
+        self._matcher = _Matcher(plain, ignore_case=True)
+
+    def matches(self, text: str) -> bool:
+        """Tell whether the whole text fits one of them."""
+        return self._matcher.matches(text)
+
+    def __bool__(self) -> bool:
+        return bool(self.texts)
+
+
 def check(text: str) -> None:
     """Raise the ValueError that `Pattern` would raise, without the cost of compiling."""
     _parse(text)

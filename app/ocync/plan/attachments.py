@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ocync.concurrency import each_of
 from ocync.errors import AuthError, NotFoundError, ProtocolError
+from ocync.filters.pattern import Wildcards
 from ocync.filters.pipeline import is_digest_named
 from ocync.flights import Flights, Memo
 from ocync.oci import media, referrers
@@ -122,8 +122,8 @@ class Attachments:
         `lacking` tells whether a target is known to lack a tag.
         """
         self._source = source
-        self._include = [_type_pattern(text) for text in rules.include]
-        self._exclude = [_type_pattern(text) for text in rules.exclude]
+        self._include = Wildcards(rules.include)
+        self._exclude = Wildcards(rules.exclude)
         self._images = images
         self._lacking = lacking
         self._by_name = None if tags is None else _by_name(tags)
@@ -316,14 +316,9 @@ class Attachments:
 
     def _wants(self, types: tuple[str, ...]) -> bool:
         """Tell whether an artifact of these types (several names of one thing) is to be copied."""
-        if any(pattern.fullmatch(kind) for pattern in self._exclude for kind in types):
+        if any(map(self._exclude.matches, types)):
             return False
-        return not self._include or any(pattern.fullmatch(kind) for pattern in self._include for kind in types)
-
-
-def _type_pattern(text: str) -> re.Pattern[str]:
-    """Return what a media type of `artifacts.include` or `exclude` matches: itself, and anything for a star."""
-    return re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE)
+        return not self._include or any(map(self._include.matches, types))
 
 
 def _by_name(tags: Iterable[str]) -> dict[str, list[str]]:

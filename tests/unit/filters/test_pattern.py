@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.filters.pattern import MAX_ALTERNATIVES, Pattern, Patterns, check, is_literal
+from ocync.filters.pattern import MAX_ALTERNATIVES, Pattern, Patterns, Wildcards, check, is_literal
 
 TAGS = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}", fullmatch=True)
 
@@ -204,3 +204,35 @@ def test_braces_are_the_sum_of_their_alternatives(heads: list[str], tails: list[
 
     for candidate in (tag, tag[:2] + "x" + tag[2:]):
         assert Pattern(joined).matches(candidate) == any(Pattern(text).matches(candidate) for text in each)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("application/spdx+json", "application/spdx+json"),
+        ("*SPDX*json", "application/spdx+JSON"),
+        ("*", ""),
+        ("text/*", "text/a\nb"),
+        ("a[b]{c}?", "a[b]{c}?"),
+    ],
+)
+def test_a_star_is_all_that_has_a_meaning_in_a_media_type(text: str, kind: str) -> None:
+    assert Wildcards(["nothing", text]).matches(kind)
+    assert not Wildcards(["nothing", f"{text}x"]).matches(kind)
+
+
+def test_no_wildcards_match_nothing() -> None:
+    assert not Wildcards([]).matches("")
+
+
+@given(text=st.text(alphabet="*ab.+", max_size=10), kind=st.text(alphabet="abAB.+\n", max_size=10))
+def test_wildcards_find_what_going_back_would_find(text: str, kind: str) -> None:
+    reference = re.compile(".*".join(map(re.escape, text.split("*"))), re.IGNORECASE | re.DOTALL)
+
+    assert Wildcards([text]).matches(kind) == (reference.fullmatch(kind) is not None)
+
+
+@pytest.mark.parametrize("text", ["*spdx*json", "*spdx*spdx*spdx*json", "*s*p*d*x*j", "*spdxspdx*spdxj*"])
+def test_a_million_characters_that_nearly_fit_are_no_trouble(text: str) -> None:
+    assert not Wildcards([text, text]).matches("spdx" * 250_000)
+    assert not Pattern(text).matches("spdx" * 250_000)
