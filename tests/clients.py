@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,9 +20,10 @@ from ocync.registry.repository import RegistryRepository
 from ocync.registry.waiting import RetryPolicy
 from ocync.slots import Time
 from ocync.transfer.engine import Pass, PassSettings
+from scripted.evidence import PASSES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from ocync.limits.kind import Kind
@@ -96,13 +97,16 @@ class Side:
             environ=self.environ,
             time=Time() if self.sleep else self.waits.time(),
         )
+        self._by_hand = ExitStack()
         self.places.begin_at(lambda host: self.starts.get(host, {}))
 
     async def __aenter__(self) -> Self:
         await self.places.__aenter__()
+        self._by_hand.enter_context(PASSES.by_hand())
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        self._by_hand.close()
         await self.places.__aexit__(*exception)
 
     def config(self, url: str) -> RegistryConfig:
@@ -151,6 +155,20 @@ class Side:
         sink: Callable[[Event], None] = lambda _event: None,
     ) -> dict[str, ImageResult]:
         """Make one pass, which has to end within so many seconds; the results by the name of the target."""
+        async with asyncio.timeout(within):
+            results = await self.run(work, at_once=at_once, audit=audit, sink=sink)
+        assert len({(r.source, r.target) for r in results}) == len(results)
+        return {result.target: result for result in results}
+
+    async def run(
+        self,
+        work: Sequence[MappingConfig | Candidate],
+        *,
+        at_once: int = 10,
+        audit: float | None = None,
+        sink: Callable[[Event], None] = lambda _event: None,
+    ) -> tuple[ImageResult, ...]:
+        """Make one pass, which registries of this process judge as one (`scripted.evidence`)."""
         engine = Pass(
             places=self.places,
             settings=PassSettings(images_at_once=at_once, audit=audit),
@@ -159,10 +177,8 @@ class Side:
             sink=sink,
             memory=self.memory,
         )
-        async with asyncio.timeout(within):
-            results = await engine.run(work)
-        assert len({(r.source, r.target) for r in results}) == len(results)
-        return {result.target: result for result in results}
+        with PASSES.one():
+            return await engine.run(work)
 
 
 @asynccontextmanager

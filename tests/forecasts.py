@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ocync.analyze.reading import Reading
 from ocync.analyze.requests import NONE, Kind
 from ocync.analyze.simulate import simulate
-from ocync.transfer.engine import Pass, PassSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,16 +68,8 @@ async def analyzed(side: Side, work: Sequence[MappingConfig], *, cold: bool = Fa
 
 async def passed(side: Side, work: Sequence[MappingConfig], *, at_once: int = 10) -> tuple[ImageResult, ...]:
     """Make a pass in which nothing may fail; mappings may overlap."""
-    engine = Pass(
-        places=side.places,
-        settings=PassSettings(images_at_once=at_once),
-        policy=side.policy,
-        stop=side.stop,
-        sink=lambda _event: None,
-        memory=side.memory,
-    )
     async with asyncio.timeout(15):
-        results = await engine.run(work)
+        results = await side.run(work, at_once=at_once)
     assert not [result.error for result in results if result.error is not None]
     return results
 

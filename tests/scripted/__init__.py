@@ -6,7 +6,7 @@ Nothing but Python's standard library is needed. `python -m scripted --help` run
 
 from scripted.access import Basic, Bearer
 from scripted.accounts import Anonymous, User
-from scripted.behaviour import Behaviour, Immutable
+from scripted.behaviour import Behaviour, Checks, Immutable
 from scripted.blobstore import BlobStore
 from scripted.content import GeneratedBlob
 from scripted.registry import ScriptedRegistry
@@ -17,6 +17,7 @@ __all__ = [
     "Bearer",
     "Behaviour",
     "BlobStore",
+    "Checks",
     "GeneratedBlob",
     "Immutable",
     "ScriptedRegistry",

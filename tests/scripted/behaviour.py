@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from scripted import media
 
 LOCATIONS = ("absolute", "path", "relative", "no-scheme", "other-host")
 LINKS = ("path", "absolute", "relative", "unquoted", "several", "headers", "parameters", "other-host", "none")
+
+
+class Checks(StrEnum):
+    """What a registry looks for before it takes a manifest: registries differ, and some can be set so or so."""
+
+    NOTHING = "nothing"
+    CONFIG = "config"
+    LAYERS = "layers"
+    CHILDREN = "children"
+    ALL = "all"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Checks | None:
+        return {True: cls.ALL, False: cls.NOTHING}.get(value) if isinstance(value, bool) else None
+
+    def covers(self, kind: Checks) -> bool:
+        """Tell whether parts of a kind (CONFIG, LAYERS, CHILDREN) are looked for."""
+        return self in (Checks.ALL, kind)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,8 +86,8 @@ class Behaviour:
     """Keep longer uploads in files, where the registry has a folder."""
 
     # Manifests
-    check_references: bool = True
-    """Whether a manifest whose blobs or children are missing is refused."""
+    check_references: Checks | bool = Checks.ALL
+    """What of a manifest has to be there when it is put; True is all, False is nothing."""
     strict_accept: bool = True
     """Whether a manifest of a type that Accept does not name is 404."""
     manifest_limit: int = 4 * 1024 * 1024

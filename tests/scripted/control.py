@@ -1,7 +1,7 @@
 """
 Control of a registry that runs as another process: paths under `/_scripted/`, without authorization.
 
-    GET  /_scripted/state       counts, tags, incomplete tags, violations
+    GET  /_scripted/state       counts, tags, incomplete tags, violations, manifests put with parts unseen
     GET  /_scripted/requests    every request
     POST /_scripted/rules       {"method": "GET", "pattern": "/blobs/", "times": 2, "fault": "answer", "with": {…}}
     POST /_scripted/behaviour   {"referrers": false}
@@ -81,6 +81,7 @@ def state_of(registry: ScriptedRegistry) -> dict[str, object]:
         "tags": {name: repository.tags for name, repository in registry.repositories.items()},
         "incomplete": registry.incomplete_tags(),
         "violations": registry.violations,
+        "unseen": registry.unseen,
     }
 
 

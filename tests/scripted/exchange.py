@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from scripted.evidence import Evidence
+from scripted.record import Record
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -23,6 +26,8 @@ class State:
     repositories: dict[str, Repository] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     """Moments when a tag was made to point at something incomplete."""
+    evidence: Evidence = field(default_factory=lambda: Evidence(Record()))
+    """What has been shown to ocync in its pass."""
     other: str = ""
     """`scheme://host:port` of the second origin, where Location `other-host` leads."""
 

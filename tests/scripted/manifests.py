@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from scripted import media
+from scripted.behaviour import Checks
 from scripted.content import Bytes, digest_of
 from scripted.names import check_digest, is_tag
 from scripted.problem import RefusedError
@@ -82,8 +83,8 @@ async def _write(exchange: Exchange) -> Response:
         raise RefusedError(400, "DIGEST_INVALID", f"the manifest is {manifest.digest}")
     _check_form(manifest)
     repository = repository or Repository(exchange.name)
-    if behaviour.check_references:
-        _check_references(repository, manifest)
+    exchange.state.evidence.judge(request, repository, exchange.rest, manifest)
+    _check_references(repository, manifest, Checks(behaviour.check_references))
     tags = [exchange.rest] if ":" not in exchange.rest else _tags_of_query(exchange)
     for tag in tags:
         _check_immutable(exchange, repository, tag, manifest.digest)
@@ -129,11 +130,15 @@ def _check_form(manifest: StoredManifest) -> None:
         check_digest(entry.get("digest"))
 
 
-def _check_references(repository: Repository, manifest: StoredManifest) -> None:
-    missing = repository.missing_of(manifest)
+def _check_references(repository: Repository, manifest: StoredManifest, checks: Checks) -> None:
+    blobs = manifest.config if checks.covers(Checks.CONFIG) else []
+    blobs += manifest.layers if checks.covers(Checks.LAYERS) else []
+    missing = repository.missing_blobs(blobs)
+    if checks.covers(Checks.CHILDREN):
+        missing += repository.missing_children(manifest)
     if missing:
         raise RefusedError(404, "MANIFEST_BLOB_UNKNOWN", f"no {missing[0]} in {repository.name}", detail=missing)
-    for entry in manifest.blobs:
+    for entry in blobs:
         if entry.get("size") != repository.blobs[entry["digest"]].size:
             raise RefusedError(400, "MANIFEST_INVALID", f"the size of {entry['digest']} is wrong")
 

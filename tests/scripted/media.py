@@ -24,6 +24,11 @@ MANIFESTS = frozenset({OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST})
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 
 
+def is_manifest(descriptor: dict[str, Any]) -> bool:
+    """Tell whether what the descriptor points at is kept as a manifest."""
+    return descriptor.get("mediaType") in MANIFESTS | {OCI_ARTIFACT}
+
+
 def is_foreign(descriptor: dict[str, Any]) -> bool:
     """Tell whether a registry need not hold what the descriptor points at."""
     media_type = str(descriptor.get("mediaType"))

@@ -84,6 +84,8 @@ class Record:
         """The most requests that ran at one moment."""
         self.connections = 0
         """Connections accepted so far."""
+        self.open: set[int] = set()
+        """Of these, the numbers of those that are not closed."""
 
     def __iter__(self) -> Iterator[Recorded]:
         return iter(self.requests)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from scripted import blobs, lists, manifests
 from scripted.access import Bearer, NoAuth
 from scripted.behaviour import Behaviour
+from scripted.evidence import Evidence
 from scripted.exchange import Exchange, State
 from scripted.names import is_name
 from scripted.problem import RefusedError, problem
@@ -21,6 +22,7 @@ from scripted.wire import Response, respond
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from scripted.access import Auth
@@ -44,7 +46,8 @@ class ScriptedRegistry:
             assert registry.count("PUT", r"/manifests/") == 1
 
     Options of `Behaviour` can be given by name. Leaving the context fails where the script itself was wrong, and
-    (unless `watch` is off) where a tag was made to point at something incomplete.
+    (unless `watch` is off) where a tag was made to point at something incomplete at any depth, or where ocync has
+    put a manifest with parts that it had not seen there in its pass (see `scripted.evidence`).
     """
 
     def __init__(
@@ -63,7 +66,9 @@ class ScriptedRegistry:
         self.requests = Record()
         """Everything that was asked, of the token service too."""
         self.rules = Rules()
-        self._state = State(self.behaviour, folder)
+        self.evidence = Evidence(self.requests)
+        """What has been shown to ocync in its pass."""
+        self._state = State(self.behaviour, folder, evidence=self.evidence)
         self.repositories: dict[str, Repository] = self._state.repositories
         self.uploads = Uploads(self._state)
         self._bind, self._port, self._watch = bind, port, watch
@@ -90,6 +95,11 @@ class ScriptedRegistry:
         """Moments when a tag was made to point at something incomplete."""
         return self._state.violations
 
+    @property
+    def unseen(self) -> list[str]:
+        """Manifests that ocync has put with parts that had not been seen there in its pass."""
+        return self.evidence.lacks
+
     async def start(self) -> None:
         """Listen."""
         await self._server.start(self._bind, self._port)
@@ -105,12 +115,12 @@ class ScriptedRegistry:
             await server.stop()
 
     def check(self) -> None:
-        """Raise what went wrong in the script, and AssertionError for tags that were incomplete."""
+        """Raise what went wrong in the script, and AssertionError for what `watch` looks at."""
         errors = [*self._server.errors, *self._other.errors, *self._tokens.errors]
         if errors:
             raise errors[0]
-        if self._watch and self.violations:
-            raise AssertionError("; ".join(self.violations))
+        if self._watch and (self.violations or self.unseen):
+            raise AssertionError("; ".join([*self.violations, *self.unseen]))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -174,7 +184,7 @@ class ScriptedRegistry:
 
         if self.control is not None and request.target.startswith("/_scripted/"):
             return await self.control(request, proceed)
-        response = await self.rules.apply(request, proceed, authorized=False, met=recorded.rules)
+        response = await self._through_rules(request, proceed, recorded)
         if self.behaviour.docker_headers and recorded.server == "registry":
             response.headers.set("Docker-Distribution-API-Version", "registry/2.0")
         for text in self.behaviour.warnings:
@@ -189,7 +199,17 @@ class ScriptedRegistry:
         async def proceed() -> Response:
             return await self._answer(request, recorded, authorize=False)
 
-        return await self.rules.apply(request, proceed, authorized=False, met=recorded.rules)
+        return await self._through_rules(request, proceed, recorded)
+
+    async def _through_rules(
+        self, request: Request, proceed: Callable[[], Awaitable[Response]], recorded: Recorded
+    ) -> Response:
+        # Before an upload is committed: its session tells the repository where its path does not.
+        name, kind, rest = self._resource(request)
+        self.evidence.arrive(request, name, kind)
+        response = await self.rules.apply(request, proceed, authorized=False, met=recorded.rules)
+        self.evidence.answered(request, name, kind, rest, response)
+        return response
 
     async def _answer(self, request: Request, recorded: Recorded, *, authorize: bool = True) -> Response:
         try:

@@ -71,7 +71,9 @@ class Server:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A plain function, so that the tasks are ours to end.
         self._record.connections += 1
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer, self._record.connections))
+        number = self._record.connections
+        self._record.open.add(number)
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer, number))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -96,6 +98,7 @@ class Server:
             writer.transport.abort()
             raise
         finally:
+            self._record.open.discard(number)
             writer.close()
             with contextlib.suppress(ConnectionError, TimeoutError, OSError):
                 await writer.wait_closed()

@@ -40,11 +40,18 @@ class StoredManifest:
 
     @property
     def blobs(self) -> list[dict[str, Any]]:
-        """The descriptors of config and layers that a registry must hold: foreign layers are left out."""
-        if self.media_type == media.OCI_ARTIFACT:
-            return [entry for entry in self.body.get("blobs") or [] if isinstance(entry, dict)]
-        entries = [self.body.get("config"), *(self.body.get("layers") or [])]
-        return [entry for entry in entries if isinstance(entry, dict) and not media.is_foreign(entry)]
+        """The descriptors of config and layers that a registry must hold."""
+        return [*self.config, *self.layers]
+
+    @property
+    def config(self) -> list[dict[str, Any]]:
+        """The descriptor of the config, if there is one."""
+        return _held([self.body.get("config")])
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """The descriptors of the layers, without foreign ones; of an old artifact, of all that it consists of."""
+        return _held(self.body.get("blobs" if self.media_type == media.OCI_ARTIFACT else "layers") or [])
 
     @property
     def children(self) -> list[dict[str, Any]]:
@@ -62,6 +69,10 @@ class StoredManifest:
         """`artifactType`, else the type of the config (distribution-spec 1.1, "Listing Referrers")."""
         config = self.body.get("config")
         return self.body.get("artifactType") or (config.get("mediaType") if isinstance(config, dict) else None)
+
+
+def _held(entries: list[Any]) -> list[dict[str, Any]]:
+    return [entry for entry in entries if isinstance(entry, dict) and not media.is_foreign(entry)]
 
 
 @dataclass(slots=True)
@@ -85,11 +96,19 @@ class Repository:
 
     def missing_of(self, manifest: StoredManifest) -> list[str]:
         """Return the digests that a manifest itself refers to and that are not here."""
-        blobs = [entry.get("digest") for entry in manifest.blobs]
-        children = [entry.get("digest") for entry in manifest.children]
+        return self.missing_blobs(manifest.blobs) + self.missing_children(manifest)
+
+    def missing_blobs(self, entries: list[dict[str, Any]]) -> list[str]:
+        """Return the digests of these blobs that are not here."""
+        return [str(entry.get("digest")) for entry in entries if entry.get("digest") not in self.blobs]
+
+    def missing_children(self, manifest: StoredManifest) -> list[str]:
+        """Return the digests that an index lists and that are not here: manifests as manifests, others as blobs."""
         return [
-            *(str(digest) for digest in blobs if digest not in self.blobs),
-            *(str(digest) for digest in children if digest not in self.manifests and digest not in self.blobs),
+            str(entry.get("digest"))
+            for entry in manifest.children
+            if entry.get("digest") not in self.manifests
+            and (media.is_manifest(entry) or entry.get("digest") not in self.blobs)
         ]
 
     def tree(self, digest: str) -> Iterator[StoredManifest]:
