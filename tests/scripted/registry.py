@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Self
 
@@ -113,6 +114,18 @@ class ScriptedRegistry:
         """Close everything; what was recorded and stored stays."""
         for server in (self._server, self._other, self._tokens):
             await server.stop()
+
+    async def be_away(self, seconds: float) -> None:
+        """
+        Take no connections for so many seconds, as a pod that is moved, and come back at the same address.
+
+        What is stored stays, and upload sessions are lost.
+        """
+        self._port = int(self.host.rpartition(":")[2])
+        await self.stop()
+        self.uploads.forget_all()
+        await asyncio.sleep(seconds)
+        await self.start()
 
     def check(self) -> None:
         """Raise what went wrong in the script, and AssertionError for what `watch` looks at."""
