@@ -104,11 +104,13 @@ async def run_pass(
                     images_at_once=settings.max_concurrent_transfers,
                     dry_run=options.dry_run,
                     audit=options.audit,
+                    audit_every=settings.audit_every,
                 ),
                 policy=policy,
                 stop=stop,
                 sink=sink,
                 resolved=options.resolved,
+                requests=lambda: sum(sum(classes.values()) for classes in tally.requests.values()),
                 memory=memory,
                 staging=Staging(settings.cache_dir / "tmp", settings.staging_size_limit),
             ).run(items)

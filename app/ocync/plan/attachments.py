@@ -215,9 +215,7 @@ class Attachments:
         search.budget.count(1, manifest.size)
         return manifest
 
-    async def _referrers(
-        self, subject: Digest, search: _Search
-    ) -> tuple[tuple[Descriptor, ...], Manifest | None]:
+    async def _referrers(self, subject: Digest, search: _Search) -> tuple[tuple[Descriptor, ...], Manifest | None]:
         """Return the referrers of a subject, and the list under the fallback tag where there is one."""
         name = referrers.fallback_tag(subject)
         is_listed = self._by_name is not None and name in self._by_name.get(name, ())

@@ -25,8 +25,8 @@ class Budget:
     """
     What is left for one image at one target; shared by copying, auditing and looking for what is attached.
 
-    An image that needs more memory than most takes the `gate`, which lets one of them through at a time, until it is
-    closed. Who holds a claim that others may wait for must not wait for the gate.
+    An image that needs more memory than most takes the `gate`, which lets one of them through at a time, until it
+    is closed. Who holds a claim that others may wait for must not wait for the gate.
     """
 
     def __init__(self, name: str, host: str = "", *, gate: asyncio.Lock | None = None) -> None:

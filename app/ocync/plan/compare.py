@@ -53,7 +53,11 @@ async def compare(candidate: Candidate, *, audited: bool = False) -> ImagePlan:
         resolved = await image.root()
     root = resolved.manifest
     decision = decide(root.digest, there, root.raw, immutable=candidate.immutable)
-    if audited and isinstance(there, Descriptor) and decision == Skip(reason=Reason.UP_TO_DATE, digest=there.digest):
+    if (
+        audited
+        and isinstance(there, Descriptor)
+        and decision == Skip(reason=Reason.UP_TO_DATE, digest=there.digest)
+    ):
         decision = Copy(reason=Reason.REPAIRED, previous=there.digest)
     return ImagePlan(
         candidate=candidate,

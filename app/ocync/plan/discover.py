@@ -69,9 +69,7 @@ class Resolved:
             )
 
 
-async def discover(
-    mapping: MappingConfig, places: Places, finished: Callable[[], None] = lambda: None
-) -> Resolved:
+async def discover(mapping: MappingConfig, places: Places, finished: Callable[[], None] = lambda: None) -> Resolved:
     """
     Resolve one mapping at its source; raises OcyncError when its tags can't be known or are fewer than it demands.
 

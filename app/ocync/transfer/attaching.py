@@ -1,8 +1,8 @@
 """
 What is attached to one manifest, on its way to one target: compared there, and brought where it is missing.
 
-Subjects come before what refers to them, so that nothing is linked to what is not there. What a target does not list
-by itself is listed under the fallback tag.
+Subjects come before what refers to them, so that nothing is linked to what is not there. What a target does not
+list by itself is listed under the fallback tag.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ class Attaching:
     async def bring(
         self, attached: Attached, source: Repository, destination: Destination, budget: Budget, *, is_deep: bool
     ) -> Brought:
-        """Ensure that all is at the target; the result tells what has gone wrong, and nothing is raised for that."""
+        """
+        Ensure that all is at the target; the result tells what has gone wrong, and nothing is raised for that.
+        """
         copier = ImageCopier(source, destination, mover=self._mover, reader=self._reader, budget=budget)
         way = _Way(source, destination, copier, budget, is_deep, gone=attached.gone)
         failure: OcyncError | None = None
@@ -247,13 +249,13 @@ class Attaching:
             if there is not None and (there != wanted.digest or await self._is_whole(attached.descriptor, way)):
                 way.present += 1
                 return
-            await self._bring_missing(
-                attached.descriptor, subject, way, tag=attached.tag, manifest=wanted.manifest
-            )
+            await self._bring_missing(attached.descriptor, subject, way, tag=attached.tag, manifest=wanted.manifest)
             self._rivals.put(repository.name, attached.tag, way.source, attached.descriptor.digest)
 
     async def _find_tag(self, wanted: Wanted, way: _Way) -> Digest | None:
-        """Return what the target has by the tag: as the source has it, or with more, or as an earlier source has it."""
+        """
+        Return what the target has by the tag: as the source has it, or with more, or as an earlier source has it.
+        """
         destination, repository, tag = way.destination, way.destination.repository, wanted.tag
         there = rival = self._rivals.found(repository.name, tag)
         # What the list has told may be old by now, and who signs meanwhile is not to be overwritten.

@@ -94,7 +94,7 @@ async def _bring(
         except OcyncError:
             await upload.abandon()
             raise
-        await _send(blob, source, destination, mover, claim, upload)
+        await _send(blob, source, destination, mover, claim=claim, upload=upload)
 
 
 async def _is_there(blob: Descriptor, destination: Destination) -> bool:
@@ -131,6 +131,7 @@ async def _send(
     source: Repository,
     destination: Destination,
     mover: BlobMover,
+    *,
     claim: Lead,
     upload: Upload,
 ) -> None:
@@ -139,9 +140,7 @@ async def _send(
     def reading(is_slow: Callable[[], bool]) -> None:
         claim.flight.is_source_slow = is_slow
 
-    delivery = Delivery(
-        blob, repository, upload, image=destination.image, moved=destination.moved, reading=reading
-    )
+    delivery = Delivery(blob, repository, upload, image=destination.image, moved=destination.moved, reading=reading)
     destination.expected(blob.size)
     # The host has the bytes and does not mount: they are read there, and from the source if that fails.
     nearer = claim.holder if claim.holder is not source else None

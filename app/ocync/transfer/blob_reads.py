@@ -1,9 +1,10 @@
 """
 Blobs on their way from sources to targets: each target by itself, the reads of a source shared.
 
-Those that need the same blob of the same host read it together, if they come within a moment of each other; who comes
-later takes it from disk, where it is kept for those that are expected, or reads it again. A read that breaks goes on
-where it broke, into the same uploads. An upload that fails in passing is tried again with a read of its own.
+Those that need the same blob of the same host read it together, if they come within a moment of each other; who
+comes later takes it from disk, where it is kept for those that are expected, or reads it again. A read that breaks
+goes on where it broke, into the same uploads. An upload that fails in passing is tried again with a read of its
+own.
 """
 
 from __future__ import annotations
@@ -155,7 +156,9 @@ class BlobReads:
         try:
             if nearer is not None:
                 try:
-                    await self._attempt(delivery, Reading(delivery.blob, nearer, policy=self._policy, breaks=breaks))
+                    await self._attempt(
+                        delivery, Reading(delivery.blob, nearer, policy=self._policy, breaks=breaks)
+                    )
                 except (OcyncError, _GivenUpError) as error:
                     log.debug("%s: taken from %s instead", error, source.name)
                 else:
@@ -234,9 +237,7 @@ class BlobReads:
 
     def _expected(self, read: SharedRead, image: SourceImage) -> set[str]:
         """Return the target hosts that may still come for the blob."""
-        return {
-            place for place in image.places - read.places if not self._holds(place, read.blob.digest)
-        }
+        return {place for place in image.places - read.places if not self._holds(place, read.blob.digest)}
 
     async def _pour(self, delivery: Delivery, read: SharedRead, branch: Branch) -> None:
         delivery.reading(read.is_slow)
@@ -268,7 +269,9 @@ class BlobReads:
     async def _sweep(self) -> None:
         """Close what is kept for nobody any more."""
         over = [
-            key for key, image in self._kept.items() if self._reads[key].is_idle and not self._expected(self._reads[key], image)
+            key
+            for key, image in self._kept.items()
+            if self._reads[key].is_idle and not self._expected(self._reads[key], image)
         ]
         for key in over:
             await self._forget(key)

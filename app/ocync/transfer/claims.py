@@ -1,10 +1,10 @@
 """
 What this pass has seen at one target host, and who is bringing what there.
 
-Only what was uploaded, mounted, or answered for by the host in this pass counts as there. A claim is decided at once,
-with no waiting in between, so two tasks do not bring the same thing to the same repository. Nobody who waits for a
-claim holds a slot or a claim that another waits for: a claim's owner only ever waits for requests, for slots, and
-for the parts of what it brings.
+Only what was uploaded, mounted, or answered for by the host in this pass counts as there. A claim is decided at
+once, with no waiting in between, so two tasks do not bring the same thing to the same repository. Nobody who waits
+for a claim holds a slot or a claim that another waits for: a claim's owner only ever waits for requests, for slots,
+and for the parts of what it brings.
 """
 
 from __future__ import annotations
@@ -183,8 +183,8 @@ class Claims:
         """
         Decide who brings the blob; who gets a Lead has to call `release`, whatever happens.
 
-        `unit` is the manifest that needs it: it may have to wait for another one before the blob can be mounted. With
-        `alone` nobody is waited for: the blob may then come twice.
+        `unit` is the manifest that needs it: it may have to wait for another one before the blob can be mounted.
+        With `alone` nobody is waited for: the blob may then come twice.
         """
         holders = self._holders.get(digest, {})
         key = (repository.path, digest)
@@ -192,9 +192,7 @@ class Claims:
             return Present()
         if not alone and key in self._flights:
             return Wait(self._flights[key])
-        holder = self.mounts.choose(
-            () if key in self._to_send else holders.values(), repository.path, digest
-        )
+        holder = self.mounts.choose(() if key in self._to_send else holders.values(), repository.path, digest)
         if holder is not None:
             until = self.mounts.until(holder.path, digest, unit)
             if until is not None:
@@ -339,7 +337,9 @@ class Claims:
         return Lead(self._flights[key])
 
     def lost(self, repository: TargetRepository, digest: Digest) -> None:
-        """Record that the repository has lost a manifest or blob that it was seen to hold: it is not mounted again."""
+        """
+        Record that the repository has lost a manifest or blob that it was seen to hold: it is not mounted again.
+        """
         self._to_send.add((repository.path, digest))
         self._manifests.discard((repository.path, digest))
         if self._holders.get(digest, {}).pop(repository.path, None) is not None:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from ocync.interrupt import Stop
     from ocync.oci.digest import Digest
     from ocync.plan.discover import Places, Resolved
-    from ocync.plan.model import Decision, ImagePlan, TargetState
+    from ocync.plan.model import Decision, ImagePlan
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.events import Sink
@@ -68,8 +68,8 @@ log = logging.getLogger(__name__)
 _MAPPINGS_AT_ONCE = 16
 # Unchanged images that are looked below at once: few, so that no more is spent on it than may be.
 _AUDITS_AT_ONCE = 3
-# Seconds that a host which does not answer is waited for before its images are tried once more: a registry's pod that
-# is moved to another node is back by then.
+# Seconds that a host which does not answer is waited for before its images are tried once more: a registry's pod
+# that is moved to another node is back by then.
 _RETURN = 45.0
 
 
@@ -139,7 +139,8 @@ class Pass:
         """
         `requests` tells how many requests have been made so far, for the share that looking below images may take.
 
-        `resolved` is told of the tags that a mapping selects, `copied` of the manifests of each image that is copied.
+        `resolved` is told of the tags that a mapping selects, `copied` of the manifests of each image that is
+        copied.
         """
         self._places = places
         self._memory = Memory() if memory is None else memory
@@ -315,23 +316,30 @@ class Pass:
         started = self._clock()
         destination = self._destination(candidate, is_audited=self._settings.audit is not None)
         try:
-            plan, decision = await self._sync_image(candidate, destination)
+            done = await self._sync_image(candidate, destination)
         except Exception as error:
             failure = outcome.as_ocync_error(error, outcome.source_name(candidate))
-            if isinstance(failure, NotFoundError) and candidate.optional and failure.host == candidate.source.place:
-                log.info("%s is not there and was not demanded", outcome.source_name(candidate))
-            else:
-                self._image_failed(candidate, destination, failure, started)
+            self._image_failed(candidate, destination, failure, started)
         else:
-            self._image_done(candidate, plan, decision, destination, self._clock() - started)
+            if done is not None:
+                self._image_done(candidate, *done, destination, self._clock() - started)
         finally:
             candidate.image.finish(candidate.target.repository.place)
 
-    async def _sync_image(self, candidate: Candidate, destination: Destination) -> tuple[ImagePlan, Decision]:
+    async def _sync_image(
+        self, candidate: Candidate, destination: Destination
+    ) -> tuple[ImagePlan, Decision] | None:
+        """Bring the image to the target; None where the source lacks it and need not have it. Raises OcyncError."""
         budget = Budget(outcome.source_name(candidate), candidate.source.place, gate=self._gate)
         try:
             async with self._limited():
-                plan = await compare(candidate, audited=destination.is_audited)
+                try:
+                    plan = await compare(candidate, audited=destination.is_audited)
+                except NotFoundError as error:
+                    if not candidate.optional:
+                        raise
+                    log.info("not there, and not demanded: %s", error.message)
+                    return None
                 if not self._looks_below(plan, destination):
                     return plan, plan.decision
                 if isinstance(plan.decision, Copy) and not self._settings.dry_run:
@@ -395,9 +403,7 @@ class Pass:
 
     def _claims_at(self, place: str) -> Claims:
         if place not in self._claims:
-            self._claims[place] = Claims(
-                place, memory=self._memory, arrived=lambda _digest: self._mover.changed()
-            )
+            self._claims[place] = Claims(place, memory=self._memory, arrived=lambda _digest: self._mover.changed())
         return self._claims[place]
 
     def _holds(self, place: str, digest: Digest) -> bool:
@@ -422,7 +428,7 @@ class Pass:
         started = self._clock()
         destination = self._destination(candidate, is_audited=True)
         try:
-            plan, decision = await self._sync_image(candidate, destination)
+            done = await self._sync_image(candidate, destination)
         except Exception as error:
             failure = outcome.as_ocync_error(error, outcome.source_name(candidate))
             if failure.retryable and not destination.lost:
@@ -431,7 +437,9 @@ class Pass:
                 return
             result = outcome.failed(candidate, destination, self._final(failure), self._clock() - started)
         else:
-            result = self._result(candidate, plan, decision, destination, self._clock() - started)
+            if done is None:
+                return
+            result = self._result(candidate, *done, destination, self._clock() - started)
         self._correct(result)
 
     def _correct(self, result: ImageResult) -> None:
@@ -470,7 +478,9 @@ class Pass:
         self._finish(outcome.failed(candidate, destination, self._final(error), elapsed))
 
     def _is_tried_again(self, work: _Work, error: OcyncError) -> bool:
-        """Keep for the second round what failed for a passing reason in the first one; return whether it is kept."""
+        """
+        Keep for the second round what failed for a passing reason in the first one; return whether it is kept.
+        """
         if not error.retryable or self._is_second_round or self._stop.requested():
             return False
         log.info("tried once more at the end: %s", error.message)

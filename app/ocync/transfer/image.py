@@ -85,7 +85,8 @@ class ImageCopier:
 
     async def bring(self, tree: Tree, *, is_immediate: bool = False) -> None:
         """Ensure that all below the tree's root is there; raises OcyncError."""
-        # All in one go: numbers of one image's manifests follow one another, so that images do not wait in a circle.
+        # All in one go: numbers of one image's manifests follow one another, so that images do not wait in a
+        # circle.
         for manifest in tree.manifests:
             self._begin_unit(manifest, is_immediate=is_immediate or manifest is not tree.root)
         needing: dict[Digest, list[Manifest]] = defaultdict(list)

@@ -21,8 +21,8 @@ class ImageQueue:
     A queue for so many workers; `coming` names the source of each piece of work that is still to be resolved.
 
     Half of the workers are there for all; of the other half each source from which something may still come has its
-    part, one at the least: there are as many workers as that takes. No source has more than half of them while others
-    have something to do. A source with many images in the queue keeps nobody else from putting theirs in.
+    part, one at the least: there are as many workers as that takes. No source has more than half of them while
+    others have something to do. A source with many images in the queue keeps nobody else from putting theirs in.
     """
 
     def __init__(self, workers: int, coming: Iterable[str]) -> None:

@@ -101,7 +101,9 @@ def _result(candidate: Candidate, destination: Destination | None, duration: flo
     )
 
 
-def unresolved(mapping: MappingConfig, target: TargetRepository, source: str, error: OcyncError, duration: float) -> ImageResult:
+def unresolved(
+    mapping: MappingConfig, target: TargetRepository, source: str, error: OcyncError, duration: float
+) -> ImageResult:
     """Return the failed result, at one target, of a mapping whose tags could not be known."""
     return ImageResult(
         mapping=mapping.name,

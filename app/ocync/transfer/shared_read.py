@@ -6,8 +6,8 @@ sends in one task, without handing anything over, and when all uploads have ende
 
 Uploads stay together within a few pieces, as long as they keep up. One that holds the others up is left behind: it
 takes what it lacks from disk, where the others leave it; and where there is no room on disk, from a second read of
-the source, which begins behind the last byte that it got, once the first one is over. One that comes late joins where
-nothing of the blob is gone yet, or all of it is on disk.
+the source, which begins behind the last byte that it got, once the first one is over. One that comes late joins
+where nothing of the blob is gone yet, or all of it is on disk.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class SharedRead:
     """
     Pieces of one reading for any number of `Branch`es.
 
-    The last piece is held back until the verifier has seen that all bytes are right. `close` has to be called in the
-    end: then nothing is open and nothing on disk any more.
+    The last piece is held back until the verifier has seen that all bytes are right. `close` has to be called in
+    the end: then nothing is open and nothing on disk any more.
     """
 
     def __init__(

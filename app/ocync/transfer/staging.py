@@ -43,7 +43,11 @@ class Staging:
 
     async def open(self, size: int) -> Spool | None:
         """Set `size` bytes aside; None where they can't be had."""
-        if not self._usable or self.open_files >= _MOST or (self._limit is not None and self.used + size > self._limit):
+        if (
+            not self._usable
+            or self.open_files >= _MOST
+            or (self._limit is not None and self.used + size > self._limit)
+        ):
             return None
         spool = Spool(self, size)
         try:

@@ -94,7 +94,12 @@ class ImageSync:
         if contents is not None and is_copied:
             self._copied(plan, contents.result())
         tag = outcome.tag_of(plan.candidate)
-        if is_copied and root is not None and not self._dry_run and (tag is None or _is_referred_to(root, attached)):
+        if (
+            is_copied
+            and root is not None
+            and not self._dry_run
+            and (tag is None or _is_referred_to(root, attached))
+        ):
             # There before what refers to it: registries need not, and not all do, link it to what comes later.
             await copier.put_once(root)
         await self._bring(plan, attached, destination, budget)
@@ -110,7 +115,9 @@ class ImageSync:
         return plan.decision
 
     async def _attached(self, plan: ImagePlan, destination: Destination, budget: Budget) -> tuple[Attached, ...]:
-        """Return what is attached to the image's manifests; raises IncompleteArtifactsError where that can't be told."""
+        """
+        Return what is attached to the image's manifests; raises IncompleteArtifactsError where that can't be told.
+        """
         attachments = plan.candidate.attachments
         if attachments is None:
             return ()
@@ -167,9 +174,7 @@ class ImageSync:
         is_deep = destination.is_audited or (isinstance(plan.decision, Copy) and not self._dry_run)
 
         async def bring(each: Attached) -> None:
-            brought = await self._artifacts.bring(
-                each, plan.candidate.source, destination, budget, is_deep=is_deep
-            )
+            brought = await self._artifacts.bring(each, plan.candidate.source, destination, budget, is_deep=is_deep)
             destination.artifacts = (destination.artifacts or ArtifactCounts()) + ArtifactCounts(
                 # What is gone at the source can't be at the target: it is counted by itself. Of tags that is
                 # known before they are counted.
