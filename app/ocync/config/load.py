@@ -16,6 +16,7 @@ from ocync.config.schema import validate
 from ocync.config.section import Section
 from ocync.config.settings import settings
 from ocync.config.shape import shape
+from ocync.config.state import check_state
 from ocync.config.typed import resolve
 from ocync.errors import ConfigError, Problem
 
@@ -50,6 +51,7 @@ def load(path: File, environ: Mapping[str, str], *, require_secrets: bool = True
         registries={name: registry for name, registry in known.items() if registry is not None},
         metrics=metrics(root, environ, findings),
     )
+    check_state(root.section("global").section("state"), config.settings.state, config.mappings, findings)
     findings.raise_problems()
     return replace(config, warnings=findings.warnings())
 

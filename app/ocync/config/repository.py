@@ -13,7 +13,7 @@ class Repository(NamedTuple):
     """A repository, whatever names the file has for its registry."""
 
     registry: str
-    """`host[:port]`, or `oci:FOLDER`."""
+    """`host[:port]` without the scheme's own port, or `oci:FOLDER`."""
     name: str
     """With the registry's prefix and Docker Hub's library/."""
 
@@ -26,7 +26,7 @@ class Repository(NamedTuple):
     def whole(cls, registry: RegistryConfig, name: str) -> Repository:
         """Return the repository that has the name with all that the registry adds to it."""
         if registry.registry is not None:
-            return cls(registry.registry.host, name)
+            return cls(registry.registry.canonical, name)
         return cls(f"oci:{os.path.normpath(registry.layout or '.')}", name)
 
     def __str__(self) -> str:

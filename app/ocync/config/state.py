@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocync.config.model import RegistryConfig, StateConfig
+from ocync.config.overlap import Claim
+from ocync.config.repository import Repository
 from ocync.oci.reference import Reference, is_repository, is_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ocync.config.findings import Findings
+    from ocync.config.model import MappingConfig
     from ocync.config.section import Section
     from ocync.oci.reference import Registry
 
@@ -40,6 +43,34 @@ def state(section: Section, known: Mapping[str, RegistryConfig | None], findings
         return None
 
 
+def check_state(
+    section: Section, kept: StateConfig | None, mappings: Iterable[MappingConfig], findings: Findings
+) -> None:
+    """
+    Note a mapping that writes where the state is kept: each would take the other's place, whatever the tags are.
+
+    One that reads there does no harm, and is warned of where it would copy the state like an image.
+    """
+    value = section.value("artifact")
+    if kept is None or value is None:
+        return
+    where = Repository.whole(kept.registry, kept.repository)
+    path, place = section.at("artifact"), section.place("artifact")
+    for mapping in mappings:
+        what = f"the mapping of {mapping.name} (line {mapping.line})"
+        if where in (Repository.whole(*target) for target in mapping.targets):
+            message = f"is in {where}, which {what} writes: name a repository that no mapping has as a target"
+            findings.error(message, path, place, value.source)
+            return
+        if where == Repository.whole(mapping.source, mapping.source_repository):
+            claim = Claim.of(mapping, path, place)
+            if claim is not None and claim.may_select([kept.tag]):
+                message = (
+                    f"is in {where}, which {what} reads: exclude the tag {kept.tag} there, or it is copied too"
+                )
+                findings.warn(message, path, place)
+
+
 def _in(registry: RegistryConfig, rest: str) -> StateConfig:
     repository, colon, tag = rest.partition(":")
     full = registry.registry.repository(repository) if registry.registry is not None else repository
@@ -63,6 +94,6 @@ def _at_host(written: str, known: Mapping[str, RegistryConfig | None]) -> StateC
 def _with_host(wanted: Registry, known: Mapping[str, RegistryConfig | None]) -> RegistryConfig | None:
     for each in known.values():
         address = each.registry if each is not None else None
-        if address is not None and (address.host, address.scheme) == (wanted.host, wanted.scheme):
+        if address is not None and (address.canonical, address.scheme) == (wanted.canonical, wanted.scheme):
             return each
     return None

@@ -91,6 +91,12 @@ class Registry:
         """The base of the registry's API, `https://host[:port]`, without a slash at the end."""
         return f"{self.scheme}://{_HUB_API if self.host == DOCKER_HUB else self.host}"
 
+    @property
+    def canonical(self) -> str:
+        """The host without the port that its scheme has anyway: two spellings of one registry have the same."""
+        host = self.host.removesuffix(":443" if self.scheme == "https" else ":80")
+        return DOCKER_HUB if host in _HUB_ALIASES else host
+
     def repository(self, name: str) -> str:
         """Return the repository's name as this registry knows it: with the prefix, and Docker Hub's library/."""
         full = f"{self.prefix}/{name}" if self.prefix else name

@@ -182,7 +182,7 @@ registries:
   src: {url: cgr.dev}
   hub: {url: docker.io}
   dst: {url: registry.example.com}
-  also: {url: https://registry.example.com}
+  also: {url: "https://Registry.example.com:443"}
   nested: {url: registry.example.com/b}
   west: {url: west.example.com}
   disk: {url: 'oci:./mirror'}

@@ -11,6 +11,8 @@ from ocync.errors import ConfigError
 from ocync.oci.reference import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from unit.config.conftest import Load
 
 BASE = """\
@@ -87,3 +89,73 @@ def test_of_a_registry_that_is_wrong_nothing_more_is_said(read: Load) -> None:
         read("registries: {own: {url: '!'}}\nmappings: []\nglobal: {state: {artifact: own/state}}\n")
 
     assert "state" not in str(caught.value)
+
+
+def mirror(
+    artifact: str, own: str, mapping: str = "{from: acme/app, to: team/app, source: hub, targets: own}"
+) -> str:
+    """Write a config that fills the repository team/app of the registry `own`, and keeps its state somewhere."""
+    return (
+        f"registries: {{own: {{url: '{own}'}}, hub: {{url: docker.io}}, disk: {{url: 'oci:./srv/mirror'}}}}\n"
+        f"global: {{state: {{artifact: '{artifact}'}}}}\n"
+        f"mappings:\n  - {mapping}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("artifact", "own"),
+    [
+        pytest.param("own/team/app", "registry.example", id="by name"),
+        pytest.param("own/team/app:another-tag", "registry.example", id="another tag"),
+        pytest.param("registry.example/team/app", "registry.example", id="by host"),
+        pytest.param("registry.example:443/team/app", "registry.example", id="the port of https"),
+        pytest.param(
+            "registry.example/team/app", "https://registry.example:443", id="the port of https in the URL"
+        ),
+        pytest.param("registry.example/team/app", "http://registry.example:80", id="the port of http"),
+        pytest.param("Registry.Example/team/app", "registry.example", id="upper case"),
+        pytest.param("registry-1.docker.io/team/app", "index.docker.io", id="names of Docker Hub"),
+        pytest.param("docker.io:443/team/app", "docker.io", id="Docker Hub with a port"),
+        pytest.param("registry.example/team/app", "registry.example/team", id="a prefix"),
+    ],
+)
+def test_a_repository_that_a_mapping_writes_is_refused(
+    artifact: str, own: str, problems: Callable[..., list[str]]
+) -> None:
+    to = "app" if own.endswith("/team") else "team/app"
+    host = "docker.io" if "docker" in own else "registry.example"
+
+    assert problems(mirror(artifact, own, f"{{from: acme/app, to: {to}, source: hub, targets: own}}")) == [
+        f"2:{len('global: {state: {') + 1}: global.state.artifact: is in {host}/team/app, which the mapping of "
+        "acme/app (line 4) writes: name a repository that no mapping has as a target"
+    ]
+
+
+def test_so_is_one_in_a_folder(problems: Callable[..., list[str]]) -> None:
+    found = problems(mirror("disk/team/app", "a.example", "{from: team/app, source: hub, targets: [own, disk]}"))
+
+    assert len(found) == 1
+    assert "global.state.artifact: is in oci:srv/mirror/team/app, which" in found[0]
+
+
+@pytest.mark.parametrize(
+    "artifact", ["own/team/app2", "registry.example:80/team/app", "other.example/team/app", "hub/team/app"]
+)
+def test_a_repository_that_no_mapping_writes_is_good(artifact: str, warnings: Callable[..., list[str]]) -> None:
+    assert warnings(mirror(artifact, "registry.example")) == []
+
+
+def test_in_a_source_s_repository_it_may_be_copied(warnings: Callable[..., list[str]]) -> None:
+    (warning,) = warnings(mirror("hub/acme/app:state", "registry.example"))
+
+    assert (
+        "global.state.artifact: is in docker.io/acme/app, which the mapping of acme/app (line 4) reads: " in warning
+    )
+    assert "exclude the tag state there" in warning
+
+
+@pytest.mark.parametrize("tags", ["{exclude: state}", "{glob: 1.*}", "{semver: '>=1', sort: semver, latest: 3}"])
+def test_unless_its_tag_is_not_selected(tags: str, warnings: Callable[..., list[str]]) -> None:
+    mapping = f"{{from: acme/app, to: team/app, source: hub, targets: own, tags: {tags}}}"
+
+    assert warnings(mirror("hub/acme/app:state", "registry.example", mapping)) == []

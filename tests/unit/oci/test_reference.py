@@ -232,3 +232,21 @@ def test_any_text_is_a_registry_or_refused(text: str) -> None:
 )
 def test_a_registry_names_its_repositories(registry: str, name: str, full: str) -> None:
     assert Registry.parse(registry).repository(name) == full
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("ghcr.io", "ghcr.io"),
+        ("GHCR.io:443", "ghcr.io"),
+        ("https://ghcr.io:443/acme", "ghcr.io"),
+        ("http://ghcr.io:80", "ghcr.io"),
+        ("http://ghcr.io:443", "ghcr.io:443"),
+        ("ghcr.io:80", "ghcr.io:80"),
+        ("ghcr.io:8443", "ghcr.io:8443"),
+        ("[::1]:443", "[::1]"),
+        ("registry-1.docker.io:443", "docker.io"),
+    ],
+)
+def test_spellings_of_one_registry_have_one_canonical_form(text: str, canonical: str) -> None:
+    assert Registry.parse(text).canonical == canonical
