@@ -44,7 +44,7 @@ ENV HOME=/home/nonroot \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # A base whose Python does not fit the builder's ends here and not in a cluster.
-RUN ["/usr/bin/python3", "-c", "import ctypes, rpds, sqlite3, ssl, yaml._yaml, cryptography.x509, sigstore.verify, ocync.cli.main"]
+RUN ["/usr/bin/python3", "-c", "import ctypes, rpds, ssl, yaml._yaml, cryptography.x509, sigstore.verify, ocync.cli.main"]
 USER 65532:65532
 WORKDIR /home/nonroot
 

@@ -66,7 +66,7 @@ def test_the_next_run_begins_at_the_rate_that_a_registry_has_asked_for(
 def test_the_file_is_its_owners_alone_and_holds_no_secret(ready: Program, source: ScriptedRegistry) -> None:
     assert ready(*SYNC).code == 0
 
-    path = ready.folder / ".ocync-cache" / "memory.sqlite"
+    path = ready.folder / ".ocync-cache" / "memory-2.txt"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     raw = path.read_bytes()
     for form in forms([PASSWORD, TOKEN, *VARIABLES.values()]):

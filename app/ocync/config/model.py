@@ -104,7 +104,7 @@ class GlobalSettings:
     """Images in flight at once."""
     cache_dir: Path
     cache_ttl: float = 12 * 3600.0
-    """Seconds that a blob is believed to be at a target; 0 means until proved wrong."""
+    """Seconds for which it is remembered who held a blob, 30 days at most; 0 means as long as that."""
     state: StateConfig | None = None
     """Where what is remembered is kept besides `cache_dir`."""
     staging_size_limit: int = 2_000_000_000

@@ -15,6 +15,8 @@ from enum import StrEnum
 from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from ocync.oci.reference import is_repository
+
 if TYPE_CHECKING:
     from typing import BinaryIO
 
@@ -157,7 +159,10 @@ def _parsed(line: bytes) -> tuple[Key, Fact] | None:
         kind, place, path, name, value, since, learned = _decoded(text.decode())
         # What is no text can't be interned.
         key = (_KINDS[kind], sys.intern(place), sys.intern(path), name)
-        if isinstance(name, str) and (value is None or isinstance(value, str)) and 0 <= since <= learned < 1 << 53:
+        is_told = isinstance(name, str) and (value is None or isinstance(value, str))
+        # A registry is asked for a mount from there, and a token service for a token.
+        is_fit = kind != Kind.BLOB or is_repository(path)
+        if is_told and is_fit and 0 <= since <= learned < 1 << 53:
             return key, Fact(value, since, learned)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass

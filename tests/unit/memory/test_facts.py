@@ -146,6 +146,16 @@ def test_facts_that_are_too_old_or_from_the_future_are_left_out() -> None:
     assert read(lines, NOW - 3600) == {}
 
 
+@pytest.mark.parametrize(
+    "path", ["", "../app", "app pull", "app:pull,push repository:other", "app?x=y", "\ud800", "APP"]
+)
+def test_what_is_no_repository_is_never_asked_for_a_blob(path: str) -> None:
+    memory = Memory(clock=lambda: NOW)
+    memory.add(read(b"".join(line(["blob", PLACE, each, str(BLOB), "", NOW, NOW]) for each in (path, "team/app"))))
+
+    assert memory.holders(PLACE, BLOB) == ["team/app"]
+
+
 def test_a_digest_that_is_none_is_not_told() -> None:
     memory = Memory(clock=lambda: NOW)
     memory.add(read(line(["moved", PLACE, "app", "v1", "latest", NOW, NOW])))
