@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HEADER = b"ocync-memory-2\n"
 """The first line."""
 MAX_FACTS = 100_000
-"""Facts that are kept at most: the blobs of twenty thousand images and more. In memory they take some 60 MiB."""
+"""Facts that are kept at most: those of twenty thousand images and more. In memory they take some 60 MiB."""
 MAX_BYTES = 16 * 1024 * 1024
 """Bytes of lines that are kept at most."""
 MAX_READ = 2 * MAX_BYTES
@@ -87,8 +87,11 @@ def merged(known: Fact | None, other: Fact) -> Fact:
 
 
 def latest(facts: Facts, count: int) -> Facts:
-    """Return so many of the facts at most, latest first; of those of one time always the same ones."""
-    return dict(nlargest(count, facts.items(), key=lambda item: (item[1].learned, item[0])))
+    """Return so many of the facts at most, latest first, and those about blobs last: there are most of them."""
+    # The key of a fact is there so that of those of one time the same ones are kept.
+    return dict(
+        nlargest(count, facts.items(), key=lambda item: (item[0][0] is not Kind.BLOB, item[1].learned, item[0]))
+    )
 
 
 def lines_of(facts: Facts) -> bytes:

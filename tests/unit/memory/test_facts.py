@@ -239,3 +239,19 @@ def test_of_too_many_facts_the_latest_are_packed(monkeypatch: pytest.MonkeyPatch
     found = facts.unpacked(facts.packed(known), NOW + 30)
 
     assert sorted(int(name) for _, _, _, name in found) == list(range(20, 30))
+
+
+def test_facts_about_blobs_go_before_those_about_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "MAX_FACTS", 10)
+    now = [NOW]
+    memory = Memory(clock=lambda: now[0])
+    memory.learn_seen(PLACE, "app", "v1", INDEX)
+    for number in range(30):
+        now[0] += 1
+        memory.learn_blob(PLACE, "app", Digest.of(b"%d" % number))
+
+    found = Memory(clock=lambda: now[0])
+    found.add(facts.unpacked(facts.packed(memory.all()), now[0]))
+
+    assert found.first_seen(PLACE, "app", "v1", INDEX) == NOW
+    assert len(found.all()) == 10
