@@ -68,9 +68,6 @@ log = logging.getLogger(__name__)
 _MAPPINGS_AT_ONCE = 16
 # Unchanged images that are looked below at once: few, so that no more is spent on it than may be.
 _AUDITS_AT_ONCE = 3
-# Seconds that a host which does not answer is waited for before its images are tried once more: a registry's pod
-# that is moved to another node is back by then.
-_RETURN = 45.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +107,11 @@ class PassSettings:
     images_at_once: int = 50
     """Images in flight to each target host."""
     dry_run: bool = False
+    return_time: float = 30.0
+    """
+    Seconds that a host which does not answer is waited for before its images are tried once more: a registry's pod
+    that is moved to another node is back by then.
+    """
     audit: float | None = None
     """Look at all that targets hold below their tags, and read and hash this share of the blobs (0 to 1)."""
     audit_every: float | None = None
@@ -258,7 +260,7 @@ class Pass:
             hosts = [self._places.source(mapping.source, mapping.source_repository)]
         for repository in hosts:
             if repository.place == item.error.host:
-                await self._answers.get(repository.place, partial(repository.answers, _RETURN))
+                await self._answers.get(repository.place, partial(repository.answers, self._settings.return_time))
 
     async def _resolve(self, item: _MappingWork) -> Sequence[Candidate]:
         """Return the images of a mapping that have to be looked at; those that need not be have their results."""
