@@ -132,13 +132,13 @@ def _sync(commands: argparse._SubParsersAction[Parser]) -> None:
         "metrics tell the longest time between two runs (ocync_schedule_interval_seconds)",
     )
     parser.add_argument(
-        "--verify",
+        "--audit",
         type=_share,
         nargs="?",
         const=0.0,
         metavar="PERCENT",
-        help="look also at everything below tags that are up to date, and bring again what targets have lost; "
-        "with PERCENT, read and hash that part of their blobs (100: all of them)",
+        help="look below all tags that are up to date, as global.audit does little by little, and bring again what "
+        "targets have lost; with PERCENT, read and hash that part of their blobs (100: all of them)",
     )
     _grace(parser)
     _termination_log(parser)

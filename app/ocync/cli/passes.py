@@ -125,7 +125,7 @@ async def perform(
             sink=sink,
             options=PassOptions(
                 dry_run=dry_run,
-                audit=getattr(options, "verify", None),
+                audit=getattr(options, "audit", None),
                 resolved=resolved,
                 secret=redactor.add,
                 cache_dir=job.cache_dir,

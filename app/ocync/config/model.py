@@ -111,6 +111,8 @@ class GlobalSettings:
     """Bytes on disk, in `cache_dir`, for what slow targets have still to take; 0: nothing is staged."""
     deadline: float | None = None
     """Seconds after which no new work is started."""
+    audit_every: float | None = 7 * 86400.0
+    """Seconds in which each image whose tag has not changed is looked below about once; None: never."""
     timeouts: Timeouts = Timeouts()
     retry: RetrySettings = RetrySettings()
 

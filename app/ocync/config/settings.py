@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path as File
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocync.config.model import GlobalSettings, RetrySettings, Timeouts
 from ocync.config.quantity import duration, size
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CACHE_DIR = ".ocync-cache"
 """The folder beside the config file that is used where `cache_dir` is not set."""
+# Seconds of `audit.every`.
+_SHORTEST, _LONGEST = 3600.0, 365 * 86400.0
 
 
 def settings(
@@ -46,7 +48,23 @@ def settings(
             staging_size_limit=section.read("staging_size_limit", size, findings),
             state=state(section.section("state"), known, findings),
         ),
+        **_audit(section, findings),
     )
+
+
+def _audit(section: Section, findings: Findings) -> dict[str, Any]:
+    """Return what is said of audits as an argument of the model: `off` is None there, and not the default."""
+    value = section.value("audit")
+    if value is not None and value.content in (False, "off", "false"):
+        return {"audit_every": None}
+    return given(audit_every=section.section("audit").read("every", _period, findings))
+
+
+def _period(written: str | int) -> float:
+    seconds = duration(written)
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise ValueError("has to be from 1h to 365d")
+    return seconds
 
 
 def _positive(written: str | int) -> float:

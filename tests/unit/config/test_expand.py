@@ -228,7 +228,12 @@ SOUND = st.fixed_dictionaries(
         "mappings": st.lists(MAPPING, max_size=2, unique_by=lambda mapping: (mapping["from"], mapping.get("to"))),
     },
     optional={
-        "global": some(deadline=st.just("${N}m"), cache_ttl=st.just("012"), retry=some(attempts=st.just("${N}"))),
+        "global": some(
+            audit=st.sampled_from(["off", False, {"every": "${N}d"}]),
+            deadline=st.just("${N}m"),
+            cache_ttl=st.just("012"),
+            retry=some(attempts=st.just("${N}")),
+        ),
         "metrics": some(
             pushgateway=st.just({"url": "http://u:p@push", "grouping": {"a": "${TOKEN}", "b": "no"}}),
             textfile=st.just("${N}.prom"),

@@ -35,6 +35,7 @@ def test_null_is_as_if_the_key_were_not_there(read: Load) -> None:
         "state",
         "staging_size_limit",
         "deadline",
+        "audit",
         "timeouts",
         "retry",
     ]
@@ -51,6 +52,7 @@ global:
   cache_ttl: "0"
   staging_size_limit: "2GB"
   deadline: 55m
+  audit: {{every: 1d12h}}
   timeouts: {{connect: 5, idle: 2m}}
   retry: {{attempts: 0x3, max_delay: 0}}
 """
@@ -61,6 +63,7 @@ global:
         cache_ttl=0.0,
         staging_size_limit=2_000_000_000,
         deadline=3300.0,
+        audit_every=36 * 3600.0,
         timeouts=Timeouts(connect=5.0, idle=120.0),
         retry=RetrySettings(attempts=3, max_delay=0.0),
     )
@@ -75,8 +78,41 @@ def test_settings_may_come_from_variables(read: Load) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("off", None),
+        ("'off'", None),
+        ("false", None),
+        ("'false'", None),
+        ("'${OFF}'", None),
+        ("'${NO:-false}'", None),
+        ("on", 7 * 86400.0),
+        ("true", 7 * 86400.0),
+        ("{}", 7 * 86400.0),
+        ("~", 7 * 86400.0),
+        ("{every: }", 7 * 86400.0),
+        ("{every: 1h}", 3600.0),
+        ("{every: 3600}", 3600.0),
+        ("{every: 365d}", 365 * 86400.0),
+        ("{every: '${DAYS}d'}", 30 * 86400.0),
+    ],
+)
+def test_audits_are_on_unless_they_are_turned_off(written: str, seconds: float | None, read: Load) -> None:
+    config = read(f"{BASE}global: {{audit: {written}}}\n", {"OFF": "off", "DAYS": "30"})
+
+    assert config.settings.audit_every == seconds
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
+        ("audit: {every: 59m}", "3:25: global.audit.every: has to be from 1h to 365d"),
+        ("audit: {every: 366d}", "3:25: global.audit.every: has to be from 1h to 365d"),
+        ("audit: {every: 3599}", "global.audit.every: has to be at least 3600, not 3599"),
+        ("audit: {every: off}", "global.audit.every: 'off' can't be read: write it as 1d or 30d"),
+        ("audit: 7d", "global.audit: '7d' can't be read: write it as {'every': '30d'} or off"),
+        ("audit: [off]", "global.audit: has to be a map of keys or true or false or text, not a list"),
+        ("audit: {evry: 7d}", "global.audit.evry: unknown key, did you mean every?"),
         ("deadline: 0s", "3:20: global.deadline: has to be more than 0"),
         ("timeouts: {connect: 0h}", "3:30: global.timeouts.connect: has to be more than 0"),
         ("timeouts: {idle: '0'}", "global.timeouts.idle: has to be more than 0"),

@@ -32,6 +32,7 @@ WHOLE: dict[str, Any] = {
         "max_concurrent_transfers": 7,
         "cache_dir": "/c",
         "cache_ttl": "1h",
+        "audit": {"every": "1d"},
         "state": {"artifact": "disk/state:production"},
         "staging_size_limit": "1GB",
         "deadline": "55m",
