@@ -1,0 +1,79 @@
+"""A folder whose disk has flipped a byte: it goes to no other repository, is found by an audit, and mended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripted import ScriptedRegistry, build
+from scripted.background import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from e2e.program import Program
+
+SHARED = build.layer(4000, 1)
+IMAGES = {name: build.image([SHARED, build.layer(500, seed)]) for seed, name in enumerate(("one", "two"), 2)}
+
+
+@pytest.fixture
+def source() -> Iterator[ScriptedRegistry]:
+    with in_thread(ScriptedRegistry()) as registry:
+        for name, image in IMAGES.items():
+            registry.seed(name, "v1", image)
+        yield registry
+
+
+def sync(program: Program, source: ScriptedRegistry, *names: str, audit: str = "") -> dict[str, str]:
+    """Make a pass for some of the repositories; return the reason of what was done for each."""
+    document = {
+        "global": {"audit": "off"},
+        "registries": {"src": {"url": source.url}, "disk": {"url": "oci:mirror"}},
+        "defaults": {"source": "src", "targets": "disk"},
+        "mappings": [{"from": name} for name in names],
+    }
+    program.write(json.dumps(document))
+    done = program("sync", "-c", "ocync.yaml", "--json", *([audit] if audit else []))
+    assert done.code == 0, done
+    return {image["source"].rpartition("/")[2]: image["reason"] for image in done.report["images"]}
+
+
+def blob(program: Program, name: str) -> Path:
+    return program.folder / "mirror" / name / "blobs" / "sha256" / SHARED.digest.rpartition(":")[2]
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[100] ^= 1
+    file.write_bytes(data)
+
+
+def is_whole(file: Path) -> bool:
+    return hashlib.sha256(file.read_bytes()).hexdigest() == file.name
+
+
+def test_a_damaged_blob_is_not_handed_on(program: Program, source: ScriptedRegistry) -> None:
+    sync(program, source, "one")
+    flip(blob(program, "one"))
+
+    assert sync(program, source, "one", "two") == {"one:v1": "up-to-date", "two:v1": "new"}
+
+    assert is_whole(blob(program, "two"))
+    assert not is_whole(blob(program, "one"))
+
+
+def test_a_damaged_blob_is_found_by_an_audit_and_brought_again(program: Program, source: ScriptedRegistry) -> None:
+    assert sync(program, source, "one", "two") == {"one:v1": "new", "two:v1": "new"}
+    assert blob(program, "one").samefile(blob(program, "two"))
+    flip(blob(program, "one"))
+
+    assert set(sync(program, source, "one", "two", audit="--audit").values()) == {"repaired"}
+
+    assert is_whole(blob(program, "one"))
+    assert is_whole(blob(program, "two"))
+    assert set(sync(program, source, "one", "two", audit="--audit=100").values()) == {"up-to-date"}
