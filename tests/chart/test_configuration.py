@@ -45,6 +45,11 @@ def test_other_global_settings_stay_beside_what_is_filled_in() -> None:
     assert release.config["global"] == {"cache_dir": "/tmp/ocync-cache", "cache_ttl": "1h"}
 
 
+@pytest.mark.parametrize("audit", [False, "off", "${AUDIT}", {"every": "30d"}, {"every": 86400}])
+def test_audits_are_set_as_in_a_config_file(audit: object) -> None:
+    assert render(merged(values(), at("config.global.audit", audit))).config["global"]["audit"] == audit
+
+
 @pytest.mark.parametrize(
     ("active", "grace", "deadline"),
     [(21600, 60, "21480s"), (3600, 300, "3240s"), (600, 60, "480s"), (300, 60, "210s"), (100, 30, "60s")],
