@@ -15,6 +15,9 @@ from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.oci.reference import Registry
 from ocync.places import ConfiguredPlaces
+from ocync.plan.attachments import Attachments
+from ocync.plan.model import Candidate, TargetState
+from ocync.plan.source import SourceImage
 from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
 from ocync.registry.waiting import RetryPolicy
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
     from ocync.limits.level import Start
     from ocync.memory.memory import Memory
     from ocync.oci.manifest import Manifest
-    from ocync.plan.model import Candidate
     from ocync.transfer.events import Event
     from ocync.transfer.result import ImageResult
     from scripted import ScriptedRegistry
@@ -84,6 +86,8 @@ class Side:
     """Where limits begin, as an earlier side has learned it."""
     tally: RequestTally = field(default_factory=RequestTally)
     stop: Stop = field(default_factory=lambda: Stop(grace=1))
+    return_time: float = 0.5
+    """Seconds that hosts which do not answer are waited for before the second try."""
     memory: Memory | None = None
     """What earlier passes have learned."""
 
@@ -146,6 +150,19 @@ class Side:
             tags=tags or TagRules(),
         )
 
+    def candidate(
+        self, source: str, reference: str, target: str, *, artifacts: bool = False, name: str = "team/app"
+    ) -> Candidate:
+        """Return the work of one image that is named, as `ocync copy` does it."""
+        mapping = self.mapping(source, target, repository=name)
+        origin = self.repository(source, name, writable=False)
+        return Candidate(
+            mapping=mapping,
+            image=SourceImage(origin, reference),
+            target=TargetState(repository=self.repository(target, name)),
+            attachments=Attachments(origin, mapping.artifacts) if artifacts else None,
+        )
+
     async def sync(
         self,
         *work: MappingConfig | Candidate,
@@ -171,7 +188,7 @@ class Side:
         """Make one pass, which registries of this process judge as one (`scripted.evidence`)."""
         engine = Pass(
             places=self.places,
-            settings=PassSettings(images_at_once=at_once, audit=audit),
+            settings=PassSettings(images_at_once=at_once, return_time=self.return_time, audit=audit),
             policy=self.policy,
             stop=self.stop,
             sink=sink,

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ocync.transfer.relay import Delivery, relay
+
 from clients import Side
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
-from ocync.transfer.relay import Delivery, relay
 from scripted import GeneratedBlob, ScriptedRegistry
 
 if TYPE_CHECKING:

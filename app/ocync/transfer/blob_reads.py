@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol
 
 from ocync.errors import OcyncError
@@ -241,10 +242,8 @@ class BlobReads:
 
     async def _pour(self, delivery: Delivery, read: SharedRead, branch: Branch) -> None:
         delivery.reading(read.is_slow)
-        source, target = read.reader.blob_slots, delivery.repository.upload_slots
-        async with reserve([target] if read.has_slot else [source, target]) as held:
-            if not read.has_slot:
-                read.hold(held.take_over(source))
+        async with AsyncExitStack() as stack:
+            await self._reserve(delivery, read, stack)
             try:
                 # Before anything is sent: a source that can't be read costs no session.
                 await read.begin()
@@ -253,6 +252,31 @@ class BlobReads:
                 if error is read.failure and read.exhausted:
                     raise _GivenUpError(error) from error
                 raise
+
+    async def _reserve(self, delivery: Delivery, read: SharedRead, stack: AsyncExitStack) -> None:
+        """
+        Take a slot of the target, and one of the source unless somebody else has one for this read.
+
+        Who takes part in a read that has begun must not wait for the source's slots: all of them may be held by
+        reads that go on when their slowest part does.
+        """
+        source, target = read.reader.blob_slots, delivery.repository.upload_slots
+        if not read.has_slot:
+            both = asyncio.create_task(stack.enter_async_context(reserve([source, target])))
+            try:
+                await asyncio.wait([both, read.taken], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                if not both.done():
+                    both.cancel()
+                    await asyncio.wait([both])
+            if not both.cancelled():
+                held = both.result()
+                if read.has_slot:
+                    held.release(source)
+                else:
+                    read.hold(held.take_over(source))
+                return
+        await stack.enter_async_context(reserve([target]))
 
     async def _left(self, key: _Key, read: SharedRead, image: SourceImage | None) -> None:
         """Close a read that nobody takes part in, unless it is on disk for somebody who may still come."""

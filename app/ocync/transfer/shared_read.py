@@ -96,6 +96,8 @@ class SharedRead:
         """Whether all of the blob is put on disk, for those that come late; to be set before `begin`."""
         self.gathered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Settled when those are here that come in time."""
+        self.taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Settled when it holds a slot of the source."""
         self.blob = blob
         self._reading = reading
         self._verifier = verifier or Verifier(
@@ -188,6 +190,7 @@ class SharedRead:
     def hold(self, release: Callable[[], None]) -> None:
         """Take a slot of the source over; `release` gives it back when nothing is read any more."""
         self._release_slot = release
+        _settle(self.taken)
 
     def join(self, place: str) -> Branch:
         """Return another consumer of all pieces, for a target host; only where it `is_joinable`."""

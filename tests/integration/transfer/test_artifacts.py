@@ -15,8 +15,6 @@ from ocync.config.model import ArtifactRules, RegistryConfig, TagRules
 from ocync.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.plan import attachments
-from ocync.plan.attachments import Attachments
-from ocync.plan.model import Candidate, TargetState
 from ocync.transfer.result import ArtifactCounts, Reason, Status
 from scripted import ScriptedRegistry, build, faults, media
 from scripted.behaviour import Immutable
@@ -851,15 +849,8 @@ async def test_two_targets_get_everything_and_the_source_is_read_once() -> None:
 async def test_an_image_by_digest_brings_what_is_attached_to_it(world: World) -> None:
     image = signed()
     seed(world.source, image)
-    mapping = world.mapping()
-    source = world.side.places.source(mapping.source, APP)
-    target = TargetState(repository=world.side.places.target(mapping.targets[0][0], APP))
-    candidate = Candidate(
-        mapping=mapping,
-        tag=image.index.digest,
-        source=source,
-        targets=(target,),
-        attachments=Attachments(source, ArtifactRules()),
+    candidate = world.side.candidate(
+        world.source.url, image.index.digest, world.target.url, artifacts=True, name=APP
     )
 
     (result,) = (await world.side.sync(candidate)).values()

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from ocync.transfer.relay import Delivery, relay
 
 from clients import Side, descriptor
 from ocync.errors import (
@@ -19,7 +20,6 @@ from ocync.errors import (
 )
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
-from ocync.transfer.relay import Delivery, relay
 from relays import BLOB, CONTENT, GET, UPLOADS, Course, course
 from scripted import Bearer, GeneratedBlob, ScriptedRegistry, User, faults
 from scripted.content import Bytes

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from ocync.transfer.fanout import Branch, FanOut
 
 from ocync.errors import NetworkError, OcyncError
 from ocync.oci.digest import Digest, Verifier
 from ocync.oci.manifest import Descriptor
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer import fanout
-from ocync.transfer.fanout import Branch, FanOut
 from ocync.transfer.reading import Breaks, Reading
 from ocync.transfer.staging import Staging
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ocync.transfer.ledger import Ledger
 
 from memory import MemoryRepository, Place, put_image, put_index
 from ocync.errors import AuthError, NetworkError, OcyncError
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.destination import Destination
 from ocync.transfer.image import ImageCopy
-from ocync.transfer.ledger import Ledger
 from passes import failing
 
 if TYPE_CHECKING:

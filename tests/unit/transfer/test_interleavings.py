@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from ocync.transfer.ledger import Lead, Ledger, Mount, Present, Wait
+from ocync.transfer.recall import FIRST, First, Recall
 
 from memory import Place
 from ocync.oci.digest import Digest
-from ocync.transfer.ledger import Lead, Ledger, Mount, Present, Wait
-from ocync.transfer.recall import FIRST, First, Recall
 
 if TYPE_CHECKING:
     import asyncio

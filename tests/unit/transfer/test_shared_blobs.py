@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from ocync.transfer.ledger import Ledger, Wait
 
 from memory import Place, put_image
 from ocync.errors import ErrorKind, NetworkError, NotFoundError, QuotaError, ServerError
@@ -14,7 +15,6 @@ from ocync.oci.digest import Digest
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.blob import bring_blob
 from ocync.transfer.destination import Destination
-from ocync.transfer.ledger import Ledger, Wait
 from ocync.transfer.result import Status
 from passes import MemoryPlaces, mapping, no_sleep, run
 

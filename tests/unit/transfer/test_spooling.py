@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from ocync.transfer.fanout import FanOut
 
 from memory import Place
 from ocync.oci.digest import Digest, Verifier
 from ocync.oci.manifest import Descriptor
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer import fanout
-from ocync.transfer.fanout import FanOut
 from ocync.transfer.reading import Breaks, Reading
 from ocync.transfer.staging import Spool, Staging
 
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from memory import MemoryRepository
     from ocync.transfer.fanout import Branch
+
+    from memory import MemoryRepository
 
 PIECES = [bytes([number]) * 1000 for number in range(40)]
 DATA = b"".join(PIECES)
