@@ -20,7 +20,7 @@ from ocync.plan.model import Candidate, TargetState
 from ocync.plan.source import SourceImage
 from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.waiting import GIVE_UP_AFTER, RetryPolicy
 from ocync.slots import Time
 from ocync.transfer.engine import Pass, PassSettings
 from scripted.evidence import PASSES
@@ -74,6 +74,7 @@ class Side:
 
     idle: float = IDLE
     attempts: int = 5
+    give_up_after: float = GIVE_UP_AFTER
     slots: int = 8
     environ: Mapping[str, str] = field(default_factory=dict)
     account: tuple[str, str] | None = None
@@ -93,7 +94,12 @@ class Side:
 
     def __post_init__(self) -> None:
         sleep = self.sleep or self.waits
-        self.policy = RetryPolicy(attempts=self.attempts, sleep=sleep, stopping=self.stop.requested)
+        self.policy = RetryPolicy(
+            attempts=self.attempts,
+            give_up_after=self.give_up_after,
+            sleep=sleep,
+            stopping=self.stop.requested,
+        )
         self.places = ConfiguredPlaces(
             timeouts=Timeouts(connect=2.0, idle=self.idle),
             policy=self.policy,

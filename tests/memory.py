@@ -104,6 +104,9 @@ class MemoryRepository:
     def upload_slots(self) -> Slots:
         return self._place.slots
 
+    async def answers(self, within: float) -> bool:
+        return True
+
     async def tags(self) -> tuple[str, ...]:
         await self._place.call("tags", self.path, "")
         return tuple(self._place.tagged[self.path])

@@ -57,6 +57,13 @@ class Repository(Protocol):
     def upload_slots(self) -> Slots | Lane:
         """What a caller of `Upload.send` holds one of."""
 
+    async def answers(self, within: float) -> bool:
+        """
+        Wait for a place that is away: tell whether it answers within so many seconds, however it does.
+
+        False comes early when the pass is ending. Raises nothing but cancellation.
+        """
+
     async def tags(self) -> tuple[str, ...]:
         """Return all tags, each once; raises NotFoundError when the repository does not exist."""
 

@@ -62,7 +62,6 @@ HEAVY = {
     "httpx": {"http", "auth", "registry", "report", "places"},
     "yaml": {"config"},
     "jsonschema": {"config"},
-    "tenacity": {"registry"},
     "prometheus_client": {"report"},
     "rich": {"report"},
     "pythonjsonlogger": {"log"},

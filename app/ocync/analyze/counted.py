@@ -106,6 +106,10 @@ class Counted:
         """What the sending of a blob holds one of."""
         return self.inner.upload_slots
 
+    async def answers(self, within: float) -> bool:
+        """Wait for a place that is away."""
+        return await self.inner.answers(within)
+
     async def tags(self) -> tuple[str, ...]:
         """Return all tags."""
         self._asked[Kind.TAG_LIST] += 1

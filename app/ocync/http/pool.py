@@ -33,8 +33,14 @@ class Response:
     """An answer whose body has not been read; it has to be closed."""
 
     def __init__(
-        self, head: Head, connection: Connection, release: Callable[[Connection], None], idle: float
+        self,
+        origin: Origin,
+        head: Head,
+        connection: Connection,
+        release: Callable[[Connection], None],
+        idle: float,
     ) -> None:
+        self.origin = origin
         self.status: int = head.status
         self.reason: str = head.reason
         self.headers: Headers = head.headers
@@ -44,6 +50,8 @@ class Response:
         """How long the head took to come, where that is worth knowing; set by who asked."""
         self.note: Any = None
         """What who asked keeps with it."""
+        self.when_closed: Callable[[], None] = lambda: None
+        """Called once, in the end."""
         self._connection = connection
         self._release = release
         self._idle = idle
@@ -65,6 +73,7 @@ class Response:
             self._closed = True
             self._connection.skim()
             self._release(self._connection)
+            self.when_closed()
 
 
 class Pool:
@@ -145,7 +154,7 @@ class Pool:
         except BaseException:
             self._busy.discard(connection)
             raise
-        return Response(head, connection, lambda used: self._release(origin, used), limits.idle)
+        return Response(origin, head, connection, lambda used: self._release(origin, used), limits.idle)
 
     def _take_idle(self, origin: Origin) -> Connection | None:
         idle = self._idle[origin]

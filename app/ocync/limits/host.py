@@ -37,7 +37,7 @@ LONGEST = 120.0
 """Seconds; of what is renewed later than that, as a pull quota of six hours, nothing is saved up by waiting."""
 
 
-PATIENCE = 300.0
+PATIENCE = 150.0
 """Seconds for which a host may refuse all requests of a kind before those that come are not made any more."""
 _REFUSALS = 5
 
@@ -73,6 +73,7 @@ class Bucket(Lane):
         # Refusals since the last answer that went well, and when they began.
         self._in_vain = 0
         self._in_vain_since = 0.0
+        self._left_alone_until = 0.0
 
     def __repr__(self) -> str:
         return f"<Bucket {self._what}: {self.held} of {self.limit}, {self._level.rate or 'any number of'} a second>"
@@ -122,9 +123,10 @@ class Bucket(Lane):
 
         Pauses let one request through at a time, so a host that takes nothing for long would keep a pass waiting
         for as many of them as there are requests. Then one is made after each pause, and the others fail at once.
+        So it is at one that asks for a pause longer than LONGEST: that is not waited for, and tried after LONGEST.
         """
         now = self._clock()
-        return self._is_hopeless(now) and self._level.paused_until > now
+        return self._left_alone_until > now or (self._is_hopeless(now) and self._level.paused_until > now)
 
     def _is_hopeless(self, now: float) -> bool:
         return self._in_vain >= _REFUSALS and now - self._in_vain_since >= PATIENCE
@@ -139,7 +141,7 @@ class Bucket(Lane):
         """
         now = self._clock()
         self._count(now)
-        self._in_vain = 0
+        self._in_vain, self._left_alone_until = 0, 0.0
         if under_way > self._level.proven:
             self._level = levels.proved(self._level, under_way)
         is_slow = seconds is not None and self._is_slow(seconds)
@@ -157,6 +159,8 @@ class Bucket(Lane):
     ) -> None:
         """Take note of a refusal; see levels.refused."""
         now = self._clock()
+        if wait is not None and wait > LONGEST:
+            self._left_alone_until, wait = now + LONGEST, None
         self._in_vain_since = self._in_vain_since if self._in_vain else now
         self._in_vain += 1
         after = levels.refused(

@@ -78,6 +78,8 @@ class Call:
     content: bytes | AsyncIterator[bytes] | None
     patience: float
     """Seconds that the other side may stand still beyond the usual ones."""
+    until: float
+    """When the answer has to be there, by the loop's clock: all of a small one, the head of a blob."""
 
     @property
     def is_replayable(self) -> bool:

@@ -30,7 +30,7 @@ from ocync.registry.problem import translated
 from ocync.registry.quirks import settings_of
 from ocync.registry.quota import PullQuota
 from ocync.registry.sender import RequestTally, Sender
-from ocync.registry.waiting import date
+from ocync.registry.waiting import GIVE_UP_AFTER, date
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -50,8 +50,15 @@ __all__ = ["Answer", "RegistryClient", "RequestTally", "stream_time"]
 T = TypeVar("T")
 
 MAX_REDIRECTS = 5
-REQUEST_TIME = 300.0
+REQUEST_TIME = GIVE_UP_AFTER
 """Seconds that one attempt at a request with a small answer may take in all."""
+ANSWER_TIME = 60.0
+"""Seconds after which a blob's bytes have to begin: what is in a cache of another registry is fetched first."""
+_TOKEN_TIME = 25.0
+"""Seconds that a token service has for its answer: several tries fit into those of the request that needs it."""
+_PING_TIME, _PING_EVERY = 5.0, 1.5
+# What has a limit of its own within a request is to fail before the request does, and say what it was.
+_LAST = 1.0
 MAX_TOKEN_BODY = 1024 * 1024
 """Bytes of a token service's answer that are read at most."""
 # A stream that drips a byte a minute would never stand still; this is slower than any use is worth waiting for.
@@ -74,6 +81,17 @@ def _tell(asked: Asked | None, error: RegistryError, *, counted: bool) -> None:
     # A token service's requests have no limits here: it is asked once for many.
     if asked is not None:
         asked.refused(error.retry_after, said=error.message, counted=counted)
+
+
+def _read(answer: Answer, read: Callable[[Answer], T]) -> T:
+    """Return what is read of an answer; an error goes on without what would keep the answer alive with it."""
+    try:
+        return read(answer)
+    except OcyncError as error:
+        error.__cause__ = error.__context__ = None
+        failure = error.with_traceback(None)
+    del answer
+    raise failure
 
 
 class RegistryClient:
@@ -119,11 +137,11 @@ class RegistryClient:
         is_ping = str(request.url) == f"{self.registry.api}/v2/"
         what = f"reach {self.host}" if is_ping else f"log in at {request.url.netloc.decode('ascii')}"
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+        until = asyncio.get_running_loop().time() + _TOKEN_TIME
         with translated(what, self.host):
-            async with asyncio.timeout(REQUEST_TIME):
-                content = await request.aread() or None
-                response = await self._sender.send(str(request.url), request.method, fields, content)
-                body = await self._read(response, MAX_TOKEN_BODY, what=what)
+            content = await request.aread() or None
+            response = await self._sender.send(str(request.url), request.method, fields, content, until=until)
+            body = await self._read(response, MAX_TOKEN_BODY, what=what, until=until)
         if response.status in (408, 429) or response.status >= 500:
             raise self._problem(response, body, what=what)
         # The body is decoded already; and fields are bytes here, which httpx takes even where they are not ASCII.
@@ -154,15 +172,23 @@ class RegistryClient:
         with a body longer than `limit` bytes are a ProtocolError.
         """
         bucket = self.limits.bucket(kind_of(method, path))
-        async for attempt in self.policy.retrying():
+        attempts = self.policy.retrying()
+        async for attempt in attempts:
             with attempt:
                 async with bucket.hold():
                     answer = await self.once(
-                        method, path, what=what, scopes=scopes, headers=headers, content=content, limit=limit
+                        method,
+                        path,
+                        what=what,
+                        scopes=scopes,
+                        headers=headers,
+                        content=content,
+                        limit=limit,
+                        seconds=attempts.begin(),
                     )
                 if answer.status not in expect:
                     raise self.refusal(answer, what=what)
-                return read(answer)
+                return _read(answer, read)
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def once(
@@ -183,13 +209,20 @@ class RegistryClient:
 
         A caller that does not come from `request` holds a slot.
         """
+        until = asyncio.get_running_loop().time() + seconds
         call = Call(
-            method=method, what=what, scopes=scopes, headers=headers or {}, content=content, patience=patience
+            method=method,
+            what=what,
+            scopes=scopes,
+            headers=headers or {},
+            content=content,
+            patience=patience,
+            until=until,
         )
         with translated(what, self.host):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(until + _LAST):
                 response = await self._answered(call, path)
-                body = await self._read(response, limit, what=what)
+                body = await self._read(response, limit, what=what, until=until)
         return Answer(
             status=response.status,
             headers=response.headers,
@@ -201,44 +234,36 @@ class RegistryClient:
 
     @asynccontextmanager
     async def exchange(
-        self,
-        method: str,
-        path: str,
-        *,
-        what: str,
-        scopes: frozenset[Scope],
-        headers: Mapping[str, str] | None = None,
-        content: bytes | AsyncIterator[bytes] | None = None,
-        seconds: float | None = REQUEST_TIME,
-        patience: float = 0.0,
+        self, path: str, *, what: str, scopes: frozenset[Scope], headers: Mapping[str, str]
     ) -> AsyncIterator[Response]:
         """
-        Make one attempt and give the response with its body unread.
+        Make one attempt to GET and give the response with its body unread, which has to begin within ANSWER_TIME.
 
-        Redirects are followed where the body, if any, can be sent again; the Authorization goes to the registry's
-        own scheme, host and port and nowhere else. A 401, and a 403 to a token that was not fresh, are answered
-        once with new credentials. Errors of the transport and of time are raised as NetworkError, also those that
-        come while the body is read inside of the context. `patience` is added to the seconds that the other side
-        may stand still.
+        Redirects are followed; the Authorization goes to the registry's own scheme, host and port and nowhere else.
+        A 401, and a 403 to a token that was not fresh, are answered once with new credentials. Errors of the
+        transport and of time are raised as NetworkError, also those that come while the body is read inside of the
+        context, which has no limit of its own but that nothing stands still.
         """
+        until = asyncio.get_running_loop().time() + ANSWER_TIME
         call = Call(
-            method=method, what=what, scopes=scopes, headers=headers or {}, content=content, patience=patience
+            method="GET", what=what, scopes=scopes, headers=headers, content=None, patience=0.0, until=until
         )
         with translated(what, self.host):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(until + _LAST):
                 response = await self._answered(call, path)
-                try:
-                    yield response
-                finally:
-                    response.close()
+            self._sender.answered(response)
+            try:
+                yield response
+            finally:
+                response.close()
 
     async def _answered(self, call: Call, path: str) -> Response:
         """Make an attempt, and let the limits take note of what came of it."""
         kind = kind_of(call.method, path)
         if self.limits.bucket(kind).turns_away():
             raise ThrottledError(
-                f"can't {call.what}: {self.host} has refused all requests of this kind for minutes, and gets few "
-                "more until it takes one again",
+                f"can't {call.what}: {self.host} has refused all requests of this kind, or asked for a pause, for "
+                "longer than is waited, and gets few more until it takes one again",
                 host=self.host,
             )
         asked = self.limits.asked(kind)
@@ -266,7 +291,7 @@ class RegistryClient:
                     renewals.add(response.status)
                     renewed = await self._renew(response, url, call.scopes, used)
                     if renewed is not None:
-                        await self._sender.discard(response)
+                        await self._sender.discard(response, until=call.until)
                         if not call.is_replayable:
                             raise self._sent_in_vain(call.what)
                         continue
@@ -274,10 +299,10 @@ class RegistryClient:
                     # Front ends such as registry.k8s.io lead to hosts that want tokens of their own.
                     elsewhere = await self._authorizer.elsewhere(response.headers, url)
                     if elsewhere is not None:
-                        await self._sender.discard(response)
+                        await self._sender.discard(response, until=call.until)
                         continue
                 if call.follows(response.status):
-                    await self._sender.discard(response)
+                    await self._sender.discard(response, until=call.until)
                     redirects, elsewhere = redirects + 1, None
                     if redirects > MAX_REDIRECTS:
                         raise ProtocolError(f"can't {call.what}: {self.host} redirects in a circle", host=self.host)
@@ -313,7 +338,9 @@ class RegistryClient:
             if authorization not in self._shown:
                 self._shown.append(authorization)
         started = time.monotonic()
-        response = await self._sender.send(url, call.method, fields, call.content, patience=call.patience)
+        response = await self._sender.send(
+            url, call.method, fields, call.content, until=call.until, patience=call.patience
+        )
         # Of blobs and lists, how long the first byte takes tells more of their size than of the registry.
         if call.method == "HEAD" or (call.method == "GET" and "/manifests/" in url):
             response.seconds = time.monotonic() - started
@@ -331,12 +358,12 @@ class RegistryClient:
     def _absolute(self, path: str) -> str:
         return self.registry.api + path if path.startswith("/") else path
 
-    async def _read(self, response: Response, limit: int, *, what: str) -> bytes:
+    async def _read(self, response: Response, limit: int, *, what: str, until: float) -> bytes:
         """Read the whole body of a success, or what there is of an error's, and close the response."""
         try:
             if response.status >= 400:
-                return await self._sender.read_some(response, problem.MAX_BODY)
-            return await self._sender.read(response, limit, what=what)
+                return await self._sender.read_some(response, problem.MAX_BODY, until=until)
+            return await self._sender.read(response, limit, what=what, until=until)
         finally:
             response.close()
 
@@ -352,9 +379,26 @@ class RegistryClient:
             async for piece in decoded(response, host=self.host, is_as_stored=is_as_stored, is_packed=is_packed):
                 yield piece
 
+    async def answers(self, within: float) -> bool:
+        """
+        Wait for a host that is away: tell whether it gives any answer, whatever that is, within so many seconds.
+
+        It is asked without credentials, every other second and beside all limits; a pass that is ending waits no
+        longer. Raises nothing.
+        """
+        clock = asyncio.get_running_loop().time
+        end = clock() + within
+        while not self.policy.stopping() and (left := end - clock()) > 0:
+            if await self._sender.ping(f"{self.registry.api}/v2/", seconds=min(left, _PING_TIME)):
+                return True
+            await asyncio.sleep(min(max(end - clock(), 0.0), _PING_EVERY))
+        return False
+
     async def refusal_of(self, response: Response, *, what: str) -> OcyncError:
         """Read the body of an unexpected response and return the error that it is."""
-        return self._problem(response, await self._sender.read_some(response, problem.MAX_BODY), what=what)
+        until = asyncio.get_running_loop().time() + _TOKEN_TIME
+        body = await self._sender.read_some(response, problem.MAX_BODY, until=until)
+        return self._problem(response, body, what=what)
 
     def refusal(self, answer: Answer, *, what: str) -> OcyncError:
         """Return the error that an unexpected answer is."""

@@ -27,9 +27,10 @@ _WAIT = 0.5
 class Outage:
     """A host that some attempts have failed at since it gave its last answer; made when the first one did."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, since: float | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`since` is when the first attempt that failed was begun, by the clock."""
         self._clock = clock
-        self._since = clock()
+        self._since = clock() if since is None else since
         self._failures = 0
         self._why = ""
         self._over = False

@@ -28,7 +28,7 @@ from ocync.errors import (
 from ocync.http.reason import is_of_unknown_authority
 from ocync.registry.allowance import DURATION, go_duration
 from ocync.registry.quota import renewal
-from ocync.registry.waiting import MAX_RETRY_AFTER, retry_after
+from ocync.registry.waiting import retry_after
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,6 +60,8 @@ _MESSAGE_RETRY = re.compile(rf"retry-after:\s*({DURATION}{{1,8}})", re.IGNORECAS
 # (docs.github.com, rest/using-the-rest-api/rate-limits-for-the-rest-api).
 _SECONDARY_WAIT = 60.0
 _PRIVATE_CA_HINT = "if its authority is a private one, name the file of that in the registry's tls.ca_file"
+# Seconds; what is renewed later than that is a quota, and no limit of the pace.
+_HOURS = 600.0
 _RENEWAL_UNKNOWN = "log in, or wait until it is renewed"
 
 
@@ -134,7 +136,7 @@ def from_answer(refusal: Refusal, *, what: str, host: str, now: datetime) -> Reg
         return ServerError(message, host=host, status=refusal.status, retry_after=wait)
     told = refusal.allowance
     renewed_in = told.renewed_in if told is not None and not told.remaining else None
-    is_empty_for_hours = wait is None and renewed_in is not None and renewed_in > MAX_RETRY_AFTER
+    is_empty_for_hours = wait is None and renewed_in is not None and renewed_in > _HOURS
     if _is_pull_quota(refusal.status, detail) or (refusal.status == 429 and is_empty_for_hours):
         when = renewal(renewed_in, now.timestamp()) if renewed_in is not None else _RENEWAL_UNKNOWN
         return QuotaError(
@@ -160,9 +162,9 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
         return kind(message, host=host, status=status, code=code or None, retry_after=after, hint=hint)
 
     if status in (403, 429) and _SECONDARY_LIMIT.search(text):
-        return make(RateLimitedError, after=_bounded(wait, _SECONDARY_WAIT))
+        return make(RateLimitedError, after=_SECONDARY_WAIT if wait is None else wait)
     if status == 429 or code == "TOOMANYREQUESTS":
-        return make(RateLimitedError, after=_bounded(wait, _wait_in_message(text)))
+        return make(RateLimitedError, after=_wait_in_message(text) if wait is None else wait)
     if _STORAGE_QUOTA.search(text) and 400 <= status < 600:
         return make(QuotaError, hint=_FULL_HINT)
     if status in _IMMUTABLE_STATUSES and _IMMUTABLE.search(text):
@@ -210,12 +212,6 @@ def immutable_tag(error: RegistryError, digest: str) -> RegistryError:
 def _wait_in_message(text: str) -> float | None:
     match = _MESSAGE_RETRY.search(text)
     return go_duration(match.group(1).lower()) if match else None
-
-
-def _bounded(wait: float | None, otherwise: float | None) -> float | None:
-    """Return the wait that was asked for, or another one, as long as anybody is waited for at most."""
-    wait = otherwise if wait is None else wait
-    return None if wait is None else min(wait, MAX_RETRY_AFTER)
 
 
 def _missing_repository(code: str) -> str | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,13 +18,13 @@ from ocync.oci.manifest import Descriptor, Manifest
 from ocync.registry import ranges, uploads
 from ocync.registry.allowance import read_allowance
 from ocync.registry.call import content_length, stored_length
-from ocync.registry.client import REQUEST_TIME
-from ocync.registry.problem import immutable_tag, may_be_immutable, translated
+from ocync.registry.problem import immutable_tag, may_be_immutable
 from ocync.registry.referrers import ReferrersApi
 from ocync.registry.tags import TagList
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from ocync.endpoint import TagPage, Upload
     from ocync.http.pool import Response
@@ -117,6 +116,10 @@ class RegistryRepository:
     def lists_referrers(self) -> bool | None:
         """Whether it has the referrers API; None while that is not known."""
         return self._referrers.supported
+
+    async def answers(self, within: float) -> bool:
+        """Wait for the registry where it is away; see endpoint.Repository."""
+        return await self._client.answers(within)
 
     async def tags(self) -> tuple[str, ...]:
         """Return all tags."""
@@ -241,22 +244,9 @@ class RegistryRepository:
             async with aclosing(self._whole(response, descriptor, start, what)) as pieces:
                 yield pieces
 
-    @asynccontextmanager
-    async def _reading(self, descriptor: Descriptor, start: int, what: str) -> AsyncIterator[Response]:
-        exchange = self._client.exchange(
-            "GET",
-            f"/v2/{self._repository}/blobs/{descriptor.digest}",
-            what=what,
-            scopes=self._scopes,
-            headers=ranges.asking_from(start),
-            seconds=None,
-        )
-        async with AsyncExitStack() as stack:
-            with translated(what, self.place):
-                # Of the answer's beginning only. What the body may take is a matter of who asks for its pieces.
-                async with asyncio.timeout(REQUEST_TIME):
-                    response = await stack.enter_async_context(exchange)
-            yield response
+    def _reading(self, descriptor: Descriptor, start: int, what: str) -> AbstractAsyncContextManager[Response]:
+        path = f"/v2/{self._repository}/blobs/{descriptor.digest}"
+        return self._client.exchange(path, what=what, scopes=self._scopes, headers=ranges.asking_from(start))
 
     def _whole(
         self, response: Response, descriptor: Descriptor, start: int, what: str

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections import Counter, defaultdict
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from ocync import __version__
 from ocync.errors import OcyncError, ProtocolError
 from ocync.http.pool import Limits, Origin
 from ocync.registry import links, notices
+from ocync.registry.call import content_length
 from ocync.registry.encoding import decoded
 from ocync.registry.outage import Outage
 from ocync.registry.problem import clean
@@ -62,53 +65,75 @@ class Sender:
         fields: list[tuple[str, str]],
         content: bytes | AsyncIterator[bytes] | None,
         *,
+        until: float,
         patience: float = 0.0,
     ) -> Response:
         """
-        Send one request and return its answer with the body unread.
+        Send one request and return its answer with the body unread; the head has to come `until` then.
 
-        Raises errors of httpx, and UnreachableError for a host that has given no answer for long.
+        Raises errors of httpx, and UnreachableError for a host that has given no answer for long. Whoever reads the
+        body (`read`, `read_some`, `discard`), or says that its head is `answered` enough, lets the host count as
+        alive: one that never comes to an end is no better than none.
         """
         origin = links.origin(url)
         own = [("Host", origin.authority), *_FIELDS]
         given = {name.lower() for name, _ in fields}
         fields = [*(field for field in own if field[0].lower() not in given), *fields]
         limits = replace(self._limits, idle=self._limits.idle + patience) if patience else self._limits
-        outage, probes = self._outages.get(origin), False
+        outage, probes, began = self._outages.get(origin), False, time.monotonic()
         # A stream is let through: its outcome may be long in coming, and whoever opened it has had an answer.
         if outage is not None and (content is None or isinstance(content, bytes)):
             probes = await outage.admit(origin.authority)
         try:
-            response = await self._pool.send(origin, method, links.target(url), fields, content, limits)
+            async with _in_time(until, "no answer came"):
+                response = await self._pool.send(origin, method, links.target(url), fields, content, limits)
         except BaseException as error:
             self._tally.answered(self._host, None)
-            if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.LocalProtocolError):
-                self._unanswered(origin, error)
-            raise
-        finally:
             if outage is not None and probes:
                 outage.probed()
-        self._answered(origin)
+            if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.LocalProtocolError):
+                self._unanswered(origin, error, began)
+            raise
+        if outage is not None and probes:
+            response.when_closed = outage.probed
         self._tally.answered(self._host, response.status)
         if log.isEnabledFor(5):
             log.log(5, "%s %s -> %d", method, url.partition("?")[0], response.status)
         self._tell_warnings(response)
         return response
 
+    async def ping(self, url: str, *, seconds: float) -> bool:
+        """Tell whether a host answers within so many seconds, even where it is taken for dead."""
+        origin = links.origin(url)
+        until = asyncio.get_running_loop().time() + seconds
+        fields = [("Host", origin.authority), *_FIELDS]
+        try:
+            async with _in_time(until, "no answer came"):
+                response = await self._pool.send(origin, "GET", links.target(url), fields, None, self._limits)
+        except httpx.TransportError as error:
+            self._tally.answered(self._host, None)
+            log.debug("%s: %s", origin.authority, error)
+            return False
+        self._tally.answered(self._host, response.status)
+        self.answered(response)
+        response.close()
+        return True
+
     async def wait_for(self, url: str) -> None:
         """Wait a moment where a host has given no answer for long; raises UnreachableError if it still does not."""
         if self._outages and (outage := self._outages.get(origin := links.origin(url))) is not None:
             await outage.wait(origin.authority)
 
-    def _unanswered(self, origin: Origin, error: httpx.TransportError) -> None:
-        outage = self._outages.setdefault(origin, Outage())
+    def _unanswered(self, origin: Origin, error: httpx.TransportError, began: float) -> None:
+        outage = self._outages.setdefault(origin, Outage(began))
         outage.failed(clean(str(error)) or type(error).__name__)
         if outage.is_long():
             # Said also to those who only wait for this request: who may come after it need not wait as long.
             raise outage.error(origin.authority) from error
 
-    def _answered(self, origin: Origin) -> None:
-        outage = self._outages.pop(origin, None) if self._outages else None
+    def answered(self, response: Response) -> None:
+        """Say that as much of an answer has come as was asked for: its host is alive."""
+        outage = self._outages.pop(response.origin, None) if self._outages else None
         if outage is not None:
             outage.end()
 
@@ -119,32 +144,64 @@ class Sender:
                 self._warned.add(text)
                 log.warning("%s says: %s", self._host, clean(text))
 
-    async def read(self, response: Response, limit: int, *, what: str) -> bytes:
-        """Read a body of at most `limit` bytes; a longer one is a ProtocolError. Raises errors of httpx too."""
+    async def read(self, response: Response, limit: int, *, what: str, until: float) -> bytes:
+        """
+        Read a body of at most `limit` bytes, which has to be whole `until` then.
+
+        A longer one is a ProtocolError. Raises errors of httpx too, and UnreachableError.
+        """
         pieces = bytearray()
-        async for piece in decoded(response, host=self._host):
-            pieces += piece
+        try:
+            await self._gather(response, pieces, limit, until)
             if len(pieces) > limit:
                 raise ProtocolError(
                     f"can't {what}: {self._host} answered with more than {limit} bytes", host=self._host
                 )
-        return bytes(pieces)
+            return bytes(pieces)
+        finally:
+            # An error keeps what stands here.
+            pieces.clear()
 
-    async def read_some(self, response: Response, limit: int) -> bytes:
+    async def read_some(self, response: Response, limit: int, *, until: float) -> bytes:
         """Read what can be had of an error's body: its status stands, whatever becomes of the body."""
         pieces = bytearray()
         with suppress(httpx.TransportError, OcyncError):
-            async for piece in decoded(response, host=self._host):
-                pieces += piece
-                if len(pieces) >= limit:
-                    break
+            await self._gather(response, pieces, limit, until)
         return bytes(pieces[:limit])
 
-    async def discard(self, response: Response) -> None:
+    async def discard(self, response: Response, *, until: float) -> None:
         """Read the little that a redirect or a challenge says, so that the connection can be used again."""
-        length = response.headers.get("content-length") or ""
-        if length.isdigit() and int(length) <= _MAX_DISCARDED:
-            with suppress(httpx.TransportError):
-                async for _ in response.pieces():
-                    pass
+        length = content_length(response.headers)
+        if length is not None and length <= _MAX_DISCARDED:
+            await self.read_some(response, _MAX_DISCARDED, until=until)
+        else:
+            self.answered(response)
         response.close()
+
+    async def _gather(self, response: Response, pieces: bytearray, limit: int, until: float) -> None:
+        """Add a body to the pieces until it ends, or they are more than `limit` bytes."""
+        began = time.monotonic()
+        try:
+            async with _in_time(until, "the answer did not end"):
+                async for piece in decoded(response, host=self._host):
+                    pieces += piece
+                    if len(pieces) > limit:
+                        break
+        except httpx.TransportError as error:
+            self._unanswered(response.origin, error, began)
+            raise
+        self.answered(response)
+
+
+@asynccontextmanager
+async def _in_time(until: float, what: str) -> AsyncIterator[None]:
+    """Raise ReadTimeout where it is not done `until` then, by the loop's clock."""
+    seconds = until - asyncio.get_running_loop().time()
+    limit = asyncio.timeout_at(until)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise httpx.ReadTimeout(f"{what} within {max(seconds, 0.0):.3g} s") from error

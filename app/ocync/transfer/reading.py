@@ -7,7 +7,7 @@ import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
-from ocync.errors import NetworkError, OcyncError, VerificationError
+from ocync.errors import OcyncError, UnreachableError, VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,15 +22,23 @@ log = logging.getLogger(__name__)
 # gives less each time is as good as dead. The other limit is for those that never come to an end.
 _PROGRESS, _PART = 1024 * 1024, 32
 _BREAKS, _BYTES_PER_BREAK = 32, 64 * 1024 * 1024
-# A stream that drips a byte a minute would never stand still; this is slower than any use is worth waiting for.
-_SLOWEST = 32 * 1024
-_GRACE = 300.0
+# Who gives less than so many bytes a second is as good as dead, once that has cost so many seconds: a stream that
+# drips a byte a minute would never stand still.
+_SLOWEST = 16 * 1024
+_GRACE = 90.0
 
 
 class Breaks:
-    """How many times all reads of one blob may break: `attempts` with little between them, and more with much."""
+    """
+    What all reads of one blob may cost together.
+
+    They may break so many times: `attempts` with little between them, and more with much. Of waiting in vain there
+    may be _GRACE seconds; bytes make it good, at the slowest pace that is worth waiting for.
+    """
 
     def __init__(self, size: int, attempts: int) -> None:
+        self.left = _GRACE
+        """Seconds for which a source may still give nothing."""
         self._enough = min(_PROGRESS, size // _PART)
         self._attempts = attempts
         self._small = 0
@@ -41,6 +49,10 @@ class Breaks:
         self._left -= 1
         self._small = 0 if came >= self._enough else self._small + 1
         return self._left >= 0 and self._small < self._attempts
+
+    def waited(self, seconds: float, came: int) -> None:
+        """Count a wait for bytes, and how many came of it."""
+        self.left = min(self.left - seconds + came / _SLOWEST, _GRACE)
 
 
 class Reading:
@@ -66,7 +78,6 @@ class Reading:
         self._start = self._broken_at = start
         self._opened = AsyncExitStack()
         self._pieces: AsyncIterator[bytes] | None = None
-        self._waited = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,27 +122,31 @@ class Reading:
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def _pull(self) -> bytes:
-        clock = asyncio.get_running_loop().time
+        clock, piece = asyncio.get_running_loop().time, b""
         asked = clock()
+        limit = asyncio.timeout(max(self._breaks.left, 0.0))
         try:
-            if self._pieces is None:
-                self._pieces = await self._opened.enter_async_context(
-                    self.reader.blob(self.blob, start=self.offset)
-                )
-            piece = await anext(self._pieces, b"")
-            self._waited += clock() - asked
-            if self._waited > _GRACE + self.offset / _SLOWEST:
-                raise self._too_slow()
-        except BaseException:
+            async with limit:
+                if self._pieces is None:
+                    self._pieces = await self._opened.enter_async_context(
+                        self.reader.blob(self.blob, start=self.offset)
+                    )
+                piece = await anext(self._pieces, b"")
+        except BaseException as error:
             await self.close()
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise self._too_slow() from error
             raise
+        finally:
+            self._breaks.waited(clock() - asked, len(piece))
         self.offset += len(piece)
         return piece
 
-    def _too_slow(self) -> NetworkError:
-        host = self.reader.place
-        return NetworkError(
-            f"can't fetch blob {self.blob.digest}: {host} sent {self.offset} bytes in {self._waited:.0f} s",
+    def _too_slow(self) -> UnreachableError:
+        host, came = self.reader.place, self.offset - self._start
+        return UnreachableError(
+            f"can't fetch blob {self.blob.digest}: {host} sends too little: {came} bytes in all, and next to "
+            f"nothing for {_GRACE:g} s",
             host=host,
         )
 

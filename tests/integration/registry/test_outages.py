@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from clients import Side
+from clients import Side, descriptor, read
 from ocync.errors import NetworkError, ServerError, UnreachableError
-from ocync.registry import outage
+from ocync.registry import client, outage
 from ocync.transfer.result import Status
 from scripted import Bearer, ScriptedRegistry, build, faults
+from scripted.content import Bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from ocync.registry.repository import RegistryRepository
 
 
 @pytest.fixture(autouse=True)
@@ -133,3 +137,147 @@ async def test_a_dead_target_costs_the_good_one_little(kind: str, request: pytes
     assert good == {Status.SYNCED}
     assert len(bad) == 120
     assert {type(result.error) for result in bad} != {type(None)}
+
+
+LIST, TAG = r"/tags/list", r"/manifests/1$"
+DRIPS = {
+    "a manifest": (TAG, lambda repository: repository.manifest("1")),
+    "a list of tags": (LIST, lambda repository: repository.tags()),
+    "a list of referrers": (r"/referrers/", lambda repository: repository.referrers(descriptor(b"x").digest)),
+    "a token": (r"^/token", lambda repository: repository.tags()),
+    "an error": (TAG, lambda repository: repository.manifest("1")),
+}
+
+
+@pytest.mark.parametrize(("path", "ask"), DRIPS.values(), ids=DRIPS)
+async def test_a_small_answer_that_drips_counts_against_its_host_as_silence_does(
+    path: str,
+    ask: Callable[[RegistryRepository], Awaitable[object]],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "_TOKEN_TIME", 0.6)
+    case = request.node.callspec.id
+    auth = Bearer() if case == "a token" else None
+    async with ScriptedRegistry(auth=auth) as registry, Side(give_up_after=0.8, idle=5) as side:
+        registry.seed("team/app", "1", build.image())
+        slow = faults.drip(pause=0.1)
+        registry.on(
+            "GET",
+            path,
+            respond=faults.chain(slow, faults.error(500, "X", "y" * 99)) if case == "an error" else slow,
+        )
+        repository = side.repository(registry.url, writable=False)
+        for _ in range(3):
+            with pytest.raises((NetworkError, ServerError)) as caught:
+                await ask(repository)
+        assert registry.host in str(caught.value)
+        started = time.monotonic()
+        answers = await asyncio.gather(*(ask(repository) for _ in range(50)), return_exceptions=True)
+
+    # One asks, some wait a moment for what comes of it, and the others do not.
+    assert time.monotonic() - started < 2
+    assert {type(answer) for answer in answers} <= {UnreachableError, NetworkError, ServerError}
+    assert sum(isinstance(answer, UnreachableError) for answer in answers) >= 45
+
+
+async def test_who_answers_whole_after_drips_is_used_again() -> None:
+    async with ScriptedRegistry() as registry, Side(give_up_after=0.3, idle=5) as side:
+        registry.seed("team/app", "1", build.image())
+        rule = registry.on("GET", TAG, respond=faults.drip(pause=0.1))
+        repository = side.repository(registry.url)
+        for _ in range(4):
+            with pytest.raises(NetworkError):
+                await repository.manifest("1")
+        rule.end()
+        found = await asyncio.gather(*(repository.manifest("1") for _ in range(20)))
+
+    assert len({manifest.digest for manifest in found}) == 1
+
+
+BEGINNINGS = {
+    "fields without end": [b"HTTP/1.1 200 OK\r\n", *[b"X-Y: z\r\n"] * 500],
+    "hints without end": [b"HTTP/1.1 103 Early Hints\r\n\r\n"] * 500,
+    "a status line without end": [b"HTTP/1.1 200 ", *[b"O"] * 500],
+}
+
+
+@pytest.fixture
+async def endless(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """Give the URL of a host that begins its answers for ever."""
+
+    over, open_ones = asyncio.Event(), set[asyncio.Task[None]]()
+
+    async def begin(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_ones.add(task)
+        with contextlib.suppress(ConnectionError):
+            for piece in request.param:
+                writer.write(piece)
+                await writer.drain()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await over.wait()
+                        break
+        writer.close()
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        over.set()
+        await asyncio.gather(*open_ones)
+
+
+@pytest.mark.parametrize("endless", BEGINNINGS.values(), ids=BEGINNINGS, indirect=True)
+async def test_an_answer_that_only_ever_begins_is_given_up(endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "ANSWER_TIME", 0.4)
+    monkeypatch.setattr(client, "_TOKEN_TIME", 0.2)
+    async with Side(give_up_after=0.4, idle=5) as side:
+        repository = side.repository(endless)
+        for ask in (lambda: repository.manifest("1"), lambda: read(repository, descriptor(b"x"))):
+            started = time.monotonic()
+            with pytest.raises(NetworkError, match="no answer came within") as caught:
+                await ask()
+            assert time.monotonic() - started < 2
+            assert repository.place in str(caught.value)
+
+
+async def test_a_silent_host_is_given_up_in_time(mute: str) -> None:
+    async with Side(give_up_after=1.0, idle=0.7) as side:
+        started = time.monotonic()
+        with pytest.raises(NetworkError):
+            await side.repository(mute).manifest("1")
+        assert time.monotonic() - started < 1.5
+
+
+async def test_a_host_that_comes_back_is_waited_for_and_then_used(refusing: str) -> None:
+    async with Side() as side:
+        repository = side.repository(refusing)
+        for _ in range(4):
+            with pytest.raises(NetworkError):
+                await repository.head("1")
+        assert not await repository.answers(0.2)
+
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(repository.answers(20))
+            await asyncio.sleep(0.1)
+            registry = ScriptedRegistry(port=int(refusing.rpartition(":")[2]))
+            async with registry:
+                registry.seed_blob("team/app", str(descriptor(b"x").digest), Bytes(b"x"))
+                rule = registry.on("GET", r"^/v2/$", respond=faults.answer(503))
+                assert await waiting
+                rule.end()
+                # It is dead no more: this is asked at once, by all.
+                assert (
+                    await asyncio.gather(*(repository.has_blob(descriptor(b"x")) for _ in range(5))) == [True] * 5
+                )
+
+
+async def test_a_host_is_not_waited_for_at_the_end_of_a_pass(mute: str) -> None:
+    async with Side() as side:
+        repository = side.repository(mute)
+        side.stop.request("a test")
+        started = time.monotonic()
+        assert not await repository.answers(60)
+        assert time.monotonic() - started < 1

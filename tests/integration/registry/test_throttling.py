@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from clients import Side, asked, repository_of
-from ocync.errors import AuthError, ErrorKind, NetworkError, OcyncError, QuotaError, RateLimitedError, ServerError
-from ocync.registry.waiting import MAX_RETRY_AFTER
+from clients import Side, asked, descriptor, read, repository_of
+from ocync.errors import (
+    AuthError,
+    ErrorKind,
+    NetworkError,
+    OcyncError,
+    QuotaError,
+    RateLimitedError,
+    ServerError,
+    ThrottledError,
+)
 from ocync.transfer.result import Status
 from scripted import Bearer, ScriptedRegistry, build, faults
+from scripted.content import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -56,12 +65,7 @@ ASKED = {
     "nothing": (faults.too_many(), 0, 1),
     "nonsense": (faults.answer(429, headers={"Retry-After": "soon"}), 0, 1),
     "a negative number": (faults.answer(429, headers={"Retry-After": "-5"}), 0, 1),
-    "a year": (faults.answer(429, headers={"Retry-After": "31536000"}), MAX_RETRY_AFTER, MAX_RETRY_AFTER + 1),
-    "a number without end": (
-        faults.answer(429, headers={"Retry-After": "9" * 5000}),
-        MAX_RETRY_AFTER,
-        MAX_RETRY_AFTER + 1,
-    ),
+    "minutes": (faults.too_many(seconds=120), 120, 121),
     "GHCR, in the message": (
         faults.too_many(message="retry-after: 4.305464s, allowed: 44000/minute"),
         4.3,
@@ -108,6 +112,44 @@ async def test_we_wait_as_long_as_we_are_asked_to_and_not_for_ever(
     # Up to a second is ours: half of it is where the backoff begins, and all who wait do not come back at once.
     assert least <= side.waits.seconds[0] <= most
     assert registry.count("GET", MANIFEST) == 2
+
+
+TOO_LONG = {
+    "a year": faults.answer(429, headers={"Retry-After": "31536000"}),
+    "eleven days": faults.too_many(date_in=11 * 86400),
+    "a number without end": faults.answer(429, headers={"Retry-After": "9" * 5000}),
+    "three minutes": faults.too_many(seconds=180),
+    "503": faults.answer(503, headers={"Retry-After": "999999"}),
+    "in the message": faults.too_many(message="retry-after: 99999999999h, allowed: 44000/minute"),
+    "the end of a window": faults.answer(429, headers={"RateLimit-Remaining": "0", "RateLimit-Reset": "500"}),
+}
+
+
+@pytest.mark.parametrize("fault", TOO_LONG.values(), ids=TOO_LONG)
+async def test_who_asks_for_too_long_a_wait_is_left_alone_at_once(
+    registry: ScriptedRegistry, fault: Action
+) -> None:
+    rule = registry.on("GET", MANIFEST, respond=fault)
+
+    async with Side() as side:
+        repository = side.repository(registry.url)
+        with pytest.raises(ThrottledError, match=r"it asks to be left alone for \d+ s, until 20\d\d-") as caught:
+            await repository.manifest("1")
+        assert registry.host in str(caught.value)
+        for _ in range(20):
+            with pytest.raises(ThrottledError):
+                await repository.manifest("1")
+        # Others wait for nothing, and do not ask it either; what it has said holds for requests of this kind.
+        assert registry.count("GET", MANIFEST) == 1
+        assert side.waits.passed < 5
+        blob = descriptor(b"a config")
+        registry.seed_blob("team/app", str(blob.digest), Bytes(b"a config"))
+        assert await read(repository, blob) == b"a config"
+
+        # After two minutes it is tried again.
+        rule.end()
+        await side.policy.sleep(121)
+        assert (await repository.manifest("1")).raw
 
 
 async def test_an_answer_with_bare_line_feeds_is_read_as_any_other(registry: ScriptedRegistry) -> None:

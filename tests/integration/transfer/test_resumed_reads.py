@@ -120,7 +120,7 @@ UNUSABLE = {
     "another size": faults.headers({"Content-Range": "bytes 700000-1499999/1500001"}),
     "no Content-Range": faults.headers({"Content-Range": None}),
     "nonsense": faults.headers({"Content-Range": "bytes 700000-/x"}),
-    "an encoding": faults.headers({"Content-Encoding": "gzip"}),
+    "an encoding": faults.headers({"Content-Encoding": "gzip", "Content-Range": "bytes 700000-1499999/*"}),
 }
 
 
