@@ -24,26 +24,25 @@ LONG = 0.8
 
 
 class Hazards:
-    """
-    Makes rules; `elsewhere` is a host that has no business with any of this.
+    """Makes rules; `elsewhere` is a host that has no business with any of this."""
 
-    Targets that are `honest` fail, and do not say that they have stored what they have not.
-    """
-
-    def __init__(self, chance: random.Random, *, store: BlobStore, elsewhere: str, honest: bool) -> None:
+    def __init__(self, chance: random.Random, *, store: BlobStore, elsewhere: str) -> None:
         self._chance = chance
-        self._honest = honest
         # Where no digest is told of a tag, or a wrong one, nothing vouches for its bytes but TLS.
         self._tells_digests = chance.random() < 0.5
         self._store = store
         self._elsewhere = elsewhere
 
-    def let_loose(self, registry: ScriptedRegistry, *, writes: bool, count: int) -> list[Rule]:
-        """Give a registry so many rules by chance; `writes`: it is a target."""
+    def let_loose(self, registry: ScriptedRegistry, *, writes: bool, lies: bool, count: int) -> list[Rule]:
+        """
+        Give a registry so many rules by chance; `writes`: it is a target.
+
+        One that does not lie fails, and does not say that it has stored what it has not.
+        """
         made = []
         for _ in range(count):
             table = self._anywhere() + (self._at_target() if writes else self._at_source()) + self._of_digests()
-            if not self._honest:
+            if lies:
                 table += self._lies()
             method, pattern, make = self._chance.choice(table)
             action = make()
@@ -153,8 +152,7 @@ class Hazards:
             ("HEAD", BLOB, lambda: faults.headers({"Content-Length": "7"})),
             ("HEAD", BLOB, lambda: faults.error(404, "BLOB_UNKNOWN")),
             ("PUT", r"/manifests/sha256:", lambda: faults.error(chance.choice([400, 404, 500]), "UNKNOWN")),
-            # Targets that are honest do not check what manifests list (world.py), so they never say this of it.
-            ("PUT", MANIFEST, lambda: faults.error(404, "UNKNOWN" if self._honest else "MANIFEST_BLOB_UNKNOWN")),
+            ("PUT", MANIFEST, lambda: faults.error(404, chance.choice(["UNKNOWN", "MANIFEST_BLOB_UNKNOWN"]))),
             ("PUT", MANIFEST, lambda: faults.error(400, "MANIFEST_INVALID")),
             ("PUT", MANIFEST, lambda: faults.error(400, "TAG_INVALID", "the tag is immutable")),
             ("PUT", MANIFEST, lambda: faults.headers({"Docker-Content-Digest": f"sha256:{'2' * 64}"})),

@@ -1,4 +1,4 @@
-"""One world: a source, two registries and a folder as targets, and passes between them."""
+"""One world: a source, two to four registries and a folder as targets, and passes between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ocync.interrupt import Stop
 from ocync.limits import host
 from ocync.oci.reference import Registry
 from ocync.transfer.result import Status
-from scripted import Anonymous, Basic, Bearer, BlobStore, ScriptedRegistry, User, build
+from scripted import Anonymous, Basic, Bearer, BlobStore, Checks, ScriptedRegistry, User, build, faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,8 @@ PATIENCE = 2.0
 """Seconds for which a registry may refuse everything before our side makes few requests more; usually minutes."""
 LONGEST = 60.0
 """Seconds that a pass may take: it waits for a byte, or as it is asked to, as often as it tries."""
+PACES = (0.0, 0.0, 0.001, 0.01)
+"""Seconds that a target takes for each request: some are slower than others."""
 LOCATIONS = ("absolute", "path", "relative", "no-scheme", "other-host")
 READER, WRITER = User(name="reader", password="of the source", push=()), User(name="writer", password="of targets")
 
@@ -58,8 +60,10 @@ class World:
         chance = self._chance = random.Random(seed)
         self.seed = seed
         self.counts = Counts()
-        honest = chance.random() < 0.5
         uploads = random.Random(f"uploads {seed}")
+        kinds = random.Random(f"targets {seed}")
+        # What says that it has stored what it has not is found out by who looks for all parts of a manifest.
+        self._source_lies = chance.random() < 0.5
         self.registry = ScriptedRegistry(
             auth=self._auth(READER), page_size=chance.choice([None, 1, 3]), referrers=chance.random() < 0.6
         )
@@ -71,19 +75,24 @@ class World:
                 mount=chance.random() < 0.7,
                 single_post=uploads.random() < 0.6,
                 location_latest_only=uploads.random() < 0.3,
-                check_references=not honest,
+                check_references=kinds.choice([*Checks, Checks.ALL, Checks.ALL]),
                 page_size=chance.choice([None, 2]),
                 ranges=chance.random() < 0.8,
                 referrers=chance.random() < 0.5,
             )
-            for _ in range(2)
+            for _ in range(kinds.choice([2, 2, 2, 3, 4]))
         ]
+        self._liars = [
+            target
+            for target in self.targets
+            if target.behaviour.check_references is Checks.ALL and kinds.random() < 0.6
+        ]
+        self._paces = [kinds.choice(PACES) for _ in self.targets]
         self.store = BlobStore(lifetime=chance.choice([0.02, 0.2, 60]))
         self.elsewhere = ScriptedRegistry(bind="127.0.0.2")
         self.source = Source(self.registry, Corpus(chance), chance)
         self.folder = FolderWatch(folder / "layouts", self.source.known, self.source.artifacts)
         self._remembrance = Remembrance(folder / "memory", chance)
-        self._honest = honest
         self._names = ["team/app", "team/db", "team/tool"][: chance.randint(1, 3)]
         self._closing = AsyncExitStack()
 
@@ -92,7 +101,10 @@ class World:
         for server in (self.registry, *self.targets, self.store, self.elsewhere):
             await self._closing.enter_async_context(server)
         self.watches = [RegistryWatch(target, self.source.known, self.source.artifacts) for target in self.targets]
-        self._hazards = Hazards(self._chance, store=self.store, elsewhere=self.elsewhere.url, honest=self._honest)
+        self._hazards = Hazards(self._chance, store=self.store, elsewhere=self.elsewhere.url)
+        for target, seconds in zip(self.targets, self._paces, strict=True):
+            if seconds:
+                target.on("*", "", respond=faults.stall(seconds))
         self.source.fill(self._names)
         return self
 
@@ -115,18 +127,24 @@ class World:
         chance = self._chance
         if chance.random() < 0.3:
             self._remembrance.befall()
+        if chance.random() < 0.2:
+            await self._pass_of_strangers()
         if chance.random() < 0.5:
             # Between two passes every registry may clean up.
             for repository in chance.choice(self.targets).repositories.values():
                 clean(repository)
         rules = []
         if chance.random() < 0.9:
-            rules += self._hazards.let_loose(self.registry, writes=False, count=chance.randint(0, 4))
+            rules += self._hazards.let_loose(
+                self.registry, writes=False, lies=self._source_lies, count=chance.randint(0, 4)
+            )
         for target in self.targets:
-            rules += self._hazards.let_loose(target, writes=True, count=chance.randint(0, 4))
+            rules += self._hazards.let_loose(
+                target, writes=True, lies=target in self._liars, count=chance.randint(0, 4)
+            )
         rules.append(meanwhile(self.registry, chance, self.source.happen))
         rules += [
-            meanwhile(target, chance, lambda each=target: befall(each, chance, cleans=not self._honest))
+            meanwhile(target, chance, lambda each=target: befall(each, chance, cleans=_looks_for_all(each)))
             for target in self.targets
         ]
         if chance.random() < 0.2:
@@ -140,6 +158,26 @@ class World:
         # What was begun and given up meanwhile must not come later: a server may still be at it.
         await self._quiet()
         self.check()
+
+    async def _pass_of_strangers(self) -> None:
+        """
+        Fill the memory by a pass to other registries of the same names, which hold nothing and look for all parts.
+
+        After that the targets are as they were, and what is remembered of them was never true.
+        """
+        held = [(dict(target.repositories), target.behaviour.check_references) for target in self.targets]
+        for target in self.targets:
+            target.repositories.clear()
+            target.behaviour.check_references = Checks.ALL
+        try:
+            await self._pass()
+            await self._quiet()
+        finally:
+            for target, (repositories, checks) in zip(self.targets, held, strict=True):
+                target.repositories.clear()
+                target.repositories.update(repositories)
+                target.behaviour.check_references = checks
+                target.uploads.forget_all()
 
     async def settle(self) -> None:
         """Make one pass without faults, and find all targets equal to the source."""
@@ -263,14 +301,14 @@ class World:
         """
         Return a bound for the requests of a pass, or two at once.
 
-        Each part is asked for at the source, and looked for, opened and sent at three targets, in two rounds of so
-        many attempts; each of these may be redirected, and refused for its credentials once.
+        Each part is asked for at the source, and looked for, opened and sent at each target and in the folder, in
+        two rounds of so many attempts; each of these may be redirected, and refused for its credentials once.
         """
         parts = 10
         for name in self._names:
             repository = self.registry.repository(name)
             parts += 10 + 3 * len(repository.tags) + len(repository.manifests) + len(repository.blobs)
-        return parts * (1 + 3 * 3) * 2 * attempts * 2
+        return parts * (1 + 3 * (len(self.targets) + 1)) * 2 * attempts * 2
 
     def _saw(self, event: object) -> None:
         if type(event).__name__ == "ImageFinished":
@@ -308,6 +346,11 @@ class World:
 
     def _tell(self, lines: list[str]) -> str:
         return "\n  ".join([f"seed {self.seed}, pass {self.counts.passes}:", *map(str, lines[:10])])
+
+
+def _looks_for_all(target: ScriptedRegistry) -> bool:
+    """Tell whether a target may clean up while it is pushed to: what is gone by then would be taken unseen."""
+    return target.behaviour.check_references is Checks.ALL
 
 
 async def _briefly(seconds: float) -> None:

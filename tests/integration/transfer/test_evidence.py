@@ -163,12 +163,15 @@ class World:
     async def fill(self, *, api: bool) -> None:
         """Bring the old image with two passes, of which the second one moves the tag, and keep what is then."""
         self.target.repositories.clear()
+        self.target.rules.clear()
         self.state.repositories.clear()
+        self.file.unlink(missing_ok=True)
         self.target.behaviour.referrers = api
         self.target.behaviour.check_references = Checks.ALL if self.kind == "another registry" else self.checks
         for image in (BEFORE, OLD):
             self.show(image)
             assert (await self.sync()).error is None
+            assert self.lacking() == []
         self.target.behaviour.check_references = self.checks
         if self.kind == "poisoned":
             await self.poison()
