@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -163,6 +163,14 @@ class Slots:
             self.wake()
             raise
 
+    def take_now(self, count: int, lanes: tuple[Lane, ...] = ()) -> bool:
+        """Take slots if that is possible now; return whether it was. The lanes' pace was waited for before."""
+        now = self._clock()
+        if self._in_the_way(count, lanes, now, paced=False) > 0:
+            return False
+        self._take(count, lanes, now, paced=False)
+        return True
+
     def release(self, count: int, lanes: tuple[Lane, ...] = ()) -> None:
         """Give slots back."""
         self._give_back(count, lanes)
@@ -310,8 +318,9 @@ async def reserve(wanted: Iterable[Slots | Lane]) -> AsyncIterator[Reserved]:
     """
     Hold one slot of each, of the same object as many as it is named.
 
-    All tasks take them in the same order, so none waits for a slot that is held by one that waits for it. Times of
-    lanes (pauses, pace) are waited out before anything is held, and anew where one pauses meanwhile.
+    Nobody waits for one while holding another: who does not get all of them at once gives back what was taken, and
+    waits where one was missing. So tasks do not wait for each other in a circle, and a host that is slow keeps no
+    slots of others. Times of lanes (pauses, pace) are waited out before anything is held.
     """
     groups: dict[Slots, list[Lane]] = {}
     counts: Counter[Slots] = Counter()
@@ -327,8 +336,7 @@ async def reserve(wanted: Iterable[Slots | Lane]) -> AsyncIterator[Reserved]:
         [(slots, count, lanes)] = steps
         await slots.acquire(count, lanes)
     else:
-        while not await _take_all(steps):
-            pass
+        await _take_all(steps)
     reserved = Reserved(steps, counts)
     try:
         yield reserved
@@ -336,15 +344,30 @@ async def reserve(wanted: Iterable[Slots | Lane]) -> AsyncIterator[Reserved]:
         reserved.release_all()
 
 
-async def _take_all(steps: list[_Step]) -> bool:
-    """Take slots of several hosts, or, where a lane pauses meanwhile, none: then False."""
-    for slots, _, lanes in steps:
-        for lane in dict.fromkeys(lanes):
-            await slots.acquire(0, (lane,))
-    async with AsyncExitStack() as held:
-        for slots, count, lanes in steps:
-            if not await slots.acquire(count, lanes, paced=False, bounces=True):
-                return False
+async def _take_all(steps: list[_Step]) -> None:
+    """Take slots of several hosts together."""
+    first, paced = 0, True
+    while True:
+        for slots, _, lanes in steps:
+            for lane in dict.fromkeys(lanes):
+                await slots.acquire(0, (lane,), paced=paced)
+        # Each request counts once for the pace, however often it has to wait.
+        paced = False
+        slots, count, lanes = steps[first]
+        if not await slots.acquire(count, lanes, paced=False, bounces=True):
+            continue
+        with ExitStack() as held:
             held.callback(slots.release, count, lanes)
-        held.pop_all()
+            missing = next((n for n, step in enumerate(steps) if n != first and not _take_now(step, held)), None)
+            if missing is None:
+                held.pop_all()
+                return
+        first = missing
+
+
+def _take_now(step: _Step, held: ExitStack) -> bool:
+    slots, count, lanes = step
+    if not slots.take_now(count, lanes):
+        return False
+    held.callback(slots.release, count, lanes)
     return True

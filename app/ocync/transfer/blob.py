@@ -137,7 +137,7 @@ async def _send(
 ) -> None:
     claims, repository = destination.claims, destination.repository
 
-    def reading(is_slow: Callable[[], bool]) -> None:
+    def reading(is_slow: Callable[[], bool] | None) -> None:
         claim.flight.is_source_slow = is_slow
 
     delivery = Delivery(blob, repository, upload, image=destination.image, moved=destination.moved, reading=reading)

@@ -12,26 +12,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ocync.errors import OcyncError
-from ocync.slots import reserve
+from ocync.errors import NetworkError, OcyncError
+from ocync.slots import Slots, reserve
 from ocync.transfer.reading import Breaks, Reading
 from ocync.transfer.shared_read import Patience, SharedRead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ocync.endpoint import Repository, TargetRepository, Upload
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor
     from ocync.plan.source import SourceImage
     from ocync.registry.waiting import RetryPolicy
+    from ocync.slots import Lane, Reserved
     from ocync.transfer.shared_read import Branch
     from ocync.transfer.staging import Staging
 
 log = logging.getLogger(__name__)
 
+# Seconds that a target which is left behind waits for a slot of the source.
+_SECONDS_FOR_A_SLOT = 5.0
 _Key = tuple[str, "Digest"]
 
 
@@ -46,12 +50,13 @@ class Delivery:
         *,
         image: SourceImage | None = None,
         moved: Callable[[int], None] = lambda _count: None,
-        reading: Callable[[Callable[[], bool]], None] = lambda _is_slow: None,
+        reading: Callable[[Callable[[], bool] | None], None] = lambda _is_slow: None,
     ) -> None:
         """
         `image` is what the blob belongs to: its other targets are waited for.
 
-        `moved` is told of the bytes that are handed over, `reading` of a way to ask whether the source is slow.
+        `moved` is told of the bytes that are handed over, `reading` of a way to ask whether the source is slow,
+        for as long as it is read.
         """
         self.blob = blob
         self.repository = repository
@@ -98,6 +103,17 @@ class Delivery:
                 await upload.abandon()
 
 
+def _taken_over(held: Reserved, slots: Iterable[Slots | Lane]) -> Callable[[], None]:
+    """Return what gives these slots back, which are held by nobody else from now on."""
+    each = [held.take_over(one) for one in slots]
+
+    def release() -> None:
+        for one in each:
+            one()
+
+    return release
+
+
 class _GivenUpError(Exception):
     """What was tried as often as it may be."""
 
@@ -136,6 +152,9 @@ class BlobReads:
         self._staging = staging
         self._holds = holds
         self._patience = Patience()
+        self.targets = 1
+        """Target hosts of the pass, among which the slots of sources are divided."""
+        self._shares: dict[tuple[str, str], Slots] = {}
         self._reads: dict[_Key, SharedRead] = {}
         self._kept: dict[_Key, SourceImage] = {}
         """Reads that are on disk for targets of an image that have not come yet."""
@@ -181,7 +200,7 @@ class BlobReads:
         try:
             await self._pour(delivery, read, branch)
         finally:
-            branch.leave()
+            await branch.leave()
             await read.close()
             await delivery.abandon()
 
@@ -193,7 +212,12 @@ class BlobReads:
         place = delivery.repository.place
         read = self._reads.get(key)
         if read is None or not read.is_joinable or place in read.places:
-            read = SharedRead(reading, staging=self._staging, patience=self._patience)
+            read = SharedRead(
+                reading,
+                staging=self._staging,
+                patience=self._patience,
+                slot_again=partial(self._slot_again, reading.reader),
+            )
             is_shared = key not in self._reads or not self._reads[key].is_joinable
             if is_shared:
                 await self._forget(key)
@@ -213,7 +237,7 @@ class BlobReads:
                 await asyncio.wait([read.gathered])
             await self._pour(delivery, read, branch)
         finally:
-            branch.leave()
+            await branch.leave()
             await self._left(key, read, delivery.image)
             await delivery.abandon()
 
@@ -241,17 +265,19 @@ class BlobReads:
         return {place for place in image.places - read.places if not self._holds(place, read.blob.digest)}
 
     async def _pour(self, delivery: Delivery, read: SharedRead, branch: Branch) -> None:
-        delivery.reading(read.is_slow)
         async with AsyncExitStack() as stack:
             await self._reserve(delivery, read, stack)
+            delivery.reading(read.is_slow)
             try:
                 # Before anything is sent: a source that can't be read costs no session.
-                await read.begin()
+                await read.begin(branch)
                 await delivery.send(branch)
             except OcyncError as error:
                 if error is read.failure and read.exhausted:
                     raise _GivenUpError(error) from error
                 raise
+            finally:
+                delivery.reading(None)
 
     async def _reserve(self, delivery: Delivery, read: SharedRead, stack: AsyncExitStack) -> None:
         """
@@ -260,23 +286,60 @@ class BlobReads:
         Who takes part in a read that has begun must not wait for the source's slots: all of them may be held by
         reads that go on when their slowest part does.
         """
-        source, target = read.reader.blob_slots, delivery.repository.upload_slots
-        if not read.has_slot:
-            both = asyncio.create_task(stack.enter_async_context(reserve([source, target])))
+        reader, target = read.reader, delivery.repository.upload_slots
+        wanted = self._slots(reader, delivery.repository.place)
+        while True:
+            if not read.needs_slot():
+                async with AsyncExitStack() as held:
+                    await held.enter_async_context(reserve([target]))
+                    if not read.needs_slot():
+                        stack.push_async_exit(held.pop_all())
+                        return
+                # The others have left meanwhile, and the source's slot with them.
+                continue
+            taking = asyncio.create_task(stack.enter_async_context(reserve([*wanted, target])))
+            either: tuple[asyncio.Future[Any], ...] = (taking, read.taken)
             try:
-                await asyncio.wait([both, read.taken], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                if not both.done():
-                    both.cancel()
-                    await asyncio.wait([both])
-            if not both.cancelled():
-                held = both.result()
-                if read.has_slot:
-                    held.release(source)
+                if not taking.done():
+                    taking.cancel()
+                    await asyncio.wait([taking])
+            if not taking.cancelled():
+                release = _taken_over(taking.result(), wanted)
+                if read.needs_slot():
+                    read.hold(release)
                 else:
-                    read.hold(held.take_over(source))
+                    release()
                 return
-        await stack.enter_async_context(reserve([target]))
+
+    def _slots(self, reader: Repository, place: str) -> list[Slots | Lane]:
+        """Return what a read for a target host holds one of each: where there are several, each has its share."""
+        if self.targets <= 1:
+            return [reader.blob_slots]
+        key = (reader.place, place)
+        if key not in self._shares:
+            slots = reader.blob_slots
+            self._shares[key] = Slots(
+                f"reads {reader.place} {place}", lambda: max(1, slots.limit // max(1, self.targets))
+            )
+        return [self._shares[key], reader.blob_slots]
+
+    async def _slot_again(self, reader: Repository, place: str) -> Callable[[], None]:
+        """
+        Take a slot of the source for a target that is left behind, and return what gives it back.
+
+        Raises NetworkError where none is free within some seconds: who waits holds a slot of the target, which
+        others may wait for with one of the source.
+        """
+        wanted = self._slots(reader, place)
+        try:
+            async with asyncio.timeout(_SECONDS_FOR_A_SLOT), reserve(wanted) as held:
+                return _taken_over(held, wanted)
+        except TimeoutError as error:
+            raise NetworkError(
+                f"{place} was too slow to read a blob of {reader.name} with others", host=place
+            ) from error
 
     async def _left(self, key: _Key, read: SharedRead, image: SourceImage | None) -> None:
         """Close a read that nobody takes part in, unless it is on disk for somebody who may still come."""

@@ -34,7 +34,7 @@ _IN_VAIN = 8
 # Seconds after which one is sent all the same.
 _PAUSE = 10.0
 # Seconds between two looks at whether the source of a blob that others wait for is slow.
-_LOOK = 1.0
+_LOOK = 0.5
 # Seconds within which a blob that is waited for by images of other sources has to be on its way.
 _BEGINS = 10.0
 
@@ -46,15 +46,15 @@ class Flight:
     source: str
     """The host that it comes from."""
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     is_source_slow: Callable[[], bool] | None = None
-    """Return whether the source gives next to nothing; None before the first byte was asked for."""
+    """Return whether the source gives next to nothing; None while nothing is asked of it."""
 
     def is_slow(self) -> bool:
         """Return whether who has another source need not wait for it."""
         if self.is_source_slow is not None:
             return self.is_source_slow()
-        return time.monotonic() - self.begun > _BEGINS
+        return asyncio.get_running_loop().time() - self.begun > _BEGINS
 
     async def wait(self, source: str) -> bool:
         """Wait for its end; False where that may take long for the sake of another source than this one."""

@@ -228,6 +228,7 @@ class Pass:
         for item in work:
             target, source = item.lane
             lanes.setdefault(target, {}).setdefault(source, []).append(item)
+        self._reads.targets = max(1, len(lanes))
         async with asyncio.TaskGroup() as group:
             for by_source in lanes.values():
                 queue = ImageQueue(

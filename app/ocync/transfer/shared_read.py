@@ -6,7 +6,7 @@ sends in one task, without handing anything over, and when all uploads have ende
 
 Uploads stay together within a few pieces, as long as they keep up. One that holds the others up is left behind: it
 takes what it lacks from disk, where the others leave it; and where there is no room on disk, from a second read of
-the source, which begins behind the last byte that it got, once the first one is over. One that comes late joins
+the source, which begins behind the last byte that it got. One that comes late joins
 where nothing of the blob is gone yet, or all of it is on disk.
 """
 
@@ -22,7 +22,7 @@ from ocync.errors import OcyncError
 from ocync.oci.digest import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from ocync.endpoint import Repository
     from ocync.transfer.reading import Reading
@@ -38,7 +38,7 @@ _PATIENCE, _PERIOD = 2.0, 8.0
 _LESS, _MOST_MISSES = 4, 4
 _PIECE = 256 * 1024
 # A source is slow that has been waited for longer than this and gives fewer bytes in a second than that.
-_SLOW_AFTER, _SLOW_RATE = 3.0, 128 * 1024
+_SLOW_AFTER, _SLOW_RATE = 2.0, 128 * 1024
 
 
 class Patience:
@@ -88,7 +88,9 @@ class SharedRead:
         staging: Staging | None = None,
         patience: Patience | None = None,
         verifier: Verifier | None = None,
+        slot_again: Callable[[str], Awaitable[Callable[[], None]]] | None = None,
     ) -> None:
+        """`slot_again` takes a slot of the source for one target host, and returns what gives it back."""
         blob = reading.blob
         self.failure: OcyncError | None = None
         """What went wrong with the read: no branch gives anything after it."""
@@ -105,6 +107,7 @@ class SharedRead:
         )
         self._staging = staging
         self._patience = patience or Patience()
+        self._slot_again = slot_again or _no_slot
         self._begins_at = _Piece(b"", self._verifier.received, self._verifier.copy())
         self._branches: list[Branch] = []
         """Those that keep up."""
@@ -126,7 +129,6 @@ class SharedRead:
         self._spooled_from = 0
         self._missing: _Piece | None = None
         """The first piece that did not get into the spool."""
-        self._second_read = asyncio.Lock()
         self._readings = [reading]
         self._resources = AsyncExitStack()
         self._resources.push_async_exit(reading)
@@ -174,7 +176,7 @@ class SharedRead:
     @property
     def is_idle(self) -> bool:
         """Whether nobody takes part any more."""
-        return not self._branches and not self._late and not self._second_read.locked()
+        return not self._branches and not self._late
 
     def is_slow(self) -> bool:
         """Return whether the source gives next to nothing."""
@@ -182,13 +184,14 @@ class SharedRead:
         waited = self._waited + (now - self._asked if self._busy else 0.0)
         return waited > _SLOW_AFTER + (self._verifier.received - self._begins_at.start) / _SLOW_RATE
 
-    @property
-    def has_slot(self) -> bool:
-        """Whether it holds a slot of the source, or needs none any more."""
-        return self._begun or self._release_slot is not None
+    def needs_slot(self) -> bool:
+        """Return whether a slot of the source has to be held before a branch can get to its end."""
+        if self._release_slot is not None or self.failure is not None or self._closed:
+            return False
+        return not self._ended
 
     def hold(self, release: Callable[[], None]) -> None:
-        """Take a slot of the source over; `release` gives it back when nothing is read any more."""
+        """Take a slot of the source over; `release` gives it back when nobody reads any more."""
         self._release_slot = release
         _settle(self.taken)
 
@@ -202,8 +205,13 @@ class SharedRead:
             self._late.append(branch)
         return branch
 
-    async def begin(self) -> None:
-        """Ensure that the first piece is here, so that it can be sent; raises OcyncError when it can't be had."""
+    async def begin(self, branch: Branch) -> None:
+        """
+        Ensure that the first piece is here, so that it can be sent; raises OcyncError when it can't be had.
+
+        The branch has a slot of its target from now on, and reads for the others too.
+        """
+        branch.is_active = True
         while not self._begun or (self._busy and not self._has_read):
             if self._begun:
                 await self._change()
@@ -235,13 +243,14 @@ class SharedRead:
             self._settle_slot()
 
     def _settle_slot(self) -> None:
-        """Give the source's slot back where nothing is read any more and nothing is left in memory."""
+        """Give the source's slot back where nobody reads any more, and nothing is left in memory."""
         if self._release_slot is None:
             return
-        is_read = self._ended or self.failure is not None or self._closed
-        is_needed = self._second_read.locked() or any(map(self._must_read_again, self._late))
-        if self._closed or (is_read and not is_needed and not (self._ahead and self._branches)):
+        is_read = self._ended or self.failure is not None
+        is_wanted = any(branch.is_active and not branch.is_alone for branch in (*self._branches, *self._late))
+        if self._closed or not is_wanted or (is_read and not (self._ahead and self._branches)):
             release, self._release_slot = self._release_slot, None
+            self.taken = asyncio.get_running_loop().create_future()
             release()
 
     # What the branches ask.
@@ -268,17 +277,29 @@ class SharedRead:
             else:
                 await self._wait_for_the_slowest()
 
-    def leave(self, branch: Branch) -> None:
-        """Hand nothing more to a branch: nobody waits for it any longer."""
-        if branch in self._branches:
-            self._branches.remove(branch)
-            self._drop()
-        elif branch in self._late:
-            self._late.remove(branch)
-        if branch.rest is not None:
-            branch.rest = None
-            self._second_read.release()
-        self._tell()
+    async def leave(self, branch: Branch) -> None:
+        """
+        Hand nothing more to a branch: nobody waits for it any longer.
+
+        Where no other has a slot of its target, the connection is dropped: who comes to it goes on where that was.
+        """
+        others = [each for each in (*self._branches, *self._late) if each is not branch]
+        rest, branch.rest = branch.rest, None
+        try:
+            if rest is not None:
+                await rest.close()
+            if not any(each.is_active and not each.is_alone for each in others):
+                await self._reading.close()
+        finally:
+            branch.is_active = False
+            release, branch.release = branch.release, _nothing
+            release()
+            if branch in self._branches:
+                self._branches.remove(branch)
+                self._drop()
+            elif branch in self._late:
+                self._late.remove(branch)
+            self._tell()
 
     def _here(self, branch: Branch) -> bytes:
         """Return the piece that has been read and not taken by this branch, if there is one."""
@@ -417,45 +438,28 @@ class SharedRead:
     # The second read.
 
     def _must_read_again(self, branch: Branch) -> bool:
-        """Tell whether the disk will never have the next piece of a branch that is left behind."""
+        """Return whether the disk will never have the next piece of a branch that is left behind."""
         if self._spool is None or branch.offset < self._spooled_from:
             return True
         return self._missing is not None and branch.offset >= self._missing.start
 
     async def _begin_second_read(self, branch: Branch) -> None:
-        """Wait for the first read to end, whose slot this one has then, and for other second reads."""
-        while not self._ended and self.failure is None:
-            is_wanted = self._branches or not all(map(self._must_read_again, self._late))
-            if not is_wanted and not self._busy:
-                await self._reading.close()
-                break
-            await self._change()
-        await self._second_read.acquire()
-        try:
-            if self.failure is not None:
-                raise self.failure
-            first = branch.behind
-            if self._missing is not None and branch.offset == self._missing.start:
-                first = self._missing
-            assert first is not None
-            assert first.start == branch.offset
-            reading = self._reading.again(first.start)
-            self._readings.append(reading)
-            again = SharedRead(reading, verifier=first.before.copy())
-            self._resources.push_async_callback(again.close)
-        except BaseException:
-            self._second_read.release()
-            raise
-        branch.rest = again.join(branch.place)
-        self._late.remove(branch)
+        """Let a branch go on by a read of its own, which needs a slot of the source too."""
+        first = branch.behind
+        if self._missing is not None and branch.offset == self._missing.start:
+            first = self._missing
+        assert first is not None
+        assert first.start == branch.offset
+        branch.is_alone = True
+        self._settle_slot()
+        branch.release = await self._slot_again(branch.place)
+        reading = self._reading.again(first.start)
+        self._readings.append(reading)
+        branch.rest = SharedRead(reading, verifier=first.before.copy()).join(branch.place)
 
     async def _from_second_read(self, branch: Branch) -> bytes:
         assert branch.rest is not None
-        try:
-            data = await branch.rest.next()
-        except OcyncError as error:
-            self.failure = error
-            raise
+        data = await branch.rest.next()
         branch.offset += len(data)
         return data
 
@@ -480,6 +484,14 @@ class SharedRead:
             _settle(change)
 
 
+def _nothing() -> None:
+    """Give back no slot."""
+
+
+async def _no_slot(_place: str) -> Callable[[], None]:
+    return _nothing
+
+
 def _settle(change: asyncio.Future[None]) -> None:
     if not change.done():
         change.set_result(None)
@@ -501,6 +513,12 @@ class Branch:
         """The first piece that this one did not get with the others."""
         self.rest: Branch | None = None
         """Its part of the second read."""
+        self.is_active = False
+        """Whether it has a slot of its target."""
+        self.is_alone = False
+        """Whether it goes on by a read of its own."""
+        self.release: Callable[[], None] = _nothing
+        """Gives the slot back that it has for that."""
         self._whole = whole
 
     async def next(self) -> bytes:
@@ -513,6 +531,10 @@ class Branch:
             moved(len(piece))
             yield piece
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """Take nothing more."""
-        self._whole.leave(self)
+        await self._whole.leave(self)
+
+    async def close(self) -> None:
+        """Close all of the read."""
+        await self._whole.close()

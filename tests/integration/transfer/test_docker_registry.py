@@ -307,7 +307,7 @@ async def test_what_is_not_there_is_nothing_and_no_error(target: DockerRegistry)
     assert (tags.tags, tags.complete) == ((), True)
 
 
-async def test_a_pass_with_memory_finds_out_that_references_are_checked_and_sends_what_is_new(
+async def test_a_pass_with_memory_sends_what_is_new(
     tmp_path: Path, target: DockerRegistry
 ) -> None:
     folder = tmp_path / "cache"
@@ -326,7 +326,5 @@ async def test_a_pass_with_memory_finds_out_that_references_are_checked_and_send
 
             assert {result.status for result in results.values()} <= {Status.SYNCED, Status.SKIPPED}
             assert [differing(source, target, f"team/app{number}") for number in range(2)] == [[], []]
-    async with Keeper().memory(Place(folder=folder), ttl=3600.0) as memory:
-        assert memory.hint("checks-references", target.host) == "yes"
     assert sum(result.blobs.transferred for result in results.values()) == 3
     assert memory.counts.stale == 0

@@ -27,6 +27,7 @@ import pytest
 from attached import attach
 from chaos.events import listed_by
 from clients import Side
+from ocync.memory.file import NAME
 from ocync.memory.keeper import Keeper, Place
 from ocync.oci.digest import Digest
 from ocync.transfer.result import Status
@@ -133,7 +134,7 @@ class World:
 
     @property
     def file(self) -> Path:
-        return self.folder / "memory.sqlite"
+        return self.folder / NAME
 
     @asynccontextmanager
     async def memory(self) -> AsyncIterator[Memory]:

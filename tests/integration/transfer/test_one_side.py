@@ -158,7 +158,8 @@ async def test_a_tag_that_is_a_tree_of_thousands_of_indexes_fails_alone_and_says
 @pytest.mark.parametrize("who", ["the source", "the target"])
 async def test_a_registry_that_is_away_for_some_seconds_at_the_end_of_a_pass_fails_nothing(who: str) -> None:
     images = {f"1.{number}": build.image(label=str(number)) for number in range(4)}
-    async with registries(2) as (source, target), Side(idle=PATIENT, attempts=2, sleep=asyncio.sleep) as side:
+    patient = Side(idle=PATIENT, attempts=2, sleep=asyncio.sleep, return_time=20.0)
+    async with registries(2) as (source, target), patient as side:
         for tag, image in images.items():
             source.seed("team/app", tag, image)
         leaving: list[asyncio.Task[None]] = []
