@@ -15,11 +15,14 @@ _PART = re.compile(r"([\d.]+)(ns|us|µs|μs|ms|h|m|s)", re.ASCII)
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NUMBER = re.compile(r"\s*(\d{1,15})\s*(?:[,;]|$)", re.ASCII)
 _WINDOW = re.compile(r";\s*w=(\d{1,9})\b", re.ASCII)
-# One member of RateLimit or RateLimit-Policy: a name, and parameters that may be strings or bytes themselves.
-_STRING = r'"(?:[^"\\]|\\.)*"'
-_VALUE = rf'(?:{_STRING}|:[^:]*:|[^\s;,"]+)'
+# One member of RateLimit or RateLimit-Policy: a name, and parameters that may be strings or bytes themselves. Both
+# end within 128 characters: the search for an end that never comes begins anew at each quote.
+_STRING = r'"(?:[^"\\]|\\.){0,128}"'
+_VALUE = rf'(?:{_STRING}|:[^:]{{0,128}}:|[^\s;,"]+)'
 _MEMBER = re.compile(rf"({_STRING})((?:\s*;\s*[a-z*][a-z0-9_.*-]*(?:={_VALUE})?)*)", re.ASCII)
 _PARAMETER = re.compile(r";\s*([a-z]+)=(\d{1,15})(?=\s*(?:;|$))", re.ASCII)
+_MAX_FIELD = 4096
+"""Characters of RateLimit or RateLimit-Policy that are read at most."""
 # Seconds since 1970 that no header means as a length of time: thirty years.
 _A_DATE = 1_000_000_000
 
@@ -98,8 +101,11 @@ def _structured(headers: Headers) -> Allowance | None:
 
 
 def _members(headers: Headers, name: str) -> list[tuple[str, dict[str, int]]]:
-    found = []
-    for member in _MEMBER.finditer(", ".join(headers.get_list(name))):
+    told, found = ", ".join(headers.get_list(name)), []
+    if len(told) > _MAX_FIELD:
+        # What stands behind the last comma may be half a number.
+        told = told[:_MAX_FIELD].rpartition(",")[0]
+    for member in _MEMBER.finditer(told):
         parameters = {key: int(value) for key, value in _PARAMETER.findall(member.group(2))}
         found.append((member.group(1), parameters))
     return found

@@ -119,7 +119,11 @@ class ReferrersApi:
 
 
 def read_page(answer: Answer, *, what: str, host: str) -> Page[Descriptor] | None:
-    """Read a page of referrers; None for a success that is no such list, as servers give that know no API. Pure."""
+    """
+    Read a page of referrers; None for a success that is no such list, as servers give that know no API. Pure.
+
+    Raises ProtocolError for a list that can't be read, by its Content-Type or by what stands in it.
+    """
     content_type = media.essence(answer.headers.get("content-type"))
     index: Manifest | str
     try:
@@ -127,10 +131,12 @@ def read_page(answer: Answer, *, what: str, host: str) -> Page[Descriptor] | Non
     except ValueError as error:
         index = clean(str(error))
     if isinstance(index, str):
-        if content_type != media.OCI_INDEX:
+        # A list with too many entries, sent as application/json, is one all the same: taken for no API, all that is
+        # attached would be left behind.
+        if content_type != media.OCI_INDEX and b'"manifests"' not in answer.body:
             return None
         # Without a cause: that keeps the whole document alive.
-        raise ProtocolError(f"can't {what}: the answer is no such list: {index}", host=host)
+        raise ProtocolError(f"can't {what}: the list can't be read: {index}", host=host)
     if not index.is_index:
         return None
     following = links.next_page(answer.headers.get_list("link"), answer.url, what=what, host=host)

@@ -73,6 +73,24 @@ def test_what_is_left_is_read_in_all_forms_and_what_is_not_told_is_no_zero(
     assert told(**fields) == expected
 
 
+@pytest.mark.parametrize("rest", ['/\\"', '"x";qu=:', '"x";qu="', '";', '" ', "9"])
+def test_of_a_field_that_does_not_end_the_beginning_is_read(rest: str) -> None:
+    # Four KiB take milliseconds; what is searched to its end from each quote would take hours.
+    endless = rest * (256 * 1024 // len(rest))
+
+    assert told(RateLimit=f'"hour";r=5,{endless}', RateLimit_Policy=f'"hour";q=9,{endless}') == Allowance(
+        remaining=5, limit=9
+    )
+    assert told(RateLimit=f'"hour";r=5{endless}') in (None, Allowance(remaining=5))
+
+
+def test_a_number_that_is_cut_is_not_read() -> None:
+    before = '"a";r=7,"b";x="' + "y" * 100 + '",'
+    filler = ("," * 4096)[: 4096 - len(before) - len('"c";r=12')]
+
+    assert told(RateLimit=f'{before}{filler}"c";r=1234567') == Allowance(remaining=7)
+
+
 @given(st.text('";=:rtqw, \\\\x01', max_size=60), st.text('";=:rtqw, \\\\x01', max_size=60))
 def test_any_structured_field_is_an_allowance_or_none(told_now: str, policy: str) -> None:
     found = told(RateLimit=told_now, RateLimit_Policy=policy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +66,26 @@ def test_any_document_and_link_are_a_page_no_page_or_refused(
     if page is not None:
         assert len(page.entries) <= len(body.get("manifests") or [])
         assert page.next is None or page.next.startswith("https://r.example/")
+
+
+@pytest.mark.parametrize("content_type", [media.OCI_INDEX, "application/json", "text/plain", ""])
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        pytest.param({"count": 2001}, "manifests lists 2001 entries, more than 2000", id="entries"),
+        pytest.param({"count": 40_000}, "it has more than 200000 values", id="values"),
+        pytest.param({"entry": {"digest": "x"}}, "field 'size' is missing", id="entry"),
+    ],
+)
+def test_a_list_that_cant_be_read_is_refused_whatever_it_is_sent_as(
+    content_type: str, changes: dict[str, Any], why: str
+) -> None:
+    entry = {"mediaType": media.OCI_MANIFEST, "digest": str(Digest.of(b"")), "size": 0, "annotations": {"a": "b"}}
+    listed = [changes.get("entry", entry)] * changes.get("count", 1)
+    raw = json.dumps({"schemaVersion": 2, "manifests": listed}).encode()
+
+    with pytest.raises(ProtocolError, match=f"can't list: the list can't be read: {why}"):
+        read_page(answer(raw, content_type), what="list", host="r.example")
 
 
 @given(st.lists(GOOD, max_size=4), st.lists(GOOD, max_size=4))
