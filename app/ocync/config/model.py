@@ -103,7 +103,7 @@ class GlobalSettings:
     max_concurrent_transfers: int = 50
     """Images in flight at once."""
     cache_dir: Path
-    cache_ttl: float = 12 * 3600.0
+    cache_ttl: float = 30 * 86400.0
     """Seconds for which it is remembered who held a blob, 30 days at most; 0 means as long as that."""
     state: StateConfig | None = None
     """Where what is remembered is kept besides `cache_dir`."""

@@ -22,7 +22,7 @@ def test_without_a_word_the_defaults_hold(read: Load) -> None:
 
     assert config.settings == GlobalSettings(cache_dir=config.path.parent / ".ocync-cache")
     assert config.settings.max_concurrent_transfers == 50
-    assert config.settings.cache_ttl == 12 * 3600
+    assert config.settings.cache_ttl == 30 * 86400
     assert config.metrics.pushgateway is None
     assert config.metrics.textfile is None
 
