@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,8 +29,8 @@ def source() -> Iterator[ScriptedRegistry]:
         yield registry
 
 
-def sync(program: Program, source: ScriptedRegistry, *names: str, audit: str = "") -> dict[str, str]:
-    """Make a pass for some of the repositories; return the reason of what was done for each."""
+def passed(program: Program, source: ScriptedRegistry, *names: str, audit: str = "") -> dict[str, Any]:
+    """Make a pass for some of the repositories; return its report."""
     document = {
         "global": {"audit": "off"},
         "registries": {"src": {"url": source.url}, "disk": {"url": "oci:mirror"}},
@@ -40,7 +40,14 @@ def sync(program: Program, source: ScriptedRegistry, *names: str, audit: str = "
     program.write(json.dumps(document))
     done = program("sync", "-c", "ocync.yaml", "--json", *([audit] if audit else []))
     assert done.code == 0, done
-    return {image["source"].rpartition("/")[2]: image["reason"] for image in done.report["images"]}
+    report: dict[str, Any] = done.report
+    return report
+
+
+def sync(program: Program, source: ScriptedRegistry, *names: str, audit: str = "") -> dict[str, str]:
+    """Make a pass for some of the repositories; return the reason of what was done for each."""
+    images = passed(program, source, *names, audit=audit)["images"]
+    return {image["source"].rpartition("/")[2]: image["reason"] for image in images}
 
 
 def blob(program: Program, name: str) -> Path:
@@ -77,3 +84,24 @@ def test_a_damaged_blob_is_found_by_an_audit_and_brought_again(program: Program,
     assert is_whole(blob(program, "one"))
     assert is_whole(blob(program, "two"))
     assert set(sync(program, source, "one", "two", audit="--audit=100").values()) == {"up-to-date"}
+
+
+def test_it_is_told_what_was_repaired_and_when_it_was_looked_below(
+    program: Program, source: ScriptedRegistry
+) -> None:
+    first = passed(program, source, "one", "two")
+    blob(program, "one").unlink()
+
+    mended = passed(program, source, "one", audit="--audit")
+    later = passed(program, source, "one", "two")
+
+    one, two = first["images"][0]["looked_below"], first["images"][1]["looked_below"]
+    assert first["evidence"] == {"oldest": min(one, two), "known": 2, "unknown": 0}
+    assert (mended["exit_code"], mended["stats"]["images_repaired"]) == (0, 1)
+    assert mended["images"][0]["looked_below"] > max(one, two)
+    # Nothing was looked below in this pass: it is known from the earlier ones.
+    assert {image["source"].rpartition("/")[2]: image["looked_below"] for image in later["images"]} == {
+        "one:v1": mended["images"][0]["looked_below"],
+        "two:v1": next(each["looked_below"] for each in first["images"] if "/two:" in each["source"]),
+    }
+    assert later["stats"]["images_repaired"] == 0

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC
+from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ocync.transfer.result import Status
 
 if TYPE_CHECKING:
-    from ocync.report.summary import RunReport
+    from ocync.report.summary import Evidence, RunReport
     from ocync.transfer.result import Failure, ImageResult
 
 SCHEMA_VERSION = 1
@@ -21,12 +21,13 @@ def render(report: RunReport) -> dict[str, Any]:
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "run_id": report.run_id,
-        "started_at": report.started_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "started_at": _time(report.started_at),
         "duration_seconds": round(report.duration, 3),
         "exit_code": int(report.exit_code),
         "dry_run": report.dry_run,
         "images": [_image(image) for image in report.images],
         "stats": _stats(report),
+        "evidence": _evidence(report.evidence),
     }
     if report.failure is not None:
         # Without a pass there is no image that could carry the error.
@@ -82,6 +83,7 @@ def _image(image: ImageResult) -> dict[str, Any]:
         if artifacts
         else None,
         "unverified": image.unverified,
+        "looked_below": _unix_time(image.looked_below),
         "duration_seconds": round(image.duration, 3),
         "error": _error(image.error) if image.error else None,
     }
@@ -92,6 +94,21 @@ def _error(failure: Failure) -> dict[str, str]:
     return {"kind": failure.kind.value, "message": message}
 
 
+def _evidence(evidence: Evidence | None) -> dict[str, Any] | None:
+    if evidence is None:
+        return None
+    return {"oldest": _unix_time(evidence.oldest), "known": evidence.known, "unknown": evidence.unknown}
+
+
+def _unix_time(seconds: float | None) -> str | None:
+    return _time(datetime.fromtimestamp(seconds, UTC)) if seconds is not None else None
+
+
+def _time(moment: datetime) -> str:
+    """Return a moment in UTC as RFC 3339 has it, `2026-11-23T20:51:41.869Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def _stats(report: RunReport) -> dict[str, Any]:
     blobs = report.blobs
     return {
@@ -99,6 +116,7 @@ def _stats(report: RunReport) -> dict[str, Any]:
         "images_skipped": report.count(Status.SKIPPED),
         "images_failed": report.count(Status.FAILED),
         "images_unverified": report.unverified,
+        "images_repaired": report.repaired,
         "blobs_transferred": blobs.transferred,
         "blobs_skipped": blobs.skipped,
         "blobs_mounted": blobs.mounted,

@@ -107,6 +107,12 @@ def _of(report: RunReport) -> Iterator[Metric]:
         "Images that the last pass copied though they are not signed as verify demands.",
         report.unverified,
     )
+    yield _gauge(
+        "ocync_last_run_images_repaired",
+        "Images of which the last pass brought again what their targets had lost below the right tag.",
+        report.repaired,
+    )
+    yield from _evidence(report)
     artifacts = report.artifacts
     yield _labelled(
         "ocync_last_run_artifacts",
@@ -122,6 +128,26 @@ def _of(report: RunReport) -> Iterator[Metric]:
     )
     yield _requests(report.requests)
     yield _gauge("ocync_last_run_retries", "Requests that the last pass made again.", report.retries)
+
+
+def _evidence(report: RunReport) -> Iterator[Metric]:
+    evidence, age = report.evidence, report.evidence_age
+    if evidence is None:
+        return
+    # A Pushgateway keeps an age that nothing replaces; that none is known tells then that it is of an earlier pass.
+    yield _labelled(
+        "ocync_evidence_images",
+        "Images of the last pass, failed ones left out, by whether it is known when a copy or an audit last saw "
+        "all of them at the target.",
+        "state",
+        {"known": evidence.known, "unknown": evidence.unknown},
+    )
+    if age is not None:
+        yield _gauge(
+            "ocync_evidence_age_seconds",
+            "Age, at the end of the last pass, of the oldest evidence that a target has all of an image.",
+            age,
+        )
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

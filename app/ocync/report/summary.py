@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ocync.errors import ErrorKind, ExitCode
-from ocync.transfer.result import ArtifactCounts, BlobStats, Failure, Status
+from ocync.transfer.result import ArtifactCounts, BlobStats, Failure, Reason, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 
     from ocync.errors import OcyncError
     from ocync.transfer.result import ImageResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """When all that lies below the tags at targets was last seen there, over many images."""
+
+    known: int = 0
+    """Images of which that is known."""
+    unknown: int = 0
+    """Images that were never looked below, or for which nobody remembers it any more."""
+    oldest: float | None = None
+    """The earliest of the known times, in seconds since 1970; None where none is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +122,32 @@ class RunReport:
     def unverified(self) -> int:
         """How many images are not signed as `verify` demands, and were copied all the same."""
         return sum(image.unverified for image in self.images)
+
+    @property
+    def repaired(self) -> int:
+        """How many images had lost something at a target that still had the right tag; a dry run repairs none."""
+        return sum(image.reason is Reason.REPAIRED for image in self.images)
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """When it was last looked below the images that did not fail; None for a dry run, which gathers none."""
+        if self.dry_run:
+            return None
+        looked = [image.looked_below for image in self.images if image.status is not Status.FAILED]
+        times = [each for each in looked if each is not None]
+        return Evidence(known=len(times), unknown=len(looked) - len(times), oldest=min(times, default=None))
+
+    @property
+    def evidence_age(self) -> float | None:
+        """
+        Seconds from the earliest time of `evidence` to the end of the pass; None where there is none.
+
+        It is 0 for a time in the future, as one is that was remembered by a host whose clock is ahead.
+        """
+        evidence = self.evidence
+        if evidence is None or evidence.oldest is None:
+            return None
+        return max(0.0, self.ended_at.timestamp() - evidence.oldest)
 
     @property
     def bytes_transferred(self) -> int:

@@ -186,6 +186,9 @@ def _totals(report: RunReport) -> Iterator[str]:
             f"{size(sent)} sent in {took}{speed}: {counted(blobs.transferred, 'blob')} sent, "
             f"{blobs.mounted:,} mounted, {blobs.skipped:,} already there"
         )
+    if report.repaired:
+        repaired = "to be repaired: the target has lost" if report.dry_run else "repaired: the target had lost"
+        yield f"{report.repaired:,} {repaired} parts of {'it' if report.repaired == 1 else 'them'}"
     if any(image.artifacts is not None for image in report.images):
         artifacts = report.artifacts
         moved = "would be copied" if report.dry_run else "copied"

@@ -15,7 +15,7 @@ from ocync.errors import ErrorKind
 from ocync.report import metrics
 from ocync.report.push import PushOutcome, push
 from ocync.report.summary import RunReport
-from reports import copied, failed, report, unchanged
+from reports import STARTED, copied, failed, report, unchanged
 from servers.process import free_port
 from servers.pushgateway import Pushgateway
 
@@ -62,6 +62,16 @@ async def test_the_last_success_survives_a_later_pass_that_fails(gateway: Pushga
     assert last_run == bad.ended_at.timestamp()
     status = {labels["status"]: value for labels, value in scraped(gateway, "ocync_last_run_status")}
     assert status == {"interrupted": 1, "success": 0, "partial": 0, "failed": 0, "config": 0, "auth": 0}
+
+
+async def test_the_age_of_evidence_stays_and_is_told_to_be_of_an_earlier_pass(gateway: Pushgateway) -> None:
+    known = report(copied(looked_below=STARTED.timestamp() - 60))
+    await pushed(to(gateway), known)
+    await pushed(to(gateway), report(unchanged()))
+    ((_, age),) = scraped(gateway, "ocync_evidence_age_seconds")
+    images = {labels["state"]: value for labels, value in scraped(gateway, "ocync_evidence_images")}
+    assert age == known.evidence_age
+    assert images == {"known": 0, "unknown": 1}
 
 
 async def test_series_of_a_registry_that_is_no_longer_asked_go_away(gateway: Pushgateway) -> None:

@@ -47,6 +47,7 @@ images = st.builds(
     blobs=blobs,
     artifacts=st.none() | st.builds(ArtifactCounts, source=counts, target=counts, transferred=counts, gone=counts),
     unverified=st.booleans(),
+    looked_below=st.none() | st.floats(min_value=0, max_value=2**33),
     duration=st.floats(min_value=0, max_value=1e6),
     error=st.none()
     | st.builds(
@@ -61,7 +62,8 @@ def test_the_schema_is_one() -> None:
 
 
 def test_the_document_has_the_published_shape() -> None:
-    image = copied(artifacts=ArtifactCounts(source=7, target=7, transferred=2))
+    looked = STARTED.timestamp() + 2
+    image = copied(artifacts=ArtifactCounts(source=7, target=7, transferred=2), looked_below=looked)
     assert as_json.render(report(image)) == {
         "schema_version": 1,
         "run_id": "3f0c2f1e-0000-4000-8000-000000000000",
@@ -82,6 +84,7 @@ def test_the_document_has_the_published_shape() -> None:
                 "blob_stats": {"transferred": 3, "skipped": 1, "mounted": 2},
                 "artifacts": {"source": 7, "target": 7, "transferred": 2, "gone": 0, "unmatched": 0},
                 "unverified": False,
+                "looked_below": "2026-11-23T20:51:43.869Z",
                 "duration_seconds": 1.0,
                 "error": None,
             }
@@ -91,6 +94,7 @@ def test_the_document_has_the_published_shape() -> None:
             "images_skipped": 0,
             "images_failed": 0,
             "images_unverified": 0,
+            "images_repaired": 0,
             "blobs_transferred": 3,
             "blobs_skipped": 1,
             "blobs_mounted": 2,
@@ -101,6 +105,7 @@ def test_the_document_has_the_published_shape() -> None:
             "discovery_head_failures": 0,
             "discovery_target_stale": 0,
         },
+        "evidence": {"oldest": "2026-11-23T20:51:43.869Z", "known": 1, "unknown": 0},
     }
 
 
@@ -108,6 +113,24 @@ def test_images_that_are_not_signed_as_demanded_are_counted() -> None:
     document = as_json.render(report(copied(), copied(unverified=True)))
     assert [image["unverified"] for image in document["images"]] == [False, True]
     assert document["stats"]["images_unverified"] == 1
+
+
+def test_images_that_were_repaired_are_counted() -> None:
+    document = as_json.render(report(copied(), copied(reason=Reason.REPAIRED), failed()))
+    assert document["stats"]["images_repaired"] == 1
+    assert document["stats"]["images_synced"] == 2
+
+
+def test_a_time_that_is_not_known_is_null() -> None:
+    document = as_json.render(report(copied()))
+    assert document["images"][0]["looked_below"] is None
+    assert document["evidence"] == {"oldest": None, "known": 0, "unknown": 1}
+
+
+def test_a_dry_run_has_no_evidence() -> None:
+    document = as_json.render(report(copied(), dry_run=True))
+    VALIDATOR.validate(document)
+    assert document["evidence"] is None
 
 
 def test_an_error_says_what_to_do_in_its_message() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from ocync import __version__
 from ocync.errors import ConfigError, ErrorKind, ExitCode
 from ocync.report import metrics
 from ocync.report.summary import RunReport
+from ocync.transfer.result import BlobStats, Reason
 from reports import STARTED, copied, failed, report, unchanged
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -31,7 +33,9 @@ def values(payload: bytes, name: str) -> Mapping[tuple[str, ...], float]:
 
 
 def test_a_pass_is_told_in_gauges_of_the_last_run() -> None:
-    whole = report(copied(), unchanged(), failed(kind=ErrorKind.SERVER))
+    repaired = copied("go:1", reason=Reason.REPAIRED, bytes_transferred=0, blobs=BlobStats())
+    looked = STARTED.timestamp() - 86400
+    whole = report(copied(), unchanged(), replace(repaired, looked_below=looked), failed(kind=ErrorKind.SERVER))
     ended = whole.ended_at.timestamp()
     assert series(metrics.render(whole, interval=300)) == {
         ("ocync_build_info", (("version", __version__),)): 1,
@@ -44,7 +48,7 @@ def test_a_pass_is_told_in_gauges_of_the_last_run() -> None:
         ("ocync_last_run_status", (("status", "config"),)): 0,
         ("ocync_last_run_status", (("status", "auth"),)): 0,
         ("ocync_last_run_status", (("status", "interrupted"),)): 0,
-        ("ocync_last_run_images", (("result", "synced"),)): 1,
+        ("ocync_last_run_images", (("result", "synced"),)): 2,
         ("ocync_last_run_images", (("result", "skipped"),)): 1,
         ("ocync_last_run_images", (("result", "failed"),)): 1,
         ("ocync_last_run_bytes_transferred", (("target", "ghcr.io"),)): 31_457_280,
@@ -52,6 +56,10 @@ def test_a_pass_is_told_in_gauges_of_the_last_run() -> None:
         ("ocync_last_run_blobs", (("result", "skipped"),)): 1,
         ("ocync_last_run_blobs", (("result", "mounted"),)): 2,
         ("ocync_last_run_images_unverified", ()): 0,
+        ("ocync_last_run_images_repaired", ()): 1,
+        ("ocync_evidence_images", (("state", "known"),)): 1,
+        ("ocync_evidence_images", (("state", "unknown"),)): 2,
+        ("ocync_evidence_age_seconds", ()): pytest.approx(86400 + 4.2004),
         ("ocync_last_run_artifacts", (("state", "source"),)): 0,
         ("ocync_last_run_artifacts", (("state", "target"),)): 0,
         ("ocync_last_run_artifacts", (("state", "transferred"),)): 0,
@@ -64,8 +72,10 @@ def test_a_pass_is_told_in_gauges_of_the_last_run() -> None:
     }
 
 
-def test_every_metric_is_a_gauge() -> None:
-    families = text_string_to_metric_families(metrics.render(report(copied()), interval=1).decode())
+def test_every_metric_is_a_gauge_with_a_help() -> None:
+    whole = report(copied(looked_below=1.0))
+    families = list(text_string_to_metric_families(metrics.render(whole, interval=1).decode()))
+    assert all(family.documentation.endswith(".") for family in families)
     assert {family.type for family in families} == {"gauge"}
 
 
@@ -79,6 +89,12 @@ def test_an_earlier_success_is_told_until_there_is_a_later_one() -> None:
     good = report(copied())
     assert values(metrics.render(report(failed()), last_success=7), metrics.LAST_SUCCESS) == {(): 7}
     assert values(metrics.render(good, last_success=7), metrics.LAST_SUCCESS) == {(): good.ended_at.timestamp()}
+
+
+def test_where_no_look_below_an_image_is_known_no_age_is_told() -> None:
+    payload = metrics.render(report(copied(), replace(failed(), looked_below=1.0)))
+    assert values(payload, "ocync_evidence_age_seconds") == {}
+    assert values(payload, "ocync_evidence_images") == {("known",): 0, ("unknown",): 1}
 
 
 def test_before_the_first_pass_there_are_no_series_of_a_last_run() -> None:

@@ -153,6 +153,23 @@ def test_images_that_are_not_signed_as_demanded_are_counted() -> None:
     assert "Not signed as verify demands: 1 image, copied all the same\n" in shown
 
 
+@pytest.mark.parametrize(
+    ("count", "dry_run", "line"),
+    [
+        (1, False, "1 repaired: the target had lost parts of it\n"),
+        (3, False, "3 repaired: the target had lost parts of them\n"),
+        (3, True, "3 to be repaired: the target has lost parts of them\n"),
+    ],
+)
+def test_images_that_were_repaired_are_counted(count: int, dry_run: bool, line: str) -> None:
+    repaired = [copied(f"s:{number}", reason=Reason.REPAIRED) for number in range(count)]
+    assert f"\n{line}" in text.render(report(copied(), *repaired, dry_run=dry_run))
+
+
+def test_without_repaired_images_nothing_is_said_of_them() -> None:
+    assert "repaired" not in text.render(report(copied(), unchanged(), failed()))
+
+
 def test_artifacts_that_are_gone_or_left_out_are_told() -> None:
     counts = ArtifactCounts(source=7, target=7, gone=1, unmatched=2)
     shown = text.render(report(copied(artifacts=counts)))
