@@ -61,8 +61,9 @@ _PING_TIME, _PING_EVERY = 5.0, 1.5
 _LAST = 1.0
 MAX_TOKEN_BODY = 1024 * 1024
 """Bytes of a token service's answer that are read at most."""
-# A stream that drips a byte a minute would never stand still; this is slower than any use is worth waiting for.
-_SLOWEST = 32 * 1024
+# What is sent may come from a source that is as slow as one may be (`transfer/reading.py`), and stalls at times.
+_SLOWEST = 16 * 1024
+_STREAM_GRACE = 300.0
 
 # Part of a window after which some of what was used is given back.
 _FREE_AGAIN = 0.1
@@ -74,7 +75,7 @@ _SHORTEST_TOKEN = 8
 
 def stream_time(size: int) -> float:
     """Seconds that one attempt at a stream of so many bytes may take in all."""
-    return REQUEST_TIME + size / _SLOWEST
+    return _STREAM_GRACE + size / _SLOWEST
 
 
 def _tell(asked: Asked | None, error: RegistryError, *, counted: bool) -> None:
@@ -186,9 +187,13 @@ class RegistryClient:
                         limit=limit,
                         seconds=attempts.begin(),
                     )
-                if answer.status not in expect:
-                    raise self.refusal(answer, what=what)
-                return _read(answer, read)
+                try:
+                    if answer.status not in expect:
+                        raise self.refusal(answer, what=what)
+                    return _read(answer, read)
+                finally:
+                    # An error that a pass keeps until its end keeps what stands here.
+                    del answer
         raise AssertionError("a retry loop ends by returning or raising")
 
     async def once(

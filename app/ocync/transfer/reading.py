@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 # gives less each time is as good as dead. The other limit is for those that never come to an end.
 _PROGRESS, _PART = 1024 * 1024, 32
 _BREAKS, _BYTES_PER_BREAK = 32, 64 * 1024 * 1024
-# Who gives less than so many bytes a second is as good as dead, once that has cost so many seconds: a stream that
-# drips a byte a minute would never stand still.
+# Who gives less than so many bytes a second, over so many seconds, is as good as dead: a stream that drips a byte a
+# minute would never stand still. One connection may stand still for 60 of them, and another one gets the rest.
 _SLOWEST = 16 * 1024
 _GRACE = 90.0
 
@@ -32,13 +32,14 @@ class Breaks:
     """
     What all reads of one blob may cost together.
 
-    They may break so many times: `attempts` with little between them, and more with much. Of waiting in vain there
-    may be _GRACE seconds; bytes make it good, at the slowest pace that is worth waiting for.
+    They may break so many times: `attempts` with little between them, and more with much. And as many bytes as the
+    slowest pace brings in _GRACE seconds have to come, each time, before so many seconds were waited for them.
     """
 
     def __init__(self, size: int, attempts: int) -> None:
         self.left = _GRACE
         """Seconds for which a source may still give nothing."""
+        self._came = 0
         self._enough = min(_PROGRESS, size // _PART)
         self._attempts = attempts
         self._small = 0
@@ -52,7 +53,10 @@ class Breaks:
 
     def waited(self, seconds: float, came: int) -> None:
         """Count a wait for bytes, and how many came of it."""
-        self.left = min(self.left - seconds + came / _SLOWEST, _GRACE)
+        self.left -= seconds
+        self._came += came
+        if self._came >= _GRACE * _SLOWEST:
+            self.left, self._came = _GRACE, 0
 
 
 class Reading:
@@ -145,8 +149,8 @@ class Reading:
     def _too_slow(self) -> UnreachableError:
         host, came = self.reader.place, self.offset - self._start
         return UnreachableError(
-            f"can't fetch blob {self.blob.digest}: {host} sends too little: {came} bytes in all, and next to "
-            f"nothing for {_GRACE:g} s",
+            f"can't fetch blob {self.blob.digest}: {host} gives less than {_SLOWEST // 1024} KiB a second: "
+            f"{came} bytes in all",
             host=host,
         )
 

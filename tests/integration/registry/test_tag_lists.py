@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +12,13 @@ from clients import Side, asked, repository_of
 from ocync.auth.scope import Scope
 from ocync.errors import AuthError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
 from ocync.oci.digest import Digest
+from ocync.registry.call import Answer
 from ocync.registry.tags import TagList
 from scripted import ScriptedRegistry, build, faults
 from scripted.behaviour import LINKS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from scripted.rules import Action
 
@@ -334,3 +337,36 @@ async def test_a_very_long_list_is_read_in_pages_of_a_thousand(registry: Scripte
         assert await repository.tags() == tags
 
     assert asked(registry) == 20
+
+
+GARBAGE = {
+    "no JSON": faults.answer(200, b"[" + b"1, " * 1_000_000),
+    "no list": faults.answer(200, json.dumps({"errors": "x" * 1_000_000})),
+    "cut off": faults.chain(faults.cut(after=900_000), faults.answer(200, b"[" + b"1, " * 1_000_000)),
+    "an error": faults.answer(400, b"x" * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("fault", GARBAGE.values(), ids=GARBAGE)
+async def test_the_error_of_a_large_answer_does_not_keep_it(registry: ScriptedRegistry, fault: Action) -> None:
+    registry.on("GET", LIST, respond=fault)
+
+    async with repository_of(registry.url, attempts=1) as repository:
+        with pytest.raises(OcyncError) as caught:
+            await repository.tags()
+
+    assert list(_kept(caught.value)) == []
+
+
+def _kept(error: BaseException | None) -> Iterator[object]:
+    """Give the large things that an error keeps alive, with what it was raised from."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            for value in frame.f_locals.values():
+                if isinstance(value, bytes | bytearray | str) and len(value) > 400_000:
+                    yield frame
+                if isinstance(value, Answer) and len(value.body) > 100_000:
+                    yield frame
+        yield from (value for value in vars(error).values() if isinstance(value, str) and len(value) > 10_000)
+        yield from (value for value in (getattr(error, "doc", None),) if value)
+        error = error.__cause__ or error.__context__
