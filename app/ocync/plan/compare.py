@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ocync.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
@@ -14,7 +15,7 @@ from ocync.plan.source import Root
 from ocync.transfer.result import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from ocync.plan.model import Candidate, TargetState
 
@@ -35,8 +36,8 @@ async def compare(candidate: Candidate, *, audited: bool = False) -> ImagePlan:
     # Where the target lacks the tag, the manifest is needed and a HEAD at the source could end nothing.
     by_head = image.is_known_by_head and not target.lacks(tag)
     async with asyncio.TaskGroup() as group:
-        at_source = group.create_task(_caught(_resolved(candidate, by_head=by_head)))
-        at_target = group.create_task(_caught(look(target, tag, whole=whole)))
+        at_source = group.create_task(_caught(partial(_resolved, candidate, by_head=by_head)))
+        at_target = group.create_task(_caught(partial(look, target, tag, whole=whole)))
     resolved, there = at_source.result(), at_target.result()
     for answer in (resolved, there):
         if isinstance(answer, OcyncError):
@@ -88,9 +89,10 @@ async def look(target: TargetState, reference: str, *, whole: bool) -> Descripto
     return await target.repository.head(reference)
 
 
-async def _caught(work: Awaitable[T]) -> T | OcyncError:
+async def _caught(call: Callable[[], Awaitable[T]]) -> T | OcyncError:
     """Give an error back as a value: a task group would wrap it, and cancel the others."""
+    # A call, for a task that is cancelled before it begins would leave a coroutine that nobody awaits.
     try:
-        return await work
+        return await call()
     except OcyncError as error:
         return error
