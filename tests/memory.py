@@ -104,9 +104,6 @@ class MemoryRepository:
     def upload_slots(self) -> Slots:
         return self._place.slots
 
-    async def answers(self, within: float) -> bool:
-        return True
-
     async def tags(self) -> tuple[str, ...]:
         await self._place.call("tags", self.path, "")
         return tuple(self._place.tagged[self.path])
@@ -156,6 +153,9 @@ class MemoryRepository:
             self._place.blobs[self.path][descriptor.digest] = self._place.blobs[mount_from][descriptor.digest]
             return None
         return MemoryUpload(self._place, self.path, descriptor)
+
+    async def answers(self, within: float) -> bool:
+        return True
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         return None

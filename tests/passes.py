@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocync.config.model import MappingConfig, RegistryConfig, TagRules
 from ocync.interrupt import Stop
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ocync.errors import OcyncError
     from ocync.transfer.events import Event
     from ocync.transfer.result import ImageResult
+    from ocync.transfer.staging import Staging
 
 
 async def no_sleep(_seconds: float) -> None:
@@ -37,10 +38,10 @@ class MemoryPlaces:
         return self._places[registry.name].repository(repository)
 
 
-def mapping(path: str, *targets: str, tags: TagRules | None = None) -> MappingConfig:
+def mapping(path: str, *targets: str, tags: TagRules | None = None, source: str = "source") -> MappingConfig:
     return MappingConfig(
         name=path,
-        source=registry("source"),
+        source=registry(source),
         source_repository=path,
         targets=tuple((registry(name), path) for name in targets or ("a",)),
         tags=tags or TagRules(),
@@ -51,27 +52,50 @@ def registry(name: str) -> RegistryConfig:
     return RegistryConfig(name=name, registry=Registry(f"{name}.example"))
 
 
-async def run(
+def made(
     places: MemoryPlaces,
-    *mappings: MappingConfig,
+    *,
     stop: Stop | None = None,
     sink: Callable[[Event], None] = lambda _event: None,
     at_once: int = 4,
     dry_run: bool = False,
-) -> dict[str, ImageResult]:
-    """Make one pass, which has to end within ten seconds; the results by the name of the target."""
+    staging: Staging | None = None,
+) -> Pass:
+    """Return a pass that is ready to run."""
     stop = stop or Stop(grace=1)
-    engine = Pass(
+    return Pass(
         places=places,
         settings=PassSettings(images_at_once=at_once, dry_run=dry_run),
         policy=RetryPolicy(attempts=2, sleep=no_sleep, stopping=stop.requested),
         stop=stop,
         sink=sink,
+        staging=staging,
     )
+
+
+async def run(places: MemoryPlaces, *mappings: MappingConfig, **settings: Any) -> dict[str, ImageResult]:
+    """Make one pass, which has to end within ten seconds; the results by the name of the target."""
+    engine = made(places, **settings)
     async with asyncio.timeout(10):
         results = await engine.run(mappings)
+    assert_at_rest(engine)
     assert len({(r.source, r.target) for r in results}) == len(results)
     return {result.target: result for result in results}
+
+
+def assert_at_rest(engine: Pass, *places: Place) -> None:
+    """Nothing is left behind by a pass that has ended: no claim, no manifest on its way, no read and no slot."""
+    for claims in engine._claims.values():
+        assert not claims._flights
+        assert not claims._leads
+        assert not claims.mounts._units
+        for sessions in claims._sessions.values():
+            assert (sessions.statistics.held, sessions.statistics.waiting) == (0, 0)
+    assert repr(engine._reads) == "<BlobReads: 0 of them, 0 kept on disk>"
+    assert repr(engine._sync._reader._flights) == "<Flights: 0 under way>"
+    assert not engine._gate.locked()
+    for place in places:
+        assert (place.slots.statistics.held, place.slots.statistics.waiting) == (0, 0)
 
 
 def failing(operation: str, error: OcyncError, *, times: int = 10**9, path: str = "") -> Callable[..., object]:

@@ -266,7 +266,7 @@ class BlobReads:
 
     async def _pour(self, delivery: Delivery, read: SharedRead, branch: Branch) -> None:
         async with AsyncExitStack() as stack:
-            await self._reserve(delivery, read, stack)
+            await self._reserve(delivery, read, branch, stack)
             delivery.reading(read.is_slow)
             try:
                 # Before anything is sent: a source that can't be read costs no session.
@@ -279,7 +279,9 @@ class BlobReads:
             finally:
                 delivery.reading(None)
 
-    async def _reserve(self, delivery: Delivery, read: SharedRead, stack: AsyncExitStack) -> None:
+    async def _reserve(
+        self, delivery: Delivery, read: SharedRead, branch: Branch, stack: AsyncExitStack
+    ) -> None:
         """
         Take a slot of the target, and one of the source unless somebody else has one for this read.
 
@@ -289,10 +291,10 @@ class BlobReads:
         reader, target = read.reader, delivery.repository.upload_slots
         wanted = self._slots(reader, delivery.repository.place)
         while True:
-            if not read.needs_slot():
+            if not read.needs_slot(branch):
                 async with AsyncExitStack() as held:
                     await held.enter_async_context(reserve([target]))
-                    if not read.needs_slot():
+                    if not read.needs_slot(branch):
                         stack.push_async_exit(held.pop_all())
                         return
                 # The others have left meanwhile, and the source's slot with them.
@@ -307,7 +309,7 @@ class BlobReads:
                     await asyncio.wait([taking])
             if not taking.cancelled():
                 release = _taken_over(taking.result(), wanted)
-                if read.needs_slot():
+                if read.needs_slot(branch):
                     read.hold(release)
                 else:
                     release()

@@ -184,11 +184,12 @@ class SharedRead:
         waited = self._waited + (now - self._asked if self._busy else 0.0)
         return waited > _SLOW_AFTER + (self._verifier.received - self._begins_at.start) / _SLOW_RATE
 
-    def needs_slot(self) -> bool:
-        """Return whether a slot of the source has to be held before a branch can get to its end."""
-        if self._release_slot is not None or self.failure is not None or self._closed:
+    def needs_slot(self, branch: Branch) -> bool:
+        """Return whether a slot of the source has to be held before this branch can take part."""
+        if self._release_slot is not None or self.failure is not None or self._closed or self._ended:
             return False
-        return not self._ended
+        # One that has to read again takes a slot of its own.
+        return branch not in self._late or not self._must_read_again(branch)
 
     def hold(self, release: Callable[[], None]) -> None:
         """Take a slot of the source over; `release` gives it back when nobody reads any more."""

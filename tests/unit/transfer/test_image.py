@@ -9,116 +9,125 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ocync.transfer.ledger import Ledger
 
 from memory import MemoryRepository, Place, put_image, put_index
-from ocync.errors import AuthError, NetworkError, OcyncError
+from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError
+from ocync.oci.digest import Digest
+from ocync.plan.budget import Budget
 from ocync.registry.waiting import RetryPolicy
+from ocync.transfer.blob_reads import BlobReads
+from ocync.transfer.claims import Claims
 from ocync.transfer.destination import Destination
-from ocync.transfer.image import ImageCopy
-from passes import failing
+from ocync.transfer.image import ImageCopier
+from ocync.transfer.tree import ManifestReader
+from passes import failing, no_sleep
+from scheduling import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocync.oci.manifest import Manifest
 
-
-async def no_sleep(_seconds: float) -> None:
-    await asyncio.sleep(0)
-
-
 POLICY = RetryPolicy(attempts=4, sleep=no_sleep)
 
 
 class Job:
-    """One image of a source repository to some target repositories."""
+    """One image of a source repository to one target repository."""
 
-    def __init__(self, source: MemoryRepository, root: Manifest, targets: list[Destination]) -> None:
-        self.source, self.root, self.targets = source, root, targets
+    def __init__(self, world: World, source: MemoryRepository, root: Manifest, target: Destination) -> None:
+        self.world, self.source, self.root, self.target = world, source, root, target
+        self.error: OcyncError | None = None
+
+    def copier(self) -> ImageCopier:
+        return ImageCopier(
+            self.source,
+            self.target,
+            mover=self.world.reads,
+            reader=self.world.reader,
+            budget=Budget(self.source.name),
+        )
 
     async def run(self, tag: str = "t") -> None:
-        copy = ImageCopy(self.source, POLICY)
-        await copy.contents(self.root, self.targets)
-        await copy.put(self.root, self.targets, tag)
+        copier = self.copier()
+        try:
+            await copier.contents(self.root)
+            await copier.put(self.root, tag)
+        except OcyncError as error:
+            self.error = error
+        finally:
+            copier.close()
 
 
 class World:
-    """A source and some targets, with the ledger of each target."""
+    """A source and some targets, with the claims of each target."""
 
-    def __init__(self, *targets: Place, source: Place | None = None) -> None:
+    def __init__(self, *targets: Place, source: Place | None = None, policy: RetryPolicy = POLICY) -> None:
         self.source = source or Place("source")
         self.targets = {place.name: place for place in targets}
-        self.ledgers = {place.name: Ledger() for place in targets}
+        self.claims = {place.name: Claims(place.name) for place in targets}
+        self.reads = BlobReads(policy)
+        self.reader = ManifestReader()
 
     def to(self, place: str, path: str, *, empty: bool = False) -> Destination:
-        return Destination(
-            repository=self.targets[place].repository(path),
-            ledger=self.ledgers[place],
-            is_empty=empty,
-            expected=lambda _bytes: None,
-            moved=lambda _bytes: None,
-        )
+        repository = self.targets[place].repository(path)
+        if empty:
+            self.claims[place].found_empty(repository)
+        return Destination(repository=repository, claims=self.claims[place])
+
+    def job(self, source: MemoryRepository, root: Manifest, target: Destination) -> Job:
+        return Job(self, source, root, target)
 
     def assert_sound(self, jobs: list[Job]) -> None:
-        """No tag was ever incomplete, and each job has at each target its tag or an error."""
+        """No tag was ever incomplete, and each job has its tag or an error."""
         for place in self.targets.values():
             assert place.incomplete == []
         for job in jobs:
-            for target in job.targets:
-                tagged = self.targets[target.repository.place].tagged[target.repository.path].get("t")
-                assert target.error is not None or tagged is not None
+            repository = job.target.repository
+            tagged = self.targets[repository.place].tagged[repository.path].get("t")
+            assert job.error is not None or tagged is not None
+
+
+async def together(jobs: list[Job]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(job.run())
 
 
 async def test_an_index_arrives_whole_with_its_shared_layer_sent_once() -> None:
     world = World(Place("a"))
     source = world.source.repository("app")
     root = put_index(source, "t", (b"base", b"one"), (b"base", b"two"))
-    target = world.to("a", "app", empty=True)
+    job = world.job(source, root, world.to("a", "app", empty=True))
 
-    await Job(source, root, [target]).run()
+    await job.run()
 
-    assert target.error is None
+    assert job.error is None
     assert world.targets["a"].tagged["app"]["t"] == root.digest
     assert world.source.count("read") == 4  # one config, three layers
-    assert target.blobs.transferred == 4
+    assert job.target.blobs.transferred == 4
     assert world.targets["a"].count("has") == world.targets["a"].count("head") == 0  # it was empty
-
-
-async def test_several_targets_are_fed_from_one_read() -> None:
-    world = World(Place("a"), Place("b"), Place("c"))
-    source = world.source.repository("app")
-    root = put_image(source, "t", b"one", b"two")
-    targets = [world.to(place, "app") for place in "abc"]
-
-    await Job(source, root, targets).run()
-
-    assert all(target.error is None for target in targets)
-    assert world.source.count("read") == 3
 
 
 async def test_a_repository_mounts_what_another_of_the_place_got() -> None:
     world = World(Place("a"))
     sources = [world.source.repository(f"app{n}") for n in range(10)]
     jobs = [
-        Job(source, put_image(source, "t", b"base", b"own %d" % n), [world.to("a", f"app{n}", empty=True)])
+        world.job(source, put_image(source, "t", b"base", b"own %d" % n), world.to("a", f"app{n}", empty=True))
         for n, source in enumerate(sources)
     ]
 
-    async with asyncio.TaskGroup() as group:
-        for job in jobs:
-            group.create_task(job.run())
+    await together(jobs)
 
     world.assert_sound(jobs)
-    assert all(job.targets[0].error is None for job in jobs)
+    assert all(job.error is None for job in jobs)
     assert world.source.count("read") == 1 + 1 + 10  # config and base once, and each image's own
-    assert sum(job.targets[0].blobs.mounted for job in jobs) == 9 + 9
+    assert sum(job.target.blobs.mounted for job in jobs) == 9 + 9
 
 
 async def test_where_mounts_are_refused_the_bytes_come_from_the_target_itself() -> None:
     world = World(Place("a", mounts=False))
     sources = [world.source.repository(f"app{n}") for n in range(3)]
-    jobs = [Job(s, put_image(s, "t", b"base"), [world.to("a", f"app{n}")]) for n, s in enumerate(sources)]
+    jobs = [world.job(s, put_image(s, "t", b"base"), world.to("a", f"app{n}")) for n, s in enumerate(sources)]
 
     for job in jobs:
         await job.run()
@@ -134,15 +143,15 @@ async def test_a_target_that_fails_does_not_hold_the_others_up() -> None:
 
     world = World(Place("a"), Place("b", step=refuse))
     source = world.source.repository("app")
-    good, bad = world.to("a", "app"), world.to("b", "app")
-    job = Job(source, put_image(source, "t", b"one"), [good, bad])
+    root = put_image(source, "t", b"one")
+    good, bad = (world.job(source, root, world.to(place, "app")) for place in "ab")
 
-    await job.run()
+    await together([good, bad])
 
     assert good.error is None
     assert isinstance(bad.error, AuthError)
     assert world.targets["b"].tagged["app"] == {}
-    world.assert_sound([job])
+    world.assert_sound([good, bad])
 
 
 async def test_a_broken_read_is_made_again_and_then_arrives() -> None:
@@ -156,12 +165,11 @@ async def test_a_broken_read_is_made_again_and_then_arrives() -> None:
 
     world = World(Place("a"), source=Place("source", step=break_twice))
     source = world.source.repository("app")
-    target = world.to("a", "app")
-    job = Job(source, put_image(source, "t", b"one"), [target])
+    job = world.job(source, put_image(source, "t", b"one"), world.to("a", "app"))
 
     await job.run()
 
-    assert target.error is None
+    assert job.error is None
     world.assert_sound([job])
 
 
@@ -169,7 +177,7 @@ async def test_a_read_that_breaks_again_and_again_but_gives_something_each_time_
     data = bytes(range(100)) * 10
     reached = 0
 
-    world = World(Place("a"))
+    world = World(Place("a"), policy=RetryPolicy(attempts=3, sleep=no_sleep))
     source = world.source.repository("app")
     root = put_image(source, "t", data)
     layer = root.blobs[1].digest
@@ -185,11 +193,11 @@ async def test_a_read_that_breaks_again_and_again_but_gives_something_each_time_
             raise NetworkError("reset")
 
     source._pieces = pieces  # type: ignore[method-assign]
-    target = world.to("a", "app")
+    job = world.job(source, root, world.to("a", "app"))
 
-    await ImageCopy(source, RetryPolicy(attempts=3, sleep=no_sleep)).contents(root, [target])
+    await job.run()
 
-    assert target.error is None
+    assert job.error is None
     assert world.targets["a"].blobs["app"][layer] == data
     assert reached == 1000
 
@@ -200,13 +208,12 @@ async def test_bytes_that_lie_never_reach_a_target_whole() -> None:
     root = put_image(source, "t", b"honest bytes")
     layer = root.blobs[1].digest
     world.source.blobs["app"][layer] = b"honest bytez"
-    target = world.to("a", "app")
-    job = Job(source, root, [target])
+    job = world.job(source, root, world.to("a", "app"))
 
     await job.run()  # the memory place asserts that what it commits is right
 
-    assert target.error is not None
-    assert target.error.kind == "verification"
+    assert job.error is not None
+    assert job.error.kind == "verification"
     assert layer not in world.targets["a"].blobs["app"]
     world.assert_sound([job])
 
@@ -217,14 +224,12 @@ async def test_a_leader_that_fails_hands_over() -> None:
 
     world = World(Place("a", step=refuse_first))
     sources = [world.source.repository(f"app{n}") for n in range(3)]
-    jobs = [Job(s, put_image(s, "t", b"base"), [world.to("a", f"app{n}")]) for n, s in enumerate(sources)]
+    jobs = [world.job(s, put_image(s, "t", b"base"), world.to("a", f"app{n}")) for n, s in enumerate(sources)]
 
-    async with asyncio.TaskGroup() as group:
-        for job in jobs:
-            group.create_task(job.run())
+    await together(jobs)
 
-    assert jobs[0].targets[0].error is not None
-    assert jobs[1].targets[0].error is jobs[2].targets[0].error is None
+    assert jobs[0].error is not None
+    assert jobs[1].error is jobs[2].error is None
     world.assert_sound(jobs)
 
 
@@ -233,7 +238,7 @@ async def test_a_copy_that_is_cancelled_anywhere_leaves_others_able_to_finish(tu
     world = World(Place("a", slots=1), source=Place("source", slots=1))
     source = world.source.repository("app")
     root = put_index(source, "t", (b"base", b"one"), (b"base", b"two"))
-    first, second = (Job(source, root, [world.to("a", name)]) for name in ("app", "app"))
+    first, second = (world.job(source, root, world.to("a", "app")) for _ in range(2))
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         task = group.create_task(first.run())
@@ -242,7 +247,7 @@ async def test_a_copy_that_is_cancelled_anywhere_leaves_others_able_to_finish(tu
             await asyncio.sleep(0)
         task.cancel()
 
-    assert second.targets[0].error is None
+    assert second.error is None
     assert world.targets["a"].slots.statistics.held == 0
     world.assert_sound([second])
 
@@ -267,7 +272,7 @@ LAYERS = [b"base", b"lib", b"tool", b"data"]
     slots=st.integers(1, 3),
     mounts=st.booleans(),
 )
-async def test_any_mix_of_images_orders_and_failures_ends_with_sound_targets(
+def test_any_mix_of_images_orders_and_failures_ends_with_sound_targets(
     images: list[tuple[int, list[bytes], bool, set[str]]], seed: int, failing: float, slots: int, mounts: bool
 ) -> None:
     chance = random.Random(seed)
@@ -277,70 +282,56 @@ async def test_any_mix_of_images_orders_and_failures_ends_with_sound_targets(
         error: OcyncError = NetworkError("reset") if chance.random() < 0.7 else AuthError("no")
         return chance.randrange(4), error if fails else None
 
-    world = World(
-        *(Place(name, slots=slots, mounts=mounts, step=step) for name in ("a", "b")),
-        source=Place("source", slots=slots, step=step),
-    )
-    jobs = []
-    for number, (repository, layers, is_index, places) in enumerate(images):
-        source = world.source.repository(f"app{repository}")
-        root = (
-            put_index(source, f"v{number}", tuple(layers), tuple(layers[:1]))
-            if is_index
-            else put_image(source, f"v{number}", *layers)
+    async def play() -> None:
+        world = World(
+            *(Place(name, slots=slots, mounts=mounts, step=step) for name in ("a", "b")),
+            source=Place("source", slots=slots, step=step),
         )
-        targets = [world.to(place, f"app{repository}") for place in sorted(places)]
-        jobs.append(Job(source, root, targets))
+        jobs = []
+        for number, (repository, layers, is_index, places) in enumerate(images):
+            source = world.source.repository(f"app{repository}")
+            root = (
+                put_index(source, f"v{number}", tuple(layers), tuple(layers[:1]))
+                if is_index
+                else put_image(source, f"v{number}", *layers)
+            )
+            jobs += [world.job(source, root, world.to(place, f"app{repository}")) for place in sorted(places)]
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
-        for job in jobs:
-            group.create_task(job.run())
+        await together(jobs)
 
-    world.assert_sound(jobs)
-    for place in (world.source, *world.targets.values()):
-        assert place.slots.statistics.held == place.slots.statistics.waiting == 0
-    if failing == 0.0:
-        assert all(target.error is None for job in jobs for target in job.targets)
+        world.assert_sound(jobs)
+        for place in (world.source, *world.targets.values()):
+            assert place.slots.statistics.held == place.slots.statistics.waiting == 0
+        if failing == 0.0:
+            assert all(job.error is None for job in jobs)
+
+    run(play(), seed=seed)
 
 
 async def test_an_image_that_many_tags_name_is_put_by_its_digest_once() -> None:
     world = World(Place("a"))
     root = put_image(world.source.repository("app"), "t", b"x")
-    copy, targets = ImageCopy(world.source.repository("app"), POLICY), [world.to("a", "app") for _ in range(5)]
-    await copy.contents(root, targets)
+    job = world.job(world.source.repository("app"), root, world.to("a", "app"))
+    copier = job.copier()
+    await copier.contents(root)
 
     async with asyncio.TaskGroup() as group:
-        for target in targets:
-            group.create_task(copy.put_once(root, [target]))
+        for _ in range(5):
+            group.create_task(copier.put_once(root))
 
     assert world.targets["a"].count("put") == 1
     assert root.digest in world.targets["a"].stored["app"]
 
 
-async def test_an_image_that_is_only_believed_to_be_there_is_put_all_the_same() -> None:
-    world = World(Place("a"))
-    source, target = world.source.repository("app"), world.to("a", "app")
-    index = put_index(source, "t", (b"x",))
-    child = await source.manifest(str(index.children[0].digest))
-    await ImageCopy(source, POLICY).contents(child, [target])
-    target.note(index)
-
-    await ImageCopy(source, POLICY).put_once(child, [target])
-
-    assert child.digest in world.targets["a"].stored["app"]
-
-
 async def test_who_waits_for_an_image_that_another_fails_to_put_puts_it() -> None:
     world = World(Place("a", step=failing("put", NetworkError("reset"), times=1)))
     root = put_image(world.source.repository("app"), "t", b"x")
-    copy, targets = ImageCopy(world.source.repository("app"), POLICY), [world.to("a", "app") for _ in range(2)]
-    await copy.contents(root, targets)
+    copier = world.job(world.source.repository("app"), root, world.to("a", "app")).copier()
+    await copier.contents(root)
 
-    async with asyncio.TaskGroup() as group:
-        for target in targets:
-            group.create_task(copy.put_once(root, [target]))
+    failures = await asyncio.gather(*(copier.put_once(root) for _ in range(2)), return_exceptions=True)
 
-    assert [target.alive for target in targets] == [False, True]
+    assert [type(failure) for failure in failures] == [NetworkError, type(None)]
     assert root.digest in world.targets["a"].stored["app"]
 
 
@@ -357,8 +348,50 @@ async def test_the_smallest_blob_is_begun_first_then_the_largest_ones() -> None:
     source = world.source.repository("app")
     root = put_image(source, "t", *(b"x" * size for size in (300, 5000, 40, 9000)))
 
-    await Job(source, root, [world.to("a", "app", empty=True)]).run()
+    await world.job(source, root, world.to("a", "app", empty=True)).run()
 
     sizes = {str(part.digest): part.size for part in root.blobs}
     order = [sizes[digest] for digest in dict.fromkeys(opened) if digest in sizes]
     assert order == [min(sizes.values()), *sorted(sizes.values(), reverse=True)[:-1]]
+
+
+async def test_a_manifest_is_never_put_with_a_part_unseen() -> None:
+    world = World(Place("a"))
+    root = put_image(world.source.repository("app"), "t", b"x")
+    job = world.job(world.source.repository("app"), root, world.to("a", "app"))
+    copier = job.copier()
+    await copier.contents(root)
+    world.claims["a"].lost(job.target.repository, root.blobs[1].digest)
+
+    with pytest.raises(AssertionError, match="unseen"):
+        await copier.put(root, "t")
+
+    assert world.targets["a"].count("put") == 0
+
+
+async def test_what_a_clean_up_takes_meanwhile_is_brought_again() -> None:
+    world = World(a := Place("a"))
+    source = world.source.repository("app")
+    root = put_index(source, "t", (b"one",), (b"two",))
+    job = world.job(source, root, world.to("a", "app"))
+    copier = job.copier()
+    await copier.contents(root)
+    taken = root.children[0].digest
+    del a.stored["app"][taken]
+    del a.blobs["app"][Digest.of(b"one")]
+    put = MemoryRepository.put_manifest
+
+    class Strict(MemoryRepository):
+        async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
+            there = (*a.blobs["app"], *a.stored["app"])
+            if any(part.digest not in there for part in (*manifest.blobs, *manifest.children)):
+                raise NotFoundError("MANIFEST_BLOB_UNKNOWN")
+            return await put(self, manifest, tag=tag)
+
+    copier._repository = job.target.repository = Strict(a, "app")
+    await copier.put(root, "t")
+
+    assert a.tagged["app"]["t"] == root.digest
+    assert taken in a.stored["app"]
+    assert Digest.of(b"one") in a.blobs["app"]
+    assert a.incomplete == []

@@ -1,284 +1,200 @@
 """
-Every order in which tasks can claim, bring, give back and commit, with every failure: nobody waits for ever.
+Whole passes in orders that a seed draws, with calls that fail by the same seed: all end, and leave nothing behind.
 
-A model of `transfer/blob.py` and `transfer/image.py` on the real ledger: each task is a manifest on its way to one
-repository and brings its blobs one after the other. Between two steps any other task may make one. All reachable
-states of small cases are gone through; a state is come to by making the same steps again, on a new ledger.
+It is the program itself that runs, between places in memory. Who is next is drawn anew whenever somebody has given
+way (`scheduling`); a pass in which everybody waits for somebody is found at once.
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from ocync.transfer.ledger import Lead, Ledger, Mount, Present, Wait
-from ocync.transfer.recall import FIRST, First, Recall
+from hypothesis import settings
 
-from memory import Place
-from ocync.oci.digest import Digest
+from memory import Place, put_image, put_index
+from ocync import concurrency
+from ocync.config.model import TagRules
+from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError, ServerError
+from ocync.interrupt import Stop
+from ocync.transfer.mounts import Mounts
+from ocync.transfer.result import Status
+from ocync.transfer.staging import Staging
+from passes import MemoryPlaces, assert_at_rest, made, mapping
+from scheduling import StuckError, run
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-    from memory import MemoryRepository
-    from ocync.endpoint import TargetRepository
+    from ocync.config.model import MappingConfig
+    from ocync.oci.digest import Digest
     from ocync.transfer.mounts import Unit
+    from ocync.transfer.result import ImageResult
 
-BLOBS = [Digest.of(bytes([number])) for number in range(3)]
-OK, FAILS = "ok", "fails"
-MOST_FAILURES = 1
-"""Steps that fail in one history: more make it long, and have found nothing else."""
+# Shorter than a config: each image begins with one of its layers.
+LAYERS = [bytes([number]) * 6 for number in range(3)]
+SEEDS = settings().max_examples // 4
+ONLY_IMAGES = TagRules(glob=("v*",))
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """A manifest that needs blobs, by their numbers, in a repository; an image waits for what is attached to it."""
+class Image:
+    """An image of these layers (an index of several) in a repository; `signature` is a layer of its signature."""
 
     path: str
-    needs: tuple[int, ...]
-    attached: int | None = None
-    """The task that has to have ended before this one's manifest is put."""
-
-    @property
-    def is_immediate(self) -> bool:
-        return self.attached is None
-
-
-@dataclass(slots=True)
-class State:
-    """One task on its way."""
-
-    task: Task
-    left: list[int]
-    unit: Unit | None = None
-    owned: Mount | Lead | None = None
-    waits: asyncio.Future[None] | None = None
-    failed: bool = False
-    ended: bool = False
-    has_begun: bool = False
-
-
-class Forgetful(Recall):
-    """Knows nothing of earlier passes, without a database for each of thousands of ledgers."""
-
-    def believes_blob(self, repository: TargetRepository, digest: Digest) -> bool:
-        return False
-
-    def first_for_blob(self, repository: TargetRepository, digest: Digest) -> First:
-        return FIRST
-
-    def blob_found(self, repository: TargetRepository, digest: Digest) -> None:
-        pass
-
-
-@dataclass(slots=True)
-class World:
-    """The ledger of one place, and all tasks."""
-
-    after_commit: bool
-    grants: bool
-    tasks: Sequence[Task]
-    ledger: Ledger = field(init=False)
-    place: Place = field(init=False)
-    states: list[State] = field(default_factory=list)
-    held: set[tuple[str, Digest]] = field(default_factory=set)
-    listed: set[tuple[str, Digest]] = field(default_factory=set)
-    failures: int = 0
-    refused_early: int = 0
-    """Mounts that were refused for want of a commit."""
-
-    def __post_init__(self) -> None:
-        self.ledger = Ledger(recall=Forgetful())
-        self.place = Place("a", mounts_after_commit=self.after_commit)
-        self.states = [State(task, list(task.needs)) for task in self.tasks]
-
-    def moves(self) -> Iterator[tuple[int, str]]:
-        """Give the steps that can be made now: which task, and how it ends."""
-        for number, state in enumerate(self.states):
-            if state.ended or (state.waits is not None and not state.waits.done()):
-                continue
-            attached = state.task.attached
-            if state.has_begun and not state.left and attached is not None and not self.states[attached].ended:
-                continue
-            # Who begins or claims can't fail; who asks or sends can.
-            asks = state.has_begun and (state.owned is not None or not (state.left or state.failed))
-            yield number, OK
-            if asks and self.failures < MOST_FAILURES:
-                yield number, FAILS
-
-    def make(self, number: int, how: str) -> None:
-        """Make one step: no task is interrupted within."""
-        state = self.states[number]
-        self.failures += how == FAILS
-        repository = self.place.repository(state.task.path)
-        if not state.has_begun:
-            state.has_begun = True
-            blobs = [BLOBS[blob] for blob in state.task.needs]
-            state.unit = self.ledger.mounts.begin(repository, blobs, is_immediate=state.task.is_immediate)
-        if state.owned is not None:
-            self._bring(state, repository, how)
-        elif state.left and not state.failed:
-            self._claim(state, repository)
-        else:
-            self._put(state, repository, how)
-
-    def _claim(self, state: State, repository: MemoryRepository) -> None:
-        state.waits = None
-        match self.ledger.claim_blob(repository, BLOBS[state.left[0]], state.unit):
-            case Present():
-                assert (repository.path, BLOBS[state.left[0]]) in self.held
-                del state.left[0]
-            case Wait(until):
-                state.waits = until
-            case Mount() | Lead() as claim:
-                mine = state.left[0]
-                for other in self.states:
-                    assert (
-                        other is state
-                        or other.owned is None
-                        or other.left[0] != mine
-                        or (
-                            other.task.path != state.task.path
-                            and not (isinstance(other.owned, Lead) and isinstance(claim, Lead))
-                        )
-                    ), "two bring the same"
-                state.owned = claim
-
-    def _bring(self, state: State, repository: MemoryRepository, how: str) -> None:
-        digest, claim = BLOBS[state.left[0]], state.owned
-        if how == FAILS:
-            state.failed = True
-        else:
-            if isinstance(claim, Mount):
-                key = (claim.holder.path, digest)
-                assert key in self.held, "a mount from where the blob is not"
-                if self.grants and (key in self.listed or not self.after_commit):
-                    self.ledger.mounts.granted(claim.holder.path, repository.path)
-                elif self.ledger.mounts.may_ask(claim.holder.path, repository.path):
-                    self.refused_early += self.grants
-                    self.ledger.mounts.refused(claim.holder.path, repository.path)
-            self.held.add((repository.path, digest))
-            self.ledger.blob_arrived(repository, digest, is_new=True)
-            del state.left[0]
-        state.owned = None
-        self.ledger.release_blob(repository, digest)
-
-    def _put(self, state: State, repository: MemoryRepository, how: str) -> None:
-        committed = not state.failed and how == OK
-        if committed:
-            for blob in state.task.needs:
-                assert (repository.path, BLOBS[blob]) in self.held, "a manifest before its blobs"
-                self.listed.add((repository.path, BLOBS[blob]))
-        if state.unit is not None:
-            self.ledger.mounts.end(state.unit, committed=committed)
-        state.failed |= how == FAILS
-        state.ended = True
-
-    def key(self) -> tuple[object, ...]:
-        """Return all that decides what can come."""
-        return (
-            self.failures,
-            tuple(
-                (
-                    state.has_begun,
-                    len(state.left),
-                    state.failed,
-                    state.ended,
-                    state.unit.number if state.unit is not None else None,
-                    (type(state.owned).__name__, getattr(getattr(state.owned, "holder", None), "path", "")),
-                    None if state.waits is None else (state.waits.done(), self._waits_for(state.waits)),
-                )
-                for state in self.states
-            ),
-            # Which holder is chosen depends on their order.
-            tuple(tuple(self.ledger._holders.get(blob, ())) for blob in BLOBS),
-            frozenset(self.listed),
-            frozenset(self.ledger.mounts._refused),
-            frozenset(self.ledger.mounts._granted),
-        )
-
-    def _waits_for(self, future: asyncio.Future[None]) -> object:
-        for key, flight in self.ledger._blob_flights.items():
-            if flight is future:
-                return key
-        units = [(number, state.unit) for number, state in enumerate(self.states) if state.unit is not None]
-        return next((number for number, unit in units if unit.ended is future), "")
-
-
-def explored(tasks: Sequence[Task], *, after_commit: bool, grants: bool = True) -> list[World]:
-    """Go through all states that can be reached; return those in which nobody can make a step any more."""
-    seen, ends = set[object](), list[World]()
-    open_ends: list[tuple[tuple[int, str], ...]] = [()]
-    while open_ends:
-        steps = open_ends.pop()
-        world = World(after_commit=after_commit, grants=grants, tasks=tasks)
-        for step in steps:
-            world.make(*step)
-        while (key := world.key()) not in seen:
-            seen.add(key)
-            first, *others = [*world.moves()] or [None]
-            if first is None:
-                ends.append(world)
-                break
-            open_ends += [(*steps, other) for other in others if other is not None]
-            steps = (*steps, first)
-            world.make(*first)
-    return ends
+    layers: tuple[int | tuple[int, ...], ...]
+    signature: int | None = None
 
 
 CASES = {
-    "three repositories, two blobs": [Task("a", (0, 1)), Task("b", (0, 1)), Task("c", (0, 1))],
-    "the other way round": [Task("a", (0, 1)), Task("b", (1, 0)), Task("c", (0,))],
-    "three blobs in a ring": [Task("a", (0, 1)), Task("b", (1, 2)), Task("c", (2, 0))],
-    "two images in one of two repositories": [Task("a", (0,)), Task("a", (0, 1)), Task("b", (1, 0))],
-    "an image and what is attached to it, twice": [
-        Task("a", (0,), attached=1),
-        Task("a", (1,)),
-        Task("b", (1,), attached=3),
-        Task("b", (0,)),
+    "three repositories, two blobs": [Image("a", (0, 1)), Image("b", (0, 1)), Image("c", (0, 1))],
+    "the other way round": [Image("a", (0, 1)), Image("b", (1, 0)), Image("c", (0,))],
+    "three blobs in a ring": [Image("a", (0, 1)), Image("b", (1, 2)), Image("c", (2, 0))],
+    "two images in one of two repositories": [Image("a", (0,)), Image("a", (0, 1)), Image("b", (1, 0))],
+    "an image and what is attached to it, twice": [Image("a", (0,), signature=1), Image("b", (1,), signature=0)],
+    "indexes that share their children": [
+        Image("a", ((0,), (1,))),
+        Image("a", ((1,), (2,))),
+        Image("b", ((1,), (0, 2)), signature=0),
     ],
+}
+MOUNTS = {
+    "mounts at once": {"mounts": True, "mounts_after_commit": False},
+    "mounts after a commit": {"mounts": True, "mounts_after_commit": True},
+    "never, and says so": {"mounts": False, "mounts_after_commit": False},
+    "never, after a commit": {"mounts": False, "mounts_after_commit": True},
 }
 
 
-@pytest.mark.parametrize("after_commit", [False, True], ids=["mounts at once", "mounts after a commit"])
-@pytest.mark.parametrize("grants", [True, False], ids=["granted", "never granted"])
-@pytest.mark.parametrize("tasks", CASES.values(), ids=CASES)
-async def test_in_every_order_and_with_every_failure_all_come_to_an_end(
-    tasks: list[Task], *, after_commit: bool, grants: bool
+@dataclass
+class World:
+    """Two sources, two targets and a pass between them; everything but the images is drawn."""
+
+    images: list[Image]
+    mounts: dict[str, bool]
+    seed: int
+    failing: float | None = None
+    at_once: int | None = None
+    folder: Path | None = None
+    failures: int = 0
+    calls: int = 0
+    stop: Stop = field(init=False)
+    places: dict[str, Place] = field(init=False)
+    work: list[MappingConfig] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)
+        self.stop = Stop(grace=self.chance.choice([0.0, 0.0, 30.0]))
+        self._stops_at = self.chance.randint(1, 150) if self.chance.random() < 0.15 else None
+        if self.failing is None:
+            self.failing = self.chance.choice([0.0, 0.0, 0.02, 0.1])
+        if self.at_once is None:
+            self.at_once = self.chance.choice([1, 1, 16])
+        self.places = {
+            name: Place(name, slots=self.chance.choice([1, 2, 8]), step=self._step, **self.mounts)
+            for name in ("source", "other", "a", "b")
+        }
+        whence: dict[str, str] = {}
+        for number, image in enumerate(self.images):
+            source = whence.setdefault(image.path, self.chance.choice(["source", "source", "other"]))
+            self._put(self.places[source], image, f"v{number}")
+        for path, source in whence.items():
+            targets = self.chance.choice([("a", "b"), ("b", "a"), ("a",)])
+            self.work.append(mapping(path, *targets, tags=ONLY_IMAGES, source=source))
+
+    def _put(self, source: Place, image: Image, tag: str) -> None:
+        repository = source.repository(image.path)
+        contents = [
+            tuple(LAYERS[number] for number in ((each,) if isinstance(each, int) else each))
+            for each in image.layers
+        ]
+        if isinstance(image.layers[0], tuple):
+            manifest = put_index(repository, tag, *contents)
+        else:
+            manifest = put_image(repository, tag, *(layer for layers in contents for layer in layers))
+        if image.signature is not None:
+            put_image(repository, f"sha256-{manifest.digest.encoded}.sig", LAYERS[image.signature])
+
+    def _step(self, _called: str, _path: str, _subject: str) -> tuple[int, OcyncError | None]:
+        assert self.failing is not None
+        self.calls += 1
+        if self.calls == self._stops_at:
+            self.stop.request("signal SIGTERM")
+        error: OcyncError | None = None
+        if self.chance.random() < self.failing:
+            self.failures += 1
+            kinds = [NetworkError("reset"), NetworkError("reset"), ServerError("down"), AuthError("no")]
+            error = self.chance.choice([*kinds, NotFoundError("gone")])
+        return self.chance.randint(0, 4), error
+
+    @property
+    def targets(self) -> list[Place]:
+        return [self.places["a"], self.places["b"]]
+
+    async def play(self) -> tuple[ImageResult, ...]:
+        staging = Staging(self.folder, None) if self.folder is not None else None
+        workers = self.chance.choice([1, 2, 10])
+        places = MemoryPlaces(*self.places.values())
+        engine = made(places, at_once=workers, stop=self.stop, staging=staging)
+        results = await engine.run(self.work)
+        assert_at_rest(engine, *self.places.values())
+        assert staging is None or (staging.used, staging.open_files) == (0, 0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return results
+
+    def check(self, results: tuple[ImageResult, ...]) -> None:
+        """What is said to be there is there, and whole."""
+        for place in self.targets:
+            assert place.incomplete == []
+        synced = [result.target for result in results if result.status is Status.SYNCED]
+        assert len(set(synced)) == len(synced)
+        for name in synced:
+            place, _, rest = name.partition("/")
+            path, _, tag = rest.partition(":")
+            assert tag in self.places[place].tagged[path]
+        if self.failures or self.stop.requested():
+            return
+        assert {result.status for result in results} == {Status.SYNCED}
+        for each in self.work:
+            wanted = self.places[each.source.name].tagged[each.source_repository]
+            for registry, path in each.targets:
+                assert self.places[registry.name].tagged[path] == wanted
+
+
+@pytest.mark.parametrize("mounts", MOUNTS.values(), ids=MOUNTS)
+@pytest.mark.parametrize("images", CASES.values(), ids=CASES)
+def test_in_whatever_order_and_with_whatever_failures_a_pass_ends_and_leaves_nothing_behind(
+    images: list[Image], mounts: dict[str, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ends = explored(tasks, after_commit=after_commit, grants=grants)
+    for seed in range(SEEDS):
+        world = World(images, mounts, seed, folder=tmp_path if seed % 2 else None)
+        # One after the other, or all at once: who has only one task waits for more.
+        monkeypatch.setattr(concurrency, "_AT_ONCE", world.at_once)
+        try:
+            world.check(run(world.play(), seed=seed))
+        except (Exception, StuckError) as error:
+            error.add_note(f"seed {seed}")
+            raise
 
-    assert ends
-    for world in ends:
-        assert all(state.ended for state in world.states), "somebody waits for ever"
-        # Nothing is left behind that the next image could wait for.
-        assert not world.ledger._blob_flights
-        assert not world.ledger._leads
-        assert not world.ledger.mounts._units
-    assert any(not any(state.failed for state in world.states) for world in ends)
 
-
-async def test_the_search_finds_a_circle_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_draw_finds_a_circle_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Were all allowed to wait for any manifest, two images that need each other's blobs would wait for ever."""
-    from ocync.transfer.mounts import Mounts
 
     def reckless(self: Mounts, holder: str, digest: Digest, unit: Unit | None) -> asyncio.Future[None] | None:
         others = self._units.get((holder, digest), ()) if not self.is_committed(holder, digest) else ()
         return next((other.ended for other in others if other is not unit), None)
 
     monkeypatch.setattr(Mounts, "until", reckless)
-    ends = explored(CASES["the other way round"], after_commit=True)
+    monkeypatch.setattr(concurrency, "_AT_ONCE", 1)
+    stuck = 0
+    for seed in range(40):
+        world = World(CASES["the other way round"], MOUNTS["mounts after a commit"], seed, failing=0.0)
+        try:
+            run(world.play(), seed=seed)
+        except StuckError:
+            stuck += 1
 
-    assert any(not all(state.ended for state in world.states) for world in ends)
-
-
-async def test_where_nothing_fails_the_first_to_begin_is_never_refused_a_mount_it_waited_for() -> None:
-    ends = explored([Task("a", (0, 1)), Task("b", (0, 1))], after_commit=True)
-
-    whole = [world for world in ends if not any(state.failed for state in world.states)]
-    assert whole
-    # Only who began earlier asks before the commit: it must not wait for who began later.
-    assert min(world.refused_early for world in whole) == 0
-    assert {len(world.held) for world in whole} == {4}
+    assert stuck

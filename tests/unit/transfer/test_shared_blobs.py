@@ -7,19 +7,19 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from ocync.transfer.ledger import Ledger, Wait
 
 from memory import Place, put_image
 from ocync.errors import ErrorKind, NetworkError, NotFoundError, QuotaError, ServerError
 from ocync.oci.digest import Digest
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.blob import bring_blob
+from ocync.transfer.blob_reads import BlobReads
+from ocync.transfer.claims import Claims, Lead
 from ocync.transfer.destination import Destination
 from ocync.transfer.result import Status
 from passes import MemoryPlaces, mapping, no_sleep, run
 
 if TYPE_CHECKING:
-    from memory import MemoryRepository
     from ocync.errors import OcyncError
 
 CONFIG = str(put_image(Place("any").repository("any"), "1", b"one layer").blobs[0].digest)
@@ -27,36 +27,27 @@ CONFIG = str(put_image(Place("any").repository("any"), "1", b"one layer").blobs[
 POLICY = RetryPolicy(attempts=2, sleep=no_sleep)
 
 
-def to(repository: MemoryRepository, ledger: Ledger) -> Destination:
-    return Destination(
-        repository=repository,
-        ledger=ledger,
-        is_empty=False,
-        expected=lambda _size: None,
-        moved=lambda _size: None,
-    )
-
-
-@pytest.mark.parametrize("turns", range(12))
-async def test_a_copy_that_is_cancelled_at_any_moment_leaves_no_claim_behind(turns: int) -> None:
-    source, places = Place("source"), {name: Place(name) for name in "ab"}
-    ledgers = {name: Ledger() for name in "ab"}
+@pytest.mark.parametrize("turns", range(14))
+@pytest.mark.parametrize("mounts", [True, False], ids=["mounted", "sent"])
+async def test_a_copy_that_is_cancelled_at_any_moment_leaves_no_claim_behind(turns: int, *, mounts: bool) -> None:
+    source, place, claims = Place("source"), Place("a", mounts=mounts), Claims("a")
     blob = put_image(source.repository("app"), "1", b"x").blobs[1]
-    # Both places have it in another repository: it is mounted there.
-    for name, place in places.items():
-        put_image(place.repository("other"), "1", b"x")
-        ledgers[name].blob_arrived(place.repository("other"), blob.digest)
-    destinations = [to(place.repository("app"), ledgers[name]) for name, place in places.items()]
+    put_image(place.repository("other"), "1", b"x")
+    claims.blob_seen(place.repository("other"), blob.digest)
+    repository, reads = place.repository("app"), BlobReads(POLICY)
+    destination = Destination(repository=repository, claims=claims)
 
-    task = asyncio.ensure_future(bring_blob(blob, source.repository("app"), destinations, POLICY))
+    task = asyncio.ensure_future(bring_blob(blob, source.repository("app"), destination, reads))
     for _ in range(turns):
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
 
-    for destination in destinations:
-        claim = destination.ledger.claim_blob(destination.repository, blob.digest)
-        assert not isinstance(claim, Wait)
+    claims.lost(repository, blob.digest)
+    assert isinstance(claims.claim_blob(repository, blob.digest, source="source"), Lead)
+    assert claims.sessions(source.repository("app"), repository).statistics.held == 0
+    assert source.slots.statistics.held == place.slots.statistics.held == 0
+    assert repr(reads) == "<BlobReads: 0 of them, 0 kept on disk>"
 
 
 @pytest.mark.parametrize("error", [NetworkError("reset"), NotFoundError("gone")], ids=["passing", "for good"])
