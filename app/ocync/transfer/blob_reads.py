@@ -279,9 +279,7 @@ class BlobReads:
             finally:
                 delivery.reading(None)
 
-    async def _reserve(
-        self, delivery: Delivery, read: SharedRead, branch: Branch, stack: AsyncExitStack
-    ) -> None:
+    async def _reserve(self, delivery: Delivery, read: SharedRead, branch: Branch, stack: AsyncExitStack) -> None:
         """
         Take a slot of the target, and one of the source unless somebody else has one for this read.
 

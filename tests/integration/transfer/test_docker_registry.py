@@ -307,9 +307,7 @@ async def test_what_is_not_there_is_nothing_and_no_error(target: DockerRegistry)
     assert (tags.tags, tags.complete) == ((), True)
 
 
-async def test_a_pass_with_memory_sends_what_is_new(
-    tmp_path: Path, target: DockerRegistry
-) -> None:
+async def test_a_pass_with_memory_sends_what_is_new(tmp_path: Path, target: DockerRegistry) -> None:
     folder = tmp_path / "cache"
     layers = [build.layer(2_000, seed) for seed in range(3)]
     async with ScriptedRegistry() as source:
