@@ -6,16 +6,15 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ocync.analyze.reading import Reading
+from ocync.analyze.rehearsal import analyze
 from ocync.analyze.requests import NONE, Kind
-from ocync.analyze.simulate import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clients import Side
     from ocync.analyze.model import Analysis
-    from ocync.analyze.reading import Read
+    from ocync.analyze.rehearsal import Found
     from ocync.config.model import MappingConfig
     from ocync.transfer.result import ImageResult
     from scripted import ScriptedRegistry
@@ -48,22 +47,27 @@ def asked_by_kind(registry: ScriptedRegistry) -> Counter[Kind]:
     return Counter(kind for request in registry.requests if (kind := kind_of(request)) is not None)
 
 
-async def read(side: Side, work: Sequence[MappingConfig], *, cold: bool = False) -> Read:
-    """Read both sides to the end, which has to be within 15 seconds."""
-    reading = Reading(
-        places=side.places, at_once=10, stop=side.stop, sink=lambda _event: None, cold=cold, memory=side.memory
-    )
+async def read(side: Side, work: Sequence[MappingConfig], *, cold: bool = False) -> Found:
+    """Rehearse to the end, which has to be within 15 seconds."""
     async with asyncio.timeout(15):
-        found = await reading.run(work)
+        found = await analyze(
+            work,
+            places=side.places,
+            at_once=10,
+            stop=side.stop,
+            sink=lambda _event: None,
+            cold=cold,
+            memory=side.memory,
+        )
     assert found.is_whole
     return found
 
 
 async def analyzed(side: Side, work: Sequence[MappingConfig], *, cold: bool = False) -> Analysis:
-    """Read both sides, where nothing may fail, and return the forecast."""
+    """Rehearse a pass in which nothing may fail, and return the forecast."""
     found = await read(side, work, cold=cold)
     assert not [result.error for result in found.results if result.error is not None]
-    return simulate(found.facts, cold=cold)
+    return found.analysis
 
 
 async def passed(side: Side, work: Sequence[MappingConfig], *, at_once: int = 10) -> tuple[ImageResult, ...]:

@@ -1,149 +1,145 @@
-"""
-What a pass will ask of each registry. Pure.
-
-It holds for a pass in which nothing fails and every mount is granted. Where the order of images decides, or what a
-repository holds that nobody has looked at, the bounds hold for every order and every content. It does not know in
-which order memory is told what several sources attach to the same manifest, for one repository: it keeps one set.
-"""
+"""What rehearsals of a pass have counted, as the analysis tells it. Pure."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from ocync.analyze.needs import Fill
+from ocync.analyze.known import Fate, by_name, summed_up
+from ocync.analyze.model import Analysis, Portion, SharedBlob, Sharing, SourceForecast, TargetForecast
 from ocync.analyze.requests import NONE, Bounds, Kind, summed, total
+from ocync.transfer.result import Reason, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
-    from ocync.analyze.arrivals import Arrivals, Arriving
-    from ocync.analyze.facts import Facts, Spot
-    from ocync.analyze.needs import Needs
-    from ocync.analyze.sources import BlobReads
+    from ocync.analyze.known import Tally, Trees
+    from ocync.analyze.recording import RecordedTarget, Rehearsed, World
     from ocync.oci.digest import Digest
+    from ocync.transfer.result import ImageResult
+
+MOST = 20
+"""Blobs that are named one by one."""
 
 
-def requests_of(
-    facts: Facts,
-    needs: Mapping[Spot, Needs],
-    arrivals: Arrivals,
-    *,
-    manifests: Mapping[str, Bounds],
-    blobs: Mapping[str, BlobReads],
-) -> dict[str, dict[Kind, Bounds]]:
-    """Return what is asked of each registry, by kind; `manifests` and `blobs` are what is read from sources."""
-    parts: dict[str, list[Mapping[Kind, Bounds]]] = {place: [asked] for place, asked in facts.asked.items()}
-
-    def add(place: str, requests: Mapping[Kind, Bounds]) -> None:
-        # A folder is asked nothing.
-        if place in parts:
-            parts[place].append(requests)
-
-    for spot, need in needs.items():
-        add(spot.place, _of_manifests(need))
-    for place, arriving in arrivals.items():
-        add(place, _of_blobs(arriving.values(), single_post=facts.single_post.get(place)))
-    for place in facts.remembered.asked:
-        add(place, {Kind.MANIFEST_PUT: Bounds.exactly(1)})
-    for spot, requests in _of_lists(facts, needs):
-        add(spot.place, requests)
-    for place, number in manifests.items():
-        add(place, {Kind.MANIFEST_GET: number})
-    for place, read in blobs.items():
-        add(place, {Kind.BLOB_GET: read.number})
-    for place, requests in _of_overlaps(facts, needs):
-        add(place, requests)
-    for spot in facts.remembered.sampled & needs.keys():
-        # An image that is copied looks at what is attached to it: who shares that and comes later needs no sample.
-        add(spot.place, {Kind.REFERRERS: Bounds(-1, 0), Kind.MANIFEST_GET: Bounds(-1, 0)})
-    return {place: summed(*each) for place, each in parts.items()}
-
-
-def _of_manifests(need: Needs) -> dict[Kind, Bounds]:
-    """Return the requests for manifests at one target repository, but for those of the plan."""
-    tags = Bounds.exactly(sum(need.tags.values()))
-    return {
-        Kind.MANIFEST_HEAD: need.looks,
-        Kind.MANIFEST_PUT: tags + need.put_by_digest + need.artifacts,
-    }
-
-
-def _of_lists(facts: Facts, needs: Mapping[Spot, Needs]) -> Iterable[tuple[Spot, dict[Kind, Bounds]]]:
-    """Give what the lists under fallback tags take, and looks that mappings may take at each other's artifacts."""
-    lists: dict[tuple[Spot, Digest], dict[Spot, bool]] = defaultdict(dict)
-    for artifact in facts.artifacts:
-        for spot in (arrival.spot for arrival in artifact.arrivals):
-            if artifact.tag is None:
-                by_hand = lists[spot, artifact.subject]
-                by_hand[artifact.source] = by_hand.get(artifact.source, False) or artifact.is_listed_by_hand
-            elif needs[spot].fill is Fill.OURS:
-                yield spot, {Kind.MANIFEST_HEAD: Bounds(0, 1)}
-    for (spot, _), sources in lists.items():
-        written = total(_list(facts, spot, by_hand=by_hand) for by_hand in sources.values())
-        if len(sources) > 1:
-            written = Bounds(min(written.low, 1), written.high)
-        # Read where that has not been done when it was compared, and again after another source's were added.
-        unread = spot in facts.unread_lists and facts.referrers_api.get(spot) is True
-        again = Bounds(0, written.high if unread else 0) + Bounds(0, len(sources) - 1)
-        if unread:
-            # It may turn out to name them already.
-            written = Bounds(0, written.high)
-        # Looked at once more before it is written, where it has been read or was known not to be there.
-        is_sure = needs[spot].fill is not Fill.OURS and not unread and len(sources) == 1
-        before = Bounds(written.low if is_sure else 0, written.high)
-        yield (
-            spot,
-            {
-                Kind.MANIFEST_GET: again,
-                Kind.MANIFEST_PUT: written,
-                Kind.MANIFEST_HEAD: written + before,
-            },
-        )
-        if needs[spot].fill is Fill.OURS:
-            yield spot, {Kind.REFERRERS: Bounds(0, len(sources)), Kind.MANIFEST_GET: Bounds(0, len(sources))}
-
-
-def _list(facts: Facts, spot: Spot, *, by_hand: bool) -> Bounds:
-    """Return whether a list is written for artifacts of one source: by who keeps no account of them."""
-    has_api = facts.referrers_api.get(spot)
-    if by_hand or has_api is False:
-        return Bounds.exactly(1)
-    return NONE if has_api else Bounds(0, 1)
-
-
-def _of_blobs(arriving: Iterable[Arriving], *, single_post: bool | None) -> dict[Kind, Bounds]:
-    """Return the requests for blobs at one target place; whether it takes one POST for a blob may not be known."""
-    each = list(arriving)
-    sent = total(blob.sent for blob in each)
-    return {
-        Kind.BLOB_HEAD: total(blob.looked_for for blob in each),
-        Kind.BLOB_MOUNT: total(blob.mounted for blob in each),
-        Kind.BLOB_POST: sent,
-        Kind.BLOB_PUT: Bounds(sent.low if single_post is False else 0, 0 if single_post else sent.high),
-    }
-
-
-def _of_overlaps(facts: Facts, needs: Mapping[Spot, Needs]) -> Iterable[tuple[str, dict[Kind, Bounds]]]:
+def forecast(world: World, first: Rehearsed, tallies: Sequence[Tally], results: Sequence[ImageResult]) -> Analysis:
     """
-    Give what mappings that write the same tag may save each other, and cost.
+    Return the analysis of a pass that was rehearsed so many times.
 
-    The later one may find that the tag is there, by a look at both sides, and need neither manifest nor tag.
+    What does not depend on the order of images is told by the `first` rehearsal and its results.
     """
-    for image in facts.images:
-        overlapping = [spot for spot in image.targets if needs[spot].tags[image.tag] > 1]
-        for spot in overlapping:
-            # By GET where artifacts are copied: what stands there then tells what may be attached to it.
-            yield (
-                spot.place,
-                {
-                    Kind.MANIFEST_HEAD: Bounds(0, 1),
-                    Kind.MANIFEST_GET: Bounds(0, 1 + image.nested),
-                    Kind.MANIFEST_PUT: Bounds(-1, 0),
-                },
+    places = {place for place, _, _ in world.spots} - world.folders
+    readers = sorted({place for tally in tallies for place, what in tally.counts if what is Fate.READ})
+    sources = {place: _reads(tallies, place) for place in readers}
+    written: dict[str, list[RecordedTarget]] = {}
+    for (place, _), target in sorted(first.targets.items()):
+        if target.put:
+            written.setdefault(place, []).append(target)
+    return Analysis(
+        cold=world.cold,
+        sharing=_sharing(first, world.trees),
+        sources=tuple(
+            SourceForecast(place=place, blobs=total(reads.values()), size=_weighed(reads, world.trees))
+            for place, reads in sources.items()
+        ),
+        targets=tuple(_target(place, each, tallies, results, world.trees) for place, each in written.items()),
+        requests={place: _requests(world, tallies, place) for place in sorted(places)},
+    )
+
+
+def _reads(tallies: Sequence[Tally], place: str) -> dict[Digest, Bounds]:
+    most = by_name(tallies, place, Fate.READ_BY)
+    return {blob: Bounds(once.low, most[blob].high) for blob, once in by_name(tallies, place, Fate.READ).items()}
+
+
+def _weighed(reads: dict[Digest, Bounds], trees: Trees) -> Bounds:
+    return total(bounds.times(trees.sizes[blob]) for blob, bounds in reads.items())
+
+
+def _requests(world: World, tallies: Sequence[Tally], place: str) -> dict[Kind, Bounds]:
+    bounds = {kind: summed_up(tallies, place, kind) for kind in Kind}
+    bounds[Kind.REFERRERS] = _referrers(world, tallies, place)
+    bounds[Kind.BLOB_GET] = total(_reads(tallies, place).values())
+    posts = bounds[Kind.BLOB_POST]
+    takes_one = {
+        spot.registry.single_post for (at, *_), spot in world.spots.items() if at == place and spot.registry
+    }
+    if True not in takes_one:
+        # A POST that sends nothing is followed by a PUT; whether it may send is not always known.
+        bounds[Kind.BLOB_PUT] += posts if False in takes_one else Bounds(0, posts.high)
+    return summed(bounds)
+
+
+def _referrers(world: World, tallies: Sequence[Tally], place: str) -> Bounds:
+    """Return how many pages of lists are asked for."""
+    asked = NONE
+    for key, calls in by_name(tallies, place, Kind.REFERRERS).items():
+        spot = world.spots[key]
+        if spot.registry is not None and spot.registry.lists_referrers is False:
+            # The first answer ends it, but for what has been asked at the same time.
+            asked += Bounds(min(calls.low, 1), calls.high)
+        else:
+            asked += calls + Bounds.exactly(spot.further_pages)
+    return asked
+
+
+def _target(
+    place: str,
+    targets: Sequence[RecordedTarget],
+    tallies: Sequence[Tally],
+    results: Sequence[ImageResult],
+    trees: Trees,
+) -> TargetForecast:
+    here = [result for result in results if result.target_place == place]
+    return TargetForecast(
+        place=place,
+        images=sum(each.status is Status.SYNCED and each.reason is not Reason.ARTIFACTS for each in here),
+        artifacts=summed_up(tallies, place, Fate.ARTIFACT),
+        repositories=len(targets),
+        empty_repositories=sum(target.spot.is_empty for target in targets),
+        blobs=sum(len(target.blobs) for target in targets),
+        sent=summed_up(tallies, place, Fate.SENT),
+        sent_size=summed_up(tallies, place, Fate.SENT, trees.sizes.__getitem__),
+        mounted=summed_up(tallies, place, Fate.MOUNTED),
+        mounted_size=summed_up(tallies, place, Fate.MOUNTED, trees.sizes.__getitem__),
+        there=summed_up(tallies, place, Fate.THERE),
+        size_by_image=sum(trees.size(trees.blobs([root])) for target in targets for root in _roots(target, trees)),
+        size_by_repository=sum(trees.size(target.blobs) for target in targets),
+    )
+
+
+def _roots(target: RecordedTarget, trees: Trees) -> set[Digest]:
+    """Return the images and artifacts that come to a repository, and not what belongs to them."""
+    others = target.put.keys() - target.lists - trees.below(target.roots)
+    return target.roots | (others - trees.children(others))
+
+
+def _sharing(first: Rehearsed, trees: Trees) -> Sharing:
+    """Return what the images that are copied have in common."""
+    images: Counter[Digest] = Counter()
+    repositories: Counter[Digest] = Counter()
+    for roots in first.images.values():
+        repositories.update(trees.blobs(roots))
+        for root in roots:
+            images.update(trees.blobs([root]))
+    shared = [blob for blob, number in images.items() if number > 1]
+    shared.sort(key=lambda blob: (-trees.sizes[blob] * (images[blob] - 1), blob))
+
+    def portion(blobs: Iterable[Digest]) -> Portion:
+        each = list(blobs)
+        return Portion(blobs=len(each), size=trees.size(each))
+
+    return Sharing(
+        images=sum(map(len, first.images.values())),
+        repositories=len(first.images),
+        manifests=len(trees.below(root for roots in first.images.values() for root in roots)),
+        all=portion(images),
+        between_images=portion(shared),
+        between_repositories=portion(blob for blob, number in repositories.items() if number > 1),
+        most=tuple(
+            SharedBlob(
+                digest=str(blob), size=trees.sizes[blob], images=images[blob], repositories=repositories[blob]
             )
-        if overlapping:
-            yield (
-                image.source.place,
-                {Kind.MANIFEST_HEAD: Bounds(0, 1), Kind.MANIFEST_GET: Bounds(-1 - image.nested, 0)},
-            )
+            for blob in shared[:MOST]
+        ),
+    )

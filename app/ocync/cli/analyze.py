@@ -10,9 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocync.analyze import as_json
-from ocync.analyze.reading import Reading
-from ocync.analyze.simulate import simulate
+from ocync.analyze import as_json, rehearsal
 from ocync.analyze.text import render
 from ocync.cli import passes, streams
 from ocync.config.load import load
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from ocync.analyze.reading import Read
+    from ocync.analyze.rehearsal import Found
     from ocync.config.model import Config
     from ocync.redaction import Redactor
 
@@ -47,7 +45,7 @@ def analyze(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 async def _read(
     config: Config, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor
-) -> tuple[Read, RunReport]:
+) -> tuple[Found, RunReport]:
     settings, tally, stop = config.settings, RequestTally(), Stop(grace=0.0)
     policy = RetryPolicy(
         attempts=settings.retry.attempts, max_delay=settings.retry.max_delay, stopping=stop.requested
@@ -62,7 +60,8 @@ async def _read(
             place = kept(settings, places, stop, folder=settings.cache_dir, keep=False)
         async with places, Keeper().memory(place, ttl=settings.cache_ttl) as memory:
             with kept_deadline(stop, settings.deadline):
-                reading = Reading(
+                found = await rehearsal.analyze(
+                    config.mappings,
                     places=places,
                     at_once=settings.max_concurrent_transfers,
                     stop=stop,
@@ -70,7 +69,6 @@ async def _read(
                     cold=options.cold,
                     memory=memory,
                 )
-                found = await reading.run(config.mappings)
     report = RunReport(
         run_id=str(uuid.uuid4()),
         started_at=started_at,
@@ -84,12 +82,12 @@ async def _read(
     return found, report
 
 
-def _show(found: Read, report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+def _show(found: Found, report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
     if options.json:
-        streams.show(as_json.dump(simulate(found.facts, cold=options.cold), report))
+        streams.show(as_json.dump(found.analysis, report))
         return
     if not options.quiet:
-        streams.show(render(simulate(found.facts, cold=options.cold), report))
+        streams.show(render(found.analysis, report))
     failures = render_failures(report, color=wants_color(sys.stderr, environ))
     if failures:
         streams.say(failures.rstrip("\n"))

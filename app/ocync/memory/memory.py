@@ -143,6 +143,12 @@ class Memory:
         """Return all that is known."""
         return dict(self._facts)
 
+    def copied(self) -> Memory:
+        """Return another memory that knows the same; neither learns what the other does from then on."""
+        other = Memory(ttl=self._ttl, clock=self._clock)
+        other.add(self._facts)
+        return other
+
     def add(self, others: Facts) -> None:
         """Add what was learned elsewhere, which is no change; of two facts the later one counts."""
         for key, fact in others.items():

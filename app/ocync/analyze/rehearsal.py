@@ -1,0 +1,129 @@
+"""
+The next pass, rehearsed: the real engine between repositories that are read and never written to.
+
+A pass may do its work in many orders, and some numbers depend on that. So it is rehearsed several times, with
+answers that come in another order each time, and what differs is told as a range. Nothing is asked twice for that.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ocync.analyze.forecast import forecast
+from ocync.analyze.known import Fate, Order
+from ocync.analyze.recording import Rehearsed, World
+from ocync.errors import ErrorKind
+from ocync.memory.memory import Memory
+from ocync.registry.waiting import RetryPolicy
+from ocync.transfer.engine import Pass, PassSettings
+from ocync.transfer.events import ImageFinished, MappingResolved, MappingsCounted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ocync.analyze.model import Analysis
+    from ocync.config.model import MappingConfig
+    from ocync.interrupt import Stop
+    from ocync.plan.discover import Places
+    from ocync.transfer.events import Event, Sink
+    from ocync.transfer.result import ImageResult
+
+_ORDERS = (
+    Order(reads=1, writes=40, accounts=False),
+    Order(reads=1, writes=1, seed=1),
+    Order(reads=40, writes=1, seed=2, accounts=False),
+    Order(reads=40, writes=1, seed=3),
+    Order(reads=40, writes=40, seed=4, accounts=False),
+    Order(reads=10, writes=80, seed=5),
+)
+"""Of the rehearsals after the first, whose order is that of the real answers: from slow writes to slow reads."""
+_COUNTED = 200_000
+"""What is counted in all of these at most, so that large mirrors take no minutes more; there are two at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What an analysis has found, with a result for each image at each target."""
+
+    analysis: Analysis
+    results: tuple[ImageResult, ...]
+    is_whole: bool
+    """Whether it came to its end; a stop cuts it off."""
+
+
+async def analyze(
+    mappings: Sequence[MappingConfig],
+    *,
+    places: Places,
+    at_once: int,
+    stop: Stop,
+    sink: Sink,
+    cold: bool = False,
+    memory: Memory | None = None,
+) -> Found:
+    """
+    Return what a pass would do; never raises for what happens to an image or a mapping.
+
+    With `cold`, it is the pass into targets that are empty. `memory` is what earlier passes have learned; it is not
+    changed. After a stop it ends at once, with what was read until then: the stop's grace should be 0.
+    """
+    world = World(places, cold=cold)
+    # What an image is signed by is in blobs, and these are not read.
+    work = [replace(mapping, verify=None) for mapping in mappings]
+
+    async def rehearse(order: Order, tell: Sink) -> tuple[Rehearsed, tuple[ImageResult, ...]]:
+        rehearsed = Rehearsed(world, order)
+        results = await Pass(
+            places=rehearsed,
+            settings=PassSettings(images_at_once=at_once),
+            policy=RetryPolicy(),
+            stop=stop,
+            sink=tell,
+            copied=rehearsed.copied,
+            memory=memory.copied() if memory is not None and not cold else Memory(),
+            mover=rehearsed,
+        ).run(work)
+        for result in results:
+            if result.artifacts is not None:
+                rehearsed.tally.add(result.target_place, Fate.ARTIFACT, "", result.artifacts.transferred)
+        return rehearsed, results
+
+    def tell(event: Event) -> None:
+        # Nothing moves here.
+        if isinstance(event, MappingsCounted | MappingResolved) or (
+            isinstance(event, ImageFinished) and not _is_cut(event.result)
+        ):
+            sink(event)
+
+    first, results = await rehearse(Order(), tell)
+    tallies = [first.tally]
+    is_whole = not any(map(_is_cut, results))
+    if is_whole and first.tally.is_about_writing:
+        world.answers.are_final = True
+        orders = _ORDERS[: max(2, _COUNTED // first.tally.total)]
+        for order in orders:
+            with _said_before():
+                again, others = await rehearse(order, lambda _event: None)
+            if stop.requested() or any(map(_is_cut, others)):
+                break
+            tallies.append(again.tally)
+    results = tuple(result for result in results if not _is_cut(result))
+    return Found(analysis=forecast(world, first, tallies, results), results=results, is_whole=is_whole)
+
+
+def _is_cut(result: ImageResult) -> bool:
+    return result.error is not None and result.error.kind is ErrorKind.INTERRUPTED
+
+
+@contextmanager
+def _said_before() -> Iterator[None]:
+    """Let nothing be logged: it was, in the first rehearsal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
