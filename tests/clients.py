@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Manifest
     from ocync.transfer.events import Event
     from ocync.transfer.result import ImageResult
+    from ocync.transfer.staging import Staging
     from scripted import ScriptedRegistry
     from scripted.build import Image
 
@@ -91,6 +92,8 @@ class Side:
     """Seconds that hosts which do not answer are waited for before the second try."""
     memory: Memory | None = None
     """What earlier passes have learned."""
+    staging: Staging | None = None
+    """Room for what slow targets have still to take."""
 
     def __post_init__(self) -> None:
         sleep = self.sleep or self.waits
@@ -199,6 +202,7 @@ class Side:
             stop=self.stop,
             sink=sink,
             memory=self.memory,
+            staging=self.staging,
         )
         with PASSES.one():
             return await engine.run(work)

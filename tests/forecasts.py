@@ -47,13 +47,13 @@ def asked_by_kind(registry: ScriptedRegistry) -> Counter[Kind]:
     return Counter(kind for request in registry.requests if (kind := kind_of(request)) is not None)
 
 
-async def read(side: Side, work: Sequence[MappingConfig], *, cold: bool = False) -> Found:
+async def read(side: Side, work: Sequence[MappingConfig], *, cold: bool = False, at_once: int = 10) -> Found:
     """Rehearse to the end, which has to be within 15 seconds."""
     async with asyncio.timeout(15):
         found = await analyze(
             work,
             places=side.places,
-            at_once=10,
+            at_once=at_once,
             stop=side.stop,
             sink=lambda _event: None,
             cold=cold,
@@ -63,9 +63,9 @@ async def read(side: Side, work: Sequence[MappingConfig], *, cold: bool = False)
     return found
 
 
-async def analyzed(side: Side, work: Sequence[MappingConfig], *, cold: bool = False) -> Analysis:
+async def analyzed(side: Side, work: Sequence[MappingConfig], *, cold: bool = False, at_once: int = 10) -> Analysis:
     """Rehearse a pass in which nothing may fail, and return the forecast."""
-    found = await read(side, work, cold=cold)
+    found = await read(side, work, cold=cold, at_once=at_once)
     assert not [result.error for result in found.results if result.error is not None]
     return found.analysis
 

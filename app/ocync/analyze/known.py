@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _KEPT = 64 * 1024 * 1024
 """Bytes of answers that are kept: about as much of manifests and lists as one large mirror has."""
+_SPEEDS = (1, 1, 15)
+"""How many times longer repositories take than they might: some are slow."""
 _SMALL = 300
 """Bytes that an answer takes at least."""
 
@@ -198,31 +200,34 @@ def summed_up(
     return total(bounds.times(weigh(name)) for name, bounds in by_name(tallies, place, what).items())
 
 
-@dataclass(frozen=True, slots=True)
 class Order:
-    """
-    In which order things happen in a rehearsal: how many turns of the loop an answer takes at most.
+    """The order in which answers come in a rehearsal: how many turns of the loop each takes, by chance."""
 
-    `accounts` is what is assumed of a target where nobody knows whether it keeps account of referrers.
-    """
+    def __init__(self, *, reads: int, writes: int, seed: int = 0, accounts: bool = True) -> None:
+        """
+        Reads and writes take so many turns at most, and those of slow repositories as many times more.
 
-    reads: int = 0
-    writes: int = 0
-    seed: int | None = None
-    accounts: bool = True
-    _random: random.Random = field(init=False, repr=False, compare=False)
+        `accounts` is what is assumed of targets of which nobody knows whether they keep account of referrers.
+        """
+        self.accounts = accounts
+        self._reads = reads
+        self._writes = writes
+        self._random = random.Random(seed)  # noqa: S311 -- nothing is secret here
+        self._speeds: dict[str, int] = {}
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_random", random.Random(self.seed))  # noqa: S311 -- nothing is secret here
+    def __repr__(self) -> str:
+        return f"<Order: {self._reads} turns for reads, {self._writes} for writes>"
 
-    async def read(self) -> None:
+    async def read(self, repository: str) -> None:
         """Take the time of a read."""
-        await self._turns(self.reads)
+        await self._turns(self._reads, repository)
 
-    async def write(self) -> None:
+    async def write(self, repository: str) -> None:
         """Take the time of a write."""
-        await self._turns(self.writes)
+        await self._turns(self._writes, repository)
 
-    async def _turns(self, most: int) -> None:
-        for _ in range(self._random.randint(1, most) if most else 0):
+    async def _turns(self, most: int, repository: str) -> None:
+        if repository not in self._speeds:
+            self._speeds[repository] = self._random.choice(_SPEEDS)
+        for _ in range(self._random.randint(1, most) * self._speeds[repository] if most else 0):
             await asyncio.sleep(0)

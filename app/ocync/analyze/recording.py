@@ -204,7 +204,7 @@ class Recorded:
         )
 
     async def _listed(self, what: str, ask: Callable[[], Awaitable[T]], weigh: Callable[[T], int]) -> T:
-        await self.order.read()
+        await self.order.read(self.name)
         pages = 1
         try:
             listing = partial(self.spot.listing, ask)
@@ -236,7 +236,7 @@ class Recorded:
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return what refers to a manifest."""
-        await self.order.read()
+        await self.order.read(self.name)
         # How often a registry is asked that has no API depends on when its first answer comes, and not on subjects.
         self.tally.add(self.place, Kind.REFERRERS, self._key)
         return await self._listed_referrers(subject)
@@ -250,11 +250,11 @@ class Recorded:
         """Refuse: no blob is read."""
         raise _refusal(self)
 
-    async def _count_read(self, what: What, subject: str | Digest) -> None:
-        await self.order.read()
+    async def _count_read(self, what: What, subject: str) -> None:
+        await self.order.read(self.name)
         self._count(what, subject)
 
-    def _count(self, what: What, subject: str | Digest) -> None:
+    def _count(self, what: What, subject: str) -> None:
         # Millions of texts would be kept else.
         self.tally.add(self.place, what, hash((self.path, subject)))
 
@@ -348,7 +348,9 @@ class RecordedTarget(Recorded):
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """Tell whether the repository holds the blob."""
-        await self._count_read(Kind.BLOB_HEAD, descriptor.digest)
+        await self.order.read(self.name)
+        # Which repository is asked depends on who comes first, and it is one of them.
+        self.tally.add(self.place, Kind.BLOB_HEAD, descriptor.digest)
         if descriptor.digest not in self.blobs and await self.really_has(descriptor):
             self._got(descriptor, Fate.THERE)
         return descriptor.digest in self.blobs
@@ -361,7 +363,7 @@ class RecordedTarget(Recorded):
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> Upload | None:
         """Mount the blob where it is in the other repository, which is taken to be granted."""
-        await self.order.write()
+        await self.order.write(self.name)
         if mount_from is None:
             return _Session(self)
         self.tally.add(self.place, Kind.BLOB_MOUNT, descriptor.digest)
@@ -373,7 +375,7 @@ class RecordedTarget(Recorded):
 
     async def receive(self, descriptor: Descriptor) -> None:
         """Take a blob that is sent."""
-        await self.order.write()
+        await self.order.write(self.name)
         self._got(descriptor, Fate.SENT)
         is_open = descriptor.digest in self._sessions
         self._sessions.discard(descriptor.digest)
@@ -382,7 +384,7 @@ class RecordedTarget(Recorded):
 
     async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
         """Take a manifest; tell whether the place would list it among the referrers of its subject."""
-        await self.order.write()
+        await self.order.write(self.name)
         self._count(Kind.MANIFEST_PUT, tag or str(manifest.digest))
         self.put[manifest.digest] = None if manifest.digest in self.world.origins else manifest
         if tag is not None:

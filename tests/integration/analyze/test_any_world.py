@@ -17,6 +17,7 @@ from forecasts import analyzed, misses, passed
 from ocync.config.model import TagRules
 from ocync.memory.keeper import Keeper, Place
 from ocync.oci.platform import Platform
+from ocync.transfer.staging import Staging
 from scripted import ScriptedRegistry, build
 
 if TYPE_CHECKING:
@@ -123,23 +124,23 @@ class Chance:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_a_pass_keeps_within_the_bounds_of_its_forecast(seed: int) -> None:
+async def test_a_pass_keeps_within_the_bounds_of_its_forecast(seed: int, tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         registries = [await stack.enter_async_context(ScriptedRegistry()) for _ in range(4)]
         # The last one is both a source and a target.
         for number, registry in enumerate(registries):
             registry.behaviour.referrers = (seed // 3 + number) % 3 != 0
         chance = Chance(seed, sources=(registries[0], registries[3]), targets=registries[1:])
-        work = chance.mappings()
+        work, at_once = chance.mappings(), chance.random.choice([1, 3, 10])
         for number, registry in enumerate(registries):
             registry.behaviour.single_post = (seed + number) % 2 == 0
         async with Side(idle=IDLE) as side:
-            analysis = await analyzed(side, work)
+            analysis = await analyzed(side, work, at_once=at_once)
         for registry in registries:
             registry.requests.clear()
 
-        async with Side(idle=IDLE) as side:
-            results = await passed(side, work, at_once=chance.random.choice([1, 3, 10]))
+        async with Side(idle=IDLE, staging=Staging(tmp_path, None)) as side:
+            results = await passed(side, work, at_once=at_once)
 
         assert misses(analysis, registries, results) == []
 
@@ -153,7 +154,7 @@ async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(see
             registry.behaviour.check_references = (seed // 5 + number) % 4 != 0
         chance = Chance(seed, sources=registries[:1], targets=registries[1:])
         chance.remembers = True
-        work = chance.mappings()
+        work, at_once = chance.mappings(), chance.random.choice([1, 3, 10])
         async with (
             Keeper(lambda: NOW).memory(Place(folder=tmp_path), ttl=3600) as memory,
             Side(idle=IDLE, memory=memory) as side,
@@ -171,14 +172,14 @@ async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(see
             Keeper(lambda: NOW).memory(Place(folder=tmp_path, keep=False), ttl=3600) as memory,
             Side(idle=IDLE, memory=memory) as side,
         ):
-            analysis = await analyzed(side, work)
+            analysis = await analyzed(side, work, at_once=at_once)
         for registry in registries:
             registry.requests.clear()
 
         async with (
             Keeper(lambda: NOW).memory(Place(folder=tmp_path), ttl=3600) as memory,
-            Side(idle=IDLE, memory=memory) as side,
+            Side(idle=IDLE, memory=memory, staging=Staging(tmp_path / "staged", None)) as side,
         ):
-            results = await passed(side, work, at_once=chance.random.choice([1, 3, 10]))
+            results = await passed(side, work, at_once=at_once)
 
         assert misses(analysis, registries, results) == []
