@@ -91,16 +91,22 @@ class Delivery:
         await upload.send(branch.pieces(self.moved))
         self._spent = None
 
+    async def abandon_spent(self) -> None:
+        """Give up a session that was used in vain. The caller holds no slot."""
+        spent, self._spent = self._spent, None
+        await _abandon(spent)
+
     async def abandon(self) -> None:
-        """Give up sessions that were not used, or in vain. The caller holds no slot."""
-        uploads, self._upload, self._spent = (self._upload, self._spent), None, None
-        task = asyncio.current_task()
-        # A pass that is being cancelled must not wait for it.
-        if task is not None and task.cancelling():
-            return
-        for upload in uploads:
-            if upload is not None:
-                await upload.abandon()
+        """Give up a session that was not used. The caller holds no slot."""
+        upload, self._upload = self._upload, None
+        await _abandon(upload)
+
+
+async def _abandon(upload: Upload | None) -> None:
+    task = asyncio.current_task()
+    # A pass that is being cancelled must not wait for it.
+    if upload is not None and not (task is not None and task.cancelling()):
+        await upload.abandon()
 
 
 def _taken_over(held: Reserved, slots: Iterable[Slots | Lane]) -> Callable[[], None]:
@@ -190,6 +196,8 @@ class BlobReads:
                     )
         except _GivenUpError as given_up:
             raise given_up.error from given_up
+        finally:
+            await delivery.abandon()
 
     async def _attempt(self, delivery: Delivery, reading: Reading) -> None:
         """Bring the blob by a read of its own."""
@@ -202,7 +210,7 @@ class BlobReads:
         finally:
             await branch.leave()
             await read.close()
-            await delivery.abandon()
+            await delivery.abandon_spent()
 
     async def _attempt_together(self, delivery: Delivery, reading: Reading) -> None:
         """Bring the blob by a read that others may take part in."""
@@ -210,7 +218,7 @@ class BlobReads:
             return
         key = (reading.reader.place, delivery.blob.digest)
         place = delivery.repository.place
-        read = self._reads.get(key)
+        read = known = self._reads.get(key)
         if read is None or not read.is_joinable or place in read.places:
             read = SharedRead(
                 reading,
@@ -218,50 +226,53 @@ class BlobReads:
                 patience=self._patience,
                 slot_again=partial(self._slot_again, reading.reader),
             )
-            is_shared = key not in self._reads or not self._reads[key].is_joinable
-            if is_shared:
-                await self._forget(key)
-                self._reads[key] = read
-            branch = read.join(place)
-            try:
-                if is_shared:
-                    await self._gather(read, delivery.image, place)
-            finally:
-                if not read.gathered.done():
-                    read.gathered.set_result(None)
-        else:
-            branch = read.join(place)
-            self.changed()
+        is_shared = known is None or not known.is_joinable
+        if is_shared:
+            self._reads[key] = read
+            self._kept.pop(key, None)
+        branch = read.join(place)
         try:
-            if not read.gathered.done():
+            if read is known:
+                self.changed()
                 await asyncio.wait([read.gathered])
+            else:
+                await self._gather(read, delivery.image if is_shared else None, place)
+            if is_shared and known is not None and known.is_idle:
+                await known.close()
             await self._pour(delivery, read, branch)
         finally:
             await branch.leave()
             await self._left(key, read, delivery.image)
-            await delivery.abandon()
+            await delivery.abandon_spent()
 
     async def _gather(self, read: SharedRead, image: SourceImage | None, place: str) -> None:
         """Wait a moment for the image's other targets; what is kept for those that do not come is put on disk."""
-        if image is None:
-            return
+        try:
+            expected = self._expected(read, image)
+            missing = await self._missing(read, image, within=max(map(self._patience.of, expected), default=0.0))
+            for each in missing:
+                self._patience.missed(each)
+            for each in (expected & read.places) - {place}:
+                self._patience.kept_up(each)
+            read.keep = bool(missing)
+        finally:
+            # Whatever becomes of this one: those who have come go on.
+            read.gathered.set_result(None)
+
+    async def _missing(self, read: SharedRead, image: SourceImage | None, *, within: float) -> set[str]:
+        """Return the target hosts that have not come for the blob after so many seconds, and may still come."""
         clock = asyncio.get_running_loop().time
-        expected = self._expected(read, image)
-        until = clock() + max(map(self._patience.of, expected), default=0.0)
-        missing = expected
-        while missing and (left := until - clock()) > 0:
+        until = clock() + within
+        while (missing := self._expected(read, image)) and (left := until - clock()) > 0:
             change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(change)
             await asyncio.wait([change], timeout=left)
-            missing = self._expected(read, image)
-        for each in missing:
-            self._patience.missed(each)
-        for each in (expected & read.places) - {place}:
-            self._patience.kept_up(each)
-        read.keep = bool(missing)
+        return missing
 
-    def _expected(self, read: SharedRead, image: SourceImage) -> set[str]:
+    def _expected(self, read: SharedRead, image: SourceImage | None) -> set[str]:
         """Return the target hosts that may still come for the blob."""
+        if image is None:
+            return set()
         return {place for place in image.places - read.places if not self._holds(place, read.blob.digest)}
 
     async def _pour(self, delivery: Delivery, read: SharedRead, branch: Branch) -> None:
