@@ -7,15 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.transfer.relay import Delivery, relay
-
 from clients import Side
+from ocync.errors import OcyncError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
+from ocync.plan.source import SourceImage
+from ocync.transfer.blob_reads import BlobReads, Delivery
 from scripted import GeneratedBlob, ScriptedRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from ocync.registry.repository import RegistryRepository
     from ocync.transfer.staging import Staging
@@ -27,14 +28,22 @@ BLOB = Descriptor(media_type="x", digest=Digest.parse(CONTENT.digest()), size=CO
 
 
 @dataclass
+class Sent:
+    """What became of the blob at one target."""
+
+    done: bool = False
+    error: OcyncError | None = None
+
+
+@dataclass
 class Course:
-    """A source, some targets, and what came of a relay between them."""
+    """A source, some targets, and what came of a blob between them, which all targets need at the same time."""
 
     side: Side
     source: ScriptedRegistry
     targets: tuple[ScriptedRegistry, ...]
-    deliveries: list[Delivery] = field(default_factory=list)
-    arrived: list[Delivery] = field(default_factory=list)
+    deliveries: list[Sent] = field(default_factory=list)
+    arrived: list[Sent] = field(default_factory=list)
     moved: list[int] = field(default_factory=list)
 
     def put(self, content: Content, blob: Descriptor = BLOB) -> None:
@@ -44,28 +53,42 @@ class Course:
         self,
         blob: Descriptor = BLOB,
         *,
-        nearer: Sequence[RegistryRepository] = (),
+        nearer: RegistryRepository | None = None,
         within: float = 10,
         staging: Staging | None = None,
         alone: bool = True,
-    ) -> list[Delivery]:
-        async with asyncio.timeout(within):
-            for target in self.targets:
-                repository = self.side.repository(target.url)
-                upload = await repository.open_upload(blob)
-                assert upload is not None
-                self.deliveries.append(Delivery(repository, upload, self.moved.append))
-            source = self.side.repository(self.source.url, writable=False)
-            await relay(
-                blob,
-                [*nearer, source],
-                self.deliveries,
-                policy=self.side.policy,
-                arrived=self.arrived.append,
-                staging=staging,
-            )
-        assert all(delivery.done or delivery.error is not None for delivery in self.deliveries)
-        assert set(map(id, self.arrived)) == {id(d) for d in self.deliveries if d.done}
+    ) -> list[Sent]:
+        source = self.side.repository(self.source.url, writable=False)
+        repositories = [self.side.repository(target.url) for target in self.targets]
+        held: set[str] = set()
+        reads = BlobReads(self.side.policy, staging=staging, holds=lambda place, _digest: place in held)
+        image = SourceImage(
+            source, "1", places=[each.place for each in repositories], finished=lambda: reads.changed()
+        )
+
+        async def bring(repository: RegistryRepository, sent: Sent) -> None:
+            upload = await repository.open_upload(blob)
+            assert upload is not None
+            delivery = Delivery(blob, repository, upload, image=image, moved=self.moved.append)
+            try:
+                await reads.send(delivery, source, nearer=nearer)
+            except OcyncError as error:
+                sent.error = error
+            else:
+                sent.done = True
+                held.add(repository.place)
+                self.arrived.append(sent)
+            finally:
+                image.finish(repository.place)
+
+        self.deliveries = [Sent() for _ in repositories]
+        try:
+            async with asyncio.timeout(within), asyncio.TaskGroup() as group:
+                for repository, sent in zip(repositories, self.deliveries, strict=True):
+                    group.create_task(bring(repository, sent))
+        finally:
+            await reads.close()
+        assert all(sent.done or sent.error is not None for sent in self.deliveries)
         for registry in (self.source, *self.targets) if alone else ():
             statistics = self.side.repository(registry.url).slots.statistics
             assert (statistics.held, statistics.waiting) == (0, 0)

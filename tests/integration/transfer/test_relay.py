@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from ocync.transfer.relay import Delivery, relay
 
 from clients import Side, descriptor
 from ocync.errors import (
@@ -20,6 +19,7 @@ from ocync.errors import (
 )
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
+from ocync.transfer.blob_reads import BlobReads, Delivery
 from relays import BLOB, CONTENT, GET, UPLOADS, Course, course
 from scripted import Bearer, GeneratedBlob, ScriptedRegistry, User, faults
 from scripted.content import Bytes
@@ -307,7 +307,7 @@ async def test_a_nearer_repository_is_read_and_the_source_only_where_that_fails(
         target = at.targets[0]
         target.seed_blob("team/base", str(BLOB.digest), CONTENT)
         near = at.side.repository(target.url, "team/base")
-        (delivery,) = await at.run(nearer=[near])
+        (delivery,) = await at.run(nearer=near)
 
         assert delivery.done
         assert at.reads == 0
@@ -324,7 +324,7 @@ async def test_a_nearer_repository_that_fails_is_tried_once_and_costs_no_wait(fa
         target.seed_blob("team/base", str(BLOB.digest), CONTENT)
         target.on("GET", GET, respond=fault)
         near = at.side.repository(target.url, "team/base")
-        (delivery,) = await at.run(nearer=[near])
+        (delivery,) = await at.run(nearer=near)
 
         assert delivery.done
         assert at.held() == [True]
@@ -333,44 +333,40 @@ async def test_a_nearer_repository_that_fails_is_tried_once_and_costs_no_wait(fa
         assert at.side.waits.seconds == []
 
 
+async def carry(reads: BlobReads, side: Side, blob: Descriptor, source: str, target: str, *, to: str) -> None:
+    """Bring a blob from a repository at a URL to one at another, named `to` there."""
+    repository = side.repository(target, to)
+    upload = await repository.open_upload(blob)
+    assert upload is not None
+    await reads.send(Delivery(blob, repository, upload), side.repository(source, "team/app", writable=False))
+
+
 async def test_one_slot_is_enough_even_where_source_and_targets_are_one_registry() -> None:
     async with Side(slots=1) as side, ScriptedRegistry() as registry, asyncio.timeout(10):
         registry.seed_blob("team/app", str(BLOB.digest), CONTENT)
-        source = side.repository(registry.url, writable=False)
-        deliveries = []
-        for name in ("other/one", "other/two"):
-            repository = side.repository(registry.url, name)
-            upload = await repository.open_upload(BLOB)
-            assert upload is not None
-            deliveries.append(Delivery(repository, upload, lambda _count: None))
-        await relay(BLOB, [source], deliveries, policy=side.policy, arrived=lambda _delivery: None)
+        reads = BlobReads(side.policy)
+        async with asyncio.TaskGroup() as group:
+            for name in ("other/one", "other/two"):
+                group.create_task(carry(reads, side, BLOB, registry.url, registry.url, to=name))
 
-        assert all(delivery.done for delivery in deliveries)
+        assert all(str(BLOB.digest) in registry.repository(f"other/{name}").blobs for name in ("one", "two"))
 
 
-async def test_relays_in_both_directions_at_once_do_not_wait_for_each_other_for_ever() -> None:
+async def test_blobs_in_both_directions_at_once_do_not_wait_for_each_other_for_ever() -> None:
     async with Side(slots=1) as side, ScriptedRegistry() as one, ScriptedRegistry() as two, asyncio.timeout(20):
         contents = [GeneratedBlob(100_000, number) for number in range(10)]
         blobs = [Descriptor(media_type="x", digest=Digest.parse(c.digest()), size=c.size) for c in contents]
         for content, blob in zip(contents, blobs, strict=True):
-            one.seed_blob("a/app", str(blob.digest), content)
-            two.seed_blob("b/app", str(blob.digest), content)
-
-        async def carry(blob: Descriptor, path: str, start: ScriptedRegistry, end: ScriptedRegistry) -> None:
-            repository = side.repository(end.url, path)
-            upload = await repository.open_upload(blob)
-            assert upload is not None
-            delivery = Delivery(repository, upload, lambda _count: None)
-            source = side.repository(start.url, path, writable=False)
-            await relay(blob, [source], [delivery], policy=side.policy, arrived=lambda _delivery: None)
-            assert delivery.done
+            one.seed_blob("team/app", str(blob.digest), content)
+            two.seed_blob("team/app", str(blob.digest), content)
+        reads = BlobReads(side.policy)
 
         async with asyncio.TaskGroup() as group:
             for blob in blobs:
-                group.create_task(carry(blob, "a/app", one, two))
-                group.create_task(carry(blob, "b/app", two, one))
+                group.create_task(carry(reads, side, blob, one.url, two.url, to="a/app"))
+                group.create_task(carry(reads, side, blob, two.url, one.url, to="b/app"))
 
-        assert len(one.repository("b/app").blobs) == len(two.repository("a/app").blobs) == 10
+        assert len(two.repository("a/app").blobs) == len(one.repository("b/app").blobs) == 10
 
 
 async def test_a_source_that_is_down_fails_all_targets_with_its_name() -> None:

@@ -253,7 +253,7 @@ async def test_what_breaks_at_a_nearer_repository_goes_on_there() -> None:
         target = at.targets[0]
         target.seed_blob("team/base", str(BLOB.digest), CONTENT)
         target.on("GET", GET, times=1, respond=faults.cut(after=700_000))
-        (delivery,) = await at.run(nearer=[at.side.repository(target.url, "team/base")])
+        (delivery,) = await at.run(nearer=at.side.repository(target.url, "team/base"))
 
         assert delivery.done
         assert at.reads == 0
@@ -267,7 +267,7 @@ async def test_a_nearer_repository_that_stays_broken_is_left_for_the_source() ->
         target = at.targets[0]
         target.seed_blob("team/base", str(BLOB.digest), CONTENT)
         target.on("GET", GET, respond=faults.in_turn([faults.cut(after=700_000), faults.answer(503)]))
-        (delivery,) = await at.run(nearer=[at.side.repository(target.url, "team/base")])
+        (delivery,) = await at.run(nearer=at.side.repository(target.url, "team/base"))
 
         assert delivery.done
         assert at.held() == [True]

@@ -13,7 +13,7 @@ import pytest
 
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
-from ocync.transfer import fanout
+from ocync.transfer import shared_read
 from ocync.transfer.staging import Staging
 from relays import GET, UPLOADS, Course, course
 from scripted import GeneratedBlob, faults
@@ -30,7 +30,7 @@ SLOW = 14 * MIB
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanout, "_PATIENCE", 0.15)
+    monkeypatch.setattr(shared_read, "_PATIENCE", 0.15)
 
 
 def open_files() -> int:
