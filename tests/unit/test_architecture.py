@@ -47,7 +47,7 @@ MAY_IMPORT = {
     },
     "analyze": {
         *("errors", "oci", "config", "endpoint", "slots", "plan", "transfer", "interrupt", "registry.repository"),
-        *("registry.waiting", "memory"),
+        *("registry.waiting", "memory", "flights"),
         *("report.figures", "report.summary", "printable"),
     },
     "report": {

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ocync.analyze.forecast import forecast
-from ocync.analyze.known import Fate, Order
 from ocync.analyze.recording import Rehearsed, World
+from ocync.analyze.tally import Fate, Order
 from ocync.errors import ErrorKind
 from ocync.memory.memory import Memory
 from ocync.registry.waiting import RetryPolicy
@@ -31,15 +31,10 @@ if TYPE_CHECKING:
     from ocync.transfer.events import Event, Sink
     from ocync.transfer.result import ImageResult
 
-# Of the rehearsals after the first, whose order is that of the real answers: from slow writes to slow reads.
-_ORDERS = (
-    {"reads": 1, "writes": 40},
-    {"reads": 1, "writes": 1},
-    {"reads": 20, "writes": 1},
-    {"reads": 20, "writes": 1},
-    {"reads": 20, "writes": 20},
-    {"reads": 5, "writes": 40},
-)
+_TURNS = ((1, 40), (1, 1), (20, 1), (20, 20), (5, 40))
+"""Of reads and of writes, in rehearsals after the first: from slow writes to slow reads."""
+_MOST = 20
+"""Rehearsals after the first."""
 _COUNTED = 200_000
 """What is counted in all of these at most, so that large mirrors take no minutes more; there are two at least."""
 
@@ -88,7 +83,7 @@ async def analyze(
         ).run(work)
         for result in results:
             if result.artifacts is not None:
-                rehearsed.tally.add(result.target_place, Fate.ARTIFACT, "", result.artifacts.transferred)
+                rehearsed.tally[result.target_place, Fate.ARTIFACT][""] += result.artifacts.transferred
         return rehearsed, results
 
     def tell(event: Event) -> None:
@@ -98,14 +93,16 @@ async def analyze(
         ):
             sink(event)
 
-    first, results = await rehearse(Order(reads=0, writes=0), tell)
+    first, results = await rehearse(Order(), tell)
     tallies = [first.tally]
     is_whole = not any(map(_is_cut, results))
-    if is_whole and first.tally.is_about_writing:
+    if is_whole and any(target.put for target in first.targets.values()):
         world.answers.are_final = True
-        for number, turns in enumerate(_ORDERS[: max(2, _COUNTED // first.tally.total)]):
+        counted = sum(counter.total() for counter in first.tally.values())
+        for number in range(max(2, min(_MOST, _COUNTED // counted))):
+            reads, writes = _TURNS[number % len(_TURNS)]
+            order = Order(reads=reads, writes=writes, seed=number, accounts=number % 2 > 0)
             with _said_before():
-                order = Order(**turns, seed=number, accounts=number % 2 > 0)
                 again, others = await rehearse(order, lambda _event: None)
             if stop.requested() or any(map(_is_cut, others)):
                 break

@@ -105,7 +105,7 @@ def _target(target: TargetForecast) -> Iterator[str]:
     mounts = _count(target.mounted, "mount")
     yield f"  saves {_size(target.mounted_size)} by {mounts}, {size(within)} within repositories"
     if target.there.high:
-        yield f"  {_blobs(target.there)} may be there already: that is not known before each is looked for"
+        yield f"  finds {_blobs(target.there)} there already"
 
 
 def _sources(sources: tuple[SourceForecast, ...]) -> Iterator[str]:

@@ -1,0 +1,82 @@
+"""What rehearsals count, and the order of things in each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, defaultdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from ocync.analyze.requests import Bounds, Kind, total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_SPEEDS = (1, 1, 15)
+"""How many times longer repositories take than they might: some are slow."""
+
+
+class Fate(StrEnum):
+    """What else is counted, besides requests: what becomes of a blob at a place, and artifacts."""
+
+    SENT = "sent"
+    MOUNTED = "mounted"
+    THERE = "there"
+    READ = "read from a source"
+    READ_APART = "read from a source, by all who are not sure to take part in another read"
+    ARTIFACT = "put, as something that is attached to an image"
+
+
+What = Kind | Fate
+Tally = defaultdict[tuple[str, What], Counter[Any]]
+"""
+What one rehearsal has counted: at which place, of which kind, and of what.
+
+Blobs count by their digests, since it depends on the order of images which repository one is sent to.
+"""
+
+
+def by_name(tallies: Sequence[Tally], place: str, what: What) -> dict[Any, Bounds]:
+    """Return the bounds of each number over all rehearsals: what differs between them depends on their order."""
+    counts = [tally.get((place, what), Counter()) for tally in tallies]
+    names = dict.fromkeys(name for each in counts for name in each)
+    return {name: Bounds(min(each[name] for each in counts), max(each[name] for each in counts)) for name in names}
+
+
+def summed_up(
+    tallies: Sequence[Tally], place: str, what: What, weigh: Callable[[Any], int] = lambda _name: 1
+) -> Bounds:
+    """
+    Return the bounds of a sum, of numbers or of what they weigh.
+
+    Each number is bounded by itself: any may come out one way and its neighbour the other.
+    """
+    return total(bounds.times(weigh(name)) for name, bounds in by_name(tallies, place, what).items())
+
+
+class Order:
+    """The order in which answers come in a rehearsal: how many turns of the loop each takes, by chance."""
+
+    def __init__(self, *, reads: int = 0, writes: int = 0, seed: int = 0, accounts: bool = True) -> None:
+        """
+        Reads and writes take so many turns at most, and those of slow repositories as many times more.
+
+        `accounts` is what is assumed of targets of which nobody knows whether they keep account of referrers.
+        """
+        self.accounts = accounts
+        self._reads = reads
+        self._writes = writes
+        self._random = random.Random(seed)  # noqa: S311 -- nothing is secret here
+        self._speeds: dict[str, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Order: {self._reads} turns for reads, {self._writes} for writes>"
+
+    async def take(self, repository: str, *, writing: bool = False) -> None:
+        """Take the time of a read or write of a repository."""
+        if most := self._writes if writing else self._reads:
+            if repository not in self._speeds:
+                self._speeds[repository] = self._random.choice(_SPEEDS)
+            for _ in range(self._random.randint(1, most) * self._speeds[repository]):
+                await asyncio.sleep(0)
