@@ -60,6 +60,7 @@ MAY_IMPORT = {
 
 HEAVY = {
     "httpx": {"http", "auth", "registry", "report", "places"},
+    "tenacity": {"registry"},
     "yaml": {"config"},
     "jsonschema": {"config"},
     "prometheus_client": {"report"},

@@ -1,9 +1,11 @@
-"""What registries tell of their limits: how much is left, until when, and durations as Go writes them. Pure."""
+"""What registries tell of their limits: how much is left, until when, and how long to stay away. Pure."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ _MAX_FIELD = 4096
 """Characters of RateLimit or RateLimit-Policy that are read at most."""
 # Seconds since 1970 that no header means as a length of time: thirty years.
 _A_DATE = 1_000_000_000
+AGES = 10 * 365 * 86400.0
+"""Seconds that no wait is longer than, nor any date told that lies later: ten years."""
 
 
 def go_duration(text: str) -> float | None:
@@ -32,6 +36,36 @@ def go_duration(text: str) -> float | None:
     if re.fullmatch(DURATION + "{1,8}", text) is None:
         return None
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """
+    Read a Retry-After header (RFC 9110 section 10.2.3): seconds or a date; None for none or nonsense.
+
+    Parts of a second and durations as Go writes them, which no document allows, are read too. A date in the past is
+    0, and more than ten years are ten. How long is really waited is RetryPolicy's business.
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        # A number of thousands of digits is refused before it is turned into one.
+        return min(float(text[:12]), AGES)
+    is_number = not any(char.isalpha() for char in text)
+    duration = go_duration(f"{text}s" if is_number else text)
+    if duration is not None:
+        return min(duration, AGES)
+    moment = date(text)
+    return None if moment is None else min(max((moment - now).total_seconds(), 0.0), AGES)
+
+
+def date(value: str | None) -> datetime | None:
+    """Read a date of HTTP (RFC 9110 section 5.6.7) in any of its forms; None for none or nonsense."""
+    try:
+        moment = parsedate_to_datetime(value or "")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from ocync.errors import AuthError, OcyncError, ProtocolError, RateLimitedError,
 from ocync.limits.kind import kind_of
 from ocync.oci import media
 from ocync.registry import links, problem
-from ocync.registry.allowance import read_allowance, tells_allowance
+from ocync.registry.allowance import date, read_allowance, tells_allowance
 from ocync.registry.call import Answer, Call
 from ocync.registry.encoding import decoded
 from ocync.registry.habits import Habits
@@ -30,7 +30,7 @@ from ocync.registry.problem import translated
 from ocync.registry.quirks import settings_of
 from ocync.registry.quota import PullQuota
 from ocync.registry.sender import RequestTally, Sender
-from ocync.registry.waiting import GIVE_UP_AFTER, date
+from ocync.registry.waiting import GIVE_UP_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping

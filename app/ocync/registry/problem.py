@@ -26,9 +26,8 @@ from ocync.errors import (
     ServerError,
 )
 from ocync.http.reason import is_of_unknown_authority
-from ocync.registry.allowance import DURATION, go_duration
+from ocync.registry.allowance import DURATION, go_duration, retry_after
 from ocync.registry.quota import renewal
-from ocync.registry.waiting import retry_after
 
 if TYPE_CHECKING:
     from datetime import datetime

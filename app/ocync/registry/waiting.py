@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Self
 
+from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity.wait import wait_base
+
 from ocync.errors import OcyncError, RegistryError, ThrottledError, UnreachableError
-from ocync.registry.allowance import go_duration
+from ocync.registry.allowance import AGES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -26,38 +27,6 @@ MAX_RETRY_AFTER = 120.0
 _FIRST_WAIT = 0.5
 # A last attempt with less than such a part of the whole time would fail for that alone.
 _LEAST_SHARE = 1 / 20
-# No date is told that lies later: ten years.
-_AGES = 10 * 365 * 86400.0
-
-
-def retry_after(value: str | None, now: datetime) -> float | None:
-    """
-    Read a Retry-After header (RFC 9110 section 10.2.3): seconds or a date; None for none or nonsense.
-
-    Parts of a second and durations as Go writes them, which no document allows, are read too. A date in the past is
-    0, and more than ten years are ten. How long is really waited is RetryPolicy's business.
-    """
-    if value is None:
-        return None
-    text = value.strip()
-    if text.isascii() and text.isdigit():
-        # A number of thousands of digits is refused before it is turned into one.
-        return min(float(text[:12]), _AGES)
-    is_number = not any(char.isalpha() for char in text)
-    duration = go_duration(f"{text}s" if is_number else text)
-    if duration is not None:
-        return min(duration, _AGES)
-    moment = date(text)
-    return None if moment is None else min(max((moment - now).total_seconds(), 0.0), _AGES)
-
-
-def date(value: str | None) -> datetime | None:
-    """Read a date of HTTP (RFC 9110 section 5.6.7) in any of its forms; None for none or nonsense."""
-    try:
-        moment = parsedate_to_datetime(value or "")
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def asked_wait(error: BaseException | None) -> float | None:
@@ -93,19 +62,35 @@ class RetryPolicy:
         return Attempts(self)
 
 
+class _Wait(wait_base):
+    """Exponential with full jitter, so that those who failed together do not come back together; or as asked."""
+
+    def __init__(self, longest: float) -> None:
+        self._own = wait_random_exponential(multiplier=_FIRST_WAIT, max=longest)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        own, failed = self._own(retry_state), retry_state.outcome
+        asked = asked_wait(failed.exception()) if failed is not None else None
+        # Those who were turned away together are spread over a tenth of what they would wait otherwise.
+        return own if asked is None else max(own, asked + own / 10)
+
+
 class Attempts:
     """
     The attempts at one thing; the last error is raised as it is.
 
     A registry that asks for more patience than there is makes it a ThrottledError, which says when to come back.
+    The first attempt, which nearly always does, costs next to nothing: tenacity comes in when it has failed.
     """
 
-    __slots__ = ("_asked", "_began", "_error", "_made", "_policy", "_spent")
+    __slots__ = ("_asked", "_attempt", "_began", "_error", "_is_first", "_others", "_policy", "_spent")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._made = 0
+        self._is_first = True
         self._error: OcyncError | None = None
+        self._others: AsyncRetrying | None = None
+        self._attempt: AttemptManager
         self._began: float | None = None
         self._spent = self._asked = 0.0
 
@@ -114,15 +99,37 @@ class Attempts:
 
     async def __anext__(self) -> Self:
         """Return the next attempt, when its time has come; none after one that succeeded."""
-        if self._made:
-            error, self._error = self._error, None
-            if error is None:
-                raise StopAsyncIteration
-            wait = self._wait(error)
-            self._policy.on_retry(error)
-            await self._policy.sleep(wait)
-        self._made += 1
+        if self._error is not None:
+            if self._others is None:
+                self._others = aiter(self._tenacity())
+                self._attempt = await anext(self._others)
+            self._attempt.__exit__(type(self._error), self._error, self._error.__traceback__)
+            self._attempt, self._error = await anext(self._others), None
+        elif not self._is_first:
+            raise StopAsyncIteration
+        self._is_first = False
         return self
+
+    def _tenacity(self) -> AsyncRetrying:
+        return AsyncRetrying(
+            retry=retry_if_exception(is_retryable),
+            wait=_Wait(self._policy.max_delay),
+            stop=self._is_over,
+            before_sleep=self._before_sleep,
+            sleep=self._policy.sleep,
+            reraise=True,
+        )
+
+    def _is_over(self, state: RetryCallState) -> bool:
+        """Tell whether there is no other attempt: for their number, the time, or a pass that is ending."""
+        policy = self._policy
+        is_late = self._spent + state.upcoming_sleep > policy.give_up_after * (1 - _LEAST_SHARE)
+        return is_late or state.attempt_number >= policy.attempts or policy.stopping()
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        assert self._error is not None
+        self._spent += state.upcoming_sleep
+        self._policy.on_retry(self._error)
 
     def begin(self) -> float:
         """
@@ -146,29 +153,18 @@ class Attempts:
         if error is None or not is_retryable(error):
             return False
         assert isinstance(error, OcyncError)
+        asked = asked_wait(error) or 0.0
+        self._asked += asked
+        # Waits that are asked for are not of the time there is.
+        self._spent -= asked
+        if self._asked > MAX_RETRY_AFTER:
+            raise _throttled(error, asked) from error
         self._error = error
         return True
 
-    def _wait(self, error: OcyncError) -> float:
-        """Return how long to wait after a failure; raises where there is no other attempt."""
-        policy, asked = self._policy, asked_wait(error)
-        if asked is not None and self._asked + asked > MAX_RETRY_AFTER:
-            raise _throttled(error, asked) from error
-        if self._made >= policy.attempts or policy.stopping():
-            raise error
-        # Exponential with full jitter, so that those who failed together do not come back together.
-        own = random.random() * min(_FIRST_WAIT * 2.0 ** min(self._made - 1, 30), policy.max_delay)  # noqa: S311
-        # Those who were turned away together are spread over a tenth of what they would wait otherwise.
-        wait = own if asked is None else max(own, asked + own / 10)
-        self._asked += asked or 0.0
-        self._spent += wait - (asked or 0.0)
-        if self._spent > policy.give_up_after * (1 - _LEAST_SHARE):
-            raise error
-        return wait
-
 
 def _throttled(error: OcyncError, seconds: float) -> ThrottledError:
-    at = datetime.now(UTC) + timedelta(seconds=min(seconds, _AGES))
+    at = datetime.now(UTC) + timedelta(seconds=min(seconds, AGES))
     told = error if isinstance(error, RegistryError) else RegistryError("")
     return ThrottledError(
         error.message,
