@@ -341,6 +341,8 @@ class Claims:
         Record that the repository has lost a manifest or blob that it was seen to hold: it is not mounted again.
         """
         self._to_send.add((repository.path, digest))
-        self._manifests.discard((repository.path, digest))
+        if (repository.path, digest) in self._manifests:
+            self._manifests.discard((repository.path, digest))
+            self.manifest_absent(repository, digest)
         if self._holders.get(digest, {}).pop(repository.path, None) is not None:
             self.memory.forget_blob(self.place, repository.path, digest)

@@ -160,9 +160,7 @@ class ImageSync:
             for child in {child.digest: child for child in children}.values():
                 if child.media_type in media.INDEXES:
                     # The target's own is nearer, and costs no pull at a source that counts them.
-                    index = None
-                    if isinstance(plan.decision, Skip):
-                        index = await self._reader.at_target(child.digest, destination, size=child.size)
+                    index = await self._reader.at_target(child.digest, destination, size=child.size)
                     level.append(index or await self._reader.at_source(child, plan.candidate.source, destination))
             if not level:
                 break

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ocync.transfer.destination import Destination
 
 _CACHED = 16 * 1024 * 1024
-"""Bytes of manifests that are kept for other images and targets that list the same ones."""
+"""Bytes of manifests, of both sides, that are kept for other images and targets that list the same ones."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Tree:
 
 
 class ManifestReader:
-    """Reads manifests below images, each once for all that ask at the same time; made for one pass."""
+    """Reads manifests below images, each once for all that ask for it; made for one pass."""
 
     def __init__(self) -> None:
         self._flights: Flights[tuple[str, Digest], Manifest | None] = Flights()
@@ -111,16 +111,21 @@ class ManifestReader:
         claims, repository = destination.claims, destination.repository
         if destination.is_empty or claims.is_absent(repository, digest):
             return None
+        key = (f"to {repository.name}", digest)
+        if (kept := self._cache.get(key)) is not None:
+            return kept
 
         async def fetch() -> Manifest | None:
             try:
-                return await repository.manifest(str(digest), size=size)
+                manifest = await repository.manifest(str(digest), size=size)
             except (NotFoundError, ProtocolError, QuotaError, VerificationError):
                 # What can't be read is brought again.
                 claims.manifest_absent(repository, digest)
                 return None
+            self._keep(key, manifest)
+            return manifest
 
-        return await self._flights.run((f"to {repository.name}", digest), fetch)
+        return await self._flights.run(key, fetch)
 
     def _keep(self, key: tuple[str, Digest], manifest: Manifest) -> None:
         self._cache[key] = manifest
