@@ -27,6 +27,8 @@ class Cost:
 
     code: int
     """The exit code; negative for a signal."""
+    begun: float
+    """When it began, in seconds since 1970."""
     wall: float
     user: float
     system: float
@@ -52,7 +54,7 @@ def run(command: Sequence[str], *, environ: Mapping[str, str], log: Path, limit:
     serving = list(own)
     busy, served = _busy(), sum(map(_used, serving))
     with log.open("wb") as output:
-        begun = time.perf_counter()
+        at, begun = time.time(), time.perf_counter()
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -81,6 +83,7 @@ def run(command: Sequence[str], *, environ: Mapping[str, str], log: Path, limit:
     others = _busy() - busy - cpu - served
     return Cost(
         code=process.returncode,
+        begun=at,
         wall=wall,
         user=used.ru_utime,
         system=used.ru_stime,

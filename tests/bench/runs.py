@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench import measure, scenarios
 from bench.check import Check, check
+from bench.front import ADDRESS
 from bench.holdings import copy_of
+from bench.relay import relaying
+from bench.scenarios import NARROW
 from bench.stage import SOURCE, TARGETS
 from bench.tokens import Tokens
 from bench.tools import Job, environment
@@ -48,6 +52,12 @@ class Run:
         return self.source.requests + sum(target.requests for target in self.targets)
 
     @property
+    def filled(self) -> tuple[float | None, ...]:
+        """Seconds from the start of the tool to each target's last tag; None where it got none."""
+        ends = [target.tagged for target in self.targets]
+        return tuple(None if end is None else round(end - self.cost.begun, 3) for end in ends)
+
+    @property
     def good(self) -> bool:
         """Whether it ended well and every tag is at every target."""
         return self.cost.code == 0 and self.check.tags == self.check.tags_wanted and not self.check.damaged
@@ -64,6 +74,7 @@ class Run:
             "user_seconds": round(cost.user, 3),
             "system_seconds": round(cost.system, 3),
             "peak_memory_bytes": cost.memory,
+            "filled_seconds": list(self.filled),
             "servers_seconds": round(cost.servers, 2),
             "share_of_others": round(cost.foreign, 3),
             "source": self.source.as_json(),
@@ -115,29 +126,36 @@ class Session:
         stage, wanted = self.stage, self.states.wanted[scenario.state]
         stage.source.repositories = copy_of(self.states.source[scenario.state])
         names = TARGETS[: scenario.targets]
+        if scenario.afresh:
+            stage.empty_targets()
         if scenario.filled:
             for name in names:
                 stage.registries[name].repositories = copy_of(wanted)
         stage.source.tokens = Tokens() if scenario.tokens else None
         scenarios.prepare(scenario, work)
-        job = Job(
-            source=stage.front.host(SOURCE),
-            targets=[stage.front.host(name) for name in names],
-            repositories=list(wanted),
-            newest=tuple(next(iter(wanted.values())).tags) if scenario.newest else (),
-            tokens=scenario.tokens,
-            folder=work,
-        )
         log = work / f"{scenario.name}.log"
         stage.meter.read()
         stage.backend.distance.set(0.0 if scenario.near else self.round_trip)
-        cost = measure.run(
-            tool.command(tool.binary, job),
-            environ=environment(work, stage.front.authority, os.environ.get("PATH", os.defpath)),
-            log=log,
-            limit=self.limit,
-            own=stage.servers,
-        )
+        with ExitStack() as lines:
+            hosts = [stage.front.host(name) for name in names]
+            if scenario.narrow:
+                address = ADDRESS, stage.front.ports[names[-1]]
+                hosts[-1] = f"{ADDRESS}:{lines.enter_context(relaying(NARROW, address))}"
+            job = Job(
+                source=stage.front.host(SOURCE),
+                targets=hosts,
+                repositories=list(wanted),
+                newest=tuple(next(iter(wanted.values())).tags) if scenario.newest else (),
+                tokens=scenario.tokens,
+                folder=work,
+            )
+            cost = measure.run(
+                tool.command(tool.binary, job),
+                environ=environment(work, stage.front.authority, os.environ.get("PATH", os.defpath)),
+                log=log,
+                limit=self.limit,
+                own=stage.servers,
+            )
         traffic = stage.traffic()
         checks = [check(stage.registries[name], wanted) for name in names]
         run = Run(

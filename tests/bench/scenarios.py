@@ -37,6 +37,10 @@ class Scenario:
     """Whether the source demands tokens, each valid for one repository."""
     forgetting: bool = False
     """Whether what the tool remembers is taken from it."""
+    afresh: bool = False
+    """Whether the targets are empty and nothing is remembered, though another scenario came before."""
+    narrow: bool = False
+    """Whether the last target is behind a narrow line, see NARROW."""
 
     def suits(self, tool: Tool) -> bool:
         """Tell whether a tool is measured: loops of processes are not, where they would take many minutes."""
@@ -44,6 +48,12 @@ class Scenario:
             return tool.remembers
         return tool.configured or not (self.filled or self.targets > 1)
 
+
+NARROW = 2 << 20
+"""Bytes per second that a narrow line takes, of all connections together."""
+BAR = 1.3
+"""How many times as long a target may take to be filled beside a slow one as it takes alone."""
+ALONE, BESIDE = "alone", "slow-target"
 
 CHAINS = (
     (
@@ -66,14 +76,25 @@ CHAINS = (
     ),
     (Scenario(name="big", title="One big layer, no delay", state="big", near=True),),
     (
+        Scenario(name=ALONE, title="An empty target by itself", state="cold"),
+        Scenario(
+            name=BESIDE,
+            title="The same beside one that takes 2 MiB/s",
+            state="cold",
+            targets=2,
+            narrow=True,
+            afresh=True,
+        ),
+    ),
+    (
         Scenario(name="growth", title="Nothing to do, few tags", state="growth", filled=True),
         Scenario(name="growth-10x", title="Nothing to do, ten times the tags", state="growth-10x", filled=True),
     ),
 )
 """Scenarios that follow each other, and start with empty targets."""
 NAMES = tuple(scenario.name for chain in CHAINS for scenario in chain)
-USUAL = tuple(name for name in NAMES if not name.startswith("tokens"))
-"""What is measured unless others are asked for."""
+USUAL = tuple(name for name in NAMES if not name.startswith("tokens") and name not in (ALONE, BESIDE))
+"""What is measured unless others are asked for: a narrow line takes minutes."""
 
 
 def chosen(names: Collection[str]) -> list[tuple[Scenario, ...]]:
@@ -115,6 +136,6 @@ def build(folder: Path, shape: Shape, chains: Collection[tuple[Scenario, ...]]) 
 
 
 def prepare(scenario: Scenario, work: Path) -> None:
-    """Take from a tool what it remembers, where the scenario is about that."""
-    if scenario.forgetting:
+    """Take from a tool what it remembers, where the scenario demands that."""
+    if scenario.forgetting or scenario.afresh:
         shutil.rmtree(work / "cache", ignore_errors=True)

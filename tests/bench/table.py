@@ -9,7 +9,7 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from bench.scenarios import CHAINS
+from bench.scenarios import ALONE, BAR, BESIDE, CHAINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +79,28 @@ def markdown(
         if these:
             lines += ["", f"### {scenario.title} (`{scenario.name}`)", "", *_table(these, tools), ""]
             lines += [_kinds(next(run for run in these if run.tool == name)) for name in _names(these, tools)]
+        if these and scenario.name == BESIDE:
+            lines += ["", *beside(runs, tools)]
     return "\n".join(lines) + "\n"
+
+
+def beside(runs: Sequence[Run], tools: Sequence[Tool]) -> list[str]:
+    """Say for each tool how much later a target got its last tag beside a slow one than by itself."""
+    said = []
+    for tool in tools:
+        of_tool = [run for run in runs if run.tool == tool.name and run.filled[0] is not None]
+        alone, slowed = (
+            {run.round: run.filled[0] for run in of_tool if run.scenario == s} for s in (ALONE, BESIDE)
+        )
+        pairs = [(alone[turn], slowed[turn]) for turn in sorted(alone.keys() & slowed.keys())]
+        ratios = [after / before for before, after in pairs if before and after]
+        if ratios:
+            each = ", ".join(f"{after:.2f} s against {before:.2f} s" for before, after in pairs)
+            said.append(
+                f"{tool.name}: the last tag is at the fast target {median(ratios):.2f} times as late as where that "
+                f"is filled alone, and {BAR} is the bar ({each})."
+            )
+    return said
 
 
 def placed(document: str, tables: str) -> str:

@@ -55,6 +55,12 @@ class Line:
         mounts = self.method == "POST" and "mount=" in (route["query"] or "")
         return "mount" if mounts else f"upload {self.method}"
 
+    @property
+    def sets_tag(self) -> bool:
+        """Whether it has set a tag."""
+        route = _ROUTE.fullmatch(self.target)
+        return self.kind == "manifest PUT" and self.status == 201 and route is not None and ":" not in route["rest"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
@@ -70,6 +76,8 @@ class Traffic:
     connections: int
     peak: int
     """Requests in flight at once, at the most."""
+    tagged: float | None = None
+    """When the last tag was set, in seconds since 1970; None where none was."""
 
     @classmethod
     def of(cls, lines: Sequence[Line]) -> Traffic:
@@ -82,6 +90,7 @@ class Traffic:
             received=sum(line.received for line in lines),
             connections=len({line.connection for line in lines}),
             peak=_peak(lines),
+            tagged=max((line.ended for line in lines if line.sets_tag), default=None),
         )
 
     def as_json(self) -> dict[str, Any]:

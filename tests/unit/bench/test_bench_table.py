@@ -14,7 +14,7 @@ from bench.tools import Job, Tool
 from bench.traffic import Traffic
 
 NONE = Traffic(requests=0, kinds={}, statuses={}, sent=0, received=0, connections=0, peak=0)
-COST = Cost(code=0, wall=2.0, user=0.5, system=0.5, memory=30 << 20, servers=1.0, foreign=0.25)
+COST = Cost(code=0, begun=1000.0, wall=2.0, user=0.5, system=0.5, memory=30 << 20, servers=1.0, foreign=0.25)
 WHOLE = Check(tags=4, tags_wanted=4, artifacts=2, artifacts_wanted=2, cosign=0, cosign_wanted=0, damaged=0)
 RUN = Run(
     scenario="cold",
