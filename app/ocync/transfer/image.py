@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ocync.concurrency import each_of
-from ocync.errors import NotFoundError, OcyncError, RegistryError
+from ocync.errors import NotFoundError, OcyncError, ProtocolError, RegistryError
 from ocync.plan.budget import Budget
 from ocync.transfer.blob import bring_blob
 from ocync.transfer.claims import Lead, Wait
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Times that a manifest is put at most: a clean-up may take what it lists while it is brought.
+_ROUNDS = 3
 _CODES = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 
 
@@ -136,19 +138,13 @@ class ImageCopier:
 
     async def put(self, manifest: Manifest, tag: str | None = None) -> bool:
         """
-        Store the manifest, all of whose parts were seen there, under a tag or its digest; raises OcyncError.
+        Store the manifest under a tag or its digest; raises OcyncError.
 
-        Returns whether the host takes account of the manifest's subject itself. Where it is refused because parts
-        are gone again, as where a clean-up runs meanwhile, they are brought once more.
+        Returns whether the host takes account of the manifest's subject itself. Parts that are gone again, as where
+        a clean-up runs meanwhile, are brought once more.
         """
         try:
-            try:
-                accounted = await self._put(manifest, tag)
-            except OcyncError as error:
-                if not is_about_parts(error) or not await self._find_lost(manifest):
-                    raise
-                await self._again(manifest)
-                accounted = await self._put(manifest, tag)
+            accounted = await self._put(manifest, tag)
         except OcyncError as error:
             if tag is None:
                 self._claims.failed(self._source, self._repository, manifest.digest, error)
@@ -161,9 +157,24 @@ class ImageCopier:
             self._end_unit(manifest, committed=False)
 
     async def _put(self, manifest: Manifest, tag: str | None) -> bool:
-        lacking = self._claims.lacking(self._repository, manifest)
-        assert not lacking, f"{manifest.digest} is put at {self._repository.name} with {lacking[0]} unseen"
-        return await self._repository.put_manifest(manifest, tag=tag)
+        for left in reversed(range(_ROUNDS)):
+            if self._claims.lacking(self._repository, manifest):
+                # Gone since they were brought, as another image has found.
+                await self._again(manifest)
+            if self._claims.lacking(self._repository, manifest):
+                continue
+            try:
+                return await self._repository.put_manifest(manifest, tag=tag)
+            except OcyncError as error:
+                if not left or not is_about_parts(error) or not await self._find_lost(manifest):
+                    raise
+        losing = ProtocolError(
+            f"{self._repository.name} loses parts of {manifest.digest} as fast as they are brought",
+            host=self._repository.place,
+            hint="let no clean-up run while images are copied",
+        )
+        losing.retryable = True
+        raise losing
 
     async def _again(self, manifest: Manifest) -> None:
         # By a budget of its own, which waits for nobody: this may hold a claim that others wait for.

@@ -193,10 +193,10 @@ class World:
             memory.learn_hint("checks-references", place, "yes")
 
     def garble(self) -> None:
-        """Change bytes of the file anywhere behind its first page."""
+        """Change bytes of the file anywhere behind its first line."""
         data, chance = bytearray(self.file.read_bytes()), random.Random(7)
         for _ in range(200):
-            data[chance.randrange(4096, len(data))] ^= 1 << chance.randrange(8)
+            data[chance.randrange(data.index(b"\n") + 1, len(data))] ^= 1 << chance.randrange(8)
         self.file.write_bytes(data)
 
     async def outcome(self, case: Case, *, audit: float | None = None) -> list[str]:
