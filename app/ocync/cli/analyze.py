@@ -22,7 +22,7 @@ from ocync.registry.waiting import RetryPolicy
 from ocync.report.progress import progress
 from ocync.report.summary import RunReport
 from ocync.report.text import render_failures, wants_color
-from ocync.run import kept, kept_deadline
+from ocync.run import begin_as_learned, kept, kept_deadline
 
 if TYPE_CHECKING:
     import argparse
@@ -59,6 +59,7 @@ async def _read(
         if not options.cold:
             place = kept(settings, places, stop, folder=settings.cache_dir, keep=False)
         async with places, Keeper().memory(place, ttl=settings.cache_ttl) as memory:
+            begin_as_learned(places, memory)
             with kept_deadline(stop, settings.deadline):
                 found = await rehearsal.analyze(
                     config.mappings,
