@@ -181,8 +181,8 @@ async def test_the_slow_one_goes_on_where_the_fast_one_fails(tmp_path: Path, lim
 @pytest.mark.parametrize("limit", [1 << 30, 0], ids=["disk", "no disk"])
 async def test_bytes_that_lie_are_committed_nowhere_however_slow(tmp_path: Path, limit: int) -> None:
     async with course(targets=2, idle=10, attempts=1) as at:
-        at.put(CONTENT, BLOB)
-        at.source.on("GET", GET, respond=faults.flip_bit(at=23 * MIB))
+        # Of the right length, and the same wrong bytes in each read.
+        at.put(GeneratedBlob(CONTENT.size, 18), BLOB)
         at.targets[0].on("PUT", UPLOADS, respond=faults.drip_upload(SLOW))
         deliveries = await at.run(BLOB, within=30, staging=Staging(tmp_path, limit))
 

@@ -220,6 +220,10 @@ def test_a_no_is_forgotten_after_a_week_and_a_yes_is_not() -> None:
     assert form_in(text_of_form(True, 1_700_000_000), later) is True
 
 
+def test_what_was_shown_just_now_is_believed_at_once() -> None:
+    assert form_in(text_of_form(False, 1_700_000_000.7), 1_700_000_000.8) is False
+
+
 @pytest.mark.parametrize("text", [None, "", "yes", "no later", "maybe 1700000000", "no -5", "no ¹²"])
 def test_what_is_no_note_of_a_host_tells_nothing(text: str | None) -> None:
     assert form_in(text, 1_700_000_000) is None

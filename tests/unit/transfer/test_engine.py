@@ -40,6 +40,24 @@ async def test_all_tags_of_all_mappings_arrive_and_the_second_pass_moves_nothing
     assert a.tagged == {"app": source.tagged["app"], "db": source.tagged["db"]}
 
 
+async def test_a_source_is_asked_as_often_for_three_targets_as_for_one() -> None:
+    asked: list[Counter[str]] = []
+    for targets in ("a", "abc"):
+        source = Place("source")
+        for tag in ("1", "2"):
+            put_index(source.repository("app"), tag, (b"base", tag.encode()), (b"base", b"arm"))
+        places = MemoryPlaces(source, *(Place(name) for name in targets))
+        for _ in range(2):
+            results = await run(places, mapping("app", *targets))
+            assert all(result.status is not Status.FAILED for result in results.values())
+        counts: Counter[str] = Counter()
+        for (operation, _, _), count in source.calls.items():
+            counts[operation] += count
+        asked.append(counts)
+
+    assert asked[0] == asked[1]
+
+
 async def test_a_moved_tag_is_copied_and_tells_from_where_to_where() -> None:
     source, a = Place("source"), Place("a")
     old = put_image(source.repository("app"), "1", b"old")

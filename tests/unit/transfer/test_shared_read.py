@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -22,7 +22,7 @@ from ocync.transfer.staging import Spool, Staging
 from scheduling import StuckError, run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from pathlib import Path
 
     from ocync.endpoint import Repository
@@ -51,11 +51,12 @@ class Source:
         self.open += 1
         self.reads += 1
         try:
-            yield self._pieces(start)
+            async with aclosing(self._pieces(start)) as pieces:
+                yield pieces
         finally:
             self.open -= 1
 
-    async def _pieces(self, start: int) -> AsyncIterator[bytes]:
+    async def _pieces(self, start: int) -> AsyncGenerator[bytes, None]:
         while start < len(self.data):
             await asyncio.sleep(self.chance.choice(self.pauses))
             if start and self.chance.random() < self.breaks:
