@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ocync.config.model import GlobalSettings, MappingConfig
     from ocync.interrupt import Stop
+    from ocync.memory.memory import Memory
     from ocync.plan.discover import Places, Resolved
     from ocync.plan.model import Candidate
     from ocync.transfer.events import Sink
@@ -92,10 +93,7 @@ async def run_pass(
             kept(settings, places, stop, folder=options.cache_dir, keep=not options.dry_run), ttl=settings.cache_ttl
         ) as memory,
     ):
-        places.begin_at(
-            lambda host: starts_in(memory.hint(_LIMITS, host)),
-            lambda host: form_in(memory.hint(_UPLOADS, host), time.time()),
-        )
+        begin_as_learned(places, memory)
         with kept_deadline(stop, settings.deadline):
             items = work(places)
             results = await Pass(
@@ -151,6 +149,14 @@ def kept(
         tag=state.tag if state is not None else "",
         keep=keep,
         in_a_hurry=stop.requested,
+    )
+
+
+def begin_as_learned(places: ConfiguredPlaces, memory: Memory) -> None:
+    """Let hosts begin at the limits, and take blobs in the form, that earlier passes have learned of them."""
+    places.begin_at(
+        lambda host: starts_in(memory.hint(_LIMITS, host)),
+        lambda host: form_in(memory.hint(_UPLOADS, host), time.time()),
     )
 
 

@@ -54,7 +54,7 @@ _BELIEVED = 7 * 86_400.0
 
 def text_of_form(single_post: bool, now: float) -> str:
     """Return what a host has shown, at a time in seconds since 1970, as a text that can be kept."""
-    return f"{'yes' if single_post else 'no'} {now:.0f}"
+    return f"{'yes' if single_post else 'no'} {int(now)}"
 
 
 def form_in(text: str | None, now: float) -> bool | None:

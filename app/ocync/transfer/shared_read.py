@@ -129,6 +129,8 @@ class SharedRead:
         self._spooled_from = 0
         self._missing: _Piece | None = None
         """The first piece that did not get into the spool."""
+        self._is_unreadable = False
+        """Whether the disk did not give back what it had taken."""
         self._readings = [reading]
         self._resources = AsyncExitStack()
         self._resources.push_async_exit(reading)
@@ -166,7 +168,8 @@ class SharedRead:
 
     @property
     def _is_on_disk(self) -> bool:
-        return self._spool is not None and self._spooled_from == self._begins_at.start and self._missing is None
+        is_whole = self._spooled_from == self._begins_at.start and self._missing is None
+        return self._spool is not None and is_whole and not self._is_unreadable
 
     @property
     def is_kept(self) -> bool:
@@ -434,7 +437,12 @@ class SharedRead:
         at = branch.offset - self._spooled_from
         if self._spool is None or not 0 <= at < self._spool.length:
             return b""
-        return await self._spool.read(at, _PIECE)
+        try:
+            return await self._spool.read(at, _PIECE)
+        except OcyncError:
+            # Another attempt of this upload is to read at the source.
+            self._is_unreadable = True
+            raise
 
     # The second read.
 
