@@ -1,4 +1,4 @@
-"""One call for many."""
+"""One call for many, and its answer for those who ask later."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ocync.flights import Flights
+from ocync.flights import Flights, Memo
 
 
 class Calls:
@@ -100,3 +100,31 @@ async def test_when_all_are_cancelled_nothing_goes_on() -> None:
     assert all(isinstance(result, asyncio.CancelledError) for result in results)
     assert repr(flights) == "<Flights: 0 under way>"
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_what_was_answered_is_kept_until_it_is_forgotten_and_an_error_is_not() -> None:
+    memo, call = Memo[str, int](), Calls()
+    call.land.set()
+    call.error = ValueError("no")
+    with pytest.raises(ValueError, match="no"):
+        await memo.get("key", call)
+    call.error = None
+
+    assert [await memo.get("key", call) for _ in range(3)] == [2] * 3
+    memo.forget("key")
+    memo.forget("another")
+    assert await memo.get("key", call) == 3
+    assert await memo.get("another", call) == 4
+    memo.keep_only(lambda value: value == 4)
+    assert len(memo) == 1
+    assert [await memo.get(key, call) for key in ("another", "key")] == [4, 5]
+
+
+async def test_all_who_ask_for_what_is_kept_at_once_share_one_call() -> None:
+    memo, call = Memo[str, int](), Calls()
+    tasks = [asyncio.ensure_future(memo.get("key", call)) for _ in range(5)]
+    await settle()
+    call.land.set()
+
+    assert await asyncio.gather(*tasks) == [1] * 5
+    assert call.count == 1
