@@ -53,6 +53,8 @@ class Memory:
         self._facts: Facts = {}
         self._changed: set[Key] = set()
         self._holders: dict[str, list[Key]] = {}
+        self._filled: set[tuple[str, str]] = set()
+        """Repositories of which a tag was set before this pass."""
 
     # Who held blobs
 
@@ -100,6 +102,10 @@ class Memory:
     def learn_seen(self, place: str, path: str, tag: str, digest: Digest) -> None:
         """Remember that a source's tag has the digest; how long ago that began stays known."""
         self._learn((Kind.SEEN, place, path, tag), str(digest))
+
+    def has_moved(self, place: str, path: str) -> bool:
+        """Return whether any tag of a target's repository was set by an earlier pass."""
+        return (place, path) in self._filled
 
     def moved(self, place: str, path: str, tag: str) -> tuple[Digest, float] | None:
         """Return what this program last set a target's tag to, and when, in seconds since 1970."""
@@ -153,6 +159,8 @@ class Memory:
         """Add what was learned elsewhere, which is no change; of two facts the later one counts."""
         for key, fact in others.items():
             self._put(key, merged(self._facts.get(key), fact))
+            if key[0] == Kind.MOVED:
+                self._filled.add((key[1], key[2]))
 
     # Below
 

@@ -119,17 +119,19 @@ async def discover(mapping: MappingConfig, places: Places, finished: Callable[[]
     )
 
 
-async def target_state(target: TargetRepository, mapping: MappingConfig) -> TargetState:
+async def target_state(target: TargetRepository, mapping: MappingConfig, *, is_filled: bool = False) -> TargetState:
     """
     Look at a target's tags: one page, or all of them where immutable tags are to be known.
 
     One request here saves a look-up for each tag that is not there, and most look-ups in a repository that is
-    empty. A target whose tags can't be listed is no error: it is asked about each image later, which then fails or
-    does not.
+    empty; in one that an earlier pass has filled (`is_filled`) it would save next to nothing. A target whose tags
+    can't be listed is no error: it is asked about each image later, which then fails or does not.
     """
     try:
         if mapping.tags.immutable_tags:
             return TargetState(repository=target, tags=frozenset(await target.tags()))
+        if is_filled:
+            return TargetState(repository=target)
         page = await target.first_tags()
     except NotFoundError:
         return TargetState(repository=target, tags=frozenset())

@@ -11,6 +11,7 @@ import hashlib
 import heapq
 import random
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ocync.errors import VerificationError
@@ -31,51 +32,83 @@ SHARE = 10
 _SHORTER = 63 / 64
 # An image is due for this part of the period, so that a mirror of three is not looked below in each pass.
 _DUE = 1 / 64
+# By so much more than the time since the last pass are images looked back for that came due in it.
+_MARGIN = 1.5
 # Requests that an image is expected to cost before the first has been looked below.
 _COST = 12
 _MOST = 4096
 """Images that are remembered until the end of a pass."""
 
 
-def age_of(name: str, now: float, every: float) -> float:
-    """
-    Return the part of the period (0 to 1) that has passed since the image was due, at `now` in seconds since 1970.
+def phase_of(name: str) -> float:
+    """Return the moment (0 to 1) within each period at which an image has its turn, by its name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
-    A function of name and time alone, so that no state is needed: each image has its moment in each period.
-    """
-    phase = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-    return (now / (every * _SHORTER) - phase) % 1.0
+
+def age_of(name: str, now: float, every: float) -> float:
+    """Return the part of the period (0 to 1) that has passed since the image was due, at `now` in seconds."""
+    return (now / (every * _SHORTER) - phase_of(name)) % 1.0
 
 
 @dataclass(order=True, frozen=True, slots=True)
-class _Due:
+class _Unchanged:
     nearness: float
+    """1 for an image that is due now, less for one that was due before."""
+    phase: float
     name: str
     candidate: Candidate = field(compare=False)
 
 
 class RollingAudit:
-    """Chooses among the unchanged images of a pass those to look below: the ones that came due last, first."""
+    """
+    Chooses among the unchanged images of a pass those to look below: the ones that came due last, first.
 
-    def __init__(self, every: float | None, now: float) -> None:
-        """`every` is the period in seconds in which each image has its turn; None for never."""
+    It needs no state: each image has its moment in each period, by its name. Where it is known when the last pass
+    was, those that were due before that are left out.
+    """
+
+    def __init__(self, every: float | None, now: float, last: float | None = None) -> None:
+        """
+        `every` is the period in seconds in which each image has its turn; None for never.
+
+        `now`, and `last` for the pass before this one, are in seconds since 1970.
+        """
         self._every = every
-        self._now = now
-        self._due: list[_Due] = []
+        self._time = now
+        self._share = 1.0
+        if every is not None and last is not None:
+            self._share = min(1.0, max(_DUE, _MARGIN * (now - last) / every))
+        self._unchanged: list[_Unchanged] = []
+        self._count = 0
         self._done = 0
 
     def __repr__(self) -> str:
-        return f"<RollingAudit: {len(self._due)} unchanged images>"
+        return f"<RollingAudit: {len(self._unchanged)} unchanged images>"
 
     def unchanged(self, candidate: Candidate, name: str) -> None:
         """Take note of an image at a target whose tag is as it should be; `name` is the target's."""
         if self._every is None:
             return
-        due = _Due(1.0 - age_of(name, self._now, self._every), name, candidate)
-        if len(self._due) < _MOST:
-            heapq.heappush(self._due, due)
+        nearness = 1.0 - age_of(name, self._time, self._every)
+        each = _Unchanged(nearness, phase_of(name), name, candidate)
+        self._count += 1
+        if len(self._unchanged) < _MOST:
+            heapq.heappush(self._unchanged, each)
         else:
-            heapq.heappushpop(self._due, due)
+            heapq.heappushpop(self._unchanged, each)
+
+    def _in_turn(self) -> list[tuple[float, Candidate]]:
+        """Return the images with their nearness, those that came due last first."""
+        if self._count > len(self._unchanged):
+            turns = [(each.nearness, each.candidate) for each in self._unchanged]
+        else:
+            # Evenly over the period, so that no two come due between two passes where there are few of them.
+            ranked = sorted(self._unchanged, key=lambda each: (each.phase, each.name))
+            moment = self._time / ((self._every or 1.0) * _SHORTER)
+            turns = [
+                (1.0 - (moment - rank / len(ranked)) % 1.0, each.candidate) for rank, each in enumerate(ranked)
+            ]
+        return sorted(turns, key=itemgetter(0), reverse=True)
 
     def turns(self, requests: Callable[[], int]) -> Iterator[Candidate]:
         """
@@ -85,15 +118,15 @@ class RollingAudit:
         caller says of each when it is `done`.
         """
         before = requests()
-        most = 1 + len(self._due) // SHARE
-        for given, due in enumerate(sorted(self._due, reverse=True)[:most]):
+        most = 1 + self._count // SHARE
+        for given, (nearness, candidate) in enumerate(self._in_turn()[:most]):
             spent = requests() - before
             each = spent / self._done if self._done else _COST
             expected = spent + (given + 1 - self._done) * each
-            is_due = not given and due.nearness >= 1.0 - _DUE
-            if expected * (SHARE - 1) > before and not is_due:
+            is_due = not given and nearness >= 1.0 - _DUE
+            if nearness < 1.0 - self._share or (expected * (SHARE - 1) > before and not is_due):
                 return
-            yield due.candidate
+            yield candidate
 
     def done(self) -> None:
         """Note that an image has been looked below."""

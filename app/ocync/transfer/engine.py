@@ -70,6 +70,15 @@ _MAPPINGS_AT_ONCE = 16
 _AUDITS_AT_ONCE = 3
 
 
+# The hint that tells when the last pass ended.
+_LAST_PASS = ("passes", "last")
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read the hint, which somebody else may have written."""
+    return float(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
 @dataclass(frozen=True, slots=True)
 class _MappingWork:
     """One mapping at one of its targets."""
@@ -169,7 +178,9 @@ class Pass:
         self._mover = mover or self._reads
         self._inspection = Inspection(policy, share=settings.audit or 0.0)
         self._rolling = RollingAudit(
-            None if settings.dry_run or settings.audit is not None else settings.audit_every, now()
+            None if settings.dry_run or settings.audit is not None else settings.audit_every,
+            now(),
+            _seconds(self._memory.hint(*_LAST_PASS)),
         )
         self._rivals = Rivals(places)
         reader = ManifestReader()
@@ -198,6 +209,8 @@ class Pass:
                 if self._again:
                     await self._once_more()
                 await self._look_below_some()
+                if not self._settings.dry_run:
+                    self._memory.learn_hint(*_LAST_PASS, f"{self._now():.0f}")
         finally:
             await self._reads.close()
         return tuple(self._results)
@@ -270,7 +283,8 @@ class Pass:
             async with self._limited():
                 target = self._places.target(*item.mapping.targets[item.target])
                 async with asyncio.TaskGroup() as group:
-                    state = group.create_task(target_state(target, item.mapping))
+                    is_filled = self._memory.has_moved(target.place, target.path)
+                    state = group.create_task(target_state(target, item.mapping, is_filled=is_filled))
                     selected = group.create_task(self._select(item))
         except Exception as error:
             self._mapping_failed(item, outcome.as_ocync_error(error, item.mapping.name), started)
@@ -383,7 +397,8 @@ class Pass:
         there = plan.resolved.digest
         if isinstance(decision, Copy):
             self._memory.learn_moved(repository.place, repository.path, tag, there)
-        if isinstance(decision, Copy) or destination.is_audited:
+        is_kept = isinstance(decision, Skip) and decision.reason is Reason.IMMUTABLE_TAG
+        if isinstance(decision, Copy) or (destination.is_audited and not is_kept):
             self._memory.learn_looked_below(repository.place, repository.path, tag, there)
         looked = self._memory.looked_below(repository.place, repository.path, tag, there)
         return replace(result, looked_below=looked)

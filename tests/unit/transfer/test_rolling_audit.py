@@ -113,9 +113,6 @@ def test_each_of_many_images_has_its_turn_within_the_period_where_a_tenth_is_eno
     assert spent / (before + spent) <= 0.1
 
 
-@pytest.mark.xfail(
-    reason="images that come due between two passes: only the last of them has its turn", strict=True
-)
 @pytest.mark.parametrize("interval", [HOUR, WEEK / 100], ids=["every hour", "each hundredth of the period"])
 @pytest.mark.parametrize("images", [20, 50, 100])
 def test_each_image_has_its_turn_within_the_period_where_there_are_no_more_than_passes(
