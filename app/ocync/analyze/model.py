@@ -101,4 +101,4 @@ class Analysis:
     sources: tuple[SourceForecast, ...]
     targets: tuple[TargetForecast, ...]
     requests: Mapping[str, Mapping[Kind, Bounds]]
-    """By registry and kind, in the order of a pass; tokens, redirects and retries come on top."""
+    """By registry and kind, in the order of a pass; tokens, redirects, retries and audits come on top."""

@@ -142,8 +142,8 @@ class Recorded:
         return f"<{type(self).__name__} {self.name}>"
 
     async def answers(self, within: float) -> bool:
-        """Wait for the place to answer; after the first rehearsal nobody waits."""
-        return self.world.answers.are_final or await self.spot.inner.answers(within)
+        """Wait for the place to answer; see endpoint.Repository."""
+        return await self.spot.inner.answers(within)
 
     async def tags(self) -> tuple[str, ...]:
         """Return all tags."""
@@ -229,14 +229,12 @@ class RecordedTarget(Recorded):
 
     async def tags(self) -> tuple[str, ...]:
         """Return all tags."""
-        found: tuple[str, ...] = ()
         try:
             found = await super().tags()
         except NotFoundError:
-            if not self._tags:
-                raise
-        finally:
-            self.spot.is_empty |= not found
+            # One that is not there has none: a pass takes it so, too.
+            found = ()
+        self.spot.is_empty |= not found
         return tuple(dict.fromkeys((*found, *self._tags)))
 
     async def first_tags(self) -> TagPage:

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from ocync.transfer.events import Event, Sink
     from ocync.transfer.result import ImageResult
 
-_TURNS = ((1, 40), (1, 1), (20, 1), (20, 20), (5, 40))
+_TURNS = ((1, 20), (1, 1), (10, 1), (10, 10), (3, 20))
 """Of reads and of writes, in rehearsals after the first: from slow writes to slow reads."""
-_MOST = 20
+_MOST = 30
 """Rehearsals after the first."""
-_COUNTED = 200_000
+_COUNTED = 100_000
 """What is counted in all of these at most, so that large mirrors take no minutes more; there are two at least."""
 
 
@@ -73,7 +73,7 @@ async def analyze(
         rehearsed = Rehearsed(world, order)
         results = await Pass(
             places=rehearsed,
-            settings=PassSettings(images_at_once=at_once),
+            settings=PassSettings(images_at_once=at_once, return_time=0.0),
             policy=RetryPolicy(),
             stop=stop,
             sink=tell,

@@ -13,7 +13,7 @@ from ocync.analyze.requests import Bounds, Kind, total
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_SPEEDS = (1, 1, 15)
+_SPEEDS = (1, 1, 10)
 """How many times longer repositories take than they might: some are slow."""
 
 
@@ -69,14 +69,31 @@ class Order:
         self._writes = writes
         self._random = random.Random(seed)  # noqa: S311 -- nothing is secret here
         self._speeds: dict[str, int] = {}
+        self._turn = 0
+        self._waiting: defaultdict[int, list[asyncio.Future[None]]] = defaultdict(list)
 
     def __repr__(self) -> str:
         return f"<Order: {self._reads} turns for reads, {self._writes} for writes>"
 
     async def take(self, repository: str, *, writing: bool = False) -> None:
         """Take the time of a read or write of a repository."""
-        if most := self._writes if writing else self._reads:
-            if repository not in self._speeds:
-                self._speeds[repository] = self._random.choice(_SPEEDS)
-            for _ in range(self._random.randint(1, most) * self._speeds[repository]):
-                await asyncio.sleep(0)
+        most = self._writes if writing else self._reads
+        if not most:
+            return
+        if repository not in self._speeds:
+            self._speeds[repository] = self._random.choice(_SPEEDS)
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._tick, loop)
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting[self._turn + self._random.randint(1, most) * self._speeds[repository]].append(done)
+        await done
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        # One call in each turn, however many wait.
+        self._turn += 1
+        for done in self._waiting.pop(self._turn, ()):
+            if not done.done():
+                done.set_result(None)
+        if self._waiting:
+            loop.call_soon(self._tick, loop)

@@ -52,7 +52,7 @@ def _lines(analysis: Analysis, report: RunReport) -> Iterator[str]:
         yield from _sources(analysis.sources)
     if analysis.requests:
         yield ""
-        yield "Requests of that pass; those for tokens, redirects and retries come on top, memory saves some"
+        yield "Requests of that pass; those for tokens, redirects, retries and audits come on top"
         yield from _requests(analysis.requests)
 
 

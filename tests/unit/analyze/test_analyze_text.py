@@ -65,7 +65,7 @@ def test_the_text_tells_what_moves_what_sharing_saves_and_what_is_asked() -> Non
         "",
         "From cgr.dev: 100 blobs to read, 2.5 GB",
         "",
-        "Requests of that pass; those for tokens, redirects and retries come on top, memory saves some",
+        "Requests of that pass; those for tokens, redirects, retries and audits come on top",
         "  cgr.dev       103 = 3 tag lists, 100 blob GETs",
         "  ghcr.io  91-1,101 = 1 tag list, 90-1,100 blob PUTs",
     ]
