@@ -106,7 +106,7 @@ async def discover(mapping: MappingConfig, places: Places, finished: Callable[[]
         # What is not to be copied may verify an image all the same.
         is_all = not (mapping.artifacts.include or mapping.artifacts.exclude)
         signatures = attached if attached is not None and is_all else attachments(ArtifactRules())
-    hosts = {places.target(*target).place for target in mapping.targets}
+    hosts = [places.target(*target).place for target in mapping.targets]
     return Resolved(
         mapping=mapping,
         images=tuple(

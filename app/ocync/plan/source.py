@@ -31,7 +31,8 @@ class SourceImage:
     """
     A tag (or digest) of a source repository.
 
-    `places` are the target hosts that may still need its blobs: those who read one wait a moment for them.
+    `places` are the target hosts that may still need its blobs, each named for each of its targets: those who read
+    one wait a moment for them.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class SourceImage:
         self.repository = repository
         self.tag = tag
         self.platforms = platforms
-        self.places = set(places)
+        of_targets = list(places)
+        self.places = set(of_targets)
+        self._left = len(of_targets)
         self._finished = finished
         self._head: Memo[str, Descriptor] = Memo()
         self._root: Memo[str, Root] = Memo()
@@ -61,7 +64,11 @@ class SourceImage:
         return not self.platforms
 
     def finish(self, place: str) -> None:
-        """Note that a target host needs nothing more of the image."""
+        """Note that a target at a host needs nothing more of the image."""
+        self._left -= 1
+        if not self._left:
+            # Who looks at it again reads it by its digest: there may be ten thousand others.
+            self._root.forget("")
         if place in self.places:
             self.places.discard(place)
             self._finished()

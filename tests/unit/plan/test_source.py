@@ -139,3 +139,18 @@ async def test_a_target_that_has_ended_is_told_of_once() -> None:
 
     assert image.places == {"b"}
     assert len(told) == 1
+
+
+async def test_the_manifest_is_not_kept_for_longer_than_targets_need_it() -> None:
+    source, repository, manifest = place()
+    image = SourceImage(repository, "1", places=("a", "b", "b"))
+
+    for name in ("a", "b", "b"):
+        await image.root()
+        assert source.count("manifest") == 1
+        image.finish(name)
+    put_image(repository, "1", b"moved")
+
+    # By its digest, for the tag stays resolved.
+    assert (await image.head()).digest == (await image.root()).manifest.digest == manifest.digest
+    assert source.count("manifest") == 2
