@@ -108,18 +108,18 @@ class Connection:
 
     # The request.
 
-    async def exchange(self, request: Request, *, idle: float) -> Head:
+    async def exchange(self, request: Request, *, idle: float, patience: float = 0.0) -> Head:
         """
         Send a request and return the head of its answer; `read` then gives the answer's body.
 
-        No wait for the other side is longer than `idle` seconds. An answer that comes while the body is still
-        being sent ends the sending. What the body's iterator raises is raised as it is.
+        No wait for the other side is longer than `idle` seconds, and `patience` more for the answer. One that comes
+        while the body is still being sent ends the sending. What the body's iterator raises is raised as it is.
         """
         self._prepare(request)
         try:
             await self._send(request, idle)
             while self._response is None:
-                self._take(await self._receive(idle))
+                self._take(await self._receive(idle + patience))
         except MalformedError as error:
             self.close()
             raise httpx.RemoteProtocolError(str(error)) from error

@@ -37,3 +37,5 @@ class Limits:
 
     connect: float
     idle: float
+    patience: float = 0.0
+    """Seconds on top of `idle` for an answer to begin once the request has been sent."""

@@ -150,7 +150,7 @@ class Pool:
     async def _exchange(self, connection: Connection, origin: Origin, request: Request, limits: Limits) -> Response:
         self._busy.add(connection)
         try:
-            head = await connection.exchange(request, idle=limits.idle)
+            head = await connection.exchange(request, idle=limits.idle, patience=limits.patience)
         except BaseException:
             self._busy.discard(connection)
             raise

@@ -118,13 +118,16 @@ def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, h
     try:
         return read(raw, content_type=content_type, digest=digest)
     except Schema1Error as error:
-        raise ProtocolError(
+        failure = ProtocolError(
             f"{where} is {error}",
             host=host,
             hint="schema 1 can't be mirrored by digest: have the image pushed anew by a current client",
-        ) from error
+        )
     except ValueError as error:
-        raise ProtocolError(f"the manifest of {where} can't be read: {error}", host=host) from error
+        failure = ProtocolError(f"the manifest of {where} can't be read: {error}", host=host)
+    # Not chained: what `read` raises keeps the document for as long as somebody keeps the error.
+    del raw
+    raise failure
 
 
 def read(raw: bytes, *, content_type: str | None, digest: Digest) -> Manifest:
@@ -231,12 +234,14 @@ def _load(raw: bytes) -> Any:
             parse_float=_float,
             parse_constant=_constant,
         )
-    except UnicodeDecodeError as error:
-        raise ValueError("not UTF-8") from error
+    except UnicodeDecodeError:
+        why = "not UTF-8"
     except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON (line {error.lineno} column {error.colno})") from error
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        why = f"not JSON (line {error.lineno} column {error.colno})"
+    except RecursionError:
+        why = "nested too deeply"
+    # Not chained: the errors of the decoders hold all of what they could not read.
+    raise ValueError(why)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Call:
     headers: Mapping[str, str]
     content: bytes | AsyncIterator[bytes] | None
     patience: float
-    """Seconds that the other side may stand still beyond the usual ones."""
+    """Seconds beyond the usual ones that the answer may take when all has been sent."""
     until: float
     """When the answer has to be there, by the loop's clock: all of a small one, the head of a blob."""
 

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
 _PARAMETER = re.compile(r"""\s*;\s*(?:([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?)?""")
-# What is no link to the letter may still say that the list goes on. Bounded: fields may be long.
-_SAYS_NEXT = re.compile(r"""\brel\*?\s{0,20}[=:]?\s{0,20}["']?[^"',;<>]{0,200}\bnext\b""", re.IGNORECASE)
+# What is no link to the letter may still say that the list goes on. Two steps, each of which looks at a byte once.
+_RELATION = re.compile(r"\brel\b[^,;<>]*", re.IGNORECASE)
+_NEXT = re.compile(r"\bnext\b", re.IGNORECASE)
 
 
 def origin(url: str) -> Origin:
@@ -83,7 +84,7 @@ def _links(header: str) -> Iterator[_Link]:
         end = header.find(">", start) if start >= 0 else -1
         before = header[position:start] if end >= 0 else header[position:]
         if before.strip(" \t,"):
-            yield _Link(text=before, target="", is_next=False, says_next=_SAYS_NEXT.search(before) is not None)
+            yield _Link(text=before, target="", is_next=False, says_next=_says_next(before))
         if end < 0:
             return
         relations: set[str] = set()
@@ -93,7 +94,8 @@ def _links(header: str) -> Iterator[_Link]:
             if (match.group(1) or "").lower() == "rel":
                 relations |= {word.lower() for word in (match.group(2) or match.group(3) or "").strip("'").split()}
             position = match.end()
-        rest = header[position:].partition("<")[0]
+        following = header.find("<", position)
+        rest = header[position:following] if following >= 0 else header[position:]
         target = header[start + 1 : end].strip()
         is_garbled = "<" in target or not re.fullmatch(r"\s*(?:,[\s,]*)?", rest)
         text = header[start:position] + rest
@@ -102,8 +104,12 @@ def _links(header: str) -> Iterator[_Link]:
             text=text,
             target="" if "<" in target else target,
             is_next="next" in relations,
-            says_next=is_garbled and _SAYS_NEXT.search(text) is not None,
+            says_next=is_garbled and _says_next(text),
         )
+
+
+def _says_next(text: str) -> bool:
+    return any(_NEXT.search(relation) for relation in _RELATION.findall(text))
 
 
 def _joined(url: str, target: str) -> str | None:

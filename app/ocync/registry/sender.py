@@ -79,7 +79,7 @@ class Sender:
         own = [("Host", origin.authority), *_FIELDS]
         given = {name.lower() for name, _ in fields}
         fields = [*(field for field in own if field[0].lower() not in given), *fields]
-        limits = replace(self._limits, idle=self._limits.idle + patience) if patience else self._limits
+        limits = replace(self._limits, patience=patience) if patience else self._limits
         outage, probes, began = self._outages.get(origin), False, time.monotonic()
         # A stream is let through: its outcome may be long in coming, and whoever opened it has had an answer.
         if outage is not None and (content is None or isinstance(content, bytes)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from typing import Any
 
 import pytest
@@ -410,3 +411,27 @@ def test_a_damaged_manifest_is_read_or_refused(cut: int, data: bytes) -> None:
         assert read(damaged).raw == damaged
     except ProtocolError as error:
         assert "can't be read" in error.message
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"not JSON",
+        b"not \xff UTF-8",
+        b"[" * 100_000,
+        b"[]",
+        json.dumps({"fsLayers": [], "schemaVersion": 1}).encode(),
+    ],
+    ids=["not JSON", "not UTF-8", "deep", "no object", "schema 1"],
+)
+def test_an_error_keeps_nothing_of_the_document(raw: bytes) -> None:
+    try:
+        parse(raw, content_type=media.OCI_MANIFEST, digest=Digest.of(raw), where="here")
+    except ProtocolError as error:
+        failure = error
+
+    assert failure.__cause__ is failure.__context__ is None
+    # The first frame is this one.
+    frames = list(traceback.walk_tb(failure.__traceback__))[1:]
+    assert frames
+    assert not [name for frame, _ in frames for name, value in frame.f_locals.items() if isinstance(value, bytes)]
