@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from ocync.errors import VerificationError
-from ocync.oci.digest import Verifier
-from ocync.slots import reserve
+from ocync.transfer.reading import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +34,7 @@ _DUE = 1 / 64
 _MARGIN = 1.5
 # Requests that an image is expected to cost before the first has been looked below.
 _COST = 12
+_DAMAGED = "the target's storage is damaged: delete that blob there, and let the next pass bring it"
 _MOST = 4096
 """Images that are remembered until the end of a pass."""
 
@@ -152,19 +151,4 @@ class Inspection:
         """
         if self._chance() >= self._share:
             return
-        async for attempt in self._policy.retrying():
-            with attempt:
-                await _hash(repository, blob)
-
-
-async def _hash(repository: TargetRepository, blob: Descriptor) -> None:
-    verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=repository.name)
-    try:
-        async with reserve([repository.blob_slots]), repository.blob(blob) as pieces:
-            async for piece in pieces:
-                verifier.update(piece)
-        verifier.finish()
-    except VerificationError as error:
-        error.retryable = False
-        error.hint = "the target's storage is damaged: delete that blob there, and let the next pass bring it"
-        raise
+        await read_whole(blob, repository, policy=self._policy, keep=False, hint_if_wrong=_DAMAGED)

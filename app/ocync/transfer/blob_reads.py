@@ -66,6 +66,7 @@ class Delivery:
         self._upload: Upload | None = upload
         self._spent: Upload | None = None
         """A session that was begun and not committed."""
+        self._took_at = self._stood = 0.0
 
     async def is_there(self) -> bool:
         """
@@ -84,12 +85,23 @@ class Delivery:
             raise _GivenUpError(error) from error
         return self._upload is None
 
-    async def send(self, branch: Branch) -> None:
+    async def send(self, branch: Branch, clock: Callable[[], float]) -> None:
         """Send all pieces in the session; raises OcyncError, and then the session has to be abandoned."""
         upload, self._upload, self._spent = self._upload, None, self._upload
         assert upload is not None
-        await upload.send(branch.pieces(self.moved))
+        self._took_at = clock()
+
+        def moved(count: int) -> None:
+            self._took_at = clock()
+            self.moved(count)
+
+        await upload.send(branch.pieces(moved))
         self._spent = None
+
+    def failed(self, now: float) -> float:
+        """Note that the target has failed; return the seconds for which it took nothing before it did, in all."""
+        self._stood += now - self._took_at
+        return self._stood
 
     async def abandon_spent(self) -> None:
         """Give up a session that was used in vain. The caller holds no slot."""
@@ -282,9 +294,14 @@ class BlobReads:
             try:
                 # Before anything is sent: a source that can't be read costs no session.
                 await read.begin(branch)
-                await delivery.send(branch)
+                await delivery.send(branch, self._policy.clock)
             except OcyncError as error:
-                if error is read.failure and read.exhausted:
+                if error is read.failure:
+                    is_over = read.exhausted
+                else:
+                    # However many sessions it stands still in.
+                    is_over = delivery.failed(self._policy.clock()) >= self._policy.give_up_after
+                if is_over:
                     raise _GivenUpError(error) from error
                 raise
             finally:

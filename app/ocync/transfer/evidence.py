@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ocync.errors import NotFoundError, OcyncError
 from ocync.oci import media
-from ocync.oci.digest import Verifier
 from ocync.oci.referrers import NO_TYPES
-from ocync.slots import reserve
+from ocync.transfer.reading import read_whole
 from ocync.verification.evidence import (
     BUNDLE_PREFIX,
     PREDICATE,
@@ -82,7 +81,7 @@ class EvidenceReader:
         """Return what a layer is; `blobs` keeps the latest that was read."""
         try:
             if layer.digest not in blobs:
-                data = await self._blob(layer, source)
+                data = await read_whole(layer, source, policy=self._policy)
                 # Each time it is signed anew the payload is the same, and the annotations are not.
                 blobs.clear()
                 blobs[layer.digest] = data
@@ -94,19 +93,6 @@ class EvidenceReader:
             return error
         except UntrustedError as error:
             return f"a signature can't be read: {error}"
-
-    async def _blob(self, blob: Descriptor, source: Repository) -> bytes:
-        async for attempt in self._policy.retrying():
-            with attempt:
-                verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=source.place)
-                data = bytearray()
-                async with reserve([source.blob_slots]), source.blob(blob) as pieces:
-                    async for piece in pieces:
-                        verifier.update(piece)
-                        data += piece
-                verifier.finish()
-                return bytes(data)
-        raise AssertionError("a retry loop ends by returning or raising")
 
 
 def _signatures(attached: Attached) -> list[Descriptor]:

@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 from ocync.errors import OcyncError, UnreachableError, VerificationError
+from ocync.oci.digest import Verifier
+from ocync.slots import reserve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -158,3 +160,41 @@ class Reading:
         """Drop the connection, if there is one."""
         opened, self._opened, self._pieces = self._opened, AsyncExitStack(), None
         await opened.aclose()
+
+
+async def read_whole(
+    blob: Descriptor, reader: Repository, *, policy: RetryPolicy, keep: bool = True, hint_if_wrong: str = ""
+) -> bytes:
+    """
+    Read a blob to its end in a slot of its host, and return its verified bytes; b"" where they are not kept.
+
+    Raises OcyncError where that can't be had. Content that is wrong is read again, but where there is a hint for
+    that case: then it is final.
+    """
+    breaks, given_up = Breaks(blob.size, policy.attempts), None
+    async for attempt in policy.retrying():
+        with attempt:
+            reading = Reading(blob, reader, policy=policy, breaks=breaks)
+            try:
+                async with reserve([reader.blob_slots]), reading:
+                    return await _verified(reading, keep=keep)
+            except OcyncError as error:
+                if isinstance(error, VerificationError) and hint_if_wrong:
+                    error.retryable, error.hint = False, hint_if_wrong
+                if not reading.exhausted:
+                    raise
+                given_up = error
+        if given_up is not None:
+            raise given_up
+    raise AssertionError("a retry loop ends by returning or raising")
+
+
+async def _verified(reading: Reading, *, keep: bool) -> bytes:
+    blob, data = reading.blob, bytearray()
+    verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reading.reader.place)
+    while piece := await reading.next():
+        verifier.update(piece)
+        if keep:
+            data += piece
+    verifier.finish()
+    return bytes(data)

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
+
 import pytest
 
-from ocync.transfer.reading import Breaks
+from ocync.errors import NetworkError, NotFoundError, OcyncError, VerificationError
+from ocync.oci.digest import Digest
+from ocync.oci.manifest import Descriptor
+from ocync.registry.waiting import RetryPolicy
+from ocync.slots import Slots
+from ocync.transfer.reading import Breaks, read_whole
+from scheduling import run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from ocync.endpoint import Repository
 
 KIB = 1024
+DATA = bytes(range(256)) * 16
+BLOB = Descriptor(media_type="x", digest=Digest.of(DATA), size=len(DATA))
 
 
 def until_given_up(pace: float, *, step: float) -> float | None:
@@ -40,3 +57,100 @@ def test_what_came_before_buys_no_more_than_that_time() -> None:
     assert breaks.left > 0
     breaks.waited(1.0, 0)
     assert breaks.left <= 0
+
+
+class Source:
+    """Gives a blob in pieces, each after so many seconds; `breaks` says where reads end early."""
+
+    place = name = "s.example"
+
+    def __init__(
+        self, *, piece: int = 512, pause: float = 0.0, breaks: tuple[int, ...] = (), data: bytes = DATA
+    ) -> None:
+        self.blob_slots = Slots("s.example", 1)
+        self.starts: list[int] = []
+        self._piece, self._pause, self._breaks, self._data = piece, pause, list(breaks), data
+
+    @asynccontextmanager
+    async def blob(self, _blob: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+        assert self.blob_slots.statistics.held == 1
+        self.starts.append(start)
+        yield self._pieces(start, self._breaks.pop(0) if self._breaks else len(self._data))
+
+    async def _pieces(self, start: int, end: int) -> AsyncIterator[bytes]:
+        for at in range(start, end, self._piece):
+            await asyncio.sleep(self._pause)
+            yield self._data[at : min(at + self._piece, end)]
+        if end < len(self._data):
+            raise NetworkError("reset")
+
+
+def read(
+    source: Source, *, keep: bool = True, hint: str = "", attempts: int = 4
+) -> tuple[bytes | OcyncError, float]:
+    """Return what comes of reading the blob, and after how many seconds of a clock that nobody waits for."""
+
+    async def reading() -> tuple[bytes | OcyncError, float]:
+        loop = asyncio.get_running_loop()
+        policy = RetryPolicy(attempts=attempts, clock=loop.time)
+        try:
+            result: bytes | OcyncError = await read_whole(
+                BLOB, cast("Repository", source), policy=policy, keep=keep, hint_if_wrong=hint
+            )
+        except OcyncError as error:
+            result = error
+        assert source.blob_slots.statistics.held == 0
+        return result, loop.time()
+
+    return run(reading())
+
+
+def test_a_blob_is_read_whole_and_on_from_where_it_broke() -> None:
+    source = Source(breaks=(0, 1024, 3072))
+
+    assert read(source)[0] == DATA
+    assert source.starts == [0, 0, 1024, 3072]
+
+
+def test_what_is_only_looked_at_is_not_kept() -> None:
+    assert read(Source(), keep=False)[0] == b""
+
+
+def test_a_blob_that_drips_is_given_up_after_a_minute_and_a_half() -> None:
+    result, seconds = read(Source(piece=1, pause=50.0))
+
+    assert isinstance(result, NetworkError)
+    assert "gives less than 16 KiB a second" in str(result)
+    assert seconds == pytest.approx(90, abs=1)
+
+
+def test_a_read_that_was_tried_as_often_as_it_may_be_is_not_made_again() -> None:
+    source = Source(breaks=(512,) * 100)
+
+    assert isinstance(read(source)[0], NetworkError)
+    assert source.starts == [0, 512, 512, 512]
+
+
+@pytest.mark.parametrize(("hint", "reads"), [("", 4), ("delete it there", 1)])
+def test_content_that_is_wrong_is_read_again_unless_it_is_final(hint: str, reads: int) -> None:
+    source = Source(data=DATA[::-1])
+
+    result, _ = read(source, hint=hint)
+
+    assert isinstance(result, VerificationError)
+    assert (result.retryable, result.hint or "") == (not hint, hint)
+    assert len(source.starts) == reads
+
+
+def test_a_blob_that_is_gone_is_asked_for_once() -> None:
+    class Gone(Source):
+        @asynccontextmanager
+        async def blob(self, _blob: Descriptor, *, start: int = 0) -> AsyncIterator[AsyncIterator[bytes]]:
+            self.starts.append(start)
+            raise NotFoundError("gone")
+            yield self._pieces(0, 0)
+
+    source = Gone()
+
+    assert isinstance(read(source)[0], NotFoundError)
+    assert source.starts == [0]
