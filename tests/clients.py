@@ -122,6 +122,11 @@ class Side:
         self._by_hand.close()
         await self.places.__aexit__(*exception)
 
+    @property
+    def requests(self) -> int:
+        """How many requests have been made."""
+        return sum(sum(classes.values()) for classes in self.tally.requests.values())
+
     def config(self, url: str) -> RegistryConfig:
         """Return the configuration of the registry at `http://host:port[/prefix]`."""
         login: dict[str, Any] = {"auth_type": AuthType.ANONYMOUS}
@@ -176,13 +181,11 @@ class Side:
         self,
         *work: MappingConfig | Candidate,
         within: float = 20.0,
-        at_once: int = 10,
-        audit: float | None = None,
-        sink: Callable[[Event], None] = lambda _event: None,
+        **settings: Any,
     ) -> dict[str, ImageResult]:
         """Make one pass, which has to end within so many seconds; the results by the name of the target."""
         async with asyncio.timeout(within):
-            results = await self.run(work, at_once=at_once, audit=audit, sink=sink)
+            results = await self.run(work, **settings)
         assert len({(r.source, r.target) for r in results}) == len(results)
         return {result.target: result for result in results}
 
@@ -192,15 +195,22 @@ class Side:
         *,
         at_once: int = 10,
         audit: float | None = None,
+        audit_every: float | None = None,
+        now: Callable[[], float] = time.time,
         sink: Callable[[Event], None] = lambda _event: None,
     ) -> tuple[ImageResult, ...]:
         """Make one pass, which registries of this process judge as one (`scripted.evidence`)."""
+        before = self.requests
         engine = Pass(
             places=self.places,
-            settings=PassSettings(images_at_once=at_once, return_time=self.return_time, audit=audit),
+            settings=PassSettings(
+                images_at_once=at_once, return_time=self.return_time, audit=audit, audit_every=audit_every
+            ),
             policy=self.policy,
             stop=self.stop,
             sink=sink,
+            now=now,
+            requests=lambda: self.requests - before,
             memory=self.memory,
             staging=self.staging,
         )

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ocync
+
 if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator, Mapping
 
 BIN = Path(sys.executable).parent
 """Where `ocync` is installed."""
+APP = Path(ocync.__file__).parents[1]
+"""Where the tests have the package from: processes take the same one, wherever the installed script would look."""
 TIME = 40.0
 """Seconds after which a run is ended, and the test with it."""
 MEASURED = {name: value for name, value in os.environ.items() if name == "COVERAGE_PROCESS_CONFIG"}
@@ -60,7 +64,14 @@ class Program:
         home.mkdir(parents=True)
         return cls(
             folder=folder,
-            environ={"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8", **MEASURED, **variables},
+            environ={
+                "PATH": f"{BIN}:/usr/bin:/bin",
+                "HOME": str(home),
+                "LANG": "C.UTF-8",
+                "PYTHONPATH": str(APP),
+                **MEASURED,
+                **variables,
+            },
         )
 
     @property
