@@ -42,7 +42,7 @@ def test_fills_that_are_killed_at_any_moment_are_done_without_sending_large_blob
 
     sent, wasted = (sum(getattr(toll, name) for toll in tolls) / MIB for name in ("received", "in_flight"))
     tell(
-        f"fills: {made} with {kills} kills (seed {seed}); {sent:.0f} MiB sent, {wasted:.0f} MiB of it in flight when "
-        f"killed, {sum(toll.small for toll in tolls) / MIB:.1f} MiB of small blobs twice, "
+        f"fills: {made} with {kills} kills (seed {seed}); {sent:.0f} MiB sent, {wasted:.0f} MiB of it in flight "
+        f"when killed, {sum(toll.small for toll in tolls) / MIB:.1f} MiB of small blobs twice, "
         f"{sum(len(toll.elsewhere) for toll in tolls)} large ones though another repository had them"
     )

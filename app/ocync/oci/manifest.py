@@ -91,6 +91,11 @@ class Manifest:
         return self.media_type in media.INDEXES
 
     @property
+    def config(self) -> Digest | None:
+        """The digest of an image's config; None for anything else."""
+        return self.blobs[0].digest if self.media_type in media.MANIFESTS and self.blobs else None
+
+    @property
     def copied_children(self) -> tuple[Descriptor, ...]:
         """The manifests that an index lists, each digest once: a mirror copies them as manifests."""
         listed = {child.digest: child for child in self.children if media.is_manifest_like(child.media_type)}

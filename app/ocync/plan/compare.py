@@ -66,6 +66,7 @@ async def compare(candidate: Candidate, *, audited: bool = False) -> ImagePlan:
         resolved=root.descriptor,
         root=root,
         original=resolved.original,
+        there=there if isinstance(there, Manifest) else None,
     )
 
 

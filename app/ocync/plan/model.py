@@ -108,3 +108,5 @@ class ImagePlan:
     """The manifest: always when it is to be copied, and where it was needed to compare."""
     original: Digest | None = None
     """The source's own index, where `platforms` made another one of it."""
+    there: Manifest | None = None
+    """What the target's tag points to now, where that was read."""

@@ -96,7 +96,9 @@ class Attaching:
         """
         Ensure that all is at the target; the result tells what has gone wrong, and nothing is raised for that.
         """
-        copier = ImageCopier(source, destination, mover=self._mover, reader=self._reader, budget=budget)
+        copier = ImageCopier(
+            source, destination, mover=self._mover, reader=self._reader, budget=budget, is_artifact=True
+        )
         way = _Way(source, destination, copier, budget, is_deep, gone=attached.gone)
         failure: OcyncError | None = None
         try:

@@ -30,12 +30,19 @@ LARGE = 1024 * 1024
 
 
 async def bring_blob(
-    blob: Descriptor, source: Repository, destination: Destination, mover: BlobMover, unit: Unit | None = None
+    blob: Descriptor,
+    source: Repository,
+    destination: Destination,
+    mover: BlobMover,
+    unit: Unit | None = None,
+    *,
+    is_likely: bool = True,
 ) -> None:
     """
     Ensure that the target's repository has the blob; raises OcyncError.
 
-    `unit` is the manifest that needs it, where that matters to the host.
+    `unit` is the manifest that needs it, where that matters to the host. A small one that is not `is_likely` to be
+    there is sent without a look.
     """
     claims, repository = destination.claims, destination.repository
     alone = False
@@ -53,7 +60,7 @@ async def bring_blob(
                 await asyncio.wait([until])
             case _:
                 try:
-                    await _bring(blob, source, destination, mover, claim)
+                    await _bring(blob, source, destination, mover, claim=claim, is_likely=is_likely)
                 except OcyncError as error:
                     claims.failed(source, repository, blob.digest, error)
                     claims.refused(error)
@@ -64,7 +71,13 @@ async def bring_blob(
 
 
 async def _bring(
-    blob: Descriptor, source: Repository, destination: Destination, mover: BlobMover, claim: Lead
+    blob: Descriptor,
+    source: Repository,
+    destination: Destination,
+    mover: BlobMover,
+    *,
+    claim: Lead,
+    is_likely: bool,
 ) -> None:
     claims, repository = destination.claims, destination.repository
     if claim.holder is None and source.place == repository.place and source.path != repository.path:
@@ -72,7 +85,7 @@ async def _bring(
     from_where = claim.holder.path if claim.holder is not None else claim.hint
     if claim.holder is not None and not claims.mounts.may_ask(claim.holder.path, repository.path):
         from_where = None
-    is_looked_for = blob.size >= LARGE or claim.is_known or not destination.is_empty
+    is_looked_for = blob.size >= LARGE or claim.is_known or (is_likely and not destination.is_empty)
     if from_where is None or destination.is_audited:
         if is_looked_for and await _is_there(blob, destination):
             return

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ocync.endpoint import TargetRepository
-    from ocync.oci.manifest import Descriptor
+    from ocync.oci.manifest import Descriptor, Manifest
     from ocync.plan.source import SourceImage
     from ocync.transfer.claims import Claims
     from ocync.transfer.result import ArtifactCounts
@@ -25,6 +25,10 @@ class Destination:
     claims: Claims
     image: SourceImage | None = None
     """What is copied: its other targets read its blobs too."""
+    there: Manifest | None = None
+    """
+    What the tag points to now: what that does not list is probably not there, and small things are not looked for.
+    """
     tags: frozenset[str] | None = None
     """All tags that the repository had before the pass; None where they are not known."""
     expected: Callable[[int], None] = lambda _count: None

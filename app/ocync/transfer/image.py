@@ -57,6 +57,7 @@ class ImageCopier:
         mover: BlobMover,
         reader: ManifestReader,
         budget: Budget,
+        is_artifact: bool = False,
     ) -> None:
         self._source = source
         self._destination = destination
@@ -65,6 +66,7 @@ class ImageCopier:
         self._mover = mover
         self._reader = reader
         self._budget = budget
+        self._is_artifact = is_artifact
         self._units: dict[Digest, Unit] = {}
         """Manifests on their way, which others may wait for."""
 
@@ -103,7 +105,8 @@ class ImageCopier:
 
         async def bring(blob: Descriptor) -> None:
             unit = self._units.get(needing[blob.digest][0].digest)
-            await bring_blob(blob, self._source, self._destination, self._mover, unit)
+            is_likely = any(self._is_likely(blob, manifest, tree) for manifest in needing[blob.digest])
+            await bring_blob(blob, self._source, self._destination, self._mover, unit, is_likely=is_likely)
             for manifest in needing[blob.digest]:
                 left[manifest.digest] -= 1
                 if not left[manifest.digest] and manifest is not tree.root and not manifest.children:
@@ -113,6 +116,19 @@ class ImageCopier:
         await each_of(_in_order(blobs.values()), bring)
         for level in reversed(tree.levels):
             await each_of(level, lambda manifest: self._put_child(manifest, tree))
+
+    def _is_likely(self, blob: Descriptor, manifest: Manifest, tree: Tree) -> bool:
+        """
+        Return whether the target probably has a blob that a manifest lists.
+
+        The config of a manifest that is not there is as new as that, and so is what an artifact consists of.
+        """
+        if manifest.digest in tree.present or self._destination.is_audited:
+            return True
+        if self._is_artifact or blob.digest == manifest.config:
+            return False
+        there = self._destination.there
+        return there is None or there.is_index or any(blob.digest == each.digest for each in there.blobs)
 
     async def _put_child(self, manifest: Manifest, tree: Tree) -> None:
         """Ensure that a manifest is there under its digest; raises OcyncError."""

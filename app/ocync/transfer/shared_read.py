@@ -135,7 +135,8 @@ class SharedRead:
         self._resources = AsyncExitStack()
         self._resources.push_async_exit(reading)
         self._release_slot: Callable[[], None] | None = None
-        self._asked = 0.0
+        self._asked: float | None = None
+        """When the source was asked for what has not come yet."""
         self._waited = 0.0
         """Seconds for which the source was waited for."""
 
@@ -184,7 +185,7 @@ class SharedRead:
     def is_slow(self) -> bool:
         """Return whether the source gives next to nothing."""
         now = asyncio.get_running_loop().time()
-        waited = self._waited + (now - self._asked if self._busy else 0.0)
+        waited = self._waited + (now - self._asked if self._asked is not None else 0.0)
         return waited > _SLOW_AFTER + (self._verifier.received - self._begins_at.start) / _SLOW_RATE
 
     def needs_slot(self, branch: Branch) -> bool:
@@ -327,10 +328,14 @@ class SharedRead:
 
     async def _read(self) -> None:
         self._busy = True
-        self._asked = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        self._asked = asked = clock()
         try:
-            data = await self._reading.next()
-            self._waited += asyncio.get_running_loop().time() - self._asked
+            try:
+                data = await self._reading.next()
+            finally:
+                self._asked = None
+                self._waited += clock() - asked
             start = self._verifier.received
             before = self._verifier.copy()
             if data:

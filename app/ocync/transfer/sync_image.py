@@ -82,6 +82,7 @@ class ImageSync:
         self, plan: ImagePlan, copier: ImageCopier, destination: Destination, budget: Budget
     ) -> Decision:
         root = plan.root
+        destination.there = plan.there
         is_copied = isinstance(plan.decision, Copy)
         if is_copied and self._signatures is not None:
             # Before the first byte: nothing of an image that nobody vouches for gets to a target.

@@ -70,7 +70,9 @@ class ManifestReader:
             found: dict[Digest, Manifest] = {}
 
             async def read(child: Descriptor, found: dict[Digest, Manifest] = found) -> None:
-                manifest = await self.at_target(child.digest, destination, size=child.size)
+                manifest = None
+                if _may_be_there(child, destination):
+                    manifest = await self.at_target(child.digest, destination, size=child.size)
                 if manifest is not None:
                     tree.present.add(child.digest)
                 else:
@@ -133,3 +135,11 @@ class ManifestReader:
         while self._size > _CACHED:
             oldest = next(iter(self._cache))
             self._size -= self._cache.pop(oldest).size
+
+
+def _may_be_there(child: Descriptor, destination: Destination) -> bool:
+    """Return whether it is worth asking for a child; one that the present index does not list is brought unseen."""
+    there = destination.there
+    if there is None or not there.is_index or destination.is_audited:
+        return True
+    return any(child.digest == each.digest for each in there.children)

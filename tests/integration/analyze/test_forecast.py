@@ -442,6 +442,25 @@ async def test_a_cold_forecast_is_about_targets_as_they_were_before_the_first_pa
     assert len(world.target.requests) == len(world.other.requests) == 0
 
 
+@pytest.mark.parametrize("api", [True, False], ids=["with the API", "without"])
+async def test_a_cold_forecast_of_signed_images_holds_whether_or_not_the_target_keeps_account_of_them(
+    world: World, *, api: bool
+) -> None:
+    world.target.behaviour.referrers = api
+    work = signed(world)
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
+        analysis = await analyzed(side, work, cold=True)
+    assert len(world.target.requests) == 0
+    world.forget()
+
+    async with Side(account=ACCOUNT, idle=IDLE) as side:
+        results = await passed(side, work)
+
+    assert misses(analysis, world.registries, results) == []
+    # Who keeps no account of them has lists put, which are looked at.
+    assert unsure(analysis) == {Kind.MANIFEST_HEAD, Kind.MANIFEST_PUT, Kind.BLOB_PUT}
+
+
 async def test_a_forecast_tells_what_mounting_saves(world: World) -> None:
     work = ten_repositories_that_share_layers(world)
 
