@@ -166,7 +166,7 @@ class Attaching:
         if manifest is None:
             way.destination.lost += way.destination.is_audited
             return False
-        await way.copier.contents(manifest)
+        await way.copier.contents(manifest, is_there=True)
         way.destination.claims.manifest_seen(way.destination.repository, descriptor.digest)
         return True
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ocync.concurrency import each_of
 from ocync.errors import NotFoundError, OcyncError, ProtocolError, RegistryError
+from ocync.oci import media
 from ocync.plan.budget import Budget
 from ocync.transfer.blob import bring_blob
 from ocync.transfer.claims import Lead, Wait
@@ -76,14 +77,17 @@ class ImageCopier:
             self._claims.mounts.end(unit, committed=False)
         self._units.clear()
 
-    async def contents(self, root: Manifest, *, is_immediate: bool = False) -> Tree:
+    async def contents(self, root: Manifest, *, is_immediate: bool = False, is_there: bool = False) -> Tree:
         """
         Ensure that all is there that the manifest lists, at any depth; raises OcyncError.
 
         `is_immediate` says that the manifest is put then, whatever else happens; those below it always are.
+        `is_there` says that the target has the manifest itself.
         """
         await self._budget.take(root)
         tree = await self._reader.tree(root, self._source, self._destination, self._budget)
+        if is_there:
+            tree.present.add(root.digest)
         await self.bring(tree, is_immediate=is_immediate)
         return tree
 
@@ -121,11 +125,14 @@ class ImageCopier:
         """
         Return whether the target probably has a blob that a manifest lists.
 
-        The config of a manifest that is not there is as new as that, and so is what an artifact consists of.
+        The config of a manifest that is not there is as new as that, and so is what an artifact consists of, but for
+        the config that stands for none.
         """
         if manifest.digest in tree.present or self._destination.is_audited:
             return True
-        if self._is_artifact or blob.digest == manifest.config:
+        if self._is_artifact:
+            return blob.media_type == media.OCI_EMPTY
+        if blob.digest == manifest.config:
             return False
         there = self._destination.there
         return there is None or there.is_index or any(blob.digest == each.digest for each in there.blobs)

@@ -71,7 +71,7 @@ class ManifestReader:
 
             async def read(child: Descriptor, found: dict[Digest, Manifest] = found) -> None:
                 manifest = None
-                if _may_be_there(child, destination):
+                if tree.levels or _may_be_there(child, destination):
                     manifest = await self.at_target(child.digest, destination, size=child.size)
                 if manifest is not None:
                     tree.present.add(child.digest)
