@@ -188,7 +188,7 @@ class Attaching:
         if manifest is None:
             try:
                 # By its digest alone: lists that clients keep may tell a size that is wrong, and so may a HEAD.
-                manifest = await way.source.manifest(str(descriptor.digest))
+                manifest = await self._reader.read(descriptor.digest, way.source)
             except NotFoundError:
                 if tag is not None:
                     raise

@@ -114,7 +114,7 @@ class PassSettings:
     """What bounds a pass."""
 
     images_at_once: int = 50
-    """Images in flight to each target host."""
+    """Images in flight; each target host has its part of them, and as many at least as it has sources."""
     dry_run: bool = False
     return_time: float = 30.0
     """
@@ -242,11 +242,10 @@ class Pass:
             target, source = item.lane
             lanes.setdefault(target, {}).setdefault(source, []).append(item)
         self._reads.targets = max(1, len(lanes))
+        at_once = max(1, self._settings.images_at_once // max(1, len(lanes)))
         async with asyncio.TaskGroup() as group:
             for by_source in lanes.values():
-                queue = ImageQueue(
-                    self._settings.images_at_once, [source for source, items in by_source.items() for _ in items]
-                )
+                queue = ImageQueue(at_once, [source for source, items in by_source.items() for _ in items])
                 for _ in range(queue.workers):
                     group.create_task(self._work(queue))
                 for source, items in by_source.items():

@@ -125,8 +125,8 @@ class ImageCopier:
         """
         Return whether the target probably has a blob that a manifest lists.
 
-        The config of a manifest that is not there is as new as that, and so is what an artifact consists of, but for
-        the config that stands for none.
+        The config of a manifest that is not there is as new as that, and so is what an artifact consists of, but
+        for the config that stands for none.
         """
         if manifest.digest in tree.present or self._destination.is_audited:
             return True

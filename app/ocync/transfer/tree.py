@@ -86,23 +86,27 @@ class ManifestReader:
             tree.levels.append(level)
 
     async def at_source(self, child: Descriptor, source: Repository, destination: Destination) -> Manifest:
-        """Return a manifest of a source; raises OcyncError."""
+        """Return a manifest that an image of a source lists; raises OcyncError."""
         claims = destination.claims
         claims.check_failure(source, destination.repository, child.digest)
-        key = (source.name, child.digest)
+        try:
+            return await self.read(child.digest, source, size=child.size)
+        except OcyncError as error:
+            claims.failed(source, destination.repository, child.digest, error)
+            raise
+
+    async def read(self, digest: Digest, source: Repository, *, size: int | None = None) -> Manifest:
+        """Return a manifest of a source, once for all targets that want it soon; raises OcyncError."""
+        key = (source.name, digest)
         if (kept := self._cache.get(key)) is not None:
             return kept
 
         async def fetch() -> Manifest:
-            manifest = await source.manifest(str(child.digest), size=child.size)
+            manifest = await source.manifest(str(digest), size=size)
             self._keep(key, manifest)
             return manifest
 
-        try:
-            manifest = await self._flights.run(key, fetch)
-        except OcyncError as error:
-            claims.failed(source, destination.repository, child.digest, error)
-            raise
+        manifest = await self._flights.run(key, fetch)
         assert manifest is not None
         return manifest
 
