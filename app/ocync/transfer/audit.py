@@ -44,9 +44,9 @@ def phase_of(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
-def age_of(name: str, now: float, every: float) -> float:
-    """Return the part of the period (0 to 1) that has passed since the image was due, at `now` in seconds."""
-    return (now / (every * _SHORTER) - phase_of(name)) % 1.0
+def age_of(phase: float, now: float, every: float) -> float:
+    """Return the part of the period (0 to 1) that has passed since an image was due, at `now` in seconds."""
+    return (now / (every * _SHORTER) - phase) % 1.0
 
 
 @dataclass(order=True, frozen=True, slots=True)
@@ -73,7 +73,7 @@ class RollingAudit:
         `now`, and `last` for the pass before this one, are in seconds since 1970.
         """
         self._every = every
-        self._time = now
+        self._now = now
         self._share = 1.0
         if every is not None and last is not None:
             self._share = min(1.0, max(_DUE, _MARGIN * (now - last) / every))
@@ -88,8 +88,8 @@ class RollingAudit:
         """Take note of an image at a target whose tag is as it should be; `name` is the target's."""
         if self._every is None:
             return
-        nearness = 1.0 - age_of(name, self._time, self._every)
-        each = _Unchanged(nearness, phase_of(name), name, candidate)
+        phase = phase_of(name)
+        each = _Unchanged(1.0 - age_of(phase, self._now, self._every), phase, name, candidate)
         self._count += 1
         if len(self._unchanged) < _MOST:
             heapq.heappush(self._unchanged, each)
@@ -98,14 +98,14 @@ class RollingAudit:
 
     def _in_turn(self) -> list[tuple[float, Candidate]]:
         """Return the images with their nearness, those that came due last first."""
-        if self._count > len(self._unchanged):
+        if self._count > len(self._unchanged) or self._every is None:
             turns = [(each.nearness, each.candidate) for each in self._unchanged]
         else:
             # Evenly over the period, so that no two come due between two passes where there are few of them.
             ranked = sorted(self._unchanged, key=lambda each: (each.phase, each.name))
-            moment = self._time / ((self._every or 1.0) * _SHORTER)
             turns = [
-                (1.0 - (moment - rank / len(ranked)) % 1.0, each.candidate) for rank, each in enumerate(ranked)
+                (1.0 - age_of(rank / len(ranked), self._now, self._every), each.candidate)
+                for rank, each in enumerate(ranked)
             ]
         return sorted(turns, key=itemgetter(0), reverse=True)
 

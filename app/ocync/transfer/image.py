@@ -128,14 +128,13 @@ class ImageCopier:
         The config of a manifest that is not there is as new as that, and so is what an artifact consists of, but
         for the config that stands for none.
         """
-        if manifest.digest in tree.present or self._destination.is_audited:
+        there = self._destination.there
+        listed = there is not None and any(blob.digest == each.digest for each in there.blobs)
+        if listed or manifest.digest in tree.present or self._destination.is_audited:
             return True
         if self._is_artifact:
             return blob.media_type == media.OCI_EMPTY
-        if blob.digest == manifest.config:
-            return False
-        there = self._destination.there
-        return there is None or there.is_index or any(blob.digest == each.digest for each in there.blobs)
+        return blob.digest != manifest.config and (there is None or there.is_index)
 
     async def _put_child(self, manifest: Manifest, tree: Tree) -> None:
         """Ensure that a manifest is there under its digest; raises OcyncError."""

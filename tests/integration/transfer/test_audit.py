@@ -10,7 +10,7 @@ import pytest
 from clients import Side, asked
 from ocync.config.model import TagRules
 from ocync.errors import ErrorKind
-from ocync.transfer.audit import age_of
+from ocync.transfer.audit import age_of, phase_of
 from ocync.transfer.result import Reason, Status
 from scripted import ScriptedRegistry, build, faults
 
@@ -236,8 +236,10 @@ class Mirror:
 
     def time_of(self, age: float) -> float:
         """Return a time at which so large a part of the period has passed since the first image was due."""
+        names = [f"{self.world.target.host}/{self.repository}:v{number}" for number in range(len(self.images))]
+        phase = sorted(names, key=phase_of).index(self.lost) / len(names)
         times = (NOW + step * EVERY / 1000 for step in range(1100))
-        return min(times, key=lambda time: abs(age_of(self.lost, time, EVERY) - age))
+        return min(times, key=lambda time: abs(age_of(phase, time, EVERY) - age))
 
     async def sync(self, now: float, *, every: float | None = EVERY) -> ImageResult:
         """Make a pass; the result of the first image, which is the only one that may not be up to date."""
