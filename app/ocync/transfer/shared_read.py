@@ -337,7 +337,9 @@ class SharedRead:
                 self._asked = None
                 self._waited += clock() - asked
             start = self._verifier.received
-            before = self._verifier.copy()
+            # Copied only where somebody may have to go on from there, or may still join.
+            is_alone = len(self._branches) <= 1 and self._spool is None and self._taken > 0
+            before = self._verifier if is_alone else self._verifier.copy()
             if data:
                 self._verifier.update(data)
             else:
