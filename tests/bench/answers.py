@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, urlsplit
 
-from bench.holdings import Manifest, Repository
+from bench.holdings import Manifest, Repository, copy_of
 from bench.tokens import Tokens, challenge
 from scripted import media
 
@@ -106,6 +106,13 @@ class Registry:
             folder.mkdir(parents=True, exist_ok=True)
             for file in folder.iterdir():
                 file.unlink()
+
+    def fill(self, repositories: Repositories, origin: Registry) -> None:
+        """Hold these repositories, with the blobs of another registry."""
+        self.repositories = copy_of(repositories)
+        for digest in {digest for repository in repositories.values() for digest in repository.blobs}:
+            if not self.file(digest).exists():
+                self.file(digest).hardlink_to(origin.file(digest))
 
     def answer(self, request: Request) -> Answer:
         """Answer a request."""

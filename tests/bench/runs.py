@@ -130,7 +130,7 @@ class Session:
             stage.empty_targets()
         if scenario.filled:
             for name in names:
-                stage.registries[name].repositories = copy_of(wanted)
+                stage.registries[name].fill(wanted, stage.source)
         stage.source.tokens = Tokens() if scenario.tokens else None
         scenarios.prepare(scenario, work)
         log = work / f"{scenario.name}.log"

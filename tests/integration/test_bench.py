@@ -92,6 +92,16 @@ def test_time_memory_and_distance_are_measured(quick: Done) -> None:
     assert quick.runs["ocync cold"]["wall_seconds"] > 0.005 * 9
 
 
+def test_a_narrow_line_holds_up_its_target_and_the_ratio_of_the_other_one_is_told(tmp_path: Path) -> None:
+    done = bench(tmp_path, "--tools", "ocync", "--only", "slow-target", "--size", "4")
+
+    assert done.code == 0, done.said
+    fast, slow = done.runs["ocync slow-target"]["filled_seconds"]
+    (alone,) = done.runs["ocync alone"]["filled_seconds"]
+    assert slow > 4 * (1 << 20) / scenarios.NARROW - 0.5
+    assert f"{fast / alone:.2f} times as late" in done.table
+
+
 def test_a_tool_that_fails_is_shown_as_that_and_beside_ours(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho it has no version\nexit 9\n")

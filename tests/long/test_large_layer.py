@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
-from e2e.program import BIN, Program
+from e2e.program import Program
+from long.measured import measured
 from scripted import ScriptedRegistry, build, faults
 from scripted.background import in_thread
 from scripted.certificates import make_authority
@@ -20,15 +18,6 @@ if TYPE_CHECKING:
 MIB, GIB = 1024**2, 1024**3
 SIZE = int(float(os.environ.get("OCYNC_LONG_GIB", "20")) * GIB)
 LIMIT = 128 * MIB
-# A process counts the memory of the one that started it as its own peak (getrusage(2), after a fork), so this small
-# one starts it, and not the tests.
-LAUNCHER = """
-import json, os, sys
-pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
-_, status, usage = os.wait4(pid, 0)
-cpu = usage.ru_utime + usage.ru_stime
-print(json.dumps({"code": os.waitstatus_to_exitcode(status), "peak": usage.ru_maxrss * 1024, "cpu": cpu}))
-"""
 BLOBS, UPLOADS = r"/blobs/sha256:", r"/uploads/"
 
 
@@ -51,20 +40,10 @@ registries:
   dst: {{ url: "{target.url}", tls: {{ ca_file: "{authority.ca_file}" }} }}
 mappings: [ {{ from: team/app, source: src, targets: dst }} ]
 """)
-        command = [sys.executable, "-c", LAUNCHER, str(BIN / "ocync"), "sync", "-c", "ocync.yaml", "-q"]
-        done = subprocess.run(
-            command,
-            cwd=program.folder,
-            # What measures coverage takes memory too.
-            env={name: value for name, value in program.environ.items() if not name.startswith("COVERAGE")},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        done = measured(program, "sync", "-c", "ocync.yaml", "-q")
 
-        measured = json.loads(done.stdout)
-        tell(f"{SIZE / GIB:g} GiB: {measured['peak'] / MIB:.0f} MiB of memory, {measured['cpu']:.0f} CPU-s")
-        assert measured["code"] == 0, done.stderr
+        tell(f"{SIZE / GIB:g} GiB: {done.peak / MIB:.0f} MiB of memory, {done.cpu:.0f} CPU-s")
+        assert done.code == 0, done.log
         # The target hashes what comes, and refuses what has another digest.
         assert target.repositories["team/app"].tags == source.repositories["team/app"].tags
         reads = source.requests.matching("GET", str(layer.digest))
@@ -75,4 +54,4 @@ mappings: [ {{ from: team/app, source: src, targets: dst }} ]
         ]
         assert sum(read.sent for read in reads) == SIZE
         assert sum(one.received for one in target.requests.matching("PUT|POST", UPLOADS)) < SIZE + MIB
-        assert 20 * MIB < measured["peak"] < LIMIT
+        assert 20 * MIB < done.peak < LIMIT

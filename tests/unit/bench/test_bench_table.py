@@ -71,6 +71,20 @@ def test_rows_show_the_worst_that_was_found_at_the_targets() -> None:
     assert (RUN.good, bad.good) == (True, False)
 
 
+def test_how_late_the_last_tag_is_at_a_target_beside_a_slow_one_is_told_by_rounds() -> None:
+    def filled(scenario: str, turn: int, seconds: float | None) -> Run:
+        tagged = None if seconds is None else COST.begun + seconds
+        return replace(RUN, scenario=scenario, round=turn, targets=(replace(NONE, tagged=tagged),))
+
+    runs = [filled("alone", 0, 2.0), filled("slow-target", 0, 3.0), filled("alone", 1, 2.0)]
+    runs += [filled("slow-target", 1, 2.2), filled("alone", 2, 2.0), filled("slow-target", 2, None)]
+
+    (said,) = table.beside(runs, [tool("ocync"), tool("crane")])
+
+    assert said.startswith("ocync: the last tag is at the fast target 1.30 times as late")
+    assert said.endswith("(3.00 s against 2.00 s, 2.20 s against 2.00 s).")
+
+
 def test_tables_take_the_place_of_the_last_ones() -> None:
     begin, end = table.MARKS
 
@@ -87,8 +101,9 @@ def test_tables_take_the_place_of_the_last_ones() -> None:
         (["moved"], [["cold", "unchanged", "forgotten", "moved"]]),
         (["growth-10x"], [["growth-10x"]]),
         (["big", "two-targets"], [["two-targets"], ["big"]]),
+        (["slow-target"], [["alone", "slow-target"]]),
     ],
-    ids=["first", "with what leads to it", "on its own", "several"],
+    ids=["first", "with what leads to it", "on its own", "several", "with what it is compared with"],
 )
 def test_a_scenario_comes_with_those_that_lead_to_it(names: list[str], chains: list[list[str]]) -> None:
     assert [[scenario.name for scenario in chain] for chain in scenarios.chosen(names)] == chains

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import pytest
 
 from bench.backend import Distance
 from bench.measure import run
+from bench.relay import relaying
 from bench.traffic import Line, Meter, Traffic
 
 if TYPE_CHECKING:
@@ -15,9 +17,11 @@ if TYPE_CHECKING:
 DIGEST = f"sha256:{'a' * 64}"
 
 
-def line(method: str, target: str, *, ended: float = 1.0, lasted: float = 0.5, connection: str = "1") -> Line:
+def line(
+    method: str, target: str, *, ended: float = 1.0, lasted: float = 0.5, connection: str = "1", status: int = 200
+) -> Line:
     """Return a request as nginx logs it."""
-    fields = ("7", connection, method, target, "200", "100", "2000", str(ended), str(lasted))
+    fields = ("7", connection, method, target, str(status), "100", "2000", str(ended), str(lasted))
     return Line.parse("\t".join(fields))
 
 
@@ -105,3 +109,32 @@ def test_a_run_is_ended_with_its_children_when_its_time_is_over(tmp_path: Path) 
 
     assert cost.code == -9
     assert time.monotonic() - begun < 10
+
+
+def test_the_last_tag_is_the_last_that_was_set() -> None:
+    lines = [
+        line("PUT", "/v2/a/b/manifests/1.0", ended=2.0, status=201),
+        line("PUT", "/v2/a/b/manifests/1.1", ended=3.0, status=201),
+        line("PUT", "/v2/a/b/manifests/1.2", ended=4.0, status=400),
+        line("PUT", f"/v2/a/b/manifests/{DIGEST}", ended=5.0, status=201),
+        line("GET", "/v2/a/b/manifests/1.1", ended=6.0),
+    ]
+
+    assert Traffic.of(lines).tagged == 3.0
+    assert Traffic.of(lines[2:]).tagged is None
+
+
+async def test_a_relay_hands_on_what_both_sides_send() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readexactly(100_000))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    async with server:
+        with relaying(1e9, server.sockets[0].getsockname()) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            sent = bytes(range(250)) * 400
+            writer.write(sent)
+            assert await reader.read(-1) == sent
+            writer.close()
