@@ -68,13 +68,23 @@ class Budget:
     async def take_some(self, manifests: int, size: int = 0) -> None:
         """Count manifests that are kept, or bytes of them; raises ProtocolError where that is too many."""
         self.count(manifests, size)
-        if self._gate is not None and not self._holds_gate and MAX_BYTES - self._bytes > HEAVY:
-            self._holds_gate = True
-            try:
-                await self._gate.acquire()
-            except BaseException:
-                self._holds_gate = False
-                raise
+        if MAX_BYTES - self._bytes > HEAVY:
+            await self.enter()
+
+    async def enter(self) -> None:
+        """Go through the gate, where there is one."""
+        if self._gate is None or self._holds_gate:
+            return
+        self._holds_gate = True
+        try:
+            await self._gate.acquire()
+        except BaseException:
+            self._holds_gate = False
+            raise
+
+    def may_keep(self, manifest: Manifest) -> bool:
+        """Return whether a manifest may stay in memory while others wait at the gate."""
+        return manifest.size <= HEAVY or self._gate is None or self._holds_gate
 
     def exceeded(self, why: str) -> ProtocolError:
         """Return the error of an image that is too large to be mirrored."""

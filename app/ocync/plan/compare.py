@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ocync.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
 from ocync.oci import media
 from ocync.oci.manifest import Descriptor, Manifest
+from ocync.plan.budget import Budget
 from ocync.plan.decide import decide
 from ocync.plan.model import Copy, ImagePlan, Skip
 from ocync.plan.source import Root
@@ -18,17 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ocync.plan.model import Candidate, TargetState
+    from ocync.plan.source import SourceImage
 
 T = TypeVar("T")
 
 
-async def compare(candidate: Candidate, *, audited: bool = False) -> ImagePlan:
+async def compare(candidate: Candidate, budget: Budget | None = None, *, audited: bool = False) -> ImagePlan:
     """
     Return the plan of one image at one target; raises OcyncError when either side can't be asked.
 
     Where it is `audited`, and where something may be attached to the image, the plan has its manifest also where
     nothing moves; a manifest that the target has and can't give is copied again then.
     """
+    budget = budget or Budget(candidate.tag)
     image, target, tag = candidate.image, candidate.target, candidate.destination_tag
     # What the image consists of has to be known to look for what is attached to it. The target's own copy tells
     # that at no request more, and costs no pull at a source that counts them.
@@ -36,8 +39,8 @@ async def compare(candidate: Candidate, *, audited: bool = False) -> ImagePlan:
     # Where the target lacks the tag, the manifest is needed and a HEAD at the source could end nothing.
     by_head = image.is_known_by_head and not target.lacks(tag)
     async with asyncio.TaskGroup() as group:
-        at_source = group.create_task(_caught(partial(_resolved, candidate, by_head=by_head)))
-        at_target = group.create_task(_caught(partial(look, target, tag, whole=whole)))
+        at_source = group.create_task(_caught(partial(_resolved, candidate, budget, by_head=by_head)))
+        at_target = group.create_task(_caught(partial(_there, target, tag, budget, whole=whole)))
     resolved, there = at_source.result(), at_target.result()
     for answer in (resolved, there):
         if isinstance(answer, OcyncError):
@@ -51,7 +54,7 @@ async def compare(candidate: Candidate, *, audited: bool = False) -> ImagePlan:
         is_needed = audited or (whole and resolved.media_type in media.INDEXES)
         if not isinstance(decision, Copy) and not is_needed:
             return ImagePlan(candidate=candidate, decision=decision, resolved=resolved)
-        resolved = await image.root()
+        resolved = await _root(image, budget)
     root = resolved.manifest
     decision = decide(root.digest, there, root.raw, immutable=candidate.immutable)
     if (
@@ -70,8 +73,28 @@ async def compare(candidate: Candidate, *, audited: bool = False) -> ImagePlan:
     )
 
 
-async def _resolved(candidate: Candidate, *, by_head: bool) -> Descriptor | Root:
-    return await candidate.image.head() if by_head else await candidate.image.root()
+async def _resolved(candidate: Candidate, budget: Budget, *, by_head: bool) -> Descriptor | Root:
+    return await candidate.image.head() if by_head else await _root(candidate.image, budget)
+
+
+async def _root(image: SourceImage, budget: Budget) -> Root:
+    """Return the image's manifest; a large one is dropped while others are in memory, and read again."""
+    root = await image.root()
+    if not budget.may_keep(root.manifest):
+        del root
+        image.drop()
+        await budget.enter()
+        root = await image.root()
+    return root
+
+
+async def _there(target: TargetState, tag: str, budget: Budget, *, whole: bool) -> Descriptor | Manifest | None:
+    there = await look(target, tag, whole=whole)
+    if isinstance(there, Manifest) and not budget.may_keep(there):
+        del there
+        await budget.enter()
+        there = await look(target, tag, whole=whole)
+    return there
 
 
 async def look(target: TargetState, reference: str, *, whole: bool) -> Descriptor | Manifest | None:

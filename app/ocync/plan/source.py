@@ -68,10 +68,14 @@ class SourceImage:
         self._left -= 1
         if not self._left:
             # Who looks at it again reads it by its digest: there may be ten thousand others.
-            self._root.forget("")
+            self.drop()
         if place in self.places:
             self.places.discard(place)
             self._finished()
+
+    def drop(self) -> None:
+        """Keep the manifest no longer: who asks for it next reads it again."""
+        self._root.forget("")
 
     async def head(self) -> Descriptor:
         """Return what the tag points to; raises OcyncError."""

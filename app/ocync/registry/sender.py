@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections import Counter, defaultdict
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _FIELDS = (("User-Agent", f"ocync/{__version__}"), ("Accept-Encoding", "identity"))
 _MAX_DISCARDED = 64 * 1024
+# Bodies of more bytes than this are read a few at a time, for fifty of the largest would fill the memory.
+_LARGE, _LARGE_AT_ONCE = 1024 * 1024, 2
 # Warnings of one registry that are told; what more there is would only fill the log.
 _MAX_WARNINGS = 20
 
@@ -55,6 +57,7 @@ class Sender:
         self._pool = pool
         self._limits = Limits(connect=timeouts.connect, idle=timeouts.idle)
         self._tally = tally
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._warned: set[str] = set()
         self._outages: dict[Origin, Outage] = {}
 
@@ -182,11 +185,15 @@ class Sender:
         """Add a body to the pieces until it ends, or they are more than `limit` bytes."""
         began = time.monotonic()
         try:
-            async with _in_time(until, "the answer did not end"):
+            async with _in_time(until, "the answer did not end"), AsyncExitStack() as turn:
+                is_large = False
                 async for piece in decoded(response, host=self._host):
                     pieces += piece
                     if len(pieces) > limit:
                         break
+                    if len(pieces) > _LARGE and not is_large:
+                        is_large = True
+                        await turn.enter_async_context(self._large)
         except httpx.TransportError as error:
             self._unanswered(response.origin, error, began)
             raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -255,13 +256,14 @@ class Claims:
 
     def failed(self, source: Repository, repository: TargetRepository, digest: Digest, error: OcyncError) -> None:
         """Record that a blob or manifest of a source could not be brought: the next image need not try it again."""
-        self._failures[source.name, repository.path, digest] = error
+        # A copy, which does not keep the frames that the error comes through, with all that is in them.
+        self._failures[source.name, repository.path, digest] = copy(error)
 
     def check_failure(self, source: Repository, repository: TargetRepository, digest: Digest) -> None:
         """Raise what a blob or manifest of a source has failed with, if it has."""
         error = self._failures.get((source.name, repository.path, digest))
         if error is not None:
-            raise error
+            raise copy(error)
 
     def refused(self, error: OcyncError) -> None:
         """Count a blob that the host did not take, whatever was tried; one of a source's errors is none."""

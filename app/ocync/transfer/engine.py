@@ -79,6 +79,11 @@ def _seconds(text: str | None) -> float | None:
     return float(text) if text is not None and text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
+def _strip(error: BaseException) -> None:
+    """Take from an error that is kept what would keep the frames it came through, with all that is in them."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
 @dataclass(frozen=True, slots=True)
 class _MappingWork:
     """One mapping at one of its targets."""
@@ -350,7 +355,7 @@ class Pass:
         try:
             async with self._limited():
                 try:
-                    plan = await compare(candidate, audited=destination.is_audited)
+                    plan = await compare(candidate, budget, audited=destination.is_audited)
                 except NotFoundError as error:
                     if not candidate.optional:
                         raise
@@ -493,6 +498,8 @@ class Pass:
             return
         elapsed = self._clock() - started
         self._finish(outcome.failed(candidate, destination, self._final(error), elapsed))
+        # Claims and shared artifacts keep it for the next image that needs what could not be had.
+        _strip(error)
 
     def _is_tried_again(self, work: _Work, error: OcyncError) -> bool:
         """
@@ -501,6 +508,7 @@ class Pass:
         if not error.retryable or self._is_second_round or self._stop.requested():
             return False
         log.info("tried once more at the end: %s", error.message)
+        _strip(error)
         self._again.append(work)
         return True
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 _AHEAD = 2
 """Pieces that the fastest upload may be ahead of the slowest one that keeps up."""
-# An upload keeps up while it holds the others up for less than so many seconds of each period. Short enough that a
-# target that stands still costs the others little, long enough that a pause (a full buffer, a lost packet, the
-# collection of a registry's garbage) is none of anybody's business.
-_PATIENCE, _PERIOD = 2.0, 8.0
+# An upload keeps up while it holds the others up for less than so many seconds of each period. Little, since all
+# that are under way wait at once for a target that stands still, and since one that is left behind only goes by the
+# disk; not so little that each full buffer or lost packet is one.
+_PATIENCE, _PERIOD = 0.25, 2.0
 # With each time that it has not kept up a target is waited for less, down to a fraction.
 _LESS, _MOST_MISSES = 4, 4
 _PIECE = 256 * 1024

@@ -274,7 +274,7 @@ async def test_a_slow_target_slows_the_read_and_nothing_piles_up() -> None:
         at.put(content, blob)
         at.targets[1].on("PUT", UPLOADS, respond=faults.stall_upload(30, after=1_000_000))
         running = asyncio.create_task(at.run(blob))
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.2)
         # What sockets hold on both ways, and two pieces.
         assert at.source.requests.matching("GET", GET)[0].sent < 40_000_000
         assert max(at.targets[0].requests.matching("PUT")[0].received, sum(at.moved)) < 40_000_000
