@@ -176,17 +176,17 @@ class BlobReads:
         self._reads: dict[_Key, SharedRead] = {}
         self._kept: dict[_Key, SourceImage] = {}
         """Reads that are on disk for targets of an image that have not come yet."""
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: dict[Digest, list[asyncio.Future[None]]] = {}
 
     def __repr__(self) -> str:
         return f"<BlobReads: {len(self._reads)} of them, {len(self._kept)} kept on disk>"
 
-    def changed(self) -> None:
-        """Note that a target has got a blob, or needs nothing more of an image."""
-        waiting, self._waiting = self._waiting, []
-        for change in waiting:
-            if not change.done():
-                change.set_result(None)
+    def changed(self, digest: Digest | None = None) -> None:
+        """Note that a target has got a blob, or (without its digest) needs nothing more of an image."""
+        for each in list(self._waiting) if digest is None else [digest]:
+            for change in self._waiting.pop(each, ()):
+                if not change.done():
+                    change.set_result(None)
 
     async def send(self, delivery: Delivery, source: Repository, *, nearer: Repository | None = None) -> None:
         """Ensure that the repository has the blob; raises OcyncError. See BlobMover."""
@@ -245,7 +245,7 @@ class BlobReads:
         branch = read.join(place)
         try:
             if read is known:
-                self.changed()
+                self.changed(delivery.blob.digest)
                 await asyncio.wait([read.gathered])
             else:
                 await self._gather(read, delivery.image if is_shared else None, place)
@@ -277,7 +277,7 @@ class BlobReads:
         until = clock() + within
         while (missing := self._expected(read, image)) and (left := until - clock()) > 0:
             change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(change)
+            self._waiting.setdefault(read.blob.digest, []).append(change)
             await asyncio.wait([change], timeout=left)
         return missing
 

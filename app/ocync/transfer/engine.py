@@ -425,7 +425,7 @@ class Pass:
 
     def _claims_at(self, place: str) -> Claims:
         if place not in self._claims:
-            self._claims[place] = Claims(place, memory=self._memory, arrived=lambda _digest: self._mover.changed())
+            self._claims[place] = Claims(place, memory=self._memory, arrived=self._reads.changed)
         return self._claims[place]
 
     def _holds(self, place: str, digest: Digest) -> bool:
