@@ -106,7 +106,7 @@ def test_after_a_pass_the_next_one_is_looks_alone_and_a_cold_one_is_forecast_wit
     assert (unchanged["targets"], unchanged["sources"]) == ([], [])
     assert {place: kinds["total"]["max"] for place, kinds in unchanged["requests"].items()} == {
         source.host: 2 + 14 + 6,
-        target.host: 2 + 6,
+        target.host: 6,
     }
     assert [cold[key] for key in ("targets", "requests", "sharing")] == [
         before[key] for key in ("targets", "requests", "sharing")

@@ -59,9 +59,9 @@ def test_a_second_pass_asks_twice_per_tag_and_moves_nothing(
     assert source.count("HEAD", "/manifests/") == target.count("GET", "/manifests/") == corpus.COUNT
     assert source.count("GET", "/manifests/") + source.count("*", "/blobs/") + target.count("*", "/blobs/") == 0
     assert target.count("POST|PUT|PATCH|DELETE") == 0
-    # One token for each repository, and one look at each list.
+    # One token for each repository, and one look at each list of the source: the target's is known to be filled.
     assert source.count("GET", "^/token") == source.count("GET", "/tags/list") == len(corpus.TAGS)
-    assert target.count("GET", "/tags/list") == len(corpus.TAGS)
+    assert target.count("GET", "/tags/list") == 0
 
 
 def test_a_moved_tag_alone_is_copied(ready: Program, source: ScriptedRegistry, target: ScriptedRegistry) -> None:

@@ -45,7 +45,7 @@ def test_any_bytes_are_a_page_no_page_or_refused(body: bytes, content_type: str)
     try:
         assert read_page(answer(body, content_type), what="list", host="r.example") is None
     except ProtocolError:
-        assert content_type == media.OCI_INDEX
+        assert content_type == media.OCI_INDEX or b'"manifests"' in body
 
 
 @given(
