@@ -49,6 +49,8 @@ class SourceImage:
         self.platforms = platforms
         of_targets = list(places)
         self.places = set(of_targets)
+        self.is_begun = False
+        """Whether a target takes it: the others read the same blobs with it, if they take it soon."""
         self._left = len(of_targets)
         self._finished = finished
         self._head: Memo[str, Descriptor] = Memo()

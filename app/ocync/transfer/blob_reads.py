@@ -348,9 +348,7 @@ class BlobReads:
         key = (reader.place, place)
         if key not in self._shares:
             slots = reader.blob_slots
-            self._shares[key] = Slots(
-                f"reads {reader.place} {place}", lambda: max(1, slots.limit // max(1, self.targets))
-            )
+            self._shares[key] = Slots(f"reads {reader.place} {place}", lambda: max(1, slots.limit // self.targets))
         return [self._shares[key], reader.blob_slots]
 
     async def _slot_again(self, reader: Repository, place: str) -> Callable[[], None]:
@@ -383,23 +381,19 @@ class BlobReads:
 
     async def _sweep(self) -> None:
         """Close what is kept for nobody any more."""
-        over = [
-            key
-            for key, image in self._kept.items()
-            if self._reads[key].is_idle and not self._expected(self._reads[key], image)
-        ]
-        for key in over:
+        # One at a time: while one is closed, others may be taken up again.
+        while (key := next(filter(self._is_over, self._kept), None)) is not None:
             await self._forget(key)
 
+    def _is_over(self, key: _Key) -> bool:
+        read = self._reads[key]
+        return read.is_idle and not self._expected(read, self._kept[key])
+
     async def _forget(self, key: _Key) -> None:
-        read = self._reads.pop(key, None)
         self._kept.pop(key, None)
-        if read is not None and read.is_idle:
-            await read.close()
+        await self._reads.pop(key).close()
 
     async def close(self) -> None:
         """Close everything that is still open."""
         for key in list(self._reads):
-            read = self._reads.pop(key)
-            await read.close()
-        self._kept.clear()
+            await self._forget(key)

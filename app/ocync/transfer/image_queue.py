@@ -1,7 +1,8 @@
 """
 Images between those who find them and those who bring them: bounded, and fair to the sources they come from.
 
-A slow source's images would otherwise occupy all workers, and the others would wait for it.
+A slow source's images would otherwise occupy all workers, and the others would wait for it. Of a source's images
+those go first that another target has begun: what both read at once is read once, and needs no disk.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class ImageQueue:
     def _hand_out(self) -> None:
         while self._free and (source := self._next()) is not None:
             self._running[source] += 1
-            self._free.popleft().set_result((source, self._waiting[source].popleft()))
+            self._free.popleft().set_result((source, _take(self._waiting[source])))
             if self._putting[source]:
                 self._putting[source].popleft().set_result(None)
         if not self._coming.total() and not any(self._waiting.values()):
@@ -95,3 +96,12 @@ class ImageQueue:
     def _is_open(self, source: str) -> bool:
         """Return whether something of the source is still to be handed out."""
         return bool(self._coming[source] or self._waiting[source])
+
+
+def _take(images: deque[Candidate]) -> Candidate:
+    """Take out the first image that another target has begun, or else the first one."""
+    at = next((number for number, each in enumerate(images) if each.image.is_begun), 0)
+    taken = images[at]
+    del images[at]
+    taken.image.is_begun = True
+    return taken

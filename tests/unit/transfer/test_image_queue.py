@@ -59,6 +59,16 @@ async def test_a_source_that_fills_everything_leaves_workers_for_another_that_co
     assert began == {"slow": 100, "quick": 50}
 
 
+async def test_what_another_target_has_begun_goes_first() -> None:
+    images = candidates(6)
+    fast, late = ImageQueue(1, ["source"]), ImageQueue(3, ["source"])
+    await fill(late, "source", images)
+    await fast.put("source", images[3])
+    assert await fast.get() == ("source", images[3])
+
+    assert [await late.get() for _ in range(3)] == [("source", images[n]) for n in (3, 0, 1)]
+
+
 async def test_what_is_kept_for_a_source_is_for_all_when_nothing_more_comes_of_it() -> None:
     queue = ImageQueue(8, ["slow", "over"])
     running, go_on = 0, asyncio.Event()
