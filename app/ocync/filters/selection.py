@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ocync.errors import TagRuleError
 
 if TYPE_CHECKING:
-    from ocync.config.model import TagRules
+    from ocync.filters.rules import TagRules
 
 
 class DropKind(StrEnum):

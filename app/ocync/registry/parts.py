@@ -16,8 +16,8 @@ from ocync.registry import links
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from ocync.registry.blob import Blob
     from ocync.registry.call import Answer
-    from ocync.registry.uploads import Blob
 
 # Bytes of a part that have come before it broke off, so that it is worth to go on with the rest.
 _PROGRESS = 64 * 1024

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ocync.errors import OcyncError
 from ocync.oci.reference import is_tag
-from ocync.plan.model import Copy
-from ocync.transfer.result import BlobStats, Failure, ImageResult, Reason, Status
+from ocync.plan.model import Copy, Reason
+from ocync.transfer.result import BlobStats, Failure, ImageResult, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
