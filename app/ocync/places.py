@@ -21,9 +21,9 @@ from ocync.http.trust import context
 from ocync.limits.host import HostLimits
 from ocync.limits.kind import Kind
 from ocync.limits.level import Start
+from ocync.oci.providers import settings_of
 from ocync.registry.client import RegistryClient
 from ocync.registry.creation import RepositoryCreation
-from ocync.registry.quirks import settings_of
 from ocync.registry.repository import RegistryRepository
 from ocync.slots import Slots, Time
 

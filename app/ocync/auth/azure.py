@@ -22,7 +22,7 @@ from ocync.auth.excerpt import excerpt
 from ocync.auth.jwt import life_of
 from ocync.auth.renewing import Login, NoLoginError
 from ocync.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
-from ocync.oci.clouds import acr_cloud
+from ocync.oci.providers import acr_cloud
 
 if TYPE_CHECKING:
     from ocync.auth.token import Send
