@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
+from ocync import remedies
 from ocync.auth.scope import Scope
 from ocync.errors import (
     AuthError,
@@ -25,7 +26,7 @@ from ocync.limits.kind import Kind
 from ocync.registry import links
 from ocync.registry.blob import Blob, StoredError
 from ocync.registry.habits import SMALL, Form
-from ocync.registry.parts import TOO_LARGE_HINT, Parts
+from ocync.registry.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -249,7 +250,7 @@ def _too_large(blob: Blob, error: OcyncError, length: int) -> None:
     if blob.client.habits.too_large(length):
         error.retryable = True
     else:
-        error.hint = TOO_LARGE_HINT
+        error.hint = remedies.TOO_LARGE
 
 
 def _is_spoilt(status: int, error: OcyncError) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ocync.errors import ErrorKind
 from ocync.plan.model import Reason
 from ocync.printable import printable
-from ocync.report.causes import cause_of
+from ocync.remedies import cause_of
 from ocync.report.figures import counted, rate, short, size, span
 from ocync.transfer.result import Status
 
