@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ocync.auth.excerpt import excerpt
+from ocync import USER_AGENT
 from ocync.auth.files import reveal
 from ocync.errors import OcyncError
 from ocync.http import trust
 from ocync.http.reason import reason
 from ocync.log import TRACE
+from ocync.redaction import excerpt
 from ocync.report.gateway import Gateway, named
 from ocync.report.metrics import CONTENT_TYPE
 
@@ -100,7 +101,7 @@ async def _post(config: PushgatewayConfig, gateway: Gateway, payload: bytes, tim
             await reveal(config.password) if config.password else "",
         )
     transport = _transport(gateway, config.tls)
-    headers = {"Content-Type": CONTENT_TYPE}
+    headers = {"Content-Type": CONTENT_TYPE, "User-Agent": USER_AGENT}
     url = gateway.group(config.job, config.grouping)
     async with (
         httpx.AsyncClient(transport=transport, auth=account, timeout=timeout, trust_env=False) as client,
