@@ -172,7 +172,7 @@ class ConfiguredPlaces:
             from ocync.registry.ecr import EcrRepositories  # noqa: PLC0415 -- where asked for
 
             place = ecr_place(registry, self._environ)
-            create = EcrRepositories(place, registry.create_repository).create
+            create = EcrRepositories(place, registry.create_repository, self._policy).create
             self._creations[registry.name] = RepositoryCreation(create)
         return self._creations[registry.name]
 

@@ -110,7 +110,12 @@ def client(place: EcrPlace) -> tuple[Any, str]:
     )
     # For the clients that the credentials themselves need, too: STS, SSO.
     session.set_default_client_config(config)
-    variant = Config(use_fips_endpoint=place.fips or None, use_dualstack_endpoint=place.dual_stack or None)
+    variant = Config(
+        use_fips_endpoint=place.fips or None,
+        use_dualstack_endpoint=place.dual_stack or None,
+        # What asks ECR has the program's own retries.
+        retries={"mode": "standard", "total_max_attempts": 1},
+    )
     api = session.create_client(place.service, region_name=place.region, config=config.merge(variant))
     credentials = session.get_credentials()
     if credentials is None:
