@@ -52,10 +52,11 @@ _FIELD = re.compile(
     r"""["']\s*:\s*["'])[^"'\r\n]+""",
     re.IGNORECASE,
 )
-# `password=…` and `password: …`, but not a word about one; of tokens, what has a digit.
+# `password=…` and `password: …`, but no word about one, nor the tag of `acme/auth:2`; of tokens, what has a digit.
 _NAMED = re.compile(
-    r"""((?:password|passwd|secret)["']?\s*[:=]\s*["']?)(?!(?:is|has|was|can't|what)\s|\*\*\*)[^\s"',;}]+"""
-    r"""|((?:token|auth|authorization)["']?\s*[:=]\s*["']?)(?=[^\s"',;}]*\d)[^\s"',;}]+""",
+    r"""(?:(?<![\w/.-])|(?=\w{4,13}(?:["'\s=]|:["'\s])))"""
+    r"""(?:((?:password|passwd|secret)["']?\s*[:=]\s*["']?)(?!(?:is|has|was|can't|what)\s|\*\*\*)"""
+    r"""|((?:token|auth|authorization)["']?\s*[:=]\s*["']?)(?=[^\s"',;}]{0,64}\d))[^\s"',;}]+""",
     re.IGNORECASE,
 )
 # Keys and tokens are long and mix letters with digits; words, host names and paths do not do that between dots.

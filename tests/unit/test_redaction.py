@@ -119,6 +119,9 @@ LIKE_CREDENTIALS = [
     pytest.param("Password: hunter2; try again", "Password: ***; try again", id="a named password in prose"),
     pytest.param('{"Username":"u","Secret":"hunter2"}', '{"Username":"u","Secret":"***"}', id="a helper's answer"),
     pytest.param("token: abc123", "token: ***", id="a named token"),
+    pytest.param("access_token=abc123", "access_token=***", id="a token in a form"),
+    pytest.param("client-secret: xyz", "client-secret: ***", id="a longer name"),
+    pytest.param("bad token:abc1", "bad token:***", id="a named token without a space"),
     pytest.param(
         "dial https://user:hunter2@registry.example/", "dial https://***@registry.example/", id="a dialled URL"
     ),
@@ -145,6 +148,7 @@ def test_what_looks_like_credentials_is_replaced(text: str, shown: str) -> None:
         "OCYNC_LOG=debug; unauthorized: 401",
         "registries.src.credentials.password: is not used: auth_type is ecr",
         "registries.src.token: is not used: auth_type is ecr",
+        "ghcr.io/acme/auth:2.1 and ghcr.io/acme/csrf-token:v1 and oci:./mirror/my-secret:1.2 are copied",
     ],
 )
 def test_plain_words_stay(text: str) -> None:
@@ -168,8 +172,10 @@ def test_no_registered_secret_is_ever_left(secret: str, before: str, after: str)
         "?token" * 150_000,
         "Basic " * 150_000,
         '"auth"' * 150_000,
+        "auth:" * 150_000,
+        "password " * 100_000,
     ],
-    ids=["letters", "userinfo", "headers", "parameters", "schemes", "fields"],
+    ids=["letters", "userinfo", "headers", "parameters", "schemes", "fields", "tokens", "passwords"],
 )
 def test_enormous_text_is_searched_in_little_time(text: str) -> None:
     redactor = Redactor()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ocync import USER_AGENT
+from ocync import USER_AGENT, remedies
 from ocync.auth.files import reveal
 from ocync.errors import OcyncError
 from ocync.http import trust
@@ -72,7 +72,7 @@ async def push(
     except Exception as error:
         # The pass is over and has its exit code, which a defect here must not take from it.
         log.log(TRACE, "unexpected error of a push", exc_info=error)
-        outcome = PushOutcome(problem=f"unexpected {type(error).__name__}", hint="please report it with -vv")
+        outcome = PushOutcome(problem=f"unexpected {type(error).__name__}", hint=remedies.DEFECT)
     if outcome.delivered:
         log.debug("metrics pushed to %s", name)
     else:
