@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ocync.errors import ErrorKind
+from ocync.plan.model import Reason
 from ocync.report.summary import RunReport
-from ocync.transfer.result import BlobStats, Failure, ImageResult, Reason, Status
+from ocync.transfer.result import BlobStats, Failure, ImageResult, Status
 
 STARTED = datetime(2026, 11, 23, 20, 51, 41, 869_000, tzinfo=UTC)
 OLD = "sha256:" + "a" * 64

@@ -21,9 +21,9 @@ from ocync.http.trust import context
 from ocync.limits.host import HostLimits
 from ocync.limits.kind import Kind
 from ocync.limits.level import Start
+from ocync.oci.providers import settings_of
 from ocync.registry.client import RegistryClient
 from ocync.registry.creation import RepositoryCreation
-from ocync.registry.quirks import settings_of
 from ocync.registry.repository import RegistryRepository
 from ocync.slots import Slots, Time
 
@@ -172,7 +172,7 @@ class ConfiguredPlaces:
             from ocync.registry.ecr import EcrRepositories  # noqa: PLC0415 -- where asked for
 
             place = ecr_place(registry, self._environ)
-            create = EcrRepositories(place, registry.create_repository).create
+            create = EcrRepositories(place, registry.create_repository, self._policy).create
             self._creations[registry.name] = RepositoryCreation(create)
         return self._creations[registry.name]
 

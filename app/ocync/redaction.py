@@ -1,5 +1,5 @@
 """
-Taking secrets out of text that is about to be shown.
+Taking secrets out of text that is about to be shown: of the log and the reports, and of what others have said.
 
 The second line of defence: messages are written without secrets. This is for what other libraries log, for
 exceptions that hold more than expected, and for registries that send a token back in an error.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from re import Match
 
 MARK = "***"
@@ -51,6 +52,18 @@ _FIELD = re.compile(
     r"""["']\s*:\s*["'])[^"'\r\n]+""",
     re.IGNORECASE,
 )
+# `password=…` and `password: …`, but no word about one, nor the tag of `acme/auth:2`; of tokens, what has a digit.
+_NAMED = re.compile(
+    r"""(?:(?<![\w/.-])|(?=\w{4,13}(?:["'\s=]|:["'\s])))"""
+    r"""(?:((?:password|passwd|secret)["']?\s*[:=]\s*["']?)(?!(?:is|has|was|can't|what)\s|\*\*\*)"""
+    r"""|((?:token|auth|authorization)["']?\s*[:=]\s*["']?)(?=[^\s"',;}]{0,64}\d))[^\s"',;}]+""",
+    re.IGNORECASE,
+)
+# Keys and tokens are long and mix letters with digits; words, host names and paths do not do that between dots.
+# Digests do: this is for the words of others alone.
+_OPAQUE = re.compile(r"(?=[A-Za-z+_=-]*[0-9])(?=[0-9+_=-]*[A-Za-z])[A-Za-z0-9+_=-]{20,}")
+_CONTROL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_EXCERPT = 200
 
 
 class Redactor:
@@ -113,7 +126,18 @@ def without_credentials(text: str) -> str:
     text = _BASIC.sub(_basic, text)
     text = _USERINFO.sub(f"://{MARK}@", text)
     text = _PARAMETER.sub(rf"\1{MARK}", text)
-    return _FIELD.sub(rf"\1{MARK}", text)
+    text = _FIELD.sub(rf"\1{MARK}", text)
+    return _NAMED.sub(lambda match: (match[1] or match[2]) + MARK, text)
+
+
+def excerpt(text: str, *, secrets: Iterable[str] = ()) -> str:
+    """Return the words of others as one line of at most 200 characters, without secrets and what looks like one."""
+    # The cut comes first and last: a body of a megabyte need not be searched, and marks lengthen nothing.
+    shown = text[: _EXCERPT * 20]
+    for secret in sorted({each for each in secrets if each}, key=len, reverse=True):
+        shown = shown.replace(secret, MARK)
+    shown = _CONTROL.sub(" ", _OPAQUE.sub(MARK, without_credentials(shown))).strip()
+    return shown if len(shown) <= _EXCERPT else shown[: _EXCERPT - 1] + "…"
 
 
 def _basic(match: Match[str]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.redaction import Redactor, without_credentials
+from ocync.redaction import Redactor, excerpt, without_credentials
 
 SECRET = "p/a s+s:\"w\\ö{$}'=="
 
@@ -86,47 +86,52 @@ def test_the_repr_shows_no_secret() -> None:
     assert "hush" not in repr(redactor)
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        pytest.param("Authorization: Bearer eyJ.abc", "Authorization: ***", id="a header"),
-        pytest.param("authorization: AWS4-HMAC-SHA256 Credential=A, Signature=b", "authorization: ***", id="SigV4"),
-        pytest.param("{'Authorization': 'Basic eDp5'}", "{'Authorization': '***'}", id="a dict"),
-        pytest.param("[(b'authorization', b'Bearer xyz'), 1]", "[(b'authorization', b'***'), 1]", id="raw headers"),
-        pytest.param('{"Proxy-Authorization": "Basic eDp5"}', '{"Proxy-Authorization": "***"}', id="a proxy's"),
-        pytest.param(
-            "Authorization: Bearer x\nnext: line", "Authorization: ***\nnext: line", id="one header of more"
-        ),
-        pytest.param("Set-Cookie: id=123; Path=/", "Set-Cookie: ***", id="a cookie"),
-        pytest.param("sent Bearer xxx to it", "sent Bearer *** to it", id="a short bearer token"),
-        pytest.param("bearer abc-def_ghi.jkl~m+n/o==", "bearer ***", id="every character of a token"),
-        pytest.param("Bearer token-of-mine", "Bearer ***", id="a token that begins as prose"),
-        pytest.param(f"Basic {basic('user', 'pw')}", "Basic ***", id="Basic"),
-        pytest.param("https://user:p@ss@host/path", "https://***@host/path", id="userinfo"),
-        pytest.param("https://token@host:5000/v2/", "https://***@host:5000/v2/", id="userinfo without password"),
-        pytest.param(
-            "https://h/b?X-Amz-Signature=ab12&X-Amz-Date=1", "https://h/b?X-Amz-Signature=***&X-Amz-Date=1", id="S3"
-        ),
-        pytest.param(
-            "?X-Amz-Credential=A%2Fb&x-amz-security-token=c",
-            "?X-Amz-Credential=***&x-amz-security-token=***",
-            id="STS",
-        ),
-        pytest.param("https://h/b?sv=1&sig=ab%3D", "https://h/b?sv=1&sig=***", id="Azure"),
-        pytest.param(
-            "?Policy=p&Signature=s&Key-Pair-Id=K", "?Policy=p&Signature=***&Key-Pair-Id=K", id="CloudFront"
-        ),
-        pytest.param("?X-Goog-Signature=00ff", "?X-Goog-Signature=***", id="GCS"),
-        pytest.param("?verify=123-abc%3D", "?verify=***", id="Cloudflare"),
-        pytest.param(
-            "https://t/?service=s&access_token=abc", "https://t/?service=s&access_token=***", id="a token"
-        ),
-        pytest.param('{"token": "abc", "expires_in": 300}', '{"token": "***", "expires_in": 300}', id="an answer"),
-        pytest.param("{'refresh_token': 'abc'}", "{'refresh_token': '***'}", id="an answer's repr"),
-    ],
-)
+LIKE_CREDENTIALS = [
+    pytest.param("Authorization: Bearer eyJ.abc", "Authorization: ***", id="a header"),
+    pytest.param("authorization: AWS4-HMAC-SHA256 Credential=A, Signature=b", "authorization: ***", id="SigV4"),
+    pytest.param("{'Authorization': 'Basic eDp5'}", "{'Authorization': '***'}", id="a dict"),
+    pytest.param("[(b'authorization', b'Bearer xyz'), 1]", "[(b'authorization', b'***'), 1]", id="raw headers"),
+    pytest.param('{"Proxy-Authorization": "Basic eDp5"}', '{"Proxy-Authorization": "***"}', id="a proxy's"),
+    pytest.param("Authorization: Bearer x\nnext: line", "Authorization: ***\nnext: line", id="one header of more"),
+    pytest.param("Set-Cookie: id=123; Path=/", "Set-Cookie: ***", id="a cookie"),
+    pytest.param("sent Bearer xxx to it", "sent Bearer *** to it", id="a short bearer token"),
+    pytest.param("bearer abc-def_ghi.jkl~m+n/o==", "bearer ***", id="every character of a token"),
+    pytest.param("Bearer token-of-mine", "Bearer ***", id="a token that begins as prose"),
+    pytest.param(f"Basic {basic('user', 'pw')}", "Basic ***", id="Basic"),
+    pytest.param("https://user:p@ss@host/path", "https://***@host/path", id="userinfo"),
+    pytest.param("https://token@host:5000/v2/", "https://***@host:5000/v2/", id="userinfo without password"),
+    pytest.param(
+        "https://h/b?X-Amz-Signature=ab12&X-Amz-Date=1", "https://h/b?X-Amz-Signature=***&X-Amz-Date=1", id="S3"
+    ),
+    pytest.param(
+        "?X-Amz-Credential=A%2Fb&x-amz-security-token=c",
+        "?X-Amz-Credential=***&x-amz-security-token=***",
+        id="STS",
+    ),
+    pytest.param("https://h/b?sv=1&sig=ab%3D", "https://h/b?sv=1&sig=***", id="Azure"),
+    pytest.param("?Policy=p&Signature=s&Key-Pair-Id=K", "?Policy=p&Signature=***&Key-Pair-Id=K", id="CloudFront"),
+    pytest.param("?X-Goog-Signature=00ff", "?X-Goog-Signature=***", id="GCS"),
+    pytest.param("?verify=123-abc%3D", "?verify=***", id="Cloudflare"),
+    pytest.param("https://t/?service=s&access_token=abc", "https://t/?service=s&access_token=***", id="a token"),
+    pytest.param('{"token": "abc", "expires_in": 300}', '{"token": "***", "expires_in": 300}', id="an answer"),
+    pytest.param("{'refresh_token': 'abc'}", "{'refresh_token': '***'}", id="an answer's repr"),
+    pytest.param("password=hunter2", "password=***", id="a named password"),
+    pytest.param("Password: hunter2; try again", "Password: ***; try again", id="a named password in prose"),
+    pytest.param('{"Username":"u","Secret":"hunter2"}', '{"Username":"u","Secret":"***"}', id="a helper's answer"),
+    pytest.param("token: abc123", "token: ***", id="a named token"),
+    pytest.param("access_token=abc123", "access_token=***", id="a token in a form"),
+    pytest.param("client-secret: xyz", "client-secret: ***", id="a longer name"),
+    pytest.param("bad token:abc1", "bad token:***", id="a named token without a space"),
+    pytest.param(
+        "dial https://user:hunter2@registry.example/", "dial https://***@registry.example/", id="a dialled URL"
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), LIKE_CREDENTIALS)
 def test_what_looks_like_credentials_is_replaced(text: str, shown: str) -> None:
     assert without_credentials(text) == shown
+    assert excerpt(text) == " ".join(shown.split())
 
 
 @pytest.mark.parametrize(
@@ -141,6 +146,9 @@ def test_what_looks_like_credentials_is_replaced(text: str, shown: str) -> None:
         "https://cgr.dev/token?service=cgr.dev&scope=repository:a/b:pull",
         "https://registry/v2/_catalog?n=100&last=a/b",
         "OCYNC_LOG=debug; unauthorized: 401",
+        "registries.src.credentials.password: is not used: auth_type is ecr",
+        "registries.src.token: is not used: auth_type is ecr",
+        "ghcr.io/acme/auth:2.1 and ghcr.io/acme/csrf-token:v1 and oci:./mirror/my-secret:1.2 are copied",
     ],
 )
 def test_plain_words_stay(text: str) -> None:
@@ -164,8 +172,10 @@ def test_no_registered_secret_is_ever_left(secret: str, before: str, after: str)
         "?token" * 150_000,
         "Basic " * 150_000,
         '"auth"' * 150_000,
+        "auth:" * 150_000,
+        "password " * 100_000,
     ],
-    ids=["letters", "userinfo", "headers", "parameters", "schemes", "fields"],
+    ids=["letters", "userinfo", "headers", "parameters", "schemes", "fields", "tokens", "passwords"],
 )
 def test_enormous_text_is_searched_in_little_time(text: str) -> None:
     redactor = Redactor()
@@ -173,3 +183,40 @@ def test_enormous_text_is_searched_in_little_time(text: str) -> None:
     started = time.process_time()
     redactor(text)
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("unauthorized: incorrect username or password", "unauthorized: incorrect username or password"),
+        ("error getting token: unauthorized", "error getting token: unauthorized"),
+        ("no entry for 123456789012.dkr.ecr.eu-west-1.amazonaws.com", None),
+        ("denied: requested access to repository:team/app:pull", None),
+        ("two\nlines\r\n\x1b[31mred\x1b[0m", "two lines [31mred [0m"),
+        ("password=hunter2", "password=***"),
+        ('{"Username":"u","Secret":"hunter2"}', '{"Username":"u","Secret":"***"}'),
+        ("token: abc123", "token: ***"),
+        ("dial https://user:hunter2@registry.example/", "dial https://***@registry.example/"),
+        ("bad eyJhbGciOiJIUzI1NiJ9aa.eyJzdWIiOiIxMjM0NTY3ODkwIn0a.x", "bad ***.***.x"),
+        ("ghp_abcdefghijklmnopqrstuvwxyz0123456789 is not valid", "*** is not valid"),
+    ],
+)
+def test_words_stay_and_secrets_go(text: str, expected: str | None) -> None:
+    assert excerpt(text) == (text if expected is None else expected)
+
+
+def test_a_known_secret_goes_however_it_looks() -> None:
+    assert excerpt("you sent correct horse for robot", secrets=["correct horse", ""]) == "you sent *** for robot"
+    assert "battery" not in excerpt("correct horse battery", secrets=["horse", "correct horse battery"])
+
+
+def test_a_long_text_is_cut() -> None:
+    assert len(excerpt("word " * 1_000_000)) == 200
+
+
+@given(st.text(max_size=500), st.lists(st.text(min_size=1, max_size=10), max_size=3))
+def test_the_result_is_one_short_line_for_any_text(text: str, secrets: list[str]) -> None:
+    shown = excerpt(text, secrets=secrets)
+
+    assert len(shown) <= 200
+    assert not any(ord(character) < 32 for character in shown)

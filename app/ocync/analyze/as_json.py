@@ -8,7 +8,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from ocync.analyze.requests import total
-from ocync.transfer.result import Reason, Status
+from ocync.plan.model import Reason
+from ocync.transfer.result import Status
 
 if TYPE_CHECKING:
     from ocync.analyze.model import Analysis, Portion, Sharing, TargetForecast

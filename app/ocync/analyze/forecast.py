@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ocync.analyze.model import Analysis, Portion, SharedBlob, Sharing, SourceForecast, TargetForecast
 from ocync.analyze.requests import NONE, Bounds, Kind, summed, total
 from ocync.analyze.tally import Fate, by_name, summed_up
-from ocync.transfer.result import Reason, Status
+from ocync.plan.model import Reason
+from ocync.transfer.result import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

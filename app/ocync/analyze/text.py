@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocync.analyze.requests import Kind, total
+from ocync.plan.model import Reason
 from ocync.printable import printable
 from ocync.report.figures import counted, short, size
-from ocync.transfer.result import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

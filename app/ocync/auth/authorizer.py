@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from ocync import remedies
 from ocync.auth import challenge as challenges
 from ocync.auth import scope as scopes_of
 from ocync.auth import token, ways
 from ocync.auth.cache import Held, Key, TokenCache
 from ocync.auth.credential import Anonymous, BearerToken, StaticToken, UserPassword
-from ocync.auth.excerpt import excerpt
 from ocync.auth.learned import Challenges, Learned
 from ocync.auth.refusals import Refusals
 from ocync.auth.scope import Scope
@@ -22,6 +22,7 @@ from ocync.auth.ways import AsIs, Exchange
 from ocync.errors import AuthError
 from ocync.flights import Flights
 from ocync.oci.reference import Registry
+from ocync.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -329,7 +330,7 @@ class Authorizer:
             )
         return self._error(
             f"refuses the {credential.kind} from {credential.origin}{said}",
-            hint="check them, and that they are allowed to use this repository",
+            hint=remedies.REFUSED_CREDENTIALS,
         )
 
 

@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from ocync import __version__
+from ocync import USER_AGENT
 from ocync.auth.away import hush
 from ocync.auth.credential import UserPassword
-from ocync.auth.excerpt import excerpt
 from ocync.auth.renewing import Login, NoLoginError
 from ocync.errors import AuthError, NetworkError, ProtocolError, RateLimitedError, RegistryError, ServerError
+from ocync.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -106,11 +106,16 @@ def client(place: EcrPlace) -> tuple[Any, str]:
         connect_timeout=10,
         read_timeout=20,
         retries={"mode": "standard", "total_max_attempts": 3},
-        user_agent_extra=f"ocync/{__version__}",
+        user_agent_extra=USER_AGENT,
     )
     # For the clients that the credentials themselves need, too: STS, SSO.
     session.set_default_client_config(config)
-    variant = Config(use_fips_endpoint=place.fips or None, use_dualstack_endpoint=place.dual_stack or None)
+    variant = Config(
+        use_fips_endpoint=place.fips or None,
+        use_dualstack_endpoint=place.dual_stack or None,
+        # What asks ECR has the program's own retries.
+        retries={"mode": "standard", "total_max_attempts": 1},
+    )
     api = session.create_client(place.service, region_name=place.region, config=config.merge(variant))
     credentials = session.get_credentials()
     if credentials is None:

@@ -18,11 +18,11 @@ import httpx
 from ocync.auth import token
 from ocync.auth.away import away, hush
 from ocync.auth.credential import IdentityToken
-from ocync.auth.excerpt import excerpt
 from ocync.auth.jwt import life_of
 from ocync.auth.renewing import Login, NoLoginError
 from ocync.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
-from ocync.oci.clouds import acr_cloud
+from ocync.oci.providers import acr_cloud
+from ocync.redaction import excerpt
 
 if TYPE_CHECKING:
     from ocync.auth.token import Send

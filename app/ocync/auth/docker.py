@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ocync.auth.credential import BearerToken, IdentityToken, UserPassword
 from ocync.errors import ConfigError
+from ocync.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 MAX_SIZE = 8 * 1024 * 1024
 
 # Docker Hub is stored under its old index; the other names are written by people and other tools.
-HUB = "docker.io"
 HUB_KEY = "https://index.docker.io/v1/"
-_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _FIELDS = ("auth", "username", "password", "identitytoken", "registrytoken")
@@ -164,7 +163,7 @@ def _place(key: str) -> tuple[str, str]:
     path = path.strip("/")
     host = host.lower()
     # `docker login` once stored the whole URL of the API.
-    return HUB if host in _HUB_HOSTS else host, "" if path in ("v1", "v2") else path
+    return DOCKER_HUB if host in DOCKER_HUB_HOSTS else host, "" if path in ("v1", "v2") else path
 
 
 def _places(host: str, repository: str) -> Iterator[tuple[str, str]]:
@@ -178,7 +177,7 @@ def _places(host: str, repository: str) -> Iterator[tuple[str, str]]:
 
 def _server(host: str, key: str | None = None) -> str:
     """Return how a helper knows the host: Docker Hub by its old index, others as `docker login` was told."""
-    return HUB_KEY if host == HUB else key or host
+    return HUB_KEY if host == DOCKER_HUB else key or host
 
 
 def _object(value: object, what: str, file: Path) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ocync.auth.away import hush
 from ocync.auth.credential import UserPassword
-from ocync.auth.excerpt import excerpt
 from ocync.auth.renewing import Login, NoLoginError
 from ocync.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
+from ocync.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocync.auth.docker import from_user
-from ocync.auth.excerpt import excerpt
 from ocync.errors import AuthError
+from ocync.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

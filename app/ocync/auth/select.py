@@ -1,4 +1,4 @@
-"""Which credentials a registry gets. The one place that knows `auth_type`, and what hosts' names mean for it."""
+"""Which credentials a registry gets. The one place that knows `auth_type`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ocync.auth.renewing import Login, RenewingSource, bounded
 from ocync.auth.sources import AnonymousSource, DockerPlace, DockerSource, TokenSource, UserSource
 from ocync.config.model import AuthType
 from ocync.errors import ConfigError
-from ocync.oci.clouds import Cloud, cloud_of, ecr_host
+from ocync.oci.providers import Cloud, ecr_host, provider_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ocync.auth.token import Send
     from ocync.config.model import RegistryConfig
 
-GHCR = "ghcr.io"
 _LOGIN = {
     Cloud.ECR: "give this process AWS credentials and set auth_type: ecr",
     Cloud.GAR: "give this process Google credentials and set auth_type: gar",
@@ -94,17 +93,16 @@ def _by_name(config: RegistryConfig, environ: Mapping[str, str], send: Send) -> 
     """Return the source of a host whose config says nothing: its cloud's login, then Docker's config."""
     assert config.registry is not None
     host = config.registry.host
-    cloud = cloud_of(host)
-    if cloud is None:
+    provider = provider_of(host)
+    if provider is None or provider.cloud is None:
         return _docker(config, environ)
+    cloud = provider.cloud
     login = RenewingSource(_login(cloud, config, environ, send))
-    ecr = ecr_host(host)
-    private = ecr is not None and not ecr.public
 
     def docker(no_login: str) -> CredentialSource:
         return _docker(config, environ, no_login=no_login.removeprefix(f"{host}: "), hint=_LOGIN[cloud])
 
-    return EitherSource(host, login, docker, serves_everybody=not private)
+    return EitherSource(host, login, docker, serves_everybody=provider.serves_everybody)
 
 
 def _login(
@@ -152,8 +150,8 @@ def _user(config: RegistryConfig) -> UserSource:
 def _token(config: RegistryConfig) -> TokenSource:
     if config.token is None:
         raise ConfigError(f"registry {config.name} has no token", hint="set token or token_file")
-    # ghcr.io takes a token of GitHub as a password only (getwud/wud#143).
-    return TokenSource(config.token, exchange_first=config.registry is not None and config.registry.host == GHCR)
+    provider = provider_of(config.registry.host) if config.registry else None
+    return TokenSource(config.token, exchange_first=provider is not None and provider.token_is_password)
 
 
 def _docker(

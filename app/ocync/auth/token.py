@@ -12,11 +12,11 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import httpx
 
-from ocync import __version__
+from ocync import USER_AGENT, remedies
 from ocync.auth import scope as scopes_of
 from ocync.auth.credential import Anonymous, BearerToken, IdentityToken, StaticToken, UserPassword, basic
-from ocync.auth.excerpt import excerpt
 from ocync.errors import AuthError, ProtocolError, RateLimitedError, RegistryError, ServerError
+from ocync.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -40,7 +40,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
 # Those that know no refresh tokens: GCR says 404, Artifactory 401, ACR 400, others 405
 # (containerd, core/remotes/docker/authorizer.go).
 _NO_OAUTH = frozenset({400, 401, 404, 405})
-HEADERS = {"User-Agent": f"ocync/{__version__}", "Accept": "application/json", "Accept-Encoding": "identity"}
+HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +214,7 @@ def _refusal(response: httpx.Response, service: TokenService, credential: Exchan
             f"{service.host} refuses the {credential.kind} from {credential.origin}: {told}",
             host=service.host,
             status=status,
-            hint="check them, and that they are allowed to use this repository",
+            hint=remedies.REFUSED_CREDENTIALS,
         )
     message = f"{service.host} gives no token: {told}"
     if status == 429:

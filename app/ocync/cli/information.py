@@ -1,4 +1,4 @@
-"""`ocync version` and `ocync completion`."""
+"""`ocync version`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,4 @@ if TYPE_CHECKING:
 def version(_options: argparse.Namespace | None = None, _environ: Mapping[str, str] | None = None) -> int:
     """Print the version of the program and of Python."""
     streams.write(f"ocync {__version__} (Python {platform.python_version()})\n")
-    return ExitCode.OK
-
-
-def completion(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
-    """Print a completion script for a shell."""
-    import shtab
-
-    from ocync.cli import parser
-
-    streams.write(shtab.complete(parser.build(), shell=options.shell) + "\n")
     return ExitCode.OK

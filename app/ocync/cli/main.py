@@ -63,7 +63,7 @@ def _command(name: str) -> Callable[[argparse.Namespace, Mapping[str, str]], int
 
             return version
         case "completion":
-            from ocync.cli.information import completion
+            from ocync.cli.completion import completion
 
             return completion
         case "validate":

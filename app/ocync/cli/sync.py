@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from ocync.cli import passes
 from ocync.config.load import load
-from ocync.report.schedule import longest_gap
 
 if TYPE_CHECKING:
     import argparse
@@ -31,6 +30,8 @@ def _interval(schedule: str | None) -> float | None:
     """Return the seconds between two passes of a schedule. One that makes no sense is no reason to copy nothing."""
     if schedule is None:
         return None
+    from ocync.report.schedule import longest_gap
+
     interval = longest_gap(schedule)
     if interval is None:
         log.warning(

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ocync.config.model import CreateRepository
-from ocync.oci.clouds import ecr_host
+from ocync.oci.providers import ecr_host
 
 if TYPE_CHECKING:
     from ocync.config.findings import Findings

@@ -11,7 +11,7 @@ from ocync.filters.version import Range
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocync.config.model import TagRules
+    from ocync.filters.rules import TagRules
     from ocync.filters.version import Comparison, Numbers
 
 _HEAD = re.compile(r"[^*?\[{\\]*")

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ocync.filters.rules import TagRules
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -32,13 +34,6 @@ class AuthType(StrEnum):
     STATIC_TOKEN = "static_token"  # noqa: S105 -- the name of a method
     DOCKER_CONFIG = "docker_config"
     ANONYMOUS = "anonymous"
-
-
-class SortOrder(StrEnum):
-    """How tags are ordered before `latest` keeps the first of them; both put the highest first."""
-
-    SEMVER = "semver"
-    ALPHA = "alpha"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,23 +151,6 @@ class RegistryConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TagRules:
-    """The tag rules of one mapping with the defaults merged in; see filters.pipeline for what they mean."""
-
-    glob: tuple[str, ...] = ()
-    include: tuple[str, ...] = ()
-    semver: str | None = None
-    exclude: tuple[str, ...] = ()
-    """The mapping's own list: hard, an include can't override it."""
-    default_exclude: tuple[str, ...] = ()
-    """`defaults.tags.exclude`: soft, as the built-in list is."""
-    sort: SortOrder | None = None
-    latest: int | None = None
-    min_tags: int | None = None
-    immutable_tags: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactRules:
     """What is copied of the artifacts attached to an image."""
 
@@ -233,7 +211,7 @@ class MappingConfig:
     targets: tuple[tuple[RegistryConfig, str], ...]
     """Each target with its repository, prefix included; at least one, no pair twice."""
     platforms: tuple[Platform, ...] = ()
-    tags: TagRules = TagRules()
+    tags: TagRules = field(default_factory=TagRules)
     artifacts: ArtifactRules = ArtifactRules()
     verify: VerifyRules | None = None
     """None: images are copied whoever has signed them."""

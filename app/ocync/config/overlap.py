@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ocync.config.findings import Findings
-    from ocync.config.model import MappingConfig, TagRules
+    from ocync.config.model import MappingConfig
     from ocync.config.node import Path, Place
+    from ocync.filters.rules import TagRules
 
 MAX_COMPARISONS = 20_000
 """Pairs of mappings with open rules that are compared for one repository; thousands of such are not meant."""

@@ -10,7 +10,7 @@ from ocync.config.creation import creation
 from ocync.config.credentials import login, secret
 from ocync.config.model import AuthType, RegistryConfig, TlsSettings
 from ocync.config.section import given
-from ocync.oci.clouds import ecr_host
+from ocync.oci.providers import ecr_host
 from ocync.oci.reference import Registry
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ocync.config.merge import Layered, require_artifacts
-from ocync.config.model import ArtifactRules, SortOrder, TagRules
+from ocync.config.model import ArtifactRules
 from ocync.config.section import given
 from ocync.filters.pattern import Pattern, check, is_literal
+from ocync.filters.rules import SortOrder, TagRules
 from ocync.filters.version import Range
 from ocync.oci.platform import Platform
 from ocync.oci.reference import is_tag

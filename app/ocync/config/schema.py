@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ocync.config.conforming import conforms
+from jsonschema import Draft202012Validator
+
 from ocync.config.node import NOWHERE, Listing, Path, Table, Value, at, key_place
 from ocync.config.shape import Shape, shape, strict
 from ocync.config.typed import plain
@@ -34,10 +35,7 @@ _KINDS = {
 
 def validate(table: Table[Value], findings: Findings) -> None:
     """Note every way in which the file is not what the schema asks for."""
-    document = plain(table)
-    if conforms(document, strict()):
-        return
-    for error in _validator().iter_errors(document):
+    for error in _validator().iter_errors(plain(table)):
         path: Path = tuple(error.absolute_path)
         if not findings.is_wrong(path):
             _note(error, path, table, findings)
@@ -62,9 +60,7 @@ def _closest(word: str, known: Iterable[str]) -> str:
 
 
 @cache
-def _validator() -> Any:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 -- for files with errors only
-
+def _validator() -> Draft202012Validator:
     return Draft202012Validator(strict())
 
 

@@ -48,13 +48,15 @@ class Signers:
         """Return a key that is given as PEM or as a path; raises ValueError for what is none."""
         is_pem = "-----BEGIN" in text
         key = TrustedKey(name=where if is_pem else text, pem=text if is_pem else self.text(text))
-        self._check("key", key.pem, lambda: material.check_key(key.pem, key.name))
+        self._check("key", key.pem, lambda: material.load_key(key.pem, key.name))
         return key
 
     def root(self, path: str | None) -> tuple[str, str]:
         """Return name and text of a trusted root, by default the public one; raises ValueError for what is none."""
         name, text = material.shipped_root() if path is None else (path, self.text(path))
-        self._check("root", text, lambda: material.check_root(text, name))
+        from ocync.verification.trust import load_root  # noqa: PLC0415 -- for those who verify
+
+        self._check("root", text, lambda: load_root(text, name))
         return name, text
 
     def identity(
@@ -66,7 +68,7 @@ class Signers:
             identity=identity, identity_regexp=pattern, issuer=issuer, root_name=name, trusted_root=text
         )
 
-    def _check(self, kind: str, text: str, check: Callable[[], None]) -> None:
+    def _check(self, kind: str, text: str, check: Callable[[], object]) -> None:
         """Check a text, unless it has been found to be right before."""
         if (kind, text) not in self._checked:
             check()

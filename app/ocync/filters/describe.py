@@ -9,7 +9,7 @@ from ocync.filters.selection import DropKind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ocync.config.model import TagRules
+    from ocync.filters.rules import TagRules
     from ocync.filters.selection import Selection
 
 SAMPLES = 5

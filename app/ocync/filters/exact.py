@@ -10,7 +10,7 @@ from ocync.filters.selection import DropKind
 from ocync.oci.reference import is_tag
 
 if TYPE_CHECKING:
-    from ocync.config.model import TagRules
+    from ocync.filters.rules import TagRules
 
 
 def literal_tags(rules: TagRules) -> tuple[str, ...] | None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ocync import remedies
 from ocync.errors import TagRuleError
 
 if TYPE_CHECKING:
-    from ocync.config.model import TagRules
+    from ocync.filters.rules import TagRules
 
 
 class DropKind(StrEnum):
@@ -75,4 +76,4 @@ def require_minimum(selection: Selection, rules: TagRules) -> None:
     if selection.dropped:
         most = selection.dropped[0]
         message += f"; most of the others ({len(most.tags)}) were dropped by {most.label}"
-    raise TagRuleError(message, hint="look at the rules with --dry-run, or lower min_tags")
+    raise TagRuleError(message, hint=remedies.TOO_FEW_TAGS)

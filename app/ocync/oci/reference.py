@@ -23,7 +23,7 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
 
 DOCKER_HUB = "docker.io"
-_HUB_ALIASES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+DOCKER_HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _HUB_API = "registry-1.docker.io"
 
 
@@ -84,7 +84,7 @@ class Registry:
         if prefix and not is_repository(prefix):
             raise ValueError(f"{text!r}: {prefix!r} can't begin a repository name")
         host = host.lower()
-        return cls(DOCKER_HUB if host in _HUB_ALIASES else host, scheme, prefix)
+        return cls(DOCKER_HUB if host in DOCKER_HUB_HOSTS else host, scheme, prefix)
 
     @property
     def api(self) -> str:
@@ -95,7 +95,7 @@ class Registry:
     def canonical(self) -> str:
         """The host without the port that its scheme has anyway: two spellings of one registry have the same."""
         host = self.host.removesuffix(":443" if self.scheme == "https" else ":80")
-        return DOCKER_HUB if host in _HUB_ALIASES else host
+        return DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
 
     def repository(self, name: str) -> str:
         """Return the repository's name as this registry knows it: with the prefix, and Docker Hub's library/."""

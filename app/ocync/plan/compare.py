@@ -11,9 +11,8 @@ from ocync.oci import media
 from ocync.oci.manifest import Descriptor, Manifest
 from ocync.plan.budget import Budget
 from ocync.plan.decide import decide
-from ocync.plan.model import Copy, ImagePlan, Skip
+from ocync.plan.model import Copy, ImagePlan, Reason, Skip
 from ocync.plan.source import Root
-from ocync.transfer.result import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocync.oci.digest import Digest
-from ocync.plan.model import Copy, Decision, Skip
-from ocync.transfer.result import Reason
+from ocync.plan.model import Copy, Decision, Reason, Skip
 
 if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor, Manifest

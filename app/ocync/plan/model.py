@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,19 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.plan.attachments import Attachments
     from ocync.plan.source import SourceImage
-    from ocync.transfer.result import Reason
+
+
+class Reason(StrEnum):
+    """The `reason` of an image in the report; for dry runs, what a real pass would do."""
+
+    UP_TO_DATE = "up-to-date"
+    IMMUTABLE_TAG = "immutable-tag"
+    NEW = "new"
+    MOVED = "moved"
+    ARTIFACTS = "artifacts"
+    """The image was there, and something that is attached to it was not."""
+    REPAIRED = "repaired"
+    """The tag was right, and the target had lost something below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

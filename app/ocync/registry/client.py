@@ -21,13 +21,13 @@ import httpx
 from ocync.errors import AuthError, OcyncError, ProtocolError, RateLimitedError, ThrottledError
 from ocync.limits.kind import kind_of
 from ocync.oci import media
+from ocync.oci.providers import settings_of
 from ocync.registry import links, problem
 from ocync.registry.allowance import date, read_allowance, tells_allowance
 from ocync.registry.call import Answer, Call
 from ocync.registry.encoding import decoded
 from ocync.registry.habits import Habits
 from ocync.registry.problem import translated
-from ocync.registry.quirks import settings_of
 from ocync.registry.quota import PullQuota
 from ocync.registry.sender import RequestTally, Sender
 from ocync.registry.waiting import GIVE_UP_AFTER

@@ -4,43 +4,63 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocync.auth import aws
 from ocync.auth.away import away
 from ocync.errors import NetworkError, RegistryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocync.auth.aws import EcrPlace
     from ocync.config.model import CreateRepository
+    from ocync.registry.waiting import RetryPolicy
 
 log = logging.getLogger(__name__)
 
-CREATION_SECONDS = 90.0
-"""Seconds that making a repository may take, all attempts and what the credentials take included."""
+T = TypeVar("T")
 
 
 class EcrRepositories:
     """Makes repositories of one registry as the config wants them."""
 
-    def __init__(self, place: EcrPlace, settings: CreateRepository) -> None:
+    def __init__(self, place: EcrPlace, settings: CreateRepository, policy: RetryPolicy) -> None:
         self._place = place
         self._settings = settings
+        self._policy = policy
 
     async def create(self, repository: str) -> None:
         """Make a repository; one that is there already is left as it is. Raises errors of `ocync.errors`."""
         where = f"{self._place.host}/{repository}"
-        try:
-            async with asyncio.timeout(CREATION_SECONDS):
-                made = await away(lambda: self._create(repository), name="botocore")
-        except TimeoutError:
-            raise NetworkError(
-                f"{where}: the repository was not made within {CREATION_SECONDS:g} s", host=self._place.host
-            ) from None
-        if made:
-            log.info("made the repository %s, which was missing", where)
-        else:
+        if not await self._retried(lambda: self._create(repository), f"{where}: the repository was not made"):
             log.debug("the repository %s was made by another client", where)
+            return
+        log.info("made the repository %s, which was missing", where)
+        rules = self._settings.lifecycle_policy
+        if rules is None or self._place.public:
+            return
+        try:
+            await self._retried(
+                lambda: self._set_lifecycle(repository, rules), f"{where}: the lifecycle policy was not set"
+            )
+        except RegistryError as error:
+            # The images are wanted more than the policy, which nobody would set later: the repository is there now.
+            log.warning(
+                "%s; the repository is there without it: set it with aws ecr put-lifecycle-policy", error.message
+            )
+
+    async def _retried(self, call: Callable[[], T], failed: str) -> T:
+        attempts = self._policy.retrying()
+        async for attempt in attempts:
+            with attempt:
+                seconds = attempts.begin()
+                try:
+                    async with asyncio.timeout(seconds):
+                        return await away(call, name="botocore")
+                except TimeoutError:
+                    raise NetworkError(f"{failed} within {seconds:g} s", host=self._place.host) from None
+        raise AssertionError("a retry loop ends by returning or raising")
 
     def _create(self, repository: str) -> bool:
         with aws.translated(self._place, f"make the repository {repository}"):
@@ -49,19 +69,12 @@ class EcrRepositories:
                 api.create_repository(**self._request(repository))
             except api.exceptions.RepositoryAlreadyExistsException:
                 return False
-        if self._settings.lifecycle_policy is not None and not self._place.public:
-            self._set_lifecycle(api, repository, self._settings.lifecycle_policy)
         return True
 
-    def _set_lifecycle(self, api: Any, repository: str, policy: str) -> None:
-        try:
-            with aws.translated(self._place, f"set the lifecycle policy of {repository}"):
-                api.put_lifecycle_policy(repositoryName=repository, lifecyclePolicyText=policy)
-        except RegistryError as error:
-            # The images are wanted more than the policy, which nobody would set later: the repository is there now.
-            log.warning(
-                "%s; the repository is there without it: set it with aws ecr put-lifecycle-policy", error.message
-            )
+    def _set_lifecycle(self, repository: str, rules: str) -> None:
+        with aws.translated(self._place, f"set the lifecycle policy of {repository}"):
+            api, _ = aws.client(self._place)
+            api.put_lifecycle_policy(repositoryName=repository, lifecyclePolicyText=rules)
 
     def _request(self, repository: str) -> dict[str, Any]:
         settings = self._settings

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from ocync.registry.quirks import Mounts, Settings
+from ocync.oci.providers import Mounts, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

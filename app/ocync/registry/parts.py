@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ocync import remedies
 from ocync.errors import NetworkError, OcyncError, ServerError, UnreachableError, VerificationError
 from ocync.registry import links
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from ocync.registry.blob import Blob
     from ocync.registry.call import Answer
-    from ocync.registry.uploads import Blob
 
 # Bytes of a part that have come before it broke off, so that it is worth to go on with the rest.
 _PROGRESS = 64 * 1024
@@ -154,18 +155,13 @@ class Parts:
         client = self._blob.client
         error = client.refusal(answer, what=self._blob.what)
         if _is_too_large(answer):
-            error.hint = TOO_LARGE_HINT
+            error.hint = remedies.TOO_LARGE
         elif 400 <= answer.status < 500 and answer.status not in (401, 403, 404, 408, 416, 429):
             # Perhaps it takes no parts at all.
             self._habits.part_refused()
             retryable = True
         error.retryable = error.retryable or retryable or answer.status in (404, 416)
         return error
-
-
-TOO_LARGE_HINT = (
-    "the target, or a proxy before it, limits the size of requests: raise that limit (nginx: client_max_body_size)"
-)
 
 
 def _is_too_large(answer: Answer) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from ocync import remedies
 from ocync.errors import (
     AuthError,
     ImmutableTagError,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 MAX_BODY = 64 * 1024
 """Bytes of an error's body that are read at most."""
 _SHOWN = 300
-_IMMUTABLE_HINT = "the target keeps this tag from moving; delete it there, or mirror by digest"
 
 # Docker Hub's quota: "You have reached your pull rate limit. ... https://www.docker.com/increase-rate-limit"
 # (docs.docker.com, usage/pulls). Its abuse limit is a plain 429 "Too Many Requests" and worth waiting for.
@@ -51,17 +51,14 @@ _STORAGE_QUOTA = re.compile(r"exceed the configured upper limit|quota.{0,40}exce
 # Harbor 412 "configured as immutable" (ErrImmutable); Artifact Registry "has enabled tag immutability"
 # (cloud.google.com, artifact-registry/docs/docker/troubleshoot).
 _IMMUTABLE = re.compile(r"immutab", re.IGNORECASE)
-_FULL_HINT = "raise the quota at the target, or free space there"
 _IMMUTABLE_STATUSES = (400, 403, 405, 409, 412)
 # GHCR: "TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute" (dependabot/cli#380).
 _MESSAGE_RETRY = re.compile(rf"retry-after:\s*({DURATION}{{1,8}})", re.IGNORECASE)
 # GitHub's documents ask for a minute at least where a secondary limit tells no time
 # (docs.github.com, rest/using-the-rest-api/rate-limits-for-the-rest-api).
 _SECONDARY_WAIT = 60.0
-_PRIVATE_CA_HINT = "if its authority is a private one, name the file of that in the registry's tls.ca_file"
 # Seconds; what is renewed later than that is a quota, and no limit of the pace.
 _HOURS = 600.0
-_RENEWAL_UNKNOWN = "log in, or wait until it is renewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +134,7 @@ def from_answer(refusal: Refusal, *, what: str, host: str, now: datetime) -> Reg
     renewed_in = told.renewed_in if told is not None and not told.remaining else None
     is_empty_for_hours = wait is None and renewed_in is not None and renewed_in > _HOURS
     if _is_pull_quota(refusal.status, detail) or (refusal.status == 429 and is_empty_for_hours):
-        when = renewal(renewed_in, now.timestamp()) if renewed_in is not None else _RENEWAL_UNKNOWN
+        when = renewal(renewed_in, now.timestamp()) if renewed_in is not None else remedies.PULL_QUOTA
         return QuotaError(
             message,
             host=host,
@@ -165,18 +162,18 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
     if status == 429 or code == "TOOMANYREQUESTS":
         return make(RateLimitedError, after=_wait_in_message(text) if wait is None else wait)
     if _STORAGE_QUOTA.search(text) and 400 <= status < 600:
-        return make(QuotaError, hint=_FULL_HINT)
+        return make(QuotaError, hint=remedies.STORAGE_QUOTA)
     if status in _IMMUTABLE_STATUSES and _IMMUTABLE.search(text):
-        return make(ImmutableTagError, hint=_IMMUTABLE_HINT)
+        return make(ImmutableTagError, hint=remedies.IMMUTABLE_TAG)
     if status == 401:
-        return make(AuthError, hint="check the credentials of this registry: ocync auth check")
+        return make(AuthError, hint=remedies.CREDENTIALS)
     if status == 403:
-        return make(AuthError, hint="the credentials are not allowed to do this, or the repository does not exist")
+        return make(AuthError, hint=remedies.FORBIDDEN)
     # Distribution gives several errors the status of the first one, so that this one comes with 400 and 500 too.
     if status == 404 or code == "MANIFEST_BLOB_UNKNOWN":
-        return make(NotFoundError, hint=_missing_repository(code))
+        return make(NotFoundError, hint=remedies.MISSING_REPOSITORY if code == "NAME_UNKNOWN" else None)
     if status == 507:
-        return make(QuotaError, hint=_FULL_HINT)
+        return make(QuotaError, hint=remedies.STORAGE_QUOTA)
     # 425 asks for the same request once more (RFC 8470 section 5.2).
     if status in (408, 425) or status >= 500:
         return make(ServerError, after=wait)
@@ -204,22 +201,13 @@ def immutable_tag(error: RegistryError, digest: str) -> RegistryError:
         host=error.host,
         status=error.status,
         code=error.code,
-        hint=f"it points to {digest}: {_IMMUTABLE_HINT}",
+        hint=f"it points to {digest}: {remedies.IMMUTABLE_TAG}",
     )
 
 
 def _wait_in_message(text: str) -> float | None:
     match = _MESSAGE_RETRY.search(text)
     return go_duration(match.group(1).lower()) if match else None
-
-
-def _missing_repository(code: str) -> str | None:
-    if code != "NAME_UNKNOWN":
-        return None
-    return (
-        "the repository does not exist there, or not for these credentials; at a target it has to be created first "
-        "(create_repository does that at ECR)"
-    )
 
 
 def from_transport(error: httpx.TransportError, *, what: str, host: str) -> RegistryError:
@@ -233,7 +221,7 @@ def from_transport(error: httpx.TransportError, *, what: str, host: str) -> Regi
     message = f"can't {what}: {why}" if host in f"{what} {why}" else f"can't {what}: {host}: {why}"
     if isinstance(error, httpx.LocalProtocolError):
         return ProtocolError(message, host=host)
-    hint = _PRIVATE_CA_HINT if is_of_unknown_authority(error.__cause__) else None
+    hint = remedies.PRIVATE_AUTHORITY if is_of_unknown_authority(error.__cause__) else None
     return NetworkError(message, host=host, hint=hint)
 
 

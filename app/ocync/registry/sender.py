@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ocync import __version__
+from ocync import USER_AGENT
 from ocync.errors import OcyncError, ProtocolError
 from ocync.http.pool import Limits, Origin
 from ocync.registry import links, notices
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FIELDS = (("User-Agent", f"ocync/{__version__}"), ("Accept-Encoding", "identity"))
+_FIELDS = (("User-Agent", USER_AGENT), ("Accept-Encoding", "identity"))
 _MAX_DISCARDED = 64 * 1024
 # Bodies of more bytes than this are read a few at a time, for fifty of the largest would fill the memory.
 _LARGE, _LARGE_AT_ONCE = 1024 * 1024, 2

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
+from ocync import remedies
 from ocync.auth.scope import Scope
 from ocync.errors import (
     AuthError,
@@ -22,12 +23,10 @@ from ocync.errors import (
     VerificationError,
 )
 from ocync.limits.kind import Kind
-from ocync.oci.media import OCTET_STREAM
 from ocync.registry import links
-from ocync.registry.call import stored_length
-from ocync.registry.client import stream_time
+from ocync.registry.blob import Blob, StoredError
 from ocync.registry.habits import SMALL, Form
-from ocync.registry.parts import TOO_LARGE_HINT, Parts
+from ocync.registry.parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,95 +37,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOUNTED = 201
-_CONFLICT = 409
 # Seconds that the cancelling of a session may take, with the wait for its turn.
 _CANCEL_TIME = 10.0
 _OPENED = frozenset({202})
-# Bytes per second at which a registry is expected to store what it has received, at least: after the last byte it
-# may copy the whole blob within its storage before it answers (distribution does so on S3).
-_STORES = 32 * 1024 * 1024
 # What a registry says of a session that it has lost or of bytes that it has lost: another session may do.
 _SPOILT = frozenset(
     {"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "RANGE_INVALID", "SIZE_INVALID"}
 )
 # Answers to one POST with the bytes that say nothing of whether it is taken: of credentials, names and patience.
 _NOT_ABOUT_THE_FORM = frozenset({401, 403, 404, 408, 429})
-
-
-class _StoredError(Exception):
-    """Another writer was first: the repository holds the blob, and there is nothing left to send."""
-
-
-class Blob:
-    """A blob on its way to a repository: what its requests have in common."""
-
-    def __init__(
-        self, client: RegistryClient, repository: str, descriptor: Descriptor, scopes: frozenset[Scope]
-    ) -> None:
-        self.client = client
-        self.repository = repository
-        self.descriptor = descriptor
-        self.scopes = scopes
-        self.name = f"{client.host}/{repository}"
-        self.what = f"push blob {descriptor.digest.algorithm}:{descriptor.digest.short} to {self.name}"
-        self.path = f"/v2/{repository}/blobs/uploads/"
-
-    async def send(
-        self,
-        method: str,
-        url: str,
-        content: bytes | AsyncIterator[bytes],
-        *,
-        length: int | None = None,
-        span: str | None = None,
-    ) -> Answer:
-        """
-        Send bytes and return the answer, whatever it is. The caller holds a slot.
-
-        `length` of them are in `content`, or all; `span` is where they stand, as `0-99`. Raises _StoredError for a
-        conflict (409) about a blob that turns out to be there.
-        """
-        length = self.descriptor.size if length is None else length
-        headers = {"Content-Type": OCTET_STREAM}
-        if span is not None:
-            # No "bytes ", no total: ACR refuses any other form (dotnet/sdk-container-builds#258).
-            headers["Content-Range"] = span
-        if not isinstance(content, bytes):
-            # Without a length the body would be chunked, which zot ignores and GAR refuses.
-            headers["Content-Length"] = str(length)
-        answer = await self.client.once(
-            method,
-            url,
-            what=self.what,
-            scopes=self.scopes,
-            headers=headers,
-            content=content,
-            # A part is stored for itself; what commits may have to copy everything.
-            seconds=stream_time(length if method == "PATCH" else self.descriptor.size),
-            patience=(length if method == "PATCH" else self.descriptor.size) / _STORES,
-        )
-        if answer.status == _CONFLICT and await self._is_there():
-            log.debug("%s: another writer was first", self.what)
-            raise _StoredError
-        return answer
-
-    async def _is_there(self) -> bool:
-        """Look for the blob, once: where that can't be told, what was said before the look is the error."""
-        path = f"/v2/{self.repository}/blobs/{self.descriptor.digest}"
-        try:
-            answer = await self.client.once("HEAD", path, what=self.what, scopes=self.scopes)
-        except OcyncError as error:
-            log.debug("can't tell what is there: %s", error)
-            return False
-        return answer.status == 200 and stored_length(answer.headers) in (None, self.descriptor.size)
-
-    def opened(self, answer: Answer) -> RegistryUpload:
-        """Return the session that an answer has opened; raises ProtocolError where it does not say where it is."""
-        location = links.resolve(
-            answer.headers.get("location"), answer.url, what="the opening of an upload", host=self.client.host
-        )
-        least = answer.headers.get("oci-chunk-min-length") or ""
-        return RegistryUpload(self, location, least=int(least) if re.fullmatch(r"[0-9]{1,15}", least) else 0)
 
 
 class RegistryUpload:
@@ -140,7 +59,7 @@ class RegistryUpload:
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
         """Send all bytes and commit; see endpoint.Upload. The caller holds a slot."""
-        with suppress(_StoredError):
+        with suppress(StoredError):
             await self._send(pieces)
 
     async def _send(self, pieces: AsyncIterator[bytes]) -> None:
@@ -211,7 +130,7 @@ class SinglePost:
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
         """Send all bytes and commit; see endpoint.Upload. The caller holds a slot."""
-        with suppress(_StoredError):
+        with suppress(StoredError):
             await (self._stream(pieces) if self._blob.descriptor.size > SMALL else self._small(pieces))
 
     async def _small(self, pieces: AsyncIterator[bytes]) -> None:
@@ -241,7 +160,7 @@ class SinglePost:
             habits.takes_single_post(len(body))
         elif answer.status == 202:
             habits.refuses_single_post()
-            await self._blob.opened(answer).put(body)
+            await _opened(self._blob, answer).put(body)
         elif answer.status in (401, 408, 429, 503):
             raise client.refusal(answer, what=self._blob.what)
         else:
@@ -256,7 +175,7 @@ class SinglePost:
             )
             if opened.status != 202:
                 raise client.refusal(opened, what=f"open an upload at {self._blob.name}")
-            session = self._blob.opened(opened)
+            session = _opened(self._blob, opened)
             habits.refuses_single_post()
             await session.put(body)
 
@@ -283,7 +202,7 @@ class SinglePost:
             habits.refuses_single_post()
             error.retryable = True
         if answer.status == 202:
-            self._session = self._blob.opened(answer)
+            self._session = _opened(self._blob, answer)
         raise error
 
     async def _post(self, content: bytes | AsyncIterator[bytes]) -> Answer:
@@ -317,12 +236,21 @@ class Watched:
         return piece
 
 
+def _opened(blob: Blob, answer: Answer) -> RegistryUpload:
+    """Return the session that an answer has opened; raises ProtocolError where it does not say where it is."""
+    location = links.resolve(
+        answer.headers.get("location"), answer.url, what="the opening of an upload", host=blob.client.host
+    )
+    least = answer.headers.get("oci-chunk-min-length") or ""
+    return RegistryUpload(blob, location, least=int(least) if re.fullmatch(r"[0-9]{1,15}", least) else 0)
+
+
 def _too_large(blob: Blob, error: OcyncError, length: int) -> None:
     """Complete the error of a request that was too large: another upload may go in parts."""
     if blob.client.habits.too_large(length):
         error.retryable = True
     else:
-        error.hint = TOO_LARGE_HINT
+        error.hint = remedies.TOO_LARGE
 
 
 def _is_spoilt(status: int, error: OcyncError) -> bool:
@@ -364,7 +292,7 @@ async def _post(
     """Return the session, or None when the blob was mounted."""
 
     def read(answer: Answer) -> RegistryUpload | None:
-        return None if answer.status == _MOUNTED else blob.opened(answer)
+        return None if answer.status == _MOUNTED else _opened(blob, answer)
 
     return await blob.client.request(
         "POST",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exception, wait_random_exponential
 from tenacity.wait import wait_base
 
+from ocync.config.model import RetrySettings
 from ocync.errors import OcyncError, RegistryError, ThrottledError, UnreachableError
 from ocync.registry.allowance import AGES
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
+_CONFIGURED = RetrySettings()
 _NOT_SOON = (UnreachableError, ThrottledError)
 GIVE_UP_AFTER = 90.0
 """Seconds that all attempts at one request with a small answer may take together."""
@@ -49,8 +51,8 @@ class RetryPolicy:
     that the pass is ending: no new attempt is begun then. `on_retry` counts. `clock` gives seconds.
     """
 
-    attempts: int = 5
-    max_delay: float = 60.0
+    attempts: int = _CONFIGURED.attempts
+    max_delay: float = _CONFIGURED.max_delay
     give_up_after: float = GIVE_UP_AFTER
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ocync.auth.excerpt import excerpt
+from ocync import USER_AGENT, remedies
 from ocync.auth.files import reveal
 from ocync.errors import OcyncError
 from ocync.http import trust
 from ocync.http.reason import reason
 from ocync.log import TRACE
+from ocync.redaction import excerpt
 from ocync.report.gateway import Gateway, named
 from ocync.report.metrics import CONTENT_TYPE
 
@@ -71,7 +72,7 @@ async def push(
     except Exception as error:
         # The pass is over and has its exit code, which a defect here must not take from it.
         log.log(TRACE, "unexpected error of a push", exc_info=error)
-        outcome = PushOutcome(problem=f"unexpected {type(error).__name__}", hint="please report it with -vv")
+        outcome = PushOutcome(problem=f"unexpected {type(error).__name__}", hint=remedies.DEFECT)
     if outcome.delivered:
         log.debug("metrics pushed to %s", name)
     else:
@@ -100,7 +101,7 @@ async def _post(config: PushgatewayConfig, gateway: Gateway, payload: bytes, tim
             await reveal(config.password) if config.password else "",
         )
     transport = _transport(gateway, config.tls)
-    headers = {"Content-Type": CONTENT_TYPE}
+    headers = {"Content-Type": CONTENT_TYPE, "User-Agent": USER_AGENT}
     url = gateway.group(config.job, config.grouping)
     async with (
         httpx.AsyncClient(transport=transport, auth=account, timeout=timeout, trust_env=False) as client,

@@ -2,19 +2,21 @@
 How long a cron schedule lets pass between two runs, so that metrics can tell when a run is overdue.
 
 Reads what Kubernetes reads, which is the standard parser of https://github.com/robfig/cron (v3): five fields, the
-descriptors `@hourly` to `@yearly`, and `@every` with a duration as Go writes it.
+descriptors `@hourly` to `@yearly`, and `@every` with a duration as Go writes it. cronsim and croniter read Debian's
+cron: they refuse `?`, take `7` and `L`, and need both days to match where one of them is `*/2`.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+_Field: TypeAlias = tuple[set[int], bool]
 
 _MINUTE = 60
 _DAY = 24 * 60
@@ -42,67 +44,17 @@ _DESCRIPTORS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
-_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
+    (0, 59, ()),
+    (0, 23, ()),
+    (1, 31, ()),
+    (1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
+    (0, 6, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
+)
+"""Lowest and highest number of each field, and the names of all of them, where they have names."""
 
 # From 1901 to 2099, leap years and weekdays repeat every 28 years: these hold every gap that there is.
 _FIRST, _END = date(2001, 1, 1).toordinal(), date(2029, 1, 1).toordinal()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Field:
-    """The numbers that a field of the expression may hold."""
-
-    lowest: int
-    highest: int
-    names: Mapping[str, int]
-
-    def number(self, text: str) -> int:
-        named = self.names.get(text.lower())
-        if named is not None:
-            return named
-        return _number(text)
-
-    def read(self, text: str) -> _Values:
-        """Raise ValueError for what the field can't hold."""
-        parts = [self._range(each) for each in text.split(",") if each]
-        return _Values(
-            numbers=frozenset(number for numbers, _any in parts for number in numbers),
-            any=any(is_any for _numbers, is_any in parts),
-        )
-
-    def _range(self, text: str) -> tuple[range, bool]:
-        span, slash, stride = text.partition("/")
-        step = _number(stride) if slash else 1
-        low, hyphen, high = span.partition("-")
-        is_any = low in ("*", "?")
-        if is_any:
-            first, last = self.lowest, self.highest
-        else:
-            first = last = self.number(low)
-            if hyphen:
-                last = self.number(high)
-            elif slash:
-                last = self.highest
-        if step < 1 or not self.lowest <= first <= last <= self.highest:
-            raise ValueError(text)
-        return range(first, last + 1, step), is_any and step == 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Values:
-    numbers: frozenset[int]
-    any: bool
-    """Whether the field was left open, which for days makes the other field decide alone."""
-
-
-_FIELDS = (
-    _Field(lowest=0, highest=59, names={}),
-    _Field(lowest=0, highest=23, names={}),
-    _Field(lowest=1, highest=31, names={}),
-    _Field(lowest=1, highest=12, names={name: number for number, name in enumerate(_MONTH_NAMES, 1)}),
-    _Field(lowest=0, highest=6, names={name: number for number, name in enumerate(_WEEKDAY_NAMES)}),
-)
 
 
 def longest_gap(expression: str) -> float | None:
@@ -119,27 +71,54 @@ def longest_gap(expression: str) -> float | None:
             return _every(bare.removeprefix("@every "))
         # A list of fields that is too long or too short is a ValueError too.
         fields = zip(_FIELDS, _DESCRIPTORS.get(bare, bare).split(), strict=True)
-        minutes, hours, days, months, weekdays = [field.read(text) for field, text in fields]
+        read = [_field(text, *bounds) for bounds, text in fields]
     except ValueError:
         return None
-    times = sorted(hour * 60 + minute for hour, minute in product(hours.numbers, minutes.numbers))
-    dates = _dates(days, months, weekdays)
+    minutes, hours = read[0][0], read[1][0]
+    times = sorted(hour * 60 + minute for hour, minute in product(hours, minutes))
+    dates = _dates(*read[2:])
     if not times or not dates:
         return None
     between_days = max(_gaps([*dates, dates[0] + _END - _FIRST])) * _DAY - times[-1] + times[0]
     return float(max(between_days, *_gaps(times), 0) * _MINUTE)
 
 
-def _dates(days: _Values, months: _Values, weekdays: _Values) -> list[int]:
+def _field(text: str, lowest: int, highest: int, names: tuple[str, ...]) -> _Field:
+    """Return the numbers that a field names, and whether it is left open; raises ValueError for what is neither."""
+    numbers, is_open = set[int](), False
+    for part in filter(None, text.split(",")):
+        span, slash, stride = part.partition("/")
+        step = _number(stride) if slash else 1
+        low, hyphen, high = span.partition("-")
+        if low in ("*", "?"):
+            first, last = lowest, highest
+            is_open = is_open or step == 1
+        else:
+            first = last = _named(low, names, lowest)
+            if hyphen:
+                last = _named(high, names, lowest)
+            elif slash:
+                last = highest
+        if step < 1 or not lowest <= first <= last <= highest:
+            raise ValueError(part)
+        numbers.update(range(first, last + 1, step))
+    return numbers, is_open
+
+
+def _named(text: str, names: tuple[str, ...], lowest: int) -> int:
+    return names.index(text.lower()) + lowest if text.lower() in names else _number(text)
+
+
+def _dates(days: _Field, months: _Field, weekdays: _Field) -> list[int]:
     """Return the ordinals of all days of the 28 years with a run. Of two restricted day fields, either will do."""
-    either = not (days.any or weekdays.any)
+    either = not (days[1] or weekdays[1])
     found = []
     for ordinal in range(_FIRST, _END):
         each = date.fromordinal(ordinal)
         # An ordinal is a multiple of 7 on Sundays.
-        named, on_weekday = each.day in days.numbers, ordinal % 7 in weekdays.numbers
+        named, on_weekday = each.day in days[0], ordinal % 7 in weekdays[0]
         matches = named or on_weekday if either else named and on_weekday
-        if matches and each.month in months.numbers:
+        if matches and each.month in months[0]:
             found.append(ordinal)
     return found
 

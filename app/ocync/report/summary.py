@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ocync.errors import ErrorKind, ExitCode
-from ocync.transfer.result import ArtifactCounts, BlobStats, Failure, Reason, Status
+from ocync.plan.model import Reason
+from ocync.transfer.result import ArtifactCounts, BlobStats, Failure, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

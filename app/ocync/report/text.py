@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocync.errors import ErrorKind
+from ocync.plan.model import Reason
 from ocync.printable import printable
-from ocync.report.causes import cause_of
+from ocync.remedies import cause_of
 from ocync.report.figures import counted, rate, short, size, span
-from ocync.transfer.result import Reason, Status
+from ocync.transfer.result import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -25,7 +25,7 @@ from ocync.memory.memory import Memory
 from ocync.plan.budget import Budget
 from ocync.plan.compare import compare
 from ocync.plan.discover import discover, target_state
-from ocync.plan.model import Candidate, Copy, Skip
+from ocync.plan.model import Candidate, Copy, Reason, Skip
 from ocync.transfer import outcome
 from ocync.transfer.artifacts import ArtifactCopy
 from ocync.transfer.audit import Inspection, RollingAudit
@@ -41,7 +41,7 @@ from ocync.transfer.events import (
     MappingsCounted,
 )
 from ocync.transfer.image_queue import ImageQueue
-from ocync.transfer.result import BlobStats, ImageResult, Reason, Status
+from ocync.transfer.result import BlobStats, ImageResult, Status
 from ocync.transfer.rivals import Rivals
 from ocync.transfer.signatures import Signatures
 from ocync.transfer.sync_image import ImageSync

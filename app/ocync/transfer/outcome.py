@@ -6,10 +6,11 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ocync import remedies
 from ocync.errors import OcyncError
 from ocync.oci.reference import is_tag
-from ocync.plan.model import Copy
-from ocync.transfer.result import BlobStats, Failure, ImageResult, Reason, Status
+from ocync.plan.model import Copy, Reason
+from ocync.transfer.result import BlobStats, Failure, ImageResult, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +136,7 @@ def as_ocync_error(error: Exception, what: str) -> OcyncError:
     log.log(5, "%s: unexpected error", what, exc_info=error)
     return OcyncError(
         f"{what}: unexpected {type(foreign).__name__}",
-        hint="this is a defect of ocync: please report it with the output of -vv",
+        hint=remedies.DEFECT,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ocync.errors import ErrorKind
+    from ocync.plan.model import Reason
 
 
 class Status(StrEnum):
@@ -16,19 +17,6 @@ class Status(StrEnum):
     SYNCED = "synced"
     SKIPPED = "skipped"
     FAILED = "failed"
-
-
-class Reason(StrEnum):
-    """The `reason` of an image in the report; for dry runs, what a real pass would do."""
-
-    UP_TO_DATE = "up-to-date"
-    IMMUTABLE_TAG = "immutable-tag"
-    NEW = "new"
-    MOVED = "moved"
-    ARTIFACTS = "artifacts"
-    """The image was there, and something that is attached to it was not."""
-    REPAIRED = "repaired"
-    """The tag was right, and the target had lost something below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,11 +26,6 @@ def need(*libraries: str) -> None:
             raise ValueError(message) from error
 
 
-def check_key(pem: str, name: str) -> None:
-    """Hold that this is a public key that signatures can be verified with."""
-    load_key(pem, name)
-
-
 def load_key(pem: str, name: str) -> PublicKeyTypes:
     """Return the public key in a PEM text."""
     need("cryptography")
@@ -51,14 +46,6 @@ def load_key(pem: str, name: str) -> PublicKeyTypes:
     if not (is_known_curve or isinstance(key, rsa.RSAPublicKey | ed25519.Ed25519PublicKey)):
         raise ValueError(f"{name} is no key of a kind that cosign signs with: ECDSA, Ed25519 or RSA")
     return key
-
-
-def check_root(text: str, name: str) -> None:
-    """Hold that this is a trusted root with what certificates are verified by."""
-    need("cryptography", "sigstore")
-    from ocync.verification.trust import load_root
-
-    load_root(text, name)
 
 
 def shipped_root() -> tuple[str, str]:

@@ -14,9 +14,9 @@ from ocync.auth.aws import EcrPlace
 from ocync.config.model import AuthType, CreateRepository, RegistryConfig
 from ocync.errors import ErrorKind, NetworkError
 from ocync.oci.reference import Registry
-from ocync.registry import ecr as ecr_api
 from ocync.registry.ecr import EcrRepositories
 from ocync.registry.habits import SMALL
+from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.result import Status
 from scripted import Basic, ScriptedRegistry, User, build
 
@@ -140,7 +140,7 @@ async def test_at_ecr_public_only_the_tags_are_asked_for(aws: FakeAws) -> None:
     place = EcrPlace(host="public.ecr.aws", region="us-east-1", public=True)
     settings = CreateRepository(scan_on_push=True, kms_key="k", tags={"a": "b"}, lifecycle_policy=POLICY)
 
-    await EcrRepositories(place, settings).create("alias/app")
+    await EcrRepositories(place, settings, RetryPolicy()).create("alias/app")
 
     [asked] = aws.asked
     assert asked.headers["x-amz-target"] == "SpencerFrontendService.CreateRepository"
@@ -186,6 +186,24 @@ async def test_a_policy_that_can_not_be_set_is_said_and_stops_no_image(
     assert "can't set the lifecycle policy of team/app" in caplog.text
 
 
+@pytest.mark.parametrize("operation", ["CreateRepository", "PutLifecyclePolicy"])
+async def test_what_fails_for_a_moment_is_tried_again_by_the_policy_of_the_program(
+    operation: str, aws: FakeAws
+) -> None:
+    aws.state.failures[operation] = 2
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    place = EcrPlace(host="ecr.example", region="eu-central-1")
+    settings = CreateRepository(lifecycle_policy=POLICY)
+    await EcrRepositories(place, settings, RetryPolicy(sleep=sleep)).create("team/app")
+
+    assert len(waits) == 2
+    assert aws.state.policies == {"team/app": POLICY}
+
+
 ENVIRON = {"AWS_REGION": "eu-west-1"}
 
 
@@ -194,11 +212,10 @@ async def test_credentials_that_never_come_do_not_hold_the_pass(
 ) -> None:
     (tmp_path / "config").write_text("[profile slow]\ncredential_process = sleep 3\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setattr(ecr_api, "CREATION_SECONDS", 0.5)
     place = EcrPlace(host="ecr.example", region="eu-central-1", profile="slow")
     started = time.monotonic()
 
     with pytest.raises(NetworkError, match=r"ecr\.example/team/app: the repository was not made within 0\.5 s"):
-        await EcrRepositories(place, CreateRepository()).create("team/app")
+        await EcrRepositories(place, CreateRepository(), RetryPolicy(give_up_after=0.5)).create("team/app")
 
     assert time.monotonic() - started < 2.5

@@ -9,8 +9,8 @@ import pytest
 
 from clients import asked, cut, descriptor, repository_of, write
 from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
+from ocync.oci.providers import settings_of
 from ocync.registry.habits import SMALL, Habits
-from ocync.registry.quirks import settings_of
 from scripted import Basic, Bearer, ScriptedRegistry, User, faults
 from scripted.content import Bytes
 

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dialogue import Peer, playing
+from ocync import USER_AGENT
 from ocync.config.model import PushgatewayConfig, Secret
 from ocync.errors import ErrorKind
 from ocync.report import metrics
@@ -50,6 +52,19 @@ async def test_a_pass_can_be_scraped_back_under_its_group(gateway: Pushgateway) 
     assert (group | {"status": "partial"}, 1) in scraped(gateway, "ocync_last_run_status")
     assert (group | {"registry": "ghcr.io", "code_class": "none"}, 1) in scraped(gateway, "ocync_last_run_requests")
     assert len(scraped(gateway, "push_time_seconds")) == 1
+
+
+async def test_the_gateway_is_told_who_pushes() -> None:
+    heads: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        heads.append(await peer.request())
+        await peer.answer(b"")
+
+    async with playing(script) as stage:
+        await pushed(PushgatewayConfig(url=f"http://127.0.0.1:{stage.port}"), report(copied()))
+
+    assert f"\r\nUser-Agent: {USER_AGENT}\r\n".lower() in heads[0].decode().lower()
 
 
 async def test_the_last_success_survives_a_later_pass_that_fails(gateway: Pushgateway) -> None:

@@ -15,7 +15,8 @@ from ocync.config.model import ArtifactRules, RegistryConfig, TagRules
 from ocync.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.plan import attachments
-from ocync.transfer.result import ArtifactCounts, Reason, Status
+from ocync.plan.model import Reason
+from ocync.transfer.result import ArtifactCounts, Status
 from scripted import ScriptedRegistry, build, faults, media
 from scripted.behaviour import Immutable
 from scripted.storage import StoredManifest

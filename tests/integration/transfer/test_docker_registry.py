@@ -11,7 +11,8 @@ import pytest
 from clients import Side, descriptor, repository_of, write
 from ocync.errors import ErrorKind, NetworkError, ProtocolError
 from ocync.memory.keeper import Keeper, Place
-from ocync.transfer.result import BlobStats, Reason, Status
+from ocync.plan.model import Reason
+from ocync.transfer.result import BlobStats, Status
 from scripted import ScriptedRegistry, build
 from scripted.certificates import make_authority
 from servers.docker_registry import DockerRegistry, docker_registry

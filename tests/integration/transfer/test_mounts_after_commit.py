@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side
+from ocync.oci.providers import settings_of
 from ocync.registry.habits import Habits
-from ocync.registry.quirks import settings_of
 from ocync.transfer.result import Status
 from scripted import ScriptedRegistry, build
 

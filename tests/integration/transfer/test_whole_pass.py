@@ -15,8 +15,9 @@ from clients import Side
 from ocync.config.model import ArtifactRules, TagRules
 from ocync.errors import ErrorKind
 from ocync.oci.platform import Platform
-from ocync.report.causes import cause_of
-from ocync.transfer.result import BlobStats, Reason, Status
+from ocync.plan.model import Reason
+from ocync.remedies import cause_of
+from ocync.transfer.result import BlobStats, Status
 from scripted import Basic, Bearer, BlobStore, Immutable, ScriptedRegistry, User, build, faults, media
 from scripted.certificates import make_authority
 from scripted.storage import StoredManifest

@@ -12,7 +12,7 @@ from ocync.analyze.model import Analysis, Portion, SharedBlob, Sharing, SourceFo
 from ocync.analyze.requests import NONE, Bounds, Kind
 from ocync.analyze.text import render
 from ocync.errors import ErrorKind
-from ocync.transfer.result import Reason
+from ocync.plan.model import Reason
 from reports import NEW, copied, failed, report, unchanged
 
 SHARING = Sharing(

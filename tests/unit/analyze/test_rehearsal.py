@@ -17,14 +17,14 @@ from ocync.interrupt import Stop
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 from ocync.oci.referrers import fallback_tag
+from ocync.plan.model import Reason
 from ocync.transfer.events import BytesExpected, ImageFinished, ImageStarted, MappingResolved
-from ocync.transfer.result import Reason, Status
 from passes import MemoryPlaces, failing, mapping, run
 
 if TYPE_CHECKING:
     from ocync.config.model import MappingConfig
     from ocync.transfer.events import Event
-    from ocync.transfer.result import ImageResult
+    from ocync.transfer.result import ImageResult, Status
 
 
 async def rehearse(

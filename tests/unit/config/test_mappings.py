@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocync.config.model import ArtifactRules, MappingConfig, SortOrder, TagRules
+from ocync.config.model import ArtifactRules, MappingConfig
+from ocync.filters.rules import SortOrder, TagRules
 from ocync.oci.platform import Platform
 
 if TYPE_CHECKING:

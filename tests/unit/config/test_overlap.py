@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.config.disjoint import are_disjoint, patterns_may_meet, ranges_meet
-from ocync.config.model import MappingConfig, RegistryConfig, SortOrder, TagRules
+from ocync.config.model import MappingConfig, RegistryConfig
 from ocync.config.node import NOWHERE
 from ocync.config.overlap import Claim, Overlap, overlap
 from ocync.filters.pattern import Pattern
 from ocync.filters.pipeline import select
+from ocync.filters.rules import SortOrder, TagRules
 from ocync.filters.version import Range, TagVersion
 from ocync.oci.reference import Registry
 

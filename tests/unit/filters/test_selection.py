@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ocync.config.model import SortOrder, TagRules
 from ocync.errors import ErrorKind, TagRuleError
 from ocync.filters.pipeline import select
+from ocync.filters.rules import SortOrder, TagRules
 from ocync.filters.selection import require_minimum
 
 TAGS = ["1.0", "1.1", "1.2", "1.2-dev", "latest"]

@@ -12,9 +12,8 @@ from ocync.errors import AuthError, NetworkError, NotFoundError, ProtocolError
 from ocync.oci.platform import Platform
 from ocync.plan.attachments import Attachments
 from ocync.plan.compare import compare
-from ocync.plan.model import Candidate, Copy, Skip, TargetState
+from ocync.plan.model import Candidate, Copy, Reason, Skip, TargetState
 from ocync.plan.source import SourceImage
-from ocync.transfer.result import Reason
 from passes import failing, mapping
 from scheduling import run
 

@@ -8,9 +8,8 @@ from memory import Place
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.plan.decide import decide
-from ocync.plan.model import Candidate, Copy, Decision, Skip, TargetState
+from ocync.plan.model import Candidate, Copy, Decision, Reason, Skip, TargetState
 from ocync.plan.source import SourceImage
-from ocync.transfer.result import Reason
 from passes import mapping
 
 WANTED, OTHER = Digest.of(b"wanted"), Digest.of(b"other")

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from ocync.oci.providers import MIB, Settings
 from ocync.registry.habits import PART, PATIENCE, SMALL, Form, Habits, form_in, text_of_form
-from ocync.registry.quirks import MIB, Settings
 
 
 async def waits(habits: Habits, size: int = 10) -> asyncio.Task[Form]:

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.errors import ConfigError, ErrorKind
+from ocync.plan.model import Reason
 from ocync.report import as_json
 from ocync.report.summary import RunReport
-from ocync.transfer.result import ArtifactCounts, BlobStats, Failure, ImageResult, Reason, Status
+from ocync.transfer.result import ArtifactCounts, BlobStats, Failure, ImageResult, Status
 from reports import NEW, OLD, STARTED, copied, failed, report, unchanged
 
 

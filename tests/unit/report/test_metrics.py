@@ -8,9 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ocync import __version__
 from ocync.errors import ConfigError, ErrorKind, ExitCode
+from ocync.plan.model import Reason
 from ocync.report import metrics
 from ocync.report.summary import RunReport
-from ocync.transfer.result import BlobStats, Reason
+from ocync.transfer.result import BlobStats
 from reports import STARTED, copied, failed, report, unchanged
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]

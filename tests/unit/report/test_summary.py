@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 import pytest
 
 from ocync.errors import AuthError, ConfigError, ErrorKind, ExitCode, OcyncError, StorageError
+from ocync.plan.model import Reason
 from ocync.report.summary import Evidence, RunReport
-from ocync.transfer.result import BlobStats, ImageResult, Reason
+from ocync.transfer.result import BlobStats, ImageResult
 from reports import STARTED, copied, failed, report, unchanged
 
 NETWORK, CONFIG = ErrorKind.NETWORK, ErrorKind.CONFIG

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.errors import ConfigError, ErrorKind
+from ocync.plan.model import Reason
+from ocync.remedies import cause_of
 from ocync.report import text
-from ocync.report.causes import cause_of
 from ocync.report.summary import RunReport
-from ocync.transfer.result import ArtifactCounts, Reason
+from ocync.transfer.result import ArtifactCounts
 from reports import STARTED, copied, failed, report, unchanged
 
 

@@ -13,8 +13,9 @@ from memory import Place, put_image, put_index
 from ocync.config.model import ArtifactRules, TagRules
 from ocync.errors import AuthError, ErrorKind, NetworkError, NotFoundError
 from ocync.interrupt import Stop
+from ocync.plan.model import Reason
 from ocync.transfer.events import BytesExpected, BytesMoved, ImageFinished, MappingResolved
-from ocync.transfer.result import ArtifactCounts, Reason, Status
+from ocync.transfer.result import ArtifactCounts, Status
 from passes import MemoryPlaces, failing, mapping, run
 
 if TYPE_CHECKING:

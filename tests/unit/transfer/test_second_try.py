@@ -12,7 +12,8 @@ from ocync.config.model import TagRules
 from ocync.errors import ErrorKind, NetworkError
 from ocync.interrupt import Stop
 from ocync.oci.platform import Platform
-from ocync.transfer.result import ArtifactCounts, Reason, Status
+from ocync.plan.model import Reason
+from ocync.transfer.result import ArtifactCounts, Status
 from passes import MemoryPlaces, failing, mapping, run
 
 if TYPE_CHECKING:

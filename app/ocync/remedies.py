@@ -1,10 +1,32 @@
-"""What each kind of error means to whoever runs ocync, and what is to be done about it. Pure."""
+"""
+What each kind of error means to whoever runs ocync, and what to do about it: the one table of remedies.
+
+An error that knows more than its kind has a hint of its own. Those hints that advise on a registry's refusals stand
+here too, so that an error and the summary never advise against each other.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ocync.errors import ErrorKind
+
+CREDENTIALS = "run `ocync auth check -c FILE`; renew the secret if it has expired, or grant what it lacks"
+REFUSED_CREDENTIALS = "check them, and that they are allowed to use this repository"
+FORBIDDEN = "the credentials are not allowed to do this, or the repository does not exist"
+MISSING_REPOSITORY = (
+    "the repository does not exist there, or not for these credentials; at a target it has to be created first "
+    "(create_repository does that at ECR)"
+)
+PULL_QUOTA = "log in, or wait until it is renewed"
+STORAGE_QUOTA = "raise the quota at the target, or free space there"
+IMMUTABLE_TAG = "add the tag to immutable_tags to leave it alone, delete it there, or mirror by digest"
+TOO_LARGE = (
+    "the target, or a proxy before it, limits the size of requests: raise that limit (nginx: client_max_body_size)"
+)
+PRIVATE_AUTHORITY = "if its authority is a private one, name the file of that in the registry's tls.ca_file"
+TOO_FEW_TAGS = "compare the rules with the tags there are by `ocync tags REPO -c FILE`, or lower min_tags"
+DEFECT = "this is a defect of ocync: please report it with the output of -vv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +40,7 @@ class Cause:
 _CAUSES = {
     ErrorKind.AUTH: Cause(
         "credentials are missing, refused or not sufficient",
-        "run `ocync auth check -c FILE`; renew the secret if it has expired, or grant what it lacks",
+        CREDENTIALS,
     ),
     ErrorKind.NOT_FOUND: Cause(
         "the source has no such image, or the target no such repository",
@@ -30,19 +52,20 @@ _CAUSES = {
     ),
     ErrorKind.QUOTA: Cause(
         "a pull or storage quota is used up",
-        "wait until it is renewed, log in for a larger one, or make room at the target",
+        f"for pulls, {PULL_QUOTA}; for storage, {STORAGE_QUOTA}",
     ),
     ErrorKind.IMMUTABLE_CONFLICT: Cause(
         "the target refuses to move a tag to another image",
-        "add the tag to immutable_tags to leave it alone, or let the target move it",
+        IMMUTABLE_TAG,
     ),
     ErrorKind.VERIFICATION: Cause(
-        "what came is not what its digest promised; nothing of it was kept",
-        "look for a proxy that changes or cuts off answers; if there is none, tell the registry's operator",
+        "its bytes are not those of its digest, or it is not signed as `verify` demands; nothing of it was kept",
+        "for bytes, look for a proxy that changes or cuts off answers, or tell the registry's operator; "
+        "for signatures, see below",
     ),
     ErrorKind.NETWORK: Cause(
         "there was no connection, or it broke",
-        "check DNS, network policy, proxy settings and tls.ca_file; the next pass tries again",
+        "check DNS, network policies, proxy settings and tls.ca_file; the next pass tries again",
     ),
     ErrorKind.SERVER: Cause(
         "a registry failed",
@@ -54,7 +77,7 @@ _CAUSES = {
     ),
     ErrorKind.TAG_RULES: Cause(
         "the tag rules select too little, or can't be applied",
-        "compare them with `ocync tags REPO -c FILE`",
+        TOO_FEW_TAGS,
     ),
     ErrorKind.INCOMPLETE_ARTIFACTS: Cause(
         "signatures, SBOMs or attestations of these images are not all at the target, or can't be known",
@@ -73,8 +96,8 @@ _CAUSES = {
         "the next pass goes on with these; if it happens again and again, raise global.deadline or run more often",
     ),
     ErrorKind.INTERNAL: Cause(
-        "a defect of ocync",
-        "please report it with the output of -vv",
+        "an unexpected error",
+        DEFECT,
     ),
 }
 

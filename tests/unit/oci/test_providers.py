@@ -1,23 +1,37 @@
-"""The table of quirks: every row has its source, and a test that shows what is done about it."""
+"""The table of providers: whose a host is, with which login and settings; every quirk has its source and a test."""
 
 from __future__ import annotations
 
 import ast
 import datetime
+import re
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ocync.registry.quirks import MIB, QUIRKS, Settings, settings_of
+from ocync.oci.providers import (
+    MIB,
+    PROVIDERS,
+    Cloud,
+    EcrHost,
+    Settings,
+    acr_cloud,
+    cloud_of,
+    ecr_host,
+    provider_of,
+    settings_of,
+)
 
 TESTS = Path(__file__).parents[2]
 REGISTRY, PASS, EXCHANGE = "integration/registry/", "integration/transfer/", "integration/auth/test_exchange.py"
 THROTTLING, PARTS = REGISTRY + "test_throttling.py", REGISTRY + "test_parts.py"
 READING, WRITING = REGISTRY + "test_manifest_reading.py", REGISTRY + "test_manifest_writing.py"
 IMMUTABLE = (WRITING, "test_an_immutable_tag_with_another_digest_is_a_conflict")
-RATES = ("unit/registry/test_quirks.py", "test_rates_that_are_known_are_where_a_host_begins")
+RATES = ("unit/oci/test_providers.py", "test_rates_that_are_known_are_where_a_host_begins")
 
 PROOFS = {
     "Docker Hub: pull quota": (
@@ -79,6 +93,10 @@ PROOFS = {
     "Google Container Registry: 401 without a challenge": (
         EXCHANGE,
         "test_a_401_without_a_challenge_is_answered_with_that_of_the_ping",
+    ),
+    "Google Container Registry: no parts": (
+        PARTS,
+        "test_a_registry_of_google_gets_no_parts_and_the_reason_is_told",
     ),
     "Azure ACR: form of Content-Range": (PARTS, "test_parts_say_where_they_stand_and_follow_the_newest_location"),
     "Azure ACR: large uploads": (
@@ -159,27 +177,87 @@ def functions_in(file: str) -> frozenset[str]:
     return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-@pytest.mark.parametrize("row", QUIRKS, ids=lambda row: row.name)
-def test_every_row_has_its_source_and_day_and_a_test_that_exists(row) -> None:  # type: ignore[no-untyped-def]
-    assert row.registry
-    assert row.key
-    assert row.seen
-    assert row.then
-    assert len(row.source) > 5
-    assert datetime.date(2026, 1, 1) <= row.read <= datetime.date.today()  # noqa: DTZ011 -- a day, not a moment
-    file, test = PROOFS[row.name]
+ROWS = [(provider, quirk) for provider in PROVIDERS for quirk in provider.quirks]
+ACCOUNT = "123456789012"
+ECR = {"single_post": False, "chunk_least": 5 * MIB}
+GOOGLE = {"chunks": False}
+ACR = {"breaks_before_chunks": 1, "chunk_least": 4 * MIB}
+HOSTS: dict[str, tuple[Cloud | None, dict[str, object]]] = {
+    "ghcr.io": (None, {"chunk_most": 4 * MIB}),
+    "GHCR.io:443": (None, {"chunk_most": 4 * MIB}),
+    "docker.pkg.github.com": (None, {"chunk_most": 4 * MIB}),
+    "public.ecr.aws": (Cloud.ECR, ECR),
+    "ecr-public.aws.com": (Cloud.ECR, ECR),
+    **{
+        f"{ACCOUNT}.{each}": (Cloud.ECR, ECR)
+        for each in (
+            "dkr.ecr.eu-west-1.amazonaws.com",
+            "dkr.ecr.eu-central-1.amazonaws.com",
+            "dkr.ecr.us-east-1.amazonaws.com",
+            "dkr.ecr.us-east-2.amazonaws.com",
+            "dkr.ecr-fips.us-east-1.amazonaws.com",
+            "dkr.ecr-fips.us-gov-west-1.amazonaws.com",
+            "dkr.ecr.cn-north-1.amazonaws.com.cn",
+            "dkr.ecr.eusc-de-east-1.amazonaws.eu",
+            "dkr-ecr.eusc-de-east-1.on.amazonwebservices.eu",
+            "dkr-ecr.cn-northwest-1.on.amazonwebservices.com.cn",
+            "dkr-ecr.eu-west-1.on.aws",
+            "dkr-ecr.us-east-2.on.aws",
+            "dkr-ecr-fips.us-east-2.on.aws",
+            "dkr.ecr.us-iso-east-1.c2s.ic.gov",
+        )
+    },
+    "europe-docker.pkg.dev": (Cloud.GAR, GOOGLE),
+    "europe-west3-docker.pkg.dev": (Cloud.GAR, GOOGLE),
+    "us-central1-docker.pkg.dev": (Cloud.GAR, GOOGLE),
+    "docker.europe-west1.rep.pkg.dev": (Cloud.GAR, GOOGLE),
+    "docker.pkg.dev": (Cloud.GAR, GOOGLE),
+    "gcr.io": (Cloud.GCR, GOOGLE),
+    "eu.gcr.io": (Cloud.GCR, GOOGLE),
+    "marketplace.gcr.io": (Cloud.GCR, GOOGLE),
+    "staging-k8s.gcr.io": (Cloud.GCR, GOOGLE),
+    "team.azurecr.io": (Cloud.ACR, ACR),
+    "my-registry.azurecr.io": (Cloud.ACR, ACR),
+    "team-a1b2c3d4.azurecr.io": (Cloud.ACR, ACR),
+    "team.azurecr.cn": (Cloud.ACR, ACR),
+    "team.azurecr.us": (Cloud.ACR, ACR),
+    "name-abc123.eastus.geo.azurecr.cn": (Cloud.ACR, ACR),
+}
+"""Every host that a test knows, with the login and some of the settings that it has to get."""
+
+
+@pytest.mark.parametrize(("provider", "quirk"), ROWS, ids=[f"{p.name}: {q.key}" for p, q in ROWS])
+def test_every_quirk_has_its_source_and_a_test_that_exists(provider, quirk) -> None:  # type: ignore[no-untyped-def]
+    assert provider.name
+    assert quirk.key
+    assert quirk.seen
+    assert quirk.then
+    assert len(quirk.source) > 5
+    file, test = PROOFS[f"{provider.name}: {quirk.key}"]
     assert test in functions_in(file)
 
 
-def test_every_proof_is_of_a_row_and_no_row_stands_twice() -> None:
-    names = [row.name for row in QUIRKS]
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
+def test_every_provider_has_its_day_and_a_source_of_hosts_that_decide_something(provider) -> None:  # type: ignore[no-untyped-def]
+    decides = provider.cloud or provider.token_is_password or provider.settings != Settings()
+
+    assert datetime.date(2026, 1, 1) <= provider.read <= datetime.date.today()  # noqa: DTZ011 -- a day, not a moment
+    assert provider.hosts or not decides
+    assert provider.source or not decides
+    assert {name for quirk in provider.quirks for name in quirk.settings} <= {
+        each.name for each in fields(Settings)
+    }
+
+
+def test_every_proof_is_of_a_quirk_and_none_stands_twice() -> None:
+    names = [f"{provider.name}: {quirk.key}" for provider, quirk in ROWS]
 
     assert len(names) == len(set(names))
     assert set(PROOFS) == set(names)
 
 
 def test_all_registries_that_people_use_are_in_the_table() -> None:
-    registries = {row.registry for row in QUIRKS}
+    registries = {provider.name for provider in PROVIDERS}
 
     assert registries >= {
         "Docker Hub",
@@ -205,33 +283,111 @@ def test_all_registries_that_people_use_are_in_the_table() -> None:
     }
 
 
-@pytest.mark.parametrize("row", [row for row in QUIRKS if row.settings], ids=lambda row: row.name)
-def test_settings_are_of_hosts_and_have_a_meaning(row) -> None:  # type: ignore[no-untyped-def]
-    assert row.hosts
-    assert set(row.settings) <= {each.name for each in fields(Settings)}
+def hosts_in_tests() -> set[str]:
+    """Return all that looks like the name of a host in a string of a test."""
+    found = set[str]()
+    for path in TESTS.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found |= set(
+                    re.findall(r"(?<![\w.-])[a-zA-Z0-9-]+(?:\.[a-zA-Z0-9-]+)+(?::\d+)?(?![\w.-])", node.value)
+                )
+    return found
+
+
+@pytest.mark.parametrize("host", sorted(HOSTS))
+def test_a_host_has_the_login_and_the_settings_of_its_provider(host: str) -> None:
+    cloud, expected = HOSTS[host]
+    settings = settings_of(host)
+
+    assert cloud_of(host) is cloud
+    assert (ecr_host(host) is not None) == (cloud is Cloud.ECR)
+    assert acr_cloud(host) == (host.rpartition(".")[2] if cloud is Cloud.ACR else None)
+    assert {name: getattr(settings, name) for name in expected} == expected
+
+
+def test_every_host_of_any_test_is_nobody_s_or_is_known_with_login_and_settings() -> None:
+    known = {host.lower().removesuffix(":443") for host in HOSTS}
+    for host in hosts_in_tests():
+        if host.lower().removesuffix(":443") in known:
+            continue
+        assert (cloud_of(host), settings_of(host)) == (None, Settings()), f"{host}: add it to HOSTS"
+
+
+@pytest.mark.parametrize("host", sorted(HOSTS))
+def test_no_host_is_that_of_two_providers(host: str) -> None:
+    name = host.lower().removesuffix(":443")
+
+    assert [each for each in PROVIDERS if each.hosts and re.fullmatch(each.hosts, name)] == [provider_of(host)]
 
 
 @pytest.mark.parametrize(
-    ("host", "expected"),
+    ("host", "region", "fips", "dual_stack"),
     [
-        ("ghcr.io", {"chunk_most": 4 * MIB}),
-        ("GHCR.io:443", {"chunk_most": 4 * MIB}),
-        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", {"single_post": False, "chunk_least": 5 * MIB}),
-        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", {"single_post": False}),
-        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", {"single_post": False}),
-        ("123456789012.dkr-ecr.eu-west-1.on.aws", {"single_post": False}),
-        ("public.ecr.aws", {"single_post": False}),
-        ("europe-west3-docker.pkg.dev", {"chunks": False}),
-        ("eu.gcr.io", {"chunks": False}),
-        ("gcr.io", {"chunks": False}),
-        ("my-registry.azurecr.io", {"breaks_before_chunks": 1, "chunk_least": 4 * MIB}),
-        ("name-abc123.eastus.data.azurecr.cn", {"breaks_before_chunks": 1}),
+        ("dkr.ecr.eu-west-1.amazonaws.com", "eu-west-1", False, False),
+        ("dkr.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1", True, False),
+        ("dkr.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1", False, False),
+        ("dkr.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1", False, False),
+        ("dkr-ecr.eusc-de-east-1.on.amazonwebservices.eu", "eusc-de-east-1", False, True),
+        ("dkr-ecr.us-east-2.on.aws", "us-east-2", False, True),
+        ("dkr-ecr-fips.us-east-2.on.aws", "us-east-2", True, True),
+        ("dkr-ecr.cn-northwest-1.on.amazonwebservices.com.cn", "cn-northwest-1", False, True),
+        ("dkr.ecr.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1", False, False),
+        ("dkr.ecr.us-iso-east-1.c2s.ic.gov", "us-iso-east-1", False, False),
+        ("dkr.ecr.eu-isoe-west-1.cloud.adc-e.uk", "eu-isoe-west-1", False, False),
+        ("dkr.ecr.us-isof-south-1.csp.hci.ic.gov", "us-isof-south-1", False, False),
     ],
 )
-def test_hosts_are_known_in_all_their_forms(host: str, expected: dict[str, object]) -> None:
-    settings = settings_of(host)
+def test_each_form_of_a_private_host_of_ecr_tells_its_region(
+    host: str, region: str, fips: bool, dual_stack: bool
+) -> None:
+    found = EcrHost(account=ACCOUNT, region=region, fips=fips, dual_stack=dual_stack)
 
-    assert {name: getattr(settings, name) for name in expected} == expected
+    assert ecr_host(f"{ACCOUNT}.{host}") == found
+    assert ecr_host(f"{ACCOUNT}.{host}".upper()) == found
+    assert ecr_host(f"{ACCOUNT}.{host}:443") == found
+    assert cloud_of(f"{ACCOUNT}.{host}") is Cloud.ECR
+
+
+@pytest.mark.parametrize("host", ["public.ecr.aws", "ecr-public.aws.com"])
+def test_ecr_public_is_logged_in_to_in_one_region(host: str) -> None:
+    assert ecr_host(host) == EcrHost(region="us-east-1", public=True)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "cgr.dev",
+        "docker.io",
+        "ghcr.io",
+        "mirror.gcr.io",
+        "k8s.gcr.io",
+        "mygcr.io",
+        "12345678901.dkr.ecr.eu-west-1.amazonaws.com",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.example",
+        "evil.example.azurecr.io.example",
+        "a.b.azurecr.io",
+        "team.eastus.data.azurecr.io",
+        "a.b.c.geo.azurecr.io",
+        "azurecr.io",
+        "docker.europe-west1.pkg.dev",
+        "docker.pkg.dev.example",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com:8443",
+        "public.ecr.aws.example",
+    ],
+)
+def test_a_host_that_only_looks_like_a_cloud_s_gets_no_login_of_it(host: str) -> None:
+    assert cloud_of(host) is None
+
+
+@given(
+    st.text(alphabet="abcdkrz0129.-:", max_size=80),
+    st.sampled_from(["", ".amazonaws.com", ".azurecr.io", ".on.aws"]),
+)
+def test_any_name_is_judged_without_an_error(start: str, end: str) -> None:
+    found = ecr_host(start + end)
+
+    assert (found is not None) == (cloud_of(start + end) is Cloud.ECR)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +399,8 @@ def test_hosts_are_known_in_all_their_forms(host: str, expected: dict[str, objec
         "notghcr.io",
         "123456789012.dkr.ecr.eu-west-1.amazonaws.com.example",
         "azurecr.io",
+        "a.b.azurecr.io",
+        "name-abc123.eastus.data.azurecr.cn",
         "docker.io",
         "[::1]:5000",
         "",
