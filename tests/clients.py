@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from ocync.config.model import AuthType, MappingConfig, RegistryConfig, Secret, TagRules, Timeouts, TlsSettings
-from ocync.interrupt import Stop
+from ocync.lib.limiter import Time
+from ocync.lib.shutdown import Stop
 from ocync.oci import manifest as manifests
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
@@ -21,7 +22,6 @@ from ocync.plan.source import SourceImage
 from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
 from ocync.registry.waiting import GIVE_UP_AFTER, RetryPolicy
-from ocync.slots import Time
 from ocync.transfer.engine import Pass, PassSettings
 from scripted.evidence import PASSES
 

@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ocync.endpoint import TagPage
-from ocync.errors import NotFoundError, OcyncError
+from ocync.lib.errors import NotFoundError, OcyncError
+from ocync.lib.limiter import Slots
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor, Manifest
-from ocync.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ocync.config.model import MappingConfig, RegistryConfig, TagRules
-from ocync.interrupt import Stop
+from ocync.lib.shutdown import Stop
 from ocync.oci.reference import Registry
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.engine import Pass, PassSettings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memory import MemoryRepository, Place
-    from ocync.errors import OcyncError
+    from ocync.lib.errors import OcyncError
     from ocync.transfer.events import Event
     from ocync.transfer.result import ImageResult
     from ocync.transfer.staging import Staging

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clients import Side
-from ocync.errors import OcyncError
+from ocync.lib.errors import OcyncError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.plan.source import SourceImage

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.plan.model import Reason
 from ocync.report.summary import RunReport
 from ocync.transfer.result import BlobStats, Failure, ImageResult, Status

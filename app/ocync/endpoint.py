@@ -5,7 +5,7 @@ Two things answer to these protocols: a registry (`ocync.registry`) and an OCI i
 (`ocync.layout`). The plan reads through `Repository`; only the transfer calls the methods of `TargetRepository`
 that write.
 
-Every method raises errors of `ocync.errors` and nothing else, but for cancellation.
+Every method raises errors of `ocync.lib.errors` and nothing else, but for cancellation.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from contextlib import AbstractAsyncContextManager
 
+    from ocync.lib.limiter import Lane, Slots
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
-    from ocync.slots import Lane, Slots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

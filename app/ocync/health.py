@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 from ocync.report import metrics
 
 if TYPE_CHECKING:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Self
 from ocync.auth.authorizer import Authorizer
 from ocync.auth.disclosing import Disclosing
 from ocync.auth.select import ecr_place, source_for
-from ocync.errors import ConfigError
 from ocync.http.pool import Pool
 from ocync.http.proxy import ProxyRules
 from ocync.http.trust import context
+from ocync.lib.errors import ConfigError
+from ocync.lib.limiter import Slots, Time
 from ocync.limits.host import HostLimits
 from ocync.limits.kind import Kind
 from ocync.limits.level import Start
@@ -25,7 +26,6 @@ from ocync.oci.providers import settings_of
 from ocync.registry.client import RegistryClient
 from ocync.registry.creation import RepositoryCreation
 from ocync.registry.repository import RegistryRepository
-from ocync.slots import Slots, Time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

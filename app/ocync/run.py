@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocync.config.model import GlobalSettings, MappingConfig
-    from ocync.interrupt import Stop
+    from ocync.lib.shutdown import Stop
     from ocync.memory.memory import Memory
     from ocync.plan.discover import Places, Resolved
     from ocync.plan.model import Candidate

@@ -16,8 +16,8 @@ from chaos.recall import Remembrance
 from chaos.watch import FolderWatch, RegistryWatch
 from clients import Side
 from ocync.config.model import AuthType, MappingConfig, RegistryConfig, Secret
-from ocync.errors import ErrorKind
-from ocync.interrupt import Stop
+from ocync.lib.errors import ErrorKind
+from ocync.lib.shutdown import Stop
 from ocync.limits import host
 from ocync.oci.reference import Registry
 from ocync.transfer.result import Status

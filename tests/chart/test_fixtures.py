@@ -13,7 +13,7 @@ from chart.objects import faults, violations
 from chart.rendering import CHART, FIXTURES, render
 from ocync.cli import parser
 from ocync.config.load import load
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync import __version__
-from ocync.errors import ExitCode
+from ocync.lib.errors import ExitCode
 
 if TYPE_CHECKING:
     from e2e.program import Program

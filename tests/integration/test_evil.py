@@ -12,7 +12,7 @@ import pytest
 
 from clients import Side
 from ocync.config.model import AuthType, MappingConfig, RegistryConfig, Secret
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.oci.reference import Registry
 from ocync.transfer.result import Status
 from scripted import Basic, ScriptedRegistry, User, build, faults, media

@@ -13,7 +13,7 @@ import signing
 from ocync import __version__
 from ocync.cli import parser
 from ocync.config.load import load
-from ocync.errors import ExitCode
+from ocync.lib.errors import ExitCode
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from ocync import health
-from ocync.errors import ConfigError
 from ocync.health import HealthServer, HealthState
+from ocync.lib.errors import ConfigError
 from ocync.report import metrics
 from reports import copied, failed, report
 

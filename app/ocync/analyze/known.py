@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocync.endpoint import TagPage
-from ocync.errors import OcyncError
-from ocync.flights import Flights
+from ocync.lib.errors import OcyncError
+from ocync.lib.singleflight import Flights
 from ocync.oci.manifest import Manifest
 
 if TYPE_CHECKING:

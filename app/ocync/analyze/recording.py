@@ -16,7 +16,7 @@ from ocync.analyze.known import Answers, Trees
 from ocync.analyze.requests import Kind
 from ocync.analyze.tally import Fate, Tally
 from ocync.endpoint import TagPage
-from ocync.errors import NotFoundError, OcyncError
+from ocync.lib.errors import NotFoundError, OcyncError
 from ocync.oci.digest import Digest
 from ocync.registry.repository import RegistryRepository
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ocync.analyze.forecast import forecast
 from ocync.analyze.recording import Rehearsed, World
 from ocync.analyze.tally import Fate, Order
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.memory.memory import Memory
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.engine import Pass, PassSettings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ocync.analyze.model import Analysis
     from ocync.config.model import MappingConfig
-    from ocync.interrupt import Stop
+    from ocync.lib.shutdown import Stop
     from ocync.plan.discover import Places
     from ocync.transfer.events import Event, Sink
     from ocync.transfer.result import ImageResult

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocync.analyze.requests import Kind, total
+from ocync.lib.sanitize import printable
 from ocync.plan.model import Reason
-from ocync.printable import printable
 from ocync.report.figures import counted, short, size
 
 if TYPE_CHECKING:

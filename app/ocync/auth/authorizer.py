@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ocync import remedies
 from ocync.auth import challenge as challenges
 from ocync.auth import scope as scopes_of
 from ocync.auth import token, ways
@@ -19,10 +18,11 @@ from ocync.auth.learned import Challenges, Learned
 from ocync.auth.refusals import Refusals
 from ocync.auth.scope import Scope
 from ocync.auth.ways import AsIs, Exchange
-from ocync.errors import AuthError
-from ocync.flights import Flights
+from ocync.lib import remedies
+from ocync.lib.errors import AuthError
+from ocync.lib.redaction import excerpt
+from ocync.lib.singleflight import Flights
 from ocync.oci.reference import Registry
-from ocync.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ class Authorizer:
 
     A caller asks for a `header` before each request, also in the middle of an upload, since tokens end; it sends
     that header to the registry's own origin only, and comes back with `rejected` after a 401 and with `forbidden`
-    after a 403, once each. All methods raise errors of `ocync.errors`.
+    after a 403, once each. All methods raise errors of `ocync.lib.errors`.
 
     `send` sends requests to `/v2/` and to token services; it adds no credentials or cookies, and follows no
     redirects.

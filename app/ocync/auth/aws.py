@@ -19,8 +19,8 @@ from ocync import USER_AGENT
 from ocync.auth.away import hush
 from ocync.auth.credential import UserPassword
 from ocync.auth.renewing import Login, NoLoginError
-from ocync.errors import AuthError, NetworkError, ProtocolError, RateLimitedError, RegistryError, ServerError
-from ocync.redaction import excerpt
+from ocync.lib.errors import AuthError, NetworkError, ProtocolError, RateLimitedError, RegistryError, ServerError
+from ocync.lib.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -20,9 +20,9 @@ from ocync.auth.away import away, hush
 from ocync.auth.credential import IdentityToken
 from ocync.auth.jwt import life_of
 from ocync.auth.renewing import Login, NoLoginError
-from ocync.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
+from ocync.lib.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
+from ocync.lib.redaction import excerpt
 from ocync.oci.providers import acr_cloud
-from ocync.redaction import excerpt
 
 if TYPE_CHECKING:
     from ocync.auth.token import Send

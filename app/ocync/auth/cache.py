@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.flights import Flights
+from ocync.lib.singleflight import Flights
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -22,7 +22,7 @@ from ocync.auth.files import described, reveal
 from ocync.auth.jwt import life_of
 from ocync.auth.renewing import Login
 from ocync.config.model import Secret
-from ocync.errors import AuthError, ProtocolError
+from ocync.lib.errors import AuthError, ProtocolError
 
 if TYPE_CHECKING:
     from ocync.auth.token import Send

@@ -12,7 +12,7 @@ from ocync.auth import token
 from ocync.auth.authorizer import Authorizer
 from ocync.auth.credential import Anonymous
 from ocync.auth.select import source_for
-from ocync.errors import AuthError, OcyncError, ProtocolError
+from ocync.lib.errors import AuthError, OcyncError, ProtocolError
 from ocync.oci import media
 
 if TYPE_CHECKING:

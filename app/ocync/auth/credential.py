@@ -11,7 +11,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from ocync.errors import AuthError
+from ocync.lib.errors import AuthError
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
@@ -135,7 +135,7 @@ class CredentialSource(Protocol):
         Return the credential for a repository of the registry; an empty name asks for the registry's own.
 
         The same object is given until the caller names it as `refused`: then it is read anew where it came from,
-        once however many callers name it. Raises errors of `ocync.errors`.
+        once however many callers name it. Raises errors of `ocync.lib.errors`.
         """
 
 

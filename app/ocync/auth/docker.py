@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ocync.auth.credential import BearerToken, IdentityToken, UserPassword
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 from ocync.oci.reference import DOCKER_HUB, DOCKER_HUB_HOSTS
 
 if TYPE_CHECKING:

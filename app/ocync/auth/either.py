@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ocync.auth.credential import Anonymous
 from ocync.auth.renewing import HungLoginError, NoLoginError
-from ocync.errors import AuthError
-from ocync.flights import Flights
+from ocync.lib.errors import AuthError
+from ocync.lib.singleflight import Flights
 
 if TYPE_CHECKING:
     from collections.abc import Callable

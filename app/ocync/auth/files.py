@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from ocync.errors import AuthError, StorageError
+from ocync.lib.errors import AuthError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path

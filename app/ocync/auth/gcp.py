@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ocync.auth.away import hush
 from ocync.auth.credential import UserPassword
 from ocync.auth.renewing import Login, NoLoginError
-from ocync.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
-from ocync.redaction import excerpt
+from ocync.lib.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
+from ocync.lib.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocync.auth.docker import from_user
-from ocync.errors import AuthError
-from ocync.redaction import excerpt
+from ocync.lib.errors import AuthError
+from ocync.lib.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from ocync.errors import ProtocolError
-from ocync.reach import may_lead
+from ocync.lib.errors import ProtocolError
+from ocync.lib.ssrf import may_lead
 
 if TYPE_CHECKING:
     from ocync.oci.reference import Registry

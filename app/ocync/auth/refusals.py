@@ -6,11 +6,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ocync.auth.credential import Anonymous
-from ocync.errors import AuthError
+from ocync.lib.errors import AuthError
 
 if TYPE_CHECKING:
     from ocync.auth.credential import Credential
-    from ocync.errors import RegistryError
+    from ocync.lib.errors import RegistryError
 
 LIMIT = 3
 """Refusals after which credentials that nobody has ever taken are not shown any more."""

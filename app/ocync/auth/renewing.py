@@ -9,8 +9,8 @@ from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.errors import AuthError, OcyncError, UnreachableError
-from ocync.flights import Flights
+from ocync.lib.errors import AuthError, OcyncError, UnreachableError
+from ocync.lib.singleflight import Flights
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

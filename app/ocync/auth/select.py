@@ -10,7 +10,7 @@ from ocync.auth.either import EitherSource
 from ocync.auth.renewing import Login, RenewingSource, bounded
 from ocync.auth.sources import AnonymousSource, DockerPlace, DockerSource, TokenSource, UserSource
 from ocync.config.model import AuthType
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 from ocync.oci.providers import Cloud, ecr_host, provider_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from ocync.auth import helper
 from ocync.auth.credential import Anonymous, StaticToken
 from ocync.auth.docker import MAX_SIZE, DockerConfig, HelperCall, Inline, from_user, path_of
 from ocync.auth.files import described, read_bounded, reveal, why
-from ocync.errors import AuthError, ConfigError
-from ocync.flights import Flights
+from ocync.lib.errors import AuthError, ConfigError
+from ocync.lib.singleflight import Flights
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Mapping

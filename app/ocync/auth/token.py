@@ -12,11 +12,12 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import httpx
 
-from ocync import USER_AGENT, remedies
+from ocync import USER_AGENT
 from ocync.auth import scope as scopes_of
 from ocync.auth.credential import Anonymous, BearerToken, IdentityToken, StaticToken, UserPassword, basic
-from ocync.errors import AuthError, ProtocolError, RateLimitedError, RegistryError, ServerError
-from ocync.redaction import excerpt
+from ocync.lib import remedies
+from ocync.lib.errors import AuthError, ProtocolError, RateLimitedError, RegistryError, ServerError
+from ocync.lib.redaction import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Send: TypeAlias = "Callable[[httpx.Request], Awaitable[httpx.Response]]"
-"""Sends a request and reads the whole answer; raises errors of `ocync.errors` when there is none."""
+"""Sends a request and reads the whole answer; raises errors of `ocync.lib.errors` when there is none."""
 Exchangeable: TypeAlias = Anonymous | UserPassword | IdentityToken | StaticToken
 """The credentials that a token service gives a token for."""
 

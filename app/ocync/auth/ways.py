@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from ocync.auth.credential import Anonymous, BearerToken, IdentityToken, StaticToken, UserPassword, basic
-from ocync.errors import AuthError
+from ocync.lib.errors import AuthError
 
 if TYPE_CHECKING:
     from ocync.auth.credential import Credential

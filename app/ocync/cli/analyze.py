@@ -14,7 +14,7 @@ from ocync.analyze import as_json, rehearsal
 from ocync.analyze.text import render
 from ocync.cli import passes, streams
 from ocync.config.load import load
-from ocync.interrupt import Stop, stopped_by_signals
+from ocync.lib.shutdown import Stop, stopped_by_signals
 from ocync.memory.keeper import Keeper, Place
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ocync.analyze.rehearsal import Found
     from ocync.config.model import Config
-    from ocync.redaction import Redactor
+    from ocync.lib.redaction import Redactor
 
 
 def analyze(options: argparse.Namespace, environ: Mapping[str, str]) -> int:

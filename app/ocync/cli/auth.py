@@ -12,7 +12,7 @@ from ocync.auth.check import check as check_registry
 from ocync.auth.scope import Scope
 from ocync.cli import passes, streams
 from ocync.config.load import load
-from ocync.errors import ExitCode
+from ocync.lib.errors import ExitCode
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy

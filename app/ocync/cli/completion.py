@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocync.cli import parser, streams
-from ocync.errors import ExitCode
+from ocync.lib.errors import ExitCode
 
 if TYPE_CHECKING:
     import argparse

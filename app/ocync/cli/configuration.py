@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ocync.cli import streams
 from ocync.config.expand import expand as expanded
 from ocync.config.load import load
-from ocync.errors import ExitCode
+from ocync.lib.errors import ExitCode
 
 if TYPE_CHECKING:
     import argparse

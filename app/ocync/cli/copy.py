@@ -9,7 +9,7 @@ from ocync.cli import passes
 from ocync.cli.named import configuration, reference, registry_of, settings
 from ocync.config.model import ArtifactRules, MappingConfig, VerifyRules
 from ocync.config.verify import Signers, check_pattern
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
 from ocync.plan.source import SourceImage

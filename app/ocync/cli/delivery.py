@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocync.cli import streams
-from ocync.errors import ExitCode
+from ocync.lib.errors import ExitCode
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
 
     from ocync.config.model import MetricsConfig
-    from ocync.interrupt import Stop
+    from ocync.lib.shutdown import Stop
     from ocync.plan.discover import Resolved
     from ocync.report.summary import RunReport
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ocync import __version__
 from ocync.cli import streams
-from ocync.errors import ExitCode
+from ocync.lib.errors import ExitCode
 
 if TYPE_CHECKING:
     import argparse

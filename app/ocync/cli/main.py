@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ocync.cli import parser, streams
-from ocync.errors import ConfigError, ExitCode, OcyncError
+from ocync.lib.errors import ConfigError, ExitCode, OcyncError
 
 if TYPE_CHECKING:
     import argparse

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ocync.config.load import load
 from ocync.config.model import GlobalSettings, RegistryConfig
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 from ocync.oci.reference import Reference
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 DESCRIPTION = "Keeps a company's own registry filled with the container images it runs."
 EXIT_CODES = """\

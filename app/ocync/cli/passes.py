@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from ocync.cli import delivery, streams
 from ocync.config.secrets import secrets_of
-from ocync.interrupt import Stop, stopped_by_signals
-from ocync.log import configured, level_of
+from ocync.lib.log import configured, level_of
+from ocync.lib.redaction import Redactor
+from ocync.lib.shutdown import Stop, stopped_by_signals
 from ocync.memory.keeper import Keeper
-from ocync.redaction import Redactor
 from ocync.report.progress import progress
 from ocync.run import PassOptions, run_pass
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ocync.errors import ExitCode, StorageError
+from ocync.lib.errors import ExitCode, StorageError
 
 if TYPE_CHECKING:
     from typing import TextIO

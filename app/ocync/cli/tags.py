@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ocync.cli import passes, streams
 from ocync.cli.named import configuration, reference, registry_of, settings
-from ocync.errors import ConfigError, ExitCode, TagRuleError
 from ocync.filters.pipeline import select
 from ocync.filters.rules import SortOrder, TagRules
+from ocync.lib.errors import ConfigError, ExitCode, TagRuleError
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from ocync.cli import delivery, passes
 from ocync.config.load import load
-from ocync.errors import ConfigError, ExitCode
 from ocync.health import HealthServer, HealthState
-from ocync.interrupt import Stop, stopped_by_signals
+from ocync.lib.errors import ConfigError, ExitCode
+from ocync.lib.shutdown import Stop, stopped_by_signals
 from ocync.memory.keeper import Keeper
 from ocync.report.summary import RunReport
 from ocync.transfer.outcome import as_ocync_error
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocync.config.model import Config
-    from ocync.redaction import Redactor
+    from ocync.lib.redaction import Redactor
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ import yaml
 
 from ocync.config.node import NOWHERE, Listing, Node, Place, Scalar, Table
 from ocync.config.syntax import MAX_DEPTH, NOT_UTF8, QUOTE_STAR, explain, place_of
-from ocync.errors import ConfigError, Problem
+from ocync.lib.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

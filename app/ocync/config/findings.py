@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocync.config.node import Path, Place, render
-from ocync.errors import ConfigError, Problem
+from ocync.lib.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from ocync.config.substitute import Substituted

@@ -18,7 +18,7 @@ from ocync.config.settings import settings
 from ocync.config.shape import shape
 from ocync.config.state import check_state
 from ocync.config.typed import resolve
-from ocync.errors import ConfigError, Problem
+from ocync.lib.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from ocync.config.disjoint import are_disjoint
 from ocync.config.node import render
 from ocync.config.repository import Repository
-from ocync.errors import TagRuleError
 from ocync.filters.pattern import is_literal
 from ocync.filters.pipeline import select
+from ocync.lib.errors import TagRuleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from ocync.config.node import NOWHERE, Place
-from ocync.errors import Problem
+from ocync.lib.errors import Problem
 
 TABS = "a tab can't indent YAML: write spaces"
 NOT_UTF8 = "is not UTF-8"

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ocync.errors import TagRuleError
 from ocync.filters.pattern import Pattern, Patterns, is_literal
 from ocync.filters.rules import SortOrder
 from ocync.filters.selection import Drop, DropKind, Selection, Stage
 from ocync.filters.version import Range, TagVersion
+from ocync.lib.errors import TagRuleError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

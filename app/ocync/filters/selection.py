@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ocync import remedies
-from ocync.errors import TagRuleError
+from ocync.lib import remedies
+from ocync.lib.errors import TagRuleError
 
 if TYPE_CHECKING:
     from ocync.filters.rules import TagRules

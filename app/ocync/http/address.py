@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from ocync.reach import is_never_meant
+from ocync.lib.ssrf import is_never_meant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,9 +8,9 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ocync.errors import StorageError
 from ocync.layout.problem import told
-from ocync.threads import in_thread
+from ocync.lib.errors import StorageError
+from ocync.lib.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ocync.errors import StorageError
+from ocync.lib.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

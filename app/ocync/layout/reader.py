@@ -7,8 +7,8 @@ import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ocync.errors import StorageError
 from ocync.layout.problem import told
+from ocync.lib.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path

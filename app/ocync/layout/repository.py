@@ -9,18 +9,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ocync.endpoint import TagPage
-from ocync.errors import NotFoundError, ProtocolError, StorageError, VerificationError
 from ocync.layout.lock import FileLock
 from ocync.layout.problem import told
 from ocync.layout.reader import Reader
 from ocync.layout.sound import Sound
 from ocync.layout.store import Store, damaged
 from ocync.layout.upload import LayoutUpload
+from ocync.lib.errors import NotFoundError, ProtocolError, StorageError, VerificationError
+from ocync.lib.limiter import Slots
+from ocync.lib.threads import in_thread
 from ocync.oci import manifest as manifests
 from ocync.oci import referrers
 from ocync.oci.digest import Digest, verify
-from ocync.slots import Slots
-from ocync.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable

@@ -6,11 +6,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.errors import StorageError, VerificationError
-from ocync.flights import Flights
 from ocync.layout.reader import Reader, Stamp
+from ocync.lib.errors import StorageError, VerificationError
+from ocync.lib.singleflight import Flights
+from ocync.lib.threads import in_thread
 from ocync.oci.digest import Verifier
-from ocync.threads import in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path

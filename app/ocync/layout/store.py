@@ -6,7 +6,7 @@ The files of one layout.
     blobs/ALGORITHM/HEX     everything else
     .ocync/                 the lock of index.json, and files in the making
 
-Everything here blocks, and raises errors of `ocync.errors`. Symbolic links are followed within the layout and
+Everything here blocks, and raises errors of `ocync.lib.errors`. Symbolic links are followed within the layout and
 refused where they lead out of it: a layout may come from people who are not trusted.
 """
 
@@ -19,11 +19,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ocync.errors import ProtocolError, StorageError, VerificationError
 from ocync.layout import index as indexes
 from ocync.layout.draft import Draft, sweep, sync
 from ocync.layout.problem import storage_error, told
 from ocync.layout.reader import Reader, Stamp
+from ocync.lib.errors import ProtocolError, StorageError, VerificationError
 from ocync.oci import manifest as manifests
 from ocync.oci.digest import Digest
 

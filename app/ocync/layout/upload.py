@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ocync.lib.threads import in_thread
 from ocync.oci.digest import Verifier
-from ocync.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ocync.lib.limiter import Lane, Slots, Time
 from ocync.limits import level as levels
 from ocync.limits.allowed import allowed_in
 from ocync.limits.counter import Counter
 from ocync.limits.kind import Kind
-from ocync.slots import Lane, Slots, Time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

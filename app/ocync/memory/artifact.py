@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ocync.errors import NotFoundError, OcyncError, ProtocolError
+from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError
 from ocync.memory.facts import MAX_READ
 from ocync.oci import manifest as manifests
 from ocync.oci import media

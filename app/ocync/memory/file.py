@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.errors import StorageError
+from ocync.lib.errors import StorageError
 from ocync.memory import facts
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ocync.errors import OcyncError
+from ocync.lib.errors import OcyncError
 from ocync.memory import artifact, facts, file
 from ocync.memory.memory import Memory
 from ocync.memory.thread import in_thread

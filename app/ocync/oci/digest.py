@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from ocync.errors import VerificationError
+from ocync.lib.errors import VerificationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ocync.errors import ProtocolError
+from ocync.lib.errors import ProtocolError
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.oci.platform import Platform

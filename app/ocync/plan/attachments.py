@@ -12,11 +12,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.concurrency import each_of
-from ocync.errors import AuthError, NotFoundError, ProtocolError
 from ocync.filters.pattern import Wildcards
 from ocync.filters.pipeline import is_digest_named
-from ocync.flights import Flights, Memo
+from ocync.lib.errors import AuthError, NotFoundError, ProtocolError
+from ocync.lib.singleflight import Flights, Memo
+from ocync.lib.tasks import each_of
 from ocync.oci import media, referrers
 
 if TYPE_CHECKING:

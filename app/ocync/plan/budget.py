@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.errors import ProtocolError
+from ocync.lib.errors import ProtocolError
 
 if TYPE_CHECKING:
     import asyncio

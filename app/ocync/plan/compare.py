@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ocync.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
+from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
 from ocync.oci import media
 from ocync.oci.manifest import Descriptor, Manifest
 from ocync.plan.budget import Budget

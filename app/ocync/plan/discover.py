@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ocync.config.model import ArtifactRules
-from ocync.errors import NotFoundError, OcyncError
 from ocync.filters.describe import none_selected
 from ocync.filters.exact import literal_tags
 from ocync.filters.pattern import Pattern
 from ocync.filters.pipeline import select
 from ocync.filters.selection import require_minimum
+from ocync.lib.errors import NotFoundError, OcyncError
 from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
 from ocync.plan.source import SourceImage

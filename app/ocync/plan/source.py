@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.errors import NotFoundError, ProtocolError
-from ocync.flights import Memo
+from ocync.lib.errors import NotFoundError, ProtocolError
+from ocync.lib.singleflight import Memo
 from ocync.oci.manifest import select_platforms
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Everything that is said to one registry: requests in, frozen values or errors of `ocync.errors` out."""
+"""Everything that is said to one registry: requests in, frozen values or errors of `ocync.lib.errors` out."""

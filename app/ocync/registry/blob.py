@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.errors import OcyncError
+from ocync.lib.errors import OcyncError
 from ocync.oci.media import OCTET_STREAM
 from ocync.registry.call import stored_length
 from ocync.registry.client import stream_time

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from ocync.errors import AuthError, OcyncError, ProtocolError, RateLimitedError, ThrottledError
+from ocync.lib.errors import AuthError, OcyncError, ProtocolError, RateLimitedError, ThrottledError
 from ocync.limits.kind import kind_of
 from ocync.oci import media
 from ocync.oci.providers import settings_of
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from ocync.auth.authorizer import Authorizer
     from ocync.auth.scope import Scope
     from ocync.config.model import Timeouts
-    from ocync.errors import RegistryError
     from ocync.http.message import Headers
     from ocync.http.pool import Pool, Response
+    from ocync.lib.errors import RegistryError
     from ocync.limits.host import Asked, HostLimits
     from ocync.oci.reference import Registry
     from ocync.registry.waiting import RetryPolicy

@@ -7,8 +7,8 @@ import logging
 from copy import copy
 from typing import TYPE_CHECKING, TypeVar
 
-from ocync.errors import NotFoundError, OcyncError
-from ocync.flights import Flights
+from ocync.lib.errors import NotFoundError, OcyncError
+from ocync.lib.singleflight import Flights
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

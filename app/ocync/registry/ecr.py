@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocync.auth import aws
 from ocync.auth.away import away
-from ocync.errors import NetworkError, RegistryError
+from ocync.lib.errors import NetworkError, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ class EcrRepositories:
         self._policy = policy
 
     async def create(self, repository: str) -> None:
-        """Make a repository; one that is there already is left as it is. Raises errors of `ocync.errors`."""
+        """Make a repository; one that is there already is left as it is. Raises errors of `ocync.lib.errors`."""
         where = f"{self._place.host}/{repository}"
         if not await self._retried(lambda: self._create(repository), f"{where}: the repository was not made"):
             log.debug("the repository %s was made by another client", where)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
-from ocync.errors import NetworkError, ProtocolError
+from ocync.lib.errors import NetworkError, ProtocolError
 from ocync.registry.call import content_length, encoding_of
 
 if TYPE_CHECKING:

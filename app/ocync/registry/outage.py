@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from ocync.errors import UnreachableError
+from ocync.lib.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ocync import remedies
-from ocync.errors import NetworkError, OcyncError, ServerError, UnreachableError, VerificationError
+from ocync.lib import remedies
+from ocync.lib.errors import NetworkError, OcyncError, ServerError, UnreachableError, VerificationError
 from ocync.registry import links
 
 if TYPE_CHECKING:

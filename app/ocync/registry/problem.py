@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ocync import remedies
-from ocync.errors import (
+from ocync.http.reason import is_of_unknown_authority
+from ocync.lib import remedies
+from ocync.lib.errors import (
     AuthError,
     ImmutableTagError,
     NetworkError,
@@ -26,7 +27,6 @@ from ocync.errors import (
     RegistryError,
     ServerError,
 )
-from ocync.http.reason import is_of_unknown_authority
 from ocync.registry.allowance import DURATION, go_duration, retry_after
 from ocync.registry.quota import renewal
 

@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ocync.errors import QuotaError
+from ocync.lib.errors import QuotaError
 from ocync.limits.counter import Counter
 from ocync.registry.waiting import MAX_RETRY_AFTER
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.errors import AuthError, ProtocolError, RegistryError, ServerError
+from ocync.lib.errors import AuthError, ProtocolError, RegistryError, ServerError
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest

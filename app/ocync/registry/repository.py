@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from ocync.auth.scope import Scope
-from ocync.errors import NotFoundError, ProtocolError, RegistryError, VerificationError
+from ocync.lib.errors import NotFoundError, ProtocolError, RegistryError, VerificationError
 from ocync.limits.kind import Kind
 from ocync.oci import manifest as manifests
 from ocync.oci import media
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from ocync.endpoint import TagPage, Upload
     from ocync.http.pool import Response
+    from ocync.lib.limiter import Lane, Slots
     from ocync.registry.client import Answer, RegistryClient
     from ocync.registry.creation import RepositoryCreation
-    from ocync.slots import Lane, Slots
 
 log = logging.getLogger(__name__)
 

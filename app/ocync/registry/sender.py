@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ocync import USER_AGENT
-from ocync.errors import OcyncError, ProtocolError
 from ocync.http.pool import Limits, Origin
+from ocync.lib.errors import OcyncError, ProtocolError
 from ocync.registry import links, notices
 from ocync.registry.call import content_length
 from ocync.registry.encoding import decoded

@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
-from ocync import remedies
 from ocync.auth.scope import Scope
-from ocync.errors import (
+from ocync.lib import remedies
+from ocync.lib.errors import (
     AuthError,
     NetworkError,
     NotFoundError,

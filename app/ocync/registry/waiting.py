@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exc
 from tenacity.wait import wait_base
 
 from ocync.config.model import RetrySettings
-from ocync.errors import OcyncError, RegistryError, ThrottledError, UnreachableError
+from ocync.lib.errors import OcyncError, RegistryError, ThrottledError, UnreachableError
 from ocync.registry.allowance import AGES
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import httpx
 
-from ocync.errors import ConfigError
 from ocync.http.proxy import ProxyRules
+from ocync.lib.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

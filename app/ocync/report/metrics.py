@@ -14,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from ocync import __version__
-from ocync.errors import ExitCode
+from ocync.lib.errors import ExitCode
 from ocync.transfer.result import Status
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.errors import StorageError
+from ocync.lib.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ocync import USER_AGENT, remedies
+from ocync import USER_AGENT
 from ocync.auth.files import reveal
-from ocync.errors import OcyncError
 from ocync.http import trust
 from ocync.http.reason import reason
-from ocync.log import TRACE
-from ocync.redaction import excerpt
+from ocync.lib import remedies
+from ocync.lib.errors import OcyncError
+from ocync.lib.log import TRACE
+from ocync.lib.redaction import excerpt
 from ocync.report.gateway import Gateway, named
 from ocync.report.metrics import CONTENT_TYPE
 

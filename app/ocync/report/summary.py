@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from ocync.errors import ErrorKind, ExitCode
+from ocync.lib.errors import ErrorKind, ExitCode
 from ocync.plan.model import Reason
 from ocync.transfer.result import ArtifactCounts, BlobStats, Failure, Status
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from ocync.errors import OcyncError
+    from ocync.lib.errors import OcyncError
     from ocync.transfer.result import ImageResult
 
 

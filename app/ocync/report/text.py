@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
+from ocync.lib.remedies import cause_of
+from ocync.lib.sanitize import printable
 from ocync.plan.model import Reason
-from ocync.printable import printable
-from ocync.remedies import cause_of
 from ocync.report.figures import counted, rate, short, size, span
 from ocync.transfer.result import Status
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocync.errors import StorageError
+from ocync.lib.errors import StorageError
 from ocync.report import metrics
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.errors import NotFoundError, ProtocolError, VerificationError
+from ocync.lib.errors import NotFoundError, ProtocolError, VerificationError
 from ocync.oci import referrers
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ocync.flights import Memo
+from ocync.lib.singleflight import Memo
 from ocync.transfer.attaching import Attaching, Brought
 
 if TYPE_CHECKING:

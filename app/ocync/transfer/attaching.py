@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ocync.concurrency import each_of
-from ocync.errors import ImmutableTagError, NotFoundError, OcyncError, ProtocolError
+from ocync.lib.errors import ImmutableTagError, NotFoundError, OcyncError, ProtocolError
+from ocync.lib.tasks import each_of
 from ocync.oci import referrers
 from ocync.transfer.appended import Wanted
 from ocync.transfer.fallback import add_to_list, listed_and_there, read_again, read_list

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ocync.errors import OcyncError
+from ocync.lib.errors import OcyncError
 from ocync.transfer.blob_reads import Delivery
 from ocync.transfer.claims import Commit, Present, Wait
 

@@ -15,8 +15,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ocync.errors import NetworkError, OcyncError
-from ocync.slots import Slots, reserve
+from ocync.lib.errors import NetworkError, OcyncError
+from ocync.lib.limiter import Slots, reserve
 from ocync.transfer.reading import Breaks, Reading
 from ocync.transfer.shared_read import Patience, SharedRead
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ocync.endpoint import Repository, TargetRepository, Upload
+    from ocync.lib.limiter import Lane, Reserved
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor
     from ocync.plan.source import SourceImage
     from ocync.registry.waiting import RetryPolicy
-    from ocync.slots import Lane, Reserved
     from ocync.transfer.shared_read import Branch
     from ocync.transfer.staging import Staging
 

@@ -15,16 +15,16 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.errors import QuotaError, RegistryError
+from ocync.lib.errors import QuotaError, RegistryError
+from ocync.lib.limiter import Slots
 from ocync.memory.memory import Memory
-from ocync.slots import Slots
 from ocync.transfer.mounts import Mounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocync.endpoint import Repository, TargetRepository
-    from ocync.errors import OcyncError
+    from ocync.lib.errors import OcyncError
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Manifest
     from ocync.transfer.mounts import Unit

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ocync.concurrency import each_of
-from ocync.errors import ErrorKind, InterruptedPassError, NetworkError, NotFoundError, OcyncError
-from ocync.flights import Memo
+from ocync.lib.errors import ErrorKind, InterruptedPassError, NetworkError, NotFoundError, OcyncError
+from ocync.lib.singleflight import Memo
+from ocync.lib.tasks import each_of
 from ocync.memory.memory import Memory
 from ocync.plan.budget import Budget
 from ocync.plan.compare import compare
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from ocync.config.model import MappingConfig
     from ocync.endpoint import Repository
-    from ocync.interrupt import Stop
+    from ocync.lib.shutdown import Stop
     from ocync.oci.digest import Digest
     from ocync.plan.discover import Places, Resolved
     from ocync.plan.model import Decision, ImagePlan

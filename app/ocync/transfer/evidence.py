@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ocync.errors import NotFoundError, OcyncError
+from ocync.lib.errors import NotFoundError, OcyncError
 from ocync.oci import media
 from ocync.oci.referrers import NO_TYPES
 from ocync.transfer.reading import read_whole

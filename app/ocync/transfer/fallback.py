@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.concurrency import each_of
-from ocync.errors import NotFoundError, OcyncError, ProtocolError
+from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError
+from ocync.lib.tasks import each_of
 from ocync.oci import referrers
 from ocync.transfer.image import is_about_parts
 

@@ -11,8 +11,8 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ocync.concurrency import each_of
-from ocync.errors import NotFoundError, OcyncError, ProtocolError, RegistryError
+from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, RegistryError
+from ocync.lib.tasks import each_of
 from ocync.oci import media
 from ocync.plan.budget import Budget
 from ocync.transfer.blob import bring_blob

@@ -6,8 +6,8 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ocync import remedies
-from ocync.errors import OcyncError
+from ocync.lib import remedies
+from ocync.lib.errors import OcyncError
 from ocync.oci.reference import is_tag
 from ocync.plan.model import Copy, Reason
 from ocync.transfer.result import BlobStats, Failure, ImageResult, Status

@@ -7,9 +7,9 @@ import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
-from ocync.errors import OcyncError, UnreachableError, VerificationError
+from ocync.lib.errors import OcyncError, UnreachableError, VerificationError
+from ocync.lib.limiter import reserve
 from ocync.oci.digest import Verifier
-from ocync.slots import reserve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ocync.errors import ErrorKind
+    from ocync.lib.errors import ErrorKind
     from ocync.plan.model import Reason
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from ocync.config.repository import Repository as Spot
-from ocync.errors import OcyncError
+from ocync.lib.errors import OcyncError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

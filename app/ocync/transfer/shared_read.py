@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.errors import OcyncError
+from ocync.lib.errors import OcyncError
 from ocync.oci.digest import Verifier
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from ocync.config.model import VerifyMode
-from ocync.errors import OcyncError, UnsignedError
-from ocync.flights import Memo
+from ocync.lib.errors import OcyncError, UnsignedError
+from ocync.lib.singleflight import Memo
 from ocync.transfer import outcome
 from ocync.transfer.evidence import MAX_SIGNATURES, EvidenceReader
 from ocync.verification.identity import Identity

@@ -12,8 +12,8 @@ import os
 import tempfile
 from typing import TYPE_CHECKING
 
-from ocync.errors import StorageError
-from ocync.threads import in_thread
+from ocync.lib.errors import StorageError
+from ocync.lib.threads import in_thread
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.concurrency import each_of
-from ocync.errors import IncompleteArtifactsError
+from ocync.lib.errors import IncompleteArtifactsError
+from ocync.lib.tasks import each_of
 from ocync.oci import media
 from ocync.plan.budget import MAX_DEPTH
 from ocync.plan.compare import look

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.concurrency import each_of
-from ocync.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
-from ocync.flights import Flights
+from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
+from ocync.lib.singleflight import Flights
+from ocync.lib.tasks import each_of
 from ocync.plan.budget import MAX_DEPTH
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from forecasts import analyzed, asked_by_kind, misses, passed, read, unsure
 from ocync.analyze.rehearsal import analyze
 from ocync.analyze.requests import Bounds, Kind
 from ocync.config.model import ArtifactRules, RegistryConfig, TagRules
-from ocync.interrupt import Stop
+from ocync.lib.shutdown import Stop
 from ocync.oci.platform import Platform
 from ocync.transfer.events import ImageFinished
 from ocync.transfer.staging import Staging

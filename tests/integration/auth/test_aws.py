@@ -17,7 +17,7 @@ from ocync.auth import aws as login
 from ocync.auth.credential import Anonymous, UserPassword
 from ocync.auth.select import ecr_place, source_for
 from ocync.config.model import AuthType, RegistryConfig
-from ocync.errors import AuthError, ConfigError, ExitCode, NetworkError, RateLimitedError, ServerError
+from ocync.lib.errors import AuthError, ConfigError, ExitCode, NetworkError, RateLimitedError, ServerError
 from ocync.oci.reference import Registry
 from ocync.transfer.result import Status
 from scripted import Basic, ScriptedRegistry, User, build, faults

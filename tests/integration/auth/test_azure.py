@@ -17,7 +17,7 @@ from logins import docker_config, nobody, registry
 from ocync.auth.credential import Anonymous, IdentityToken
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType, RegistryConfig
-from ocync.errors import AuthError, NetworkError, ProtocolError, ServerError
+from ocync.lib.errors import AuthError, NetworkError, ProtocolError, ServerError
 from ocync.oci.reference import Registry
 from ocync.transfer.result import Status
 from scripted import Bearer, ScriptedRegistry, User, build, faults

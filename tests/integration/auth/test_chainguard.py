@@ -14,7 +14,7 @@ from ocync.auth.chainguard import TOKEN_FILE
 from ocync.auth.credential import UserPassword
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType, RegistryConfig, Secret, Timeouts
-from ocync.errors import AuthError, NetworkError, OcyncError, ProtocolError, ServerError, StorageError
+from ocync.lib.errors import AuthError, NetworkError, OcyncError, ProtocolError, ServerError, StorageError
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy

@@ -10,7 +10,7 @@ from logins import docker_config, encoded, helper, registry, user
 from ocync.auth.check import Finding, Verdict, check
 from ocync.auth.scope import Scope
 from ocync.config.model import AuthType, RegistryConfig, Secret, Timeouts
-from ocync.errors import AuthError, ConfigError, ExitCode, NetworkError
+from ocync.lib.errors import AuthError, ConfigError, ExitCode, NetworkError
 from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy

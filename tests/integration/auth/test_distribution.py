@@ -10,7 +10,7 @@ from logins import PULL, PUSH, Clock, Given, docker_config, encoded, nobody, reg
 from ocync.auth.credential import Anonymous, UserPassword
 from ocync.auth.scope import Scope
 from ocync.auth.select import source_for
-from ocync.errors import AuthError
+from ocync.lib.errors import AuthError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import pytest
 from logins import PUSH, Clock, Given, basic, talking
 from ocync.auth.credential import Anonymous, BearerToken, IdentityToken, StaticToken, UserPassword
 from ocync.auth.scope import Scope
-from ocync.errors import AuthError, ProtocolError
+from ocync.lib.errors import AuthError, ProtocolError
 from scripted import Anonymous as Nobody
 from scripted import Basic, Bearer, ScriptedRegistry, User, build, faults
 from scripted.record import fingerprint

@@ -13,7 +13,7 @@ from ocync.auth import gcp
 from ocync.auth.credential import Anonymous, UserPassword
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType
-from ocync.errors import AuthError, NetworkError, ServerError
+from ocync.lib.errors import AuthError, NetworkError, ServerError
 from scripted.certificates import make_authority
 
 if TYPE_CHECKING:

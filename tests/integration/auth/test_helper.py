@@ -11,7 +11,7 @@ import pytest
 from logins import helper
 from ocync.auth.credential import Credential, IdentityToken, UserPassword
 from ocync.auth.helper import HelperMissingError, ask
-from ocync.errors import AuthError
+from ocync.lib.errors import AuthError
 
 ANSWER = """'{"ServerURL":"cgr.dev","Username":"robot","Secret":"s3cret"}'"""
 ORIGIN = "docker-credential-x for cgr.dev (docker config F)"

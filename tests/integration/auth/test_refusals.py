@@ -10,7 +10,7 @@ import pytest
 
 from logins import PULL, PUSH, Clock, Given, basic, talking
 from ocync.auth.credential import Anonymous, BearerToken, StaticToken, UserPassword
-from ocync.errors import AuthError, OcyncError, RateLimitedError, ServerError
+from ocync.lib.errors import AuthError, OcyncError, RateLimitedError, ServerError
 from scripted import Anonymous as Nobody
 from scripted import Basic, Bearer, ScriptedRegistry, User, build, faults
 from scripted.record import fingerprint

@@ -13,7 +13,7 @@ from logins import docker_config, encoded, helper, nobody, registry, user
 from ocync.auth.credential import Anonymous, IdentityToken, UserPassword
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType, Secret
-from ocync.errors import AuthError, ConfigError, ExitCode, StorageError
+from ocync.lib.errors import AuthError, ConfigError, ExitCode, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path

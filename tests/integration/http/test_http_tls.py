@@ -14,9 +14,9 @@ import pytest
 
 from dialogue import HASTY, Peer, answering, ask, fetch, playing, whole
 from ocync.config.model import TlsSettings
-from ocync.errors import ConfigError
 from ocync.http.pool import Pool
 from ocync.http.trust import context
+from ocync.lib.errors import ConfigError
 from scripted.certificates import make_authority
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ import asyncio, os, resource, sys
 from pathlib import Path
 sys.path.insert(0, {str(TESTS)!r})
 from layouts import *
-from ocync.errors import StorageError
+from ocync.lib.errors import StorageError
 from ocync.layout.repository import LayoutRepository
 folder = Path(sys.argv[1])
 """

@@ -10,8 +10,8 @@ import pytest
 
 from layouts import all_files, blob_file, described, image, in_pieces, index_of, listed, pull, push, write_layout
 from ocync.endpoint import TagPage
-from ocync.errors import NotFoundError, ProtocolError, StorageError, VerificationError
 from ocync.layout.repository import PIECE, LayoutRepository
+from ocync.lib.errors import NotFoundError, ProtocolError, StorageError, VerificationError
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 

@@ -24,9 +24,9 @@ from layouts import (
     put_blob,
     write_layout,
 )
-from ocync.errors import NetworkError, ProtocolError, StorageError, VerificationError
 from ocync.layout.repository import LayoutRepository
 from ocync.layout.sound import Sound
+from ocync.lib.errors import NetworkError, ProtocolError, StorageError, VerificationError
 from ocync.oci import media
 
 if TYPE_CHECKING:

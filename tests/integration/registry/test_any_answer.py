@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import IDLE, Side, descriptor, manifest_of, read, write
-from ocync.errors import ErrorKind, OcyncError
+from ocync.lib.errors import ErrorKind, OcyncError
 from ocync.oci.digest import Digest
 from scripted import ScriptedRegistry, build, faults, media
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import asked, descriptor, read, repository_of
-from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError, ProtocolError, VerificationError
+from ocync.lib.errors import AuthError, NetworkError, NotFoundError, OcyncError, ProtocolError, VerificationError
 from ocync.oci.digest import Verifier
 from scripted import GeneratedBlob, ScriptedRegistry, faults
 from scripted.content import Bytes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import asked, cut, descriptor, repository_of, write
-from ocync.errors import (
+from ocync.lib.errors import (
     AuthError,
     NetworkError,
     NotFoundError,

@@ -12,7 +12,7 @@ import pytest
 
 from clients import Side, descriptor, read, write
 from ocync.config.model import TagRules
-from ocync.errors import ErrorKind, RateLimitedError
+from ocync.lib.errors import ErrorKind, RateLimitedError
 from ocync.limits import host
 from ocync.limits.kind import Kind
 from ocync.limits.level import Start

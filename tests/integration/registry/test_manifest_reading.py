@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import asked, repository_of
-from ocync.errors import NetworkError, NotFoundError, OcyncError, ProtocolError, VerificationError
+from ocync.lib.errors import NetworkError, NotFoundError, OcyncError, ProtocolError, VerificationError
 from ocync.oci.manifest import MAX_SIZE
 from scripted import ScriptedRegistry, build, faults, media
 

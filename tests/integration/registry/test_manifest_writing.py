@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import asked, manifest_of, repository_of
-from ocync.errors import (
+from ocync.lib.errors import (
     AuthError,
     ErrorKind,
     ImmutableTagError,

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from clients import cut, descriptor, repository_of
-from ocync.errors import NetworkError, RateLimitedError
+from ocync.lib.errors import NetworkError, RateLimitedError
 from scripted import Bearer, ScriptedRegistry, User, faults
 from scripted.content import Bytes
 

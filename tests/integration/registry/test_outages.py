@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side, descriptor, read
-from ocync.errors import NetworkError, ServerError, UnreachableError
+from ocync.lib.errors import NetworkError, ServerError, UnreachableError
 from ocync.registry import client, outage
 from ocync.transfer.result import Status
 from scripted import Bearer, ScriptedRegistry, build, faults

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side, cut, descriptor, repository_of, write
-from ocync.errors import NetworkError, OcyncError, ProtocolError
+from ocync.lib.errors import NetworkError, OcyncError, ProtocolError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.oci.providers import settings_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import asked, descriptor, manifest_of, read, repository_of, write
-from ocync.errors import AuthError, ProtocolError, ServerError
+from ocync.lib.errors import AuthError, ProtocolError, ServerError
 from scripted import Basic, Bearer, BlobStore, ScriptedRegistry, User, build, faults
 from scripted.certificates import make_authority
 from scripted.content import Bytes

@@ -12,7 +12,7 @@ from clients import Side
 from fakes.aws import FakeAws
 from ocync.auth.aws import EcrPlace
 from ocync.config.model import AuthType, CreateRepository, RegistryConfig
-from ocync.errors import ErrorKind, NetworkError
+from ocync.lib.errors import ErrorKind, NetworkError
 from ocync.oci.reference import Registry
 from ocync.registry.ecr import EcrRepositories
 from ocync.registry.habits import SMALL

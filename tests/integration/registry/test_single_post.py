@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import asked, cut, descriptor, repository_of, write
-from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
+from ocync.lib.errors import AuthError, NetworkError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
 from ocync.oci.providers import settings_of
 from ocync.registry.habits import SMALL, Habits
 from scripted import Basic, Bearer, ScriptedRegistry, User, faults

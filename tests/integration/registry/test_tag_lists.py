@@ -10,7 +10,7 @@ import pytest
 
 from clients import Side, asked, repository_of
 from ocync.auth.scope import Scope
-from ocync.errors import AuthError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
+from ocync.lib.errors import AuthError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
 from ocync.oci.digest import Digest
 from ocync.registry.call import Answer
 from ocync.registry.tags import TagList

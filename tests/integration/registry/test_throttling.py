@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side, asked, descriptor, read, repository_of
-from ocync.errors import (
+from ocync.lib.errors import (
     AuthError,
     ErrorKind,
     NetworkError,

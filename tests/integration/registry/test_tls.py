@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import repository_of
-from ocync.errors import NetworkError
+from ocync.lib.errors import NetworkError
 from scripted import ScriptedRegistry
 from scripted.certificates import make_authority
 

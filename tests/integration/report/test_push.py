@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dialogue import Peer, playing
 from ocync import USER_AGENT
 from ocync.config.model import PushgatewayConfig, Secret
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.report import metrics
 from ocync.report.push import PushOutcome, push
 from ocync.report.summary import RunReport

@@ -12,7 +12,7 @@ import pytest
 
 from clients import Side
 from ocync.config.model import ArtifactRules, RegistryConfig, TagRules
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.plan import attachments
 from ocync.plan.model import Reason

@@ -9,7 +9,7 @@ import pytest
 
 from clients import Side, asked
 from ocync.config.model import TagRules
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.plan.model import Reason
 from ocync.transfer.audit import age_of, phase_of
 from ocync.transfer.result import Status

@@ -19,7 +19,7 @@ from clients import Side
 from forecasts import asked_by_kind
 from ocync.analyze.requests import Kind
 from ocync.config.model import GlobalSettings, Timeouts
-from ocync.interrupt import Stop
+from ocync.lib.shutdown import Stop
 from ocync.memory import file, keeper
 from ocync.memory.keeper import Keeper, Place
 from ocync.oci.digest import Digest

@@ -10,7 +10,7 @@ import pytest
 
 from attached import attach
 from clients import Side
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.oci.digest import Digest
 from ocync.transfer.result import ArtifactCounts, Status
 from scripted import ScriptedRegistry, build, media

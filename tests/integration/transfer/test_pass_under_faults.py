@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.transfer.result import Status
 from scripted import ScriptedRegistry, build, faults
 

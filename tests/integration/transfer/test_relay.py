@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side, descriptor
-from ocync.errors import (
+from ocync.lib.errors import (
     NetworkError,
     NotFoundError,
     OcyncError,

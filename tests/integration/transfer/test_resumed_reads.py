@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side
-from ocync.errors import NetworkError, OcyncError, VerificationError
+from ocync.lib.errors import NetworkError, OcyncError, VerificationError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from relays import BLOB, CONTENT, GET, UPLOADS, Course, course

@@ -13,7 +13,7 @@ import pytest
 import signing
 from clients import Side
 from ocync.config.model import ArtifactRules, TrustedIdentity, TrustedKey, VerifyMode, VerifyRules
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.transfer.result import ImageResult, Status
 from ocync.verification.trust import load_root

@@ -13,10 +13,10 @@ import pytest
 
 from clients import Side
 from ocync.config.model import ArtifactRules, TagRules
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
+from ocync.lib.remedies import cause_of
 from ocync.oci.platform import Platform
 from ocync.plan.model import Reason
-from ocync.remedies import cause_of
 from ocync.transfer.result import BlobStats, Status
 from scripted import Basic, Bearer, BlobStore, Immutable, ScriptedRegistry, User, build, faults, media
 from scripted.certificates import make_authority

@@ -11,7 +11,7 @@ from ocync.analyze import as_json
 from ocync.analyze.model import Analysis, Portion, SharedBlob, Sharing, SourceForecast, TargetForecast
 from ocync.analyze.requests import NONE, Bounds, Kind
 from ocync.analyze.text import render
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 from ocync.plan.model import Reason
 from reports import NEW, copied, failed, report, unchanged
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ocync.analyze.known import Answers
-from ocync.errors import NetworkError, NotFoundError
+from ocync.lib.errors import NetworkError, NotFoundError
 
 
 class Asked:

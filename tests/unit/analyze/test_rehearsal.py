@@ -12,8 +12,8 @@ from memory import Place, put_image, put_index
 from ocync.analyze.rehearsal import Found, analyze
 from ocync.analyze.requests import NONE, Bounds, Kind
 from ocync.config.model import TagRules
-from ocync.errors import AuthError, ErrorKind, NetworkError
-from ocync.interrupt import Stop
+from ocync.lib.errors import AuthError, ErrorKind, NetworkError
+from ocync.lib.shutdown import Stop
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 from ocync.oci.referrers import fallback_tag

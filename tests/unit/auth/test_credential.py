@@ -12,7 +12,7 @@ from ocync.auth.credential import Anonymous, BearerToken, IdentityToken, StaticT
 from ocync.auth.docker import DockerConfig, Inline
 from ocync.auth.token import Token
 from ocync.auth.ways import AsIs, Exchange
-from ocync.errors import AuthError
+from ocync.lib.errors import AuthError
 
 SECRET = "hunter2secret"
 CREDENTIALS = [

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from logins import encoded
 from ocync.auth.credential import BearerToken, IdentityToken, UserPassword
 from ocync.auth.docker import DockerConfig, HelperCall, Inline, path_of
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 FILE = Path("/home/nonroot/.docker/config.json")
 ENTRY = {"auth": encoded("u", "p")}

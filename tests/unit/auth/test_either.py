@@ -9,7 +9,7 @@ import pytest
 from ocync.auth.credential import Anonymous, Credential, UserPassword
 from ocync.auth.either import EitherSource
 from ocync.auth.renewing import HungLoginError, NoLoginError
-from ocync.errors import AuthError, NetworkError, OcyncError
+from ocync.lib.errors import AuthError, NetworkError, OcyncError
 
 CLOUD = UserPassword(username="cloud", password="p", origin="the cloud")
 DOCKER = UserPassword(username="docker", password="p", origin="docker config")

@@ -9,7 +9,7 @@ import pytest
 
 from ocync.auth.files import MAX_SECRET, reveal
 from ocync.config.model import Secret
-from ocync.errors import AuthError, OcyncError, StorageError
+from ocync.lib.errors import AuthError, OcyncError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path

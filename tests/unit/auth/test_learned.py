@@ -8,7 +8,7 @@ from logins import PULL, PUSH
 from ocync.auth.challenge import parse
 from ocync.auth.learned import Challenges, Learned
 from ocync.auth.scope import Scope
-from ocync.errors import ProtocolError
+from ocync.lib.errors import ProtocolError
 from ocync.oci.reference import Registry
 
 URL = "https://registry.example/v2/team/app/manifests/1"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ocync.auth.realm import locate
 from ocync.auth.scope import Scope
 from ocync.auth.token import TokenService, get_request
-from ocync.errors import ProtocolError
+from ocync.lib.errors import ProtocolError
 from ocync.oci.reference import Registry
 
 

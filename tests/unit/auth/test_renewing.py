@@ -9,7 +9,7 @@ import pytest
 from logins import Clock
 from ocync.auth.credential import UserPassword
 from ocync.auth.renewing import Login, RenewingSource, bounded
-from ocync.errors import AuthError, ExitCode, NetworkError, OcyncError
+from ocync.lib.errors import AuthError, ExitCode, NetworkError, OcyncError
 from ocync.registry.waiting import is_retryable
 
 

@@ -13,7 +13,7 @@ from logins import docker_config, encoded, nobody, registry, user
 from ocync.auth.credential import Anonymous, BearerToken, StaticToken, UserPassword
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType, RegistryConfig, Secret
-from ocync.errors import AuthError, ConfigError, ExitCode
+from ocync.lib.errors import AuthError, ConfigError, ExitCode
 
 if TYPE_CHECKING:
     from ocync.auth.credential import Credential

@@ -14,7 +14,7 @@ from logins import basic
 from ocync.auth.credential import Anonymous, UserPassword
 from ocync.auth.scope import Scope
 from ocync.auth.token import MAX_LIFE, TokenService, fetch, get_request, read_answer, refresh_request, said
-from ocync.errors import AuthError, ProtocolError, RateLimitedError, RegistryError, ServerError
+from ocync.lib.errors import AuthError, ProtocolError, RateLimitedError, RegistryError, ServerError
 
 SERVICE = TokenService(url="https://auth.example/token", service="registry.example", host="registry.example")
 

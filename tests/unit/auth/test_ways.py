@@ -7,7 +7,7 @@ import pytest
 from logins import basic
 from ocync.auth.credential import Anonymous, BearerToken, Credential, IdentityToken, StaticToken, UserPassword
 from ocync.auth.ways import AsIs, Exchange, Way, to_answer, unasked
-from ocync.errors import AuthError
+from ocync.lib.errors import AuthError
 
 USER = UserPassword(username="u", password="p", origin="o")
 IDENTITY = IdentityToken(token="i", origin="o")

@@ -6,7 +6,7 @@ import pytest
 
 from ocync.cli.named import reference, registry_of
 from ocync.config.load import load
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 CONFIG = """
 registries:

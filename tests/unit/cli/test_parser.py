@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from ocync.cli import parser
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from ocync.config.load import load
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

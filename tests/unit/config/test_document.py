@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ocync.config.document import MAX_BYTES, parse
 from ocync.config.node import Listing, Node, Place, Scalar, Table, at
 from ocync.config.syntax import MAX_DEPTH
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 
 def tree(text: str | bytes) -> Table[Scalar]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ocync.config.expand import expand
 from ocync.config.load import load
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

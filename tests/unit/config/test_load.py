@@ -15,8 +15,8 @@ from ocync.config.expand import expand
 from ocync.config.load import load
 from ocync.config.model import AuthType, Config
 from ocync.config.shape import Shape, shape
-from ocync.errors import ConfigError, ExitCode
 from ocync.filters.rules import SortOrder, TagRules
+from ocync.lib.errors import ConfigError, ExitCode
 from ocync.oci.platform import Platform
 from ocync.oci.reference import Registry
 

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 import signing
 from ocync.config import model
 from ocync.config.shape import Shape, published, shape, strict
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync.config.model import RegistryConfig
-from ocync.errors import ConfigError
+from ocync.lib.errors import ConfigError
 from ocync.oci.reference import Registry
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ocync.errors import ConfigError
 from ocync.http.proxy import ProxyRules
+from ocync.lib.errors import ConfigError
 
 PROXY = "http://proxy.example:3128"
 

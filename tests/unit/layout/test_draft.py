@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocync.errors import StorageError
 from ocync.layout.draft import MAX_AGE, Draft, sweep
+from ocync.lib.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocync.errors import StorageError
 from ocync.layout.lock import FileLock
+from ocync.lib.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path

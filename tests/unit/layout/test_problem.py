@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ocync.errors import ErrorKind, StorageError
 from ocync.layout.problem import told
+from ocync.lib.errors import ErrorKind, StorageError
 
 
 @pytest.mark.parametrize(

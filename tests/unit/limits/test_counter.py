@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
+from ocync.lib.limiter import Time
 from ocync.limits.counter import Counter
 from ocync.limits.host import HostLimits
 from ocync.limits.kind import Kind
-from ocync.slots import Time
 
 
 class Told:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocync.lib.limiter import Time
 from ocync.limits.host import Bucket, HostLimits
 from ocync.limits.kind import Kind
 from ocync.limits.level import Start
-from ocync.slots import Time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

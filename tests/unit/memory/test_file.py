@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocync.errors import StorageError
+from ocync.lib.errors import StorageError
 from ocync.memory import facts, file
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest

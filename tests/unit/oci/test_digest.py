@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import VerificationError
+from ocync.lib.errors import VerificationError
 from ocync.oci.digest import Digest, Verifier, verify
 
 ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocync.errors import ProtocolError
+from ocync.lib.errors import ProtocolError
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import MAX_CHILDREN

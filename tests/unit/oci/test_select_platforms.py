@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import ProtocolError
+from ocync.lib.errors import ProtocolError
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Manifest, parse, select_platforms

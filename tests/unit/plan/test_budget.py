@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from memory import Place, put_image
-from ocync.errors import ProtocolError
+from ocync.lib.errors import ProtocolError
 from ocync.plan.budget import HEAVY, MAX_BYTES, MAX_MANIFESTS, Budget
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from memory import Place, put_image, put_index
 from ocync.config.model import ArtifactRules
-from ocync.errors import AuthError, NetworkError, NotFoundError, ProtocolError
+from ocync.lib.errors import AuthError, NetworkError, NotFoundError, ProtocolError
 from ocync.oci.platform import Platform
 from ocync.plan.attachments import Attachments
 from ocync.plan.compare import compare

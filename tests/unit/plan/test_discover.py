@@ -6,7 +6,7 @@ import pytest
 
 from memory import Place, put_image
 from ocync.config.model import TagRules
-from ocync.errors import NetworkError, NotFoundError, OcyncError
+from ocync.lib.errors import NetworkError, NotFoundError, OcyncError
 from ocync.plan.discover import discover, target_state
 from passes import MemoryPlaces, failing, mapping
 

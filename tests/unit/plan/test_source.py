@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memory import MemoryRepository, Place, put_image, put_index
-from ocync.errors import NetworkError, NotFoundError, ProtocolError
+from ocync.lib.errors import NetworkError, NotFoundError, ProtocolError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.oci.platform import Platform

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import QuotaError
 from ocync.http.message import Headers
+from ocync.lib.errors import QuotaError
 from ocync.registry.allowance import Allowance, go_duration, read_allowance
 from ocync.registry.quota import PullQuota
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Waits
-from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError
+from ocync.lib.errors import AuthError, NetworkError, NotFoundError, OcyncError
 from ocync.registry.creation import RepositoryCreation
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import ProtocolError
+from ocync.lib.errors import ProtocolError
 from ocync.registry import links
 
 BASE = "https://registry.example:5000/v2/team/app/tags/list?n=2"

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ocync.errors import UnreachableError
+from ocync.lib.errors import UnreachableError
 from ocync.registry.outage import FAILURES, PATIENCE, Outage
 from ocync.registry.waiting import is_retryable
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import (
+from ocync.lib.errors import (
     AuthError,
     ImmutableTagError,
     NotFoundError,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import ProtocolError
 from ocync.http.message import Headers
+from ocync.lib.errors import ProtocolError
 from ocync.oci import manifest as manifests
 from ocync.oci import media, referrers
 from ocync.oci.digest import Digest

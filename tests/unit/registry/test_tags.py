@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import ProtocolError
 from ocync.http.message import Headers
+from ocync.lib.errors import ProtocolError
 from ocync.registry.call import Answer
 from ocync.registry.tags import Listing, read_page
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import AuthError, NetworkError, RateLimitedError, ServerError, ThrottledError
+from ocync.lib.errors import AuthError, NetworkError, RateLimitedError, ServerError, ThrottledError
 from ocync.registry.allowance import date, retry_after
 from ocync.registry.waiting import GIVE_UP_AFTER, MAX_RETRY_AFTER, RetryPolicy
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import ConfigError, ErrorKind
+from ocync.lib.errors import ConfigError, ErrorKind
 from ocync.plan.model import Reason
 from ocync.report import as_json
 from ocync.report.summary import RunReport

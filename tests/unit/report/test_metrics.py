@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from ocync import __version__
-from ocync.errors import ConfigError, ErrorKind, ExitCode
+from ocync.lib.errors import ConfigError, ErrorKind, ExitCode
 from ocync.plan.model import Reason
 from ocync.report import metrics
 from ocync.report.summary import RunReport

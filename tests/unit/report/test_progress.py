@@ -15,8 +15,8 @@ from typing import TextIO
 import pytest
 from rich.console import Console
 
-from ocync import log
-from ocync.redaction import Redactor
+from ocync.lib import log
+from ocync.lib.redaction import Redactor
 from ocync.report.bars import Picture
 from ocync.report.progress import progress
 from ocync.transfer.events import (

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ocync.errors import AuthError, ConfigError, ErrorKind, ExitCode, OcyncError, StorageError
+from ocync.lib.errors import AuthError, ConfigError, ErrorKind, ExitCode, OcyncError, StorageError
 from ocync.plan.model import Reason
 from ocync.report.summary import Evidence, RunReport
 from ocync.transfer.result import BlobStats, ImageResult

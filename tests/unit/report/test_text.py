@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import ConfigError, ErrorKind
+from ocync.lib.errors import ConfigError, ErrorKind
+from ocync.lib.remedies import cause_of
 from ocync.plan.model import Reason
-from ocync.remedies import cause_of
 from ocync.report import text
 from ocync.report.summary import RunReport
 from ocync.transfer.result import ArtifactCounts

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ocync.errors import ErrorKind, StorageError
+from ocync.lib.errors import ErrorKind, StorageError
 from ocync.report import metrics, textfile
 from reports import copied, failed, report
 

@@ -10,7 +10,7 @@ import pytest
 
 from memory import Place, put_image
 from ocync.config.model import TagRules
-from ocync.errors import NetworkError, NotFoundError, OcyncError, StorageError
+from ocync.lib.errors import NetworkError, NotFoundError, OcyncError, StorageError
 from ocync.plan.source import SourceImage
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.blob_reads import BlobReads, Delivery

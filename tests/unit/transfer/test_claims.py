@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memory import Place, put_image, put_index
-from ocync.errors import NetworkError, NotFoundError, QuotaError, ServerError
+from ocync.lib.errors import NetworkError, NotFoundError, QuotaError, ServerError
 from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 from ocync.transfer.claims import Claims, Commit, Flight, Lead, Present, Wait
@@ -16,7 +16,7 @@ from scheduling import run
 
 if TYPE_CHECKING:
     from memory import MemoryRepository
-    from ocync.errors import OcyncError
+    from ocync.lib.errors import OcyncError
     from ocync.transfer.claims import Present as _Present
 
 BLOB = Digest.of(b"a layer")

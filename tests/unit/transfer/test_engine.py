@@ -11,15 +11,15 @@ import pytest
 
 from memory import Place, put_image, put_index
 from ocync.config.model import ArtifactRules, TagRules
-from ocync.errors import AuthError, ErrorKind, NetworkError, NotFoundError
-from ocync.interrupt import Stop
+from ocync.lib.errors import AuthError, ErrorKind, NetworkError, NotFoundError
+from ocync.lib.shutdown import Stop
 from ocync.plan.model import Reason
 from ocync.transfer.events import BytesExpected, BytesMoved, ImageFinished, MappingResolved
 from ocync.transfer.result import ArtifactCounts, Status
 from passes import MemoryPlaces, failing, mapping, run
 
 if TYPE_CHECKING:
-    from ocync.errors import OcyncError
+    from ocync.lib.errors import OcyncError
     from ocync.transfer.events import Event
 
 

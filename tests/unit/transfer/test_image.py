@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory import MemoryRepository, Place, put_image, put_index
-from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError
+from ocync.lib.errors import AuthError, NetworkError, NotFoundError, OcyncError
 from ocync.oci.digest import Digest
 from ocync.plan.budget import Budget
 from ocync.registry.waiting import RetryPolicy

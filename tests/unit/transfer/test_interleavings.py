@@ -16,10 +16,10 @@ import pytest
 from hypothesis import settings
 
 from memory import Place, put_image, put_index
-from ocync import concurrency
 from ocync.config.model import TagRules
-from ocync.errors import AuthError, NetworkError, NotFoundError, OcyncError, ServerError
-from ocync.interrupt import Stop
+from ocync.lib import tasks
+from ocync.lib.errors import AuthError, NetworkError, NotFoundError, OcyncError, ServerError
+from ocync.lib.shutdown import Stop
 from ocync.transfer.mounts import Mounts
 from ocync.transfer.result import Status
 from ocync.transfer.staging import Staging

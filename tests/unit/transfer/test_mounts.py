@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memory import Place, put_image, put_index
-from ocync.errors import NetworkError, NotFoundError, ServerError
+from ocync.lib.errors import NetworkError, NotFoundError, ServerError
 from ocync.oci.digest import Digest
 from ocync.transfer.mounts import Mounts
 from ocync.transfer.result import Status
@@ -17,7 +17,7 @@ from passes import MemoryPlaces, mapping, run
 
 if TYPE_CHECKING:
     from memory import MemoryRepository
-    from ocync.errors import OcyncError
+    from ocync.lib.errors import OcyncError
 
 LAYERS = [f"shared {number}".encode() for number in range(4)]
 DIGEST = Digest.of(b"x")

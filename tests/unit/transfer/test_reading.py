@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from ocync.errors import NetworkError, NotFoundError, OcyncError, VerificationError
+from ocync.lib.errors import NetworkError, NotFoundError, OcyncError, VerificationError
+from ocync.lib.limiter import Slots
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.registry.waiting import RetryPolicy
-from ocync.slots import Slots
 from ocync.transfer.reading import Breaks, read_whole
 from scheduling import run
 

@@ -9,8 +9,8 @@ import pytest
 
 from memory import MemoryRepository, Place, put_image, put_index
 from ocync.config.model import TagRules
-from ocync.errors import ErrorKind, NetworkError
-from ocync.interrupt import Stop
+from ocync.lib.errors import ErrorKind, NetworkError
+from ocync.lib.shutdown import Stop
 from ocync.oci.platform import Platform
 from ocync.plan.model import Reason
 from ocync.transfer.result import ArtifactCounts, Status
@@ -19,7 +19,7 @@ from passes import MemoryPlaces, failing, mapping, run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocync.errors import OcyncError
+    from ocync.lib.errors import OcyncError
     from ocync.oci.manifest import Manifest
 
 ONLY_APP = TagRules(semver=">=1")

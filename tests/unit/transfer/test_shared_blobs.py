@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memory import Place, put_image
-from ocync.errors import ErrorKind, NetworkError, NotFoundError, QuotaError, ServerError
+from ocync.lib.errors import ErrorKind, NetworkError, NotFoundError, QuotaError, ServerError
 from ocync.oci.digest import Digest
 from ocync.registry.waiting import RetryPolicy
 from ocync.transfer.blob import bring_blob
@@ -20,7 +20,7 @@ from ocync.transfer.result import Status
 from passes import MemoryPlaces, mapping, no_sleep, run
 
 if TYPE_CHECKING:
-    from ocync.errors import OcyncError
+    from ocync.lib.errors import OcyncError
 
 CONFIG = str(put_image(Place("any").repository("any"), "1", b"one layer").blobs[0].digest)
 """The one that all images of one layer have here."""

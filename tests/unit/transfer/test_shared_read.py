@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from hypothesis import settings
 
-from ocync.errors import NetworkError, OcyncError, VerificationError
+from ocync.lib.errors import NetworkError, OcyncError, VerificationError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.registry.waiting import RetryPolicy

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memory import Place, put_image
-from ocync.errors import NetworkError
+from ocync.lib.errors import NetworkError
 from ocync.registry.waiting import GIVE_UP_AFTER, RetryPolicy
 from ocync.transfer.blob_reads import BlobReads, Delivery
 from passes import no_sleep
 
 if TYPE_CHECKING:
-    from ocync.errors import OcyncError
+    from ocync.lib.errors import OcyncError
 
 
 class Course:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ocync.flights import Flights, Memo
+from ocync.lib.singleflight import Flights, Memo
 
 
 class Calls:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.printable import printable
+from ocync.lib.sanitize import printable
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.redaction import Redactor, excerpt, without_credentials
+from ocync.lib.redaction import Redactor, excerpt, without_credentials
 
 SECRET = "p/a s+s:\"w\\ö{$}'=="
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from ocync.interrupt import Stop, stopped_by_signals
+from ocync.lib.shutdown import Stop, stopped_by_signals
 
 GRACE = 25.0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ocync.errors import ErrorKind
+from ocync.lib.errors import ErrorKind
 
 CREDENTIALS = "run `ocync auth check -c FILE`; renew the secret if it has expired, or grant what it lacks"
 REFUSED_CREDENTIALS = "check them, and that they are allowed to use this repository"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.reach import Reach, is_never_meant, may_lead, may_send_on, reach
+from ocync.lib.ssrf import Reach, is_never_meant, may_lead, may_send_on, reach
 
 if TYPE_CHECKING:
     import ipaddress

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocync.slots import Lane, Slots, reserve
+from ocync.lib.limiter import Lane, Slots, reserve
 
 
 async def test_no_more_are_held_than_there_are() -> None:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from ocync.threads import in_thread
+from ocync.lib.threads import in_thread
 
 
 async def test_the_result_comes_back_from_another_thread() -> None:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from ocync import log
-from ocync.redaction import Redactor
+from ocync.lib import log
+from ocync.lib.redaction import Redactor
 
 logger = logging.getLogger("ocync.test")
 

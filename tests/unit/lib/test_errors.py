@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.errors import LONGEST, ConfigError, Problem, ServerError
+from ocync.lib.errors import LONGEST, ConfigError, Problem, ServerError
 
 
 @given(st.text(alphabet=st.characters(), max_size=50), st.integers(0, 5000))
