@@ -1,5 +1,5 @@
 """
-A place in memory that answers to `ocync.endpoint`, for tests of the engine where the order of events matters.
+A place in memory that answers to `ocync.oci.repository`, for tests of the engine where the order of events matters.
 
 Every call gives way to other tasks as often as a script says, and fails where a script says; tags that point to
 something incomplete are noticed at once.
@@ -13,13 +13,13 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ocync.endpoint import TagPage
 from ocync.lib.errors import NotFoundError, OcyncError
 from ocync.lib.limiter import Slots
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor, Manifest
+from ocync.oci.repository import TagPage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

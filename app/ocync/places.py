@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from ocync.auth.token import Send
     from ocync.config.model import RegistryConfig, Timeouts, TlsSettings
-    from ocync.endpoint import Repository, TargetRepository
     from ocync.layout.sound import Sound
+    from ocync.oci.repository import Repository, TargetRepository
     from ocync.registry.client import RequestTally
     from ocync.registry.waiting import RetryPolicy
 

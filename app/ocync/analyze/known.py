@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ocync.endpoint import TagPage
 from ocync.lib.errors import OcyncError
 from ocync.lib.singleflight import Flights
 from ocync.oci.manifest import Manifest
+from ocync.oci.repository import TagPage
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from ocync.analyze.known import Answers, Trees
 from ocync.analyze.requests import Kind
 from ocync.analyze.tally import Fate, Tally
-from ocync.endpoint import TagPage
 from ocync.lib.errors import NotFoundError, OcyncError
 from ocync.oci.digest import Digest
+from ocync.oci.repository import TagPage
 from ocync.registry.repository import RegistryRepository
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from ocync.analyze.tally import Order
     from ocync.config.model import RegistryConfig
-    from ocync.endpoint import Repository, TargetRepository, Upload
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.repository import Repository, TargetRepository, Upload
     from ocync.plan.discover import Places
     from ocync.plan.model import ImagePlan
     from ocync.transfer.blob_reads import Delivery
@@ -130,7 +130,7 @@ class Spot:
 
 
 class Recorded:
-    """A repository in a rehearsal; answers to `ocync.endpoint.Repository`."""
+    """A repository in a rehearsal; answers to `ocync.oci.repository.Repository`."""
 
     def __init__(self, spot: Spot, world: World, tally: Tally, order: Order) -> None:
         self.spot, self.world, self.tally, self.order = spot, world, tally, order

@@ -8,7 +8,6 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ocync.endpoint import TagPage
 from ocync.layout.lock import FileLock
 from ocync.layout.problem import told
 from ocync.layout.reader import Reader
@@ -21,6 +20,7 @@ from ocync.lib.threads import in_thread
 from ocync.oci import manifest as manifests
 from ocync.oci import referrers
 from ocync.oci.digest import Digest, verify
+from ocync.oci.repository import TagPage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable
@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 
 class LayoutRepository:
     """
-    An `ocync.endpoint.TargetRepository`: the layout in the folder FOLDER/NAME, whose tags are its ref.names.
+    An `ocync.oci.repository.TargetRepository`: the layout in the folder FOLDER/NAME, whose tags are its ref.names.
 
     Nothing is made on disk before the first write. Other processes may write the same layout at the same time.
     `slots` and `sound` are to be shared by all repositories of a folder. Raises StorageError for a name that leaves

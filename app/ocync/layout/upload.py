@@ -20,7 +20,7 @@ BATCH = 256 * 1024
 
 
 class LayoutUpload:
-    """An `ocync.endpoint.Upload` into a layout: a draft until all bytes came and hash to the digest."""
+    """An `ocync.oci.repository.Upload` into a layout: a draft until all bytes came and hash to the digest."""
 
     def __init__(self, store: Store, descriptor: Descriptor, sound: Sound) -> None:
         self._store = store

@@ -19,7 +19,7 @@ from ocync.oci.manifest import Descriptor
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ocync.endpoint import TargetRepository
+    from ocync.oci.repository import TargetRepository
 
 ARTIFACT_TYPE = "application/vnd.ocync.state.v2"
 LAYER_TYPE = "application/vnd.ocync.state.v2+gzip"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from ocync.endpoint import TargetRepository
+    from ocync.oci.repository import TargetRepository
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ocync.config.model import ArtifactRules
-    from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.repository import Repository
     from ocync.plan.budget import Budget
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ocync.config.model import MappingConfig, RegistryConfig
-    from ocync.endpoint import Repository, TargetRepository
     from ocync.filters.selection import Selection
+    from ocync.oci.repository import Repository, TargetRepository
 
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ocync.config.model import MappingConfig
-    from ocync.endpoint import Repository, TargetRepository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.repository import Repository, TargetRepository
     from ocync.plan.attachments import Attachments
     from ocync.plan.source import SourceImage
 

@@ -12,10 +12,10 @@ from ocync.oci.manifest import select_platforms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.oci.platform import Platform
+    from ocync.oci.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from ocync.lib.singleflight import Flights
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from ocync.endpoint import Upload
+    from ocync.oci.repository import Upload
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""One repository of a registry, as `ocync.endpoint` asks for it."""
+"""One repository of a registry, as `ocync.oci.repository` asks for it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from ocync.endpoint import TagPage, Upload
     from ocync.http.pool import Response
     from ocync.lib.limiter import Lane, Slots
+    from ocync.oci.repository import TagPage, Upload
     from ocync.registry.client import Answer, RegistryClient
     from ocync.registry.creation import RepositoryCreation
 

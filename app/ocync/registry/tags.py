@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from ocync.endpoint import TagPage
 from ocync.lib.errors import NotFoundError, ProtocolError
 from ocync.oci.reference import is_tag
+from ocync.oci.repository import TagPage
 from ocync.registry import links
 from ocync.registry.pages import Page, read_all
 

@@ -15,8 +15,8 @@ from ocync.lib.errors import NotFoundError, ProtocolError, VerificationError
 from ocync.oci import referrers
 
 if TYPE_CHECKING:
-    from ocync.endpoint import Repository, TargetRepository
     from ocync.oci.manifest import Manifest
+    from ocync.oci.repository import Repository, TargetRepository
     from ocync.plan.attachments import AttachedTag
 
 log = logging.getLogger(__name__)

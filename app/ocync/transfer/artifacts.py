@@ -14,8 +14,8 @@ from ocync.lib.singleflight import Memo
 from ocync.transfer.attaching import Attaching, Brought
 
 if TYPE_CHECKING:
-    from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
+    from ocync.oci.repository import Repository
     from ocync.plan.attachments import Attached
     from ocync.plan.budget import Budget
     from ocync.transfer.blob_reads import BlobMover

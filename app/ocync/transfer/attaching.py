@@ -21,9 +21,9 @@ from ocync.transfer.fallback import add_to_list, listed_and_there, read_again, r
 from ocync.transfer.image import ImageCopier
 
 if TYPE_CHECKING:
-    from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.repository import Repository
     from ocync.plan.attachments import Attached, AttachedTag, Attachment
     from ocync.plan.budget import Budget
     from ocync.transfer.blob_reads import BlobMover

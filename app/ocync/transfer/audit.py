@@ -19,8 +19,8 @@ from ocync.transfer.reading import read_whole
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ocync.endpoint import TargetRepository
     from ocync.oci.manifest import Descriptor
+    from ocync.oci.repository import TargetRepository
     from ocync.plan.model import Candidate
     from ocync.registry.waiting import RetryPolicy
 

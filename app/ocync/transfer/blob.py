@@ -18,8 +18,8 @@ from ocync.transfer.claims import Commit, Present, Wait
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocync.endpoint import Repository, Upload
     from ocync.oci.manifest import Descriptor
+    from ocync.oci.repository import Repository, Upload
     from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.claims import Lead
     from ocync.transfer.destination import Destination

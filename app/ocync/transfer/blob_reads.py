@@ -23,10 +23,10 @@ from ocync.transfer.shared_read import Patience, SharedRead
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ocync.endpoint import Repository, TargetRepository, Upload
     from ocync.lib.limiter import Lane, Reserved
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor
+    from ocync.oci.repository import Repository, TargetRepository, Upload
     from ocync.plan.source import SourceImage
     from ocync.registry.waiting import RetryPolicy
     from ocync.transfer.shared_read import Branch

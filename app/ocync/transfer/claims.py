@@ -23,10 +23,10 @@ from ocync.transfer.mounts import Mounts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocync.endpoint import Repository, TargetRepository
     from ocync.lib.errors import OcyncError
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Manifest
+    from ocync.oci.repository import Repository, TargetRepository
     from ocync.transfer.mounts import Unit
 
 

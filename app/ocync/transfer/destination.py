@@ -10,8 +10,8 @@ from ocync.transfer.result import BlobStats
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from ocync.endpoint import TargetRepository
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.repository import TargetRepository
     from ocync.plan.source import SourceImage
     from ocync.transfer.claims import Claims
     from ocync.transfer.result import ArtifactCounts

@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from ocync.config.model import MappingConfig
-    from ocync.endpoint import Repository
     from ocync.lib.shutdown import Stop
     from ocync.oci.digest import Digest
+    from ocync.oci.repository import Repository
     from ocync.plan.discover import Places, Resolved
     from ocync.plan.model import Decision, ImagePlan
     from ocync.registry.waiting import RetryPolicy

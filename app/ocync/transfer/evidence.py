@@ -22,9 +22,9 @@ from ocync.verification.evidence import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.repository import Repository
     from ocync.plan.attachments import Attached
     from ocync.registry.waiting import RetryPolicy
     from ocync.verification.evidence import Evidence

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any
 
-    from ocync.endpoint import TargetRepository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Manifest
+    from ocync.oci.repository import TargetRepository
 
 log = logging.getLogger(__name__)
 

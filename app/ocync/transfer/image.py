@@ -21,9 +21,9 @@ from ocync.transfer.claims import Lead, Wait
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.repository import Repository
     from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.destination import Destination
     from ocync.transfer.mounts import Unit

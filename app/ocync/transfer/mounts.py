@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ocync.endpoint import TargetRepository
     from ocync.oci.digest import Digest
+    from ocync.oci.repository import TargetRepository
 
 # Pairs of repositories that were refused, where no mount was ever granted, before none is asked for any more.
 _NEVER = 3

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ocync.config.model import MappingConfig
-    from ocync.endpoint import TargetRepository
+    from ocync.oci.repository import TargetRepository
     from ocync.plan.model import Candidate, ImagePlan, Skip
     from ocync.transfer.destination import Destination
 

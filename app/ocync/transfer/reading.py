@@ -14,8 +14,8 @@ from ocync.oci.digest import Verifier
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ocync.endpoint import Repository
     from ocync.oci.manifest import Descriptor
+    from ocync.oci.repository import Repository
     from ocync.registry.waiting import RetryPolicy
 
 log = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from ocync.config.model import MappingConfig, RegistryConfig
-    from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
+    from ocync.oci.repository import Repository
     from ocync.plan.discover import Places
 
 log = logging.getLogger(__name__)

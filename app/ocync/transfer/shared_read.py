@@ -24,7 +24,7 @@ from ocync.oci.digest import Verifier
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from ocync.endpoint import Repository
+    from ocync.oci.repository import Repository
     from ocync.transfer.reading import Reading
     from ocync.transfer.staging import Spool, Staging
 

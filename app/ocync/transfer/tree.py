@@ -11,9 +11,9 @@ from ocync.lib.tasks import each_of
 from ocync.plan.budget import MAX_DEPTH
 
 if TYPE_CHECKING:
-    from ocync.endpoint import Repository
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.repository import Repository
     from ocync.plan.budget import Budget
     from ocync.transfer.destination import Destination
 

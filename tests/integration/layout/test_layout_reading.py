@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layouts import all_files, blob_file, described, image, in_pieces, index_of, listed, pull, push, write_layout
-from ocync.endpoint import TagPage
 from ocync.layout.repository import PIECE, LayoutRepository
 from ocync.lib.errors import NotFoundError, ProtocolError, StorageError, VerificationError
 from ocync.oci import manifest as manifests
 from ocync.oci import media
+from ocync.oci.repository import TagPage
 
 if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor

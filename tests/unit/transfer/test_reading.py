@@ -19,7 +19,7 @@ from scheduling import run
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ocync.endpoint import Repository
+    from ocync.oci.repository import Repository
 
 KIB = 1024
 DATA = bytes(range(256)) * 16

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
     from pathlib import Path
 
-    from ocync.endpoint import Repository
+    from ocync.oci.repository import Repository
     from ocync.transfer.shared_read import Branch
 
 SEEDS = 4 * settings().max_examples
