@@ -15,13 +15,13 @@ from ocync.oci import manifest as manifests
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.oci.reference import Registry
-from ocync.places import ConfiguredPlaces
 from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
 from ocync.plan.source import SourceImage
 from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
 from ocync.registry.waiting import GIVE_UP_AFTER, RetryPolicy
+from ocync.run.repositories import ConfiguredPlaces
 from ocync.transfer.engine import Pass, PassSettings
 from scripted.evidence import PASSES
 

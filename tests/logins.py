@@ -14,9 +14,9 @@ from ocync.auth.scope import Scope
 from ocync.config.model import AuthType, RegistryConfig, Secret, Timeouts
 from ocync.oci import media
 from ocync.oci.reference import Registry
-from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
+from ocync.run.repositories import ConfiguredPlaces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

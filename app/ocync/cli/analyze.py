@@ -16,13 +16,13 @@ from ocync.cli import passes, streams
 from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
 from ocync.memory.keeper import Keeper, Place
-from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
 from ocync.report.progress import progress
 from ocync.report.summary import RunReport
 from ocync.report.text import render_failures, wants_color
-from ocync.run import begin_as_learned, kept, kept_deadline
+from ocync.run.compose import begin_as_learned, kept, kept_deadline
+from ocync.run.repositories import ConfiguredPlaces
 
 if TYPE_CHECKING:
     import argparse

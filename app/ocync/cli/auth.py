@@ -13,9 +13,9 @@ from ocync.auth.scope import Scope
 from ocync.cli import passes, streams
 from ocync.config.load import load
 from ocync.lib.errors import ExitCode
-from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
+from ocync.run.repositories import ConfiguredPlaces
 
 if TYPE_CHECKING:
     import argparse

@@ -15,7 +15,7 @@ from ocync.lib.redaction import Redactor
 from ocync.lib.shutdown import Stop, stopped_by_signals
 from ocync.memory.keeper import Keeper
 from ocync.report.progress import progress
-from ocync.run import PassOptions, run_pass
+from ocync.run.compose import PassOptions, run_pass
 
 if TYPE_CHECKING:
     import argparse

@@ -10,9 +10,9 @@ from ocync.cli.named import configuration, reference, registry_of, settings
 from ocync.filters.pipeline import select
 from ocync.filters.rules import SortOrder, TagRules
 from ocync.lib.errors import ConfigError, ExitCode, TagRuleError
-from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
+from ocync.run.repositories import ConfiguredPlaces
 
 if TYPE_CHECKING:
     import argparse

@@ -15,9 +15,9 @@ from ocync.auth.credential import UserPassword
 from ocync.auth.select import source_for
 from ocync.config.model import AuthType, RegistryConfig, Secret, Timeouts
 from ocync.lib.errors import AuthError, NetworkError, OcyncError, ProtocolError, ServerError, StorageError
-from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
+from ocync.run.repositories import ConfiguredPlaces
 from scripted import Bearer, ScriptedRegistry, User, build
 
 if TYPE_CHECKING:

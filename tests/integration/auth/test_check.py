@@ -11,9 +11,9 @@ from ocync.auth.check import Finding, Verdict, check
 from ocync.auth.scope import Scope
 from ocync.config.model import AuthType, RegistryConfig, Secret, Timeouts
 from ocync.lib.errors import AuthError, ConfigError, ExitCode, NetworkError
-from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
+from ocync.run.repositories import ConfiguredPlaces
 from scripted import Anonymous as Nobody
 from scripted import Basic, Bearer, ScriptedRegistry, User, faults
 

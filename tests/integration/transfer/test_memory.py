@@ -23,7 +23,7 @@ from ocync.lib.shutdown import Stop
 from ocync.memory import file, keeper
 from ocync.memory.keeper import Keeper, Place
 from ocync.oci.digest import Digest
-from ocync.run import PassOptions, run_pass
+from ocync.run.compose import PassOptions, run_pass
 from ocync.transfer.result import Status
 from scripted import ScriptedRegistry, build, faults
 from scripted.evidence import PASSES

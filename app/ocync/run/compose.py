@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from ocync.limits.learned import starts_in, text_of
 from ocync.memory.keeper import Keeper, Place
-from ocync.places import ConfiguredPlaces
 from ocync.registry.client import RequestTally
 from ocync.registry.habits import form_in, text_of_form
 from ocync.registry.waiting import RetryPolicy
 from ocync.report.summary import RunReport
+from ocync.run.repositories import ConfiguredPlaces
 from ocync.transfer.engine import Pass, PassSettings
 from ocync.transfer.staging import Staging
 

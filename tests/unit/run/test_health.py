@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from ocync import health
-from ocync.health import HealthServer, HealthState
 from ocync.lib.errors import ConfigError
 from ocync.report import metrics
+from ocync.run import health
+from ocync.run.health import HealthServer, HealthState
 from reports import copied, failed, report
 
 
