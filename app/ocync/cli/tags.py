@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from ocync.cli import passes, streams
 from ocync.cli.named import configuration, reference, registry_of, settings
-from ocync.filters.pipeline import select
-from ocync.filters.rules import SortOrder, TagRules
 from ocync.lib.errors import ConfigError, ExitCode, TagRuleError
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
 from ocync.run.repositories import ConfiguredPlaces
+from ocync.tags.rules import SortOrder, TagRules
+from ocync.tags.select import select
 
 if TYPE_CHECKING:
     import argparse

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ocync.filters.pattern import is_literal
-from ocync.filters.version import Range
+from ocync.tags.glob import is_literal
+from ocync.tags.version_range import Range
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocync.filters.rules import TagRules
-    from ocync.filters.version import Comparison, Numbers
+    from ocync.tags.rules import TagRules
+    from ocync.tags.version_range import Comparison, Numbers
 
 _HEAD = re.compile(r"[^*?\[{\\]*")
 _TAIL = re.compile(r"[^*?\]}\\]*$")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ocync.filters.rules import TagRules
+from ocync.tags.rules import TagRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

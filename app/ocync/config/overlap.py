@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from ocync.config.disjoint import are_disjoint
 from ocync.config.node import render
 from ocync.config.repository import Repository
-from ocync.filters.pattern import is_literal
-from ocync.filters.pipeline import select
 from ocync.lib.errors import TagRuleError
+from ocync.tags.glob import is_literal
+from ocync.tags.select import select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ocync.config.findings import Findings
     from ocync.config.model import MappingConfig
     from ocync.config.node import Path, Place
-    from ocync.filters.rules import TagRules
+    from ocync.tags.rules import TagRules
 
 MAX_COMPARISONS = 20_000
 """Pairs of mappings with open rules that are compared for one repository; thousands of such are not meant."""

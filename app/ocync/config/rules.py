@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from ocync.config.merge import Layered, require_artifacts
 from ocync.config.model import ArtifactRules
 from ocync.config.section import given
-from ocync.filters.pattern import Pattern, check, is_literal
-from ocync.filters.rules import SortOrder, TagRules
-from ocync.filters.version import Range
 from ocync.oci.platform import Platform
 from ocync.oci.reference import is_tag
+from ocync.tags.glob import Pattern, check, is_literal
+from ocync.tags.rules import SortOrder, TagRules
+from ocync.tags.version_range import Range
 
 if TYPE_CHECKING:
     from ocync.config.findings import Findings

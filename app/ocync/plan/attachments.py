@@ -12,12 +12,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.filters.pattern import Wildcards
-from ocync.filters.pipeline import is_digest_named
 from ocync.lib.errors import AuthError, NotFoundError, ProtocolError
 from ocync.lib.singleflight import Flights, Memo
 from ocync.lib.tasks import each_of
 from ocync.oci import media, referrers
+from ocync.tags.glob import Wildcards
+from ocync.tags.select import is_digest_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -7,22 +7,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from ocync.config.model import ArtifactRules
-from ocync.filters.describe import none_selected
-from ocync.filters.exact import literal_tags
-from ocync.filters.pattern import Pattern
-from ocync.filters.pipeline import select
-from ocync.filters.selection import require_minimum
 from ocync.lib.errors import NotFoundError, OcyncError
 from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
 from ocync.plan.source import SourceImage
+from ocync.tags.explain import none_selected
+from ocync.tags.glob import Pattern
+from ocync.tags.literals import literal_tags
+from ocync.tags.select import select
+from ocync.tags.selection import require_minimum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ocync.config.model import MappingConfig, RegistryConfig
-    from ocync.filters.selection import Selection
     from ocync.oci.repository import Repository, TargetRepository
+    from ocync.tags.selection import Selection
 
 
 log = logging.getLogger(__name__)

@@ -15,10 +15,10 @@ from ocync.config.expand import expand
 from ocync.config.load import load
 from ocync.config.model import AuthType, Config
 from ocync.config.shape import Shape, shape
-from ocync.filters.rules import SortOrder, TagRules
 from ocync.lib.errors import ConfigError, ExitCode
 from ocync.oci.platform import Platform
 from ocync.oci.reference import Registry
+from ocync.tags.rules import SortOrder, TagRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync.config.model import ArtifactRules, MappingConfig
-from ocync.filters.rules import SortOrder, TagRules
 from ocync.oci.platform import Platform
+from ocync.tags.rules import SortOrder, TagRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,11 +13,11 @@ from ocync.config.disjoint import are_disjoint, patterns_may_meet, ranges_meet
 from ocync.config.model import MappingConfig, RegistryConfig
 from ocync.config.node import NOWHERE
 from ocync.config.overlap import Claim, Overlap, overlap
-from ocync.filters.pattern import Pattern
-from ocync.filters.pipeline import select
-from ocync.filters.rules import SortOrder, TagRules
-from ocync.filters.version import Range, TagVersion
 from ocync.oci.reference import Registry
+from ocync.tags.glob import Pattern
+from ocync.tags.rules import SortOrder, TagRules
+from ocync.tags.select import select
+from ocync.tags.version_range import Range, TagVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

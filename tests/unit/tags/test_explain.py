@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ocync.filters.describe import none_selected, rules_in_short, selection_in_full
-from ocync.filters.pipeline import select
-from ocync.filters.rules import SortOrder, TagRules
+from ocync.tags.explain import none_selected, rules_in_short, selection_in_full
+from ocync.tags.rules import SortOrder, TagRules
+from ocync.tags.select import select
 
 SIGNATURE = "sha256-" + "a" * 64 + ".sig"
 EVERY_RULE: dict[str, Any] = {

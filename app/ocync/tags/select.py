@@ -22,16 +22,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ocync.filters.pattern import Pattern, Patterns, is_literal
-from ocync.filters.rules import SortOrder
-from ocync.filters.selection import Drop, DropKind, Selection, Stage
-from ocync.filters.version import Range, TagVersion
 from ocync.lib.errors import TagRuleError
+from ocync.tags.glob import Pattern, Patterns, is_literal
+from ocync.tags.rules import SortOrder
+from ocync.tags.selection import Drop, DropKind, Selection, Stage
+from ocync.tags.version_range import Range, TagVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ocync.filters.rules import TagRules
+    from ocync.tags.rules import TagRules
 
 BUILTIN_EXCLUDE = ("*-rc*", "*-alpha*", "*-beta*", "*-pre*", "*-snapshot*", "*-nightly*")
 """Marks of versions before a release; upper and lower case are the same here."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.filters.selection import DropKind
+from ocync.tags.selection import DropKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ocync.filters.rules import TagRules
-    from ocync.filters.selection import Selection
+    from ocync.tags.rules import TagRules
+    from ocync.tags.selection import Selection
 
 SAMPLES = 5
 """Tags of a list that are shown where not all are asked for."""

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.filters.pattern import Patterns
-from ocync.filters.pipeline import is_digest_named, select
-from ocync.filters.rules import SortOrder, TagRules
-from ocync.filters.selection import DropKind
 from ocync.lib.errors import TagRuleError
+from ocync.tags.glob import Patterns
+from ocync.tags.rules import SortOrder, TagRules
+from ocync.tags.select import is_digest_named, select
+from ocync.tags.selection import DropKind
 
 HEX = "0123456789abcdef" * 4
 

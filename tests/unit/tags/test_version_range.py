@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.filters.version import Range, TagVersion
+from ocync.tags.version_range import Range, TagVersion
 
 NUMBERS = st.lists(st.sampled_from(["0", "1", "2", "9", "10", "07"]), min_size=1, max_size=4).map(".".join)
 SUFFIXES = st.sampled_from(["", "-", "-rc1", "-rc.1", "-rc10", "-alpine", "-alpine3.20", "-1", "-r0-dev", "-RC1"])

@@ -10,7 +10,7 @@ from ocync.lib import remedies
 from ocync.lib.errors import TagRuleError
 
 if TYPE_CHECKING:
-    from ocync.filters.rules import TagRules
+    from ocync.tags.rules import TagRules
 
 
 class DropKind(StrEnum):

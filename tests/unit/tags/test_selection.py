@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ocync.filters.pipeline import select
-from ocync.filters.rules import SortOrder, TagRules
-from ocync.filters.selection import require_minimum
 from ocync.lib.errors import ErrorKind, TagRuleError
+from ocync.tags.rules import SortOrder, TagRules
+from ocync.tags.select import select
+from ocync.tags.selection import require_minimum
 
 TAGS = ["1.0", "1.1", "1.2", "1.2-dev", "latest"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.filters.pattern import MAX_ALTERNATIVES, Pattern, Patterns, Wildcards, check, is_literal
+from ocync.tags.glob import MAX_ALTERNATIVES, Pattern, Patterns, Wildcards, check, is_literal
 
 TAGS = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}", fullmatch=True)
 

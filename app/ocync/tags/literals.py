@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.filters.pattern import is_literal
-from ocync.filters.pipeline import select
-from ocync.filters.selection import DropKind
 from ocync.oci.reference import is_tag
+from ocync.tags.glob import is_literal
+from ocync.tags.select import select
+from ocync.tags.selection import DropKind
 
 if TYPE_CHECKING:
-    from ocync.filters.rules import TagRules
+    from ocync.tags.rules import TagRules
 
 
 def literal_tags(rules: TagRules) -> tuple[str, ...] | None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.filters.exact import literal_tags
-from ocync.filters.pipeline import select
-from ocync.filters.rules import SortOrder, TagRules
 from ocync.lib.errors import TagRuleError
+from ocync.tags.literals import literal_tags
+from ocync.tags.rules import SortOrder, TagRules
+from ocync.tags.select import select
 
 SIGNATURE = "sha256-" + "a" * 64 + ".sig"
 
