@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ocync.http.pool import Limits, Origin
+from ocync.registry.http.pool import Limits, Origin
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 
-    from ocync.http.pool import Pool, Response
+    from ocync.registry.http.pool import Pool, Response
 
     Script = Callable[["Peer"], Awaitable[None]]
 

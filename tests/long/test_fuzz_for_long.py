@@ -22,7 +22,7 @@ PARSERS = (
     *("auth/test_challenge.py", "auth/test_token.py", "auth/test_scope.py", "auth/test_realm.py"),
     *("auth/test_docker.py", "auth/test_jwt.py", "auth/test_excerpt.py"),
     # heads and chunks of HTTP
-    "http/test_message.py",
+    "registry/http/test_message.py",
     # Link, Location, Retry-After, dates, Warning, errors, tag lists, referrers, ranges, encodings, rate limits
     *("registry/test_links.py", "registry/test_waiting.py", "registry/test_notices.py", "registry/test_problem.py"),
     *("registry/test_tags.py", "registry/test_referrers_page.py", "registry/test_ranges.py"),

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ocync.http.message import Headers
+    from ocync.registry.http.message import Headers
 
 DURATION = r"(?:(?:\d{1,12}(?:\.\d{0,18})?|\.\d{1,18})(?:ns|us|µs|μs|ms|h|m|s))"
 """Pattern of one part of a duration in Go's syntax."""

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from ocync.auth.scope import Scope
-    from ocync.http.message import Headers
     from ocync.limits.host import Asked
+    from ocync.registry.http.message import Headers
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from ocync.auth.authorizer import Authorizer
     from ocync.auth.scope import Scope
     from ocync.config.model import Timeouts
-    from ocync.http.message import Headers
-    from ocync.http.pool import Pool, Response
     from ocync.lib.errors import RegistryError
     from ocync.limits.host import Asked, HostLimits
     from ocync.oci.reference import Registry
+    from ocync.registry.http.message import Headers
+    from ocync.registry.http.pool import Pool, Response
     from ocync.registry.waiting import RetryPolicy
 
 __all__ = ["Answer", "RegistryClient", "RequestTally", "stream_time"]

@@ -16,7 +16,7 @@ from ocync.registry.call import content_length, encoding_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from ocync.http.pool import Response
+    from ocync.registry.http.pool import Response
 
 _PIECE = 256 * 1024
 _MAGIC = b"\x1f\x8b"

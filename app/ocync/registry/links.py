@@ -8,9 +8,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
-from ocync.http.origin import PORTS, Origin
 from ocync.lib.errors import ProtocolError
 from ocync.lib.ssrf import may_send_on
+from ocync.registry.http.origin import PORTS, Origin
 from ocync.registry.problem import clean
 
 if TYPE_CHECKING:

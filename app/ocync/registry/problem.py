@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ocync.http.reason import is_of_unknown_authority
 from ocync.lib import remedies
 from ocync.lib.errors import (
     AuthError,
@@ -28,6 +27,7 @@ from ocync.lib.errors import (
     ServerError,
 )
 from ocync.registry.allowance import DURATION, go_duration, retry_after
+from ocync.registry.http.socket_errors import is_of_unknown_authority
 from ocync.registry.quota import renewal
 
 if TYPE_CHECKING:

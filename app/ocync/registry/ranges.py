@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ocync.registry.call import content_length, encoding_of
 
 if TYPE_CHECKING:
-    from ocync.http.message import Headers
+    from ocync.registry.http.message import Headers
 
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)\s*", re.ASCII | re.IGNORECASE)
 

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from ocync.http.pool import Response
     from ocync.lib.limiter import Lane, Slots
     from ocync.oci.repository import TagPage, Upload
     from ocync.registry.client import Answer, RegistryClient
     from ocync.registry.creation import RepositoryCreation
+    from ocync.registry.http.pool import Response
 
 log = logging.getLogger(__name__)
 

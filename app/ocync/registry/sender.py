@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ocync import USER_AGENT
-from ocync.http.pool import Limits, Origin
 from ocync.lib.errors import OcyncError, ProtocolError
 from ocync.registry import links, notices
 from ocync.registry.call import content_length
 from ocync.registry.encoding import decoded
+from ocync.registry.http.pool import Limits, Origin
 from ocync.registry.outage import Outage
 from ocync.registry.problem import clean
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocync.config.model import Timeouts
-    from ocync.http.pool import Pool, Response
+    from ocync.registry.http.pool import Pool, Response
 
 log = logging.getLogger(__name__)
 

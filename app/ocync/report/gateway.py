@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import httpx
 
-from ocync.http.proxy import ProxyRules
 from ocync.lib.errors import ConfigError
+from ocync.registry.http.proxy import ProxyRules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

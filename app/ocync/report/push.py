@@ -20,12 +20,12 @@ import httpx
 
 from ocync import USER_AGENT
 from ocync.auth.files import reveal
-from ocync.http import trust
-from ocync.http.reason import reason
 from ocync.lib import remedies
 from ocync.lib.errors import OcyncError
 from ocync.lib.log import TRACE
 from ocync.lib.redaction import excerpt
+from ocync.registry.http import trust
+from ocync.registry.http.socket_errors import reason
 from ocync.report.gateway import Gateway, named
 from ocync.report.metrics import CONTENT_TYPE
 

@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Self
 from ocync.auth.authorizer import Authorizer
 from ocync.auth.disclosing import Disclosing
 from ocync.auth.select import ecr_place, source_for
-from ocync.http.pool import Pool
-from ocync.http.proxy import ProxyRules
-from ocync.http.trust import context
 from ocync.lib.errors import ConfigError
 from ocync.lib.limiter import Slots, Time
 from ocync.limits.host import HostLimits
@@ -25,6 +22,9 @@ from ocync.limits.level import Start
 from ocync.oci.providers import settings_of
 from ocync.registry.client import RegistryClient
 from ocync.registry.creation import RepositoryCreation
+from ocync.registry.http.pool import Pool
+from ocync.registry.http.proxy import ProxyRules
+from ocync.registry.http.trust import context
 from ocync.registry.repository import RegistryRepository
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.http.message import Headers
 from ocync.lib.errors import QuotaError
 from ocync.registry.allowance import Allowance, go_duration, read_allowance
+from ocync.registry.http.message import Headers
 from ocync.registry.quota import PullQuota
 
 NOW = 1_800_000_000.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.http.message import Headers
+from ocync.registry.http.message import Headers
 from ocync.registry.ranges import asking_from, is_rest
 
 

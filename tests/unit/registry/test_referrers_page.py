@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.http.message import Headers
 from ocync.lib.errors import ProtocolError
 from ocync.oci import manifest as manifests
 from ocync.oci import media, referrers
 from ocync.oci.digest import Digest
 from ocync.registry.call import Answer
+from ocync.registry.http.message import Headers
 from ocync.registry.referrers import read_page
 
 JSON = st.recursive(

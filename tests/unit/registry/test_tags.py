@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.http.message import Headers
 from ocync.lib.errors import ProtocolError
 from ocync.registry.call import Answer
+from ocync.registry.http.message import Headers
 from ocync.registry.tags import Listing, read_page
 
 JSON = st.recursive(

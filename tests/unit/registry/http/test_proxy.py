@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ocync.http.proxy import ProxyRules
 from ocync.lib.errors import ConfigError
+from ocync.registry.http.proxy import ProxyRules
 
 PROXY = "http://proxy.example:3128"
 

@@ -11,7 +11,7 @@ import pytest
 from dialogue import HASTY, Peer, answering, ask, fetch, playing, whole
 
 if TYPE_CHECKING:
-    from ocync.http.pool import Pool
+    from ocync.registry.http.pool import Pool
 
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (

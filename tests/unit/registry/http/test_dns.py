@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from ocync.http.address import Address, in_order
+from ocync.registry.http.dns import Address, in_order
 
 SIX = socket.AF_INET6
 FOUR = socket.AF_INET
@@ -51,7 +51,7 @@ def test_addresses_are_shown_as_in_urls() -> None:
 def test_a_name_server_that_does_not_answer_does_not_keep_the_program_from_ending() -> None:
     program = """
 import asyncio, socket, time
-from ocync.http.address import Resolver
+from ocync.registry.http.dns import Resolver
 
 socket.getaddrinfo = lambda *_args, **_options: time.sleep(30)
 

@@ -9,13 +9,13 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from ocync.http.address import Resolver
-from ocync.http.connection import Connection
-from ocync.http.message import render_request
-from ocync.http.origin import PORTS, Limits, Origin
-from ocync.http.race import connect
-from ocync.http.reason import reason
-from ocync.http.wire import Scratch, StalledError, Wire
+from ocync.registry.http.connection import Connection
+from ocync.registry.http.dns import Resolver
+from ocync.registry.http.happy_eyeballs import connect
+from ocync.registry.http.message import render_request
+from ocync.registry.http.origin import PORTS, Limits, Origin
+from ocync.registry.http.socket_errors import reason
+from ocync.registry.http.stream import Scratch, StalledError, Wire
 
 if TYPE_CHECKING:
     import ssl

@@ -11,14 +11,14 @@ import pytest
 
 from dialogue import LIMITS, in_pieces
 from dialogue import whole as body_of
-from ocync.http.pool import Origin
+from ocync.registry.http.pool import Origin
 from servers.process import program, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ocync.http.pool import Pool, Response
+    from ocync.registry.http.pool import Pool, Response
     from scripted.certificates import Authority
     from servers.process import Server
 

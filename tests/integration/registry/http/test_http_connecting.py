@@ -13,10 +13,10 @@ import pytest
 
 from dialogue import HASTY, LIMITS, Peer, answering, ask, fetch, playing, whole
 from ocync.config.model import TlsSettings
-from ocync.http import race
-from ocync.http.address import Address, Resolver
-from ocync.http.pool import Origin, Pool
-from ocync.http.trust import context
+from ocync.registry.http import happy_eyeballs
+from ocync.registry.http.dns import Address, Resolver
+from ocync.registry.http.pool import Origin, Pool
+from ocync.registry.http.trust import context
 from servers.process import free_port
 
 if TYPE_CHECKING:
@@ -97,28 +97,28 @@ async def test_the_next_address_is_tried_at_once_after_a_refusal(monkeypatch: py
     monkeypatch.setattr(race, "HEAD_START", 30.0)
     async with playing(silent) as stage:
         begun = time.monotonic()
-        sock, where = await race.connect([refusing(), refusing(), address_of(stage.port)])
+        sock, where = await happy_eyeballs.connect([refusing(), refusing(), address_of(stage.port)])
         sock.close()
 
         assert where == address_of(stage.port)
-        assert time.monotonic() - begun < race.HEAD_START
+        assert time.monotonic() - begun < happy_eyeballs.HEAD_START
 
 
 async def test_a_dead_address_costs_a_head_start() -> None:
     async with playing(silent) as stage, deaf() as dead:
         begun = time.monotonic()
-        sock, where = await race.connect([dead, address_of(stage.port)])
+        sock, where = await happy_eyeballs.connect([dead, address_of(stage.port)])
         sock.close()
 
         assert where == address_of(stage.port)
-        assert time.monotonic() - begun > race.HEAD_START * 0.9
+        assert time.monotonic() - begun > happy_eyeballs.HEAD_START * 0.9
 
 
 async def test_all_refusals_are_told() -> None:
     one, other = refusing(), refusing()
 
     with pytest.raises(OSError, match=f"{one}: Connection refused; {other}: Connection refused"):
-        await race.connect([one, other])
+        await happy_eyeballs.connect([one, other])
 
 
 @pytest.mark.parametrize("after", [0.0, 0.1, 0.3])
@@ -126,13 +126,13 @@ async def test_a_race_that_is_cancelled_leaves_nothing(after: float) -> None:
     async with deaf() as one, deaf() as other:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(after):
-                await race.connect([one, other])
+                await happy_eyeballs.connect([one, other])
 
 
 async def test_a_connection_that_comes_second_is_closed() -> None:
     async with playing(silent) as stage:
-        heat = race._Race()
-        winner = await race.connect([address_of(stage.port)])
+        heat = happy_eyeballs._Race()
+        winner = await happy_eyeballs.connect([address_of(stage.port)])
         heat.winner = winner
         await heat._try(address_of(stage.port), asyncio.Event())
 

@@ -11,7 +11,7 @@ import pytest
 from dialogue import HASTY, Peer, answering, ask, fetch, in_pieces, playing, whole
 
 if TYPE_CHECKING:
-    from ocync.http.pool import Pool
+    from ocync.registry.http.pool import Pool
     from scripted.certificates import Authority
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -14,7 +14,7 @@ import ssl
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ocync.http.tls import RECORD, MemoryTls
+from ocync.registry.http.tls import RECORD, MemoryTls
 
 if TYPE_CHECKING:
     import socket

@@ -12,8 +12,8 @@ import pytest
 
 from dialogue import Peer, ask, fetch, playing, whole
 from ocync.config.model import TlsSettings
-from ocync.http.pool import Pool
-from ocync.http.trust import context
+from ocync.registry.http.pool import Pool
+from ocync.registry.http.trust import context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

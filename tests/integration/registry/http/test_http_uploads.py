@@ -14,7 +14,7 @@ from dialogue import HASTY, LIMITS, Peer, ask, fetch, in_pieces, playing, whole
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ocync.http.pool import Pool
+    from ocync.registry.http.pool import Pool
     from scripted.certificates import Authority
 
 MIB = 1024 * 1024

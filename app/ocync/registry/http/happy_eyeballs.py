@@ -7,12 +7,12 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING
 
-from ocync.http.reason import reason
+from ocync.registry.http.socket_errors import reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocync.http.address import Address
+    from ocync.registry.http.dns import Address
 
 HEAD_START = 0.25
 """Seconds after which the next address is tried beside the one before it."""

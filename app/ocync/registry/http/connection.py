@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ocync.http.message import Chunked, Framing, HeadReader, MalformedError, framing_of, is_ambiguous
-from ocync.http.reason import reason
-from ocync.http.wire import StalledError
+from ocync.registry.http.message import Chunked, Framing, HeadReader, MalformedError, framing_of, is_ambiguous
+from ocync.registry.http.socket_errors import reason
+from ocync.registry.http.stream import StalledError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
 
-    from ocync.http.message import Head, Request
-    from ocync.http.wire import Wire
+    from ocync.registry.http.message import Head, Request
+    from ocync.registry.http.stream import Wire
 
 # After a body could not be sent, the server's answer that says why may be on its way.
 _LAST_WORDS = 1.0

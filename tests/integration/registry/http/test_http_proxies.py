@@ -11,9 +11,9 @@ import pytest
 
 from dialogue import HASTY, LIMITS, Peer, answering, fetch, in_pieces, playing, whole
 from ocync.config.model import TlsSettings
-from ocync.http.pool import Origin, Pool
-from ocync.http.proxy import ProxyRules
-from ocync.http.trust import context
+from ocync.registry.http.pool import Origin, Pool
+from ocync.registry.http.proxy import ProxyRules
+from ocync.registry.http.trust import context
 from servers.process import free_port
 
 if TYPE_CHECKING:

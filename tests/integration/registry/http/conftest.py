@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync.config.model import TlsSettings
-from ocync.http.pool import Pool
-from ocync.http.trust import context
+from ocync.registry.http.pool import Pool
+from ocync.registry.http.trust import context
 from scripted.certificates import make_authority
 
 if TYPE_CHECKING:

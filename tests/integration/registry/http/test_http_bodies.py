@@ -12,7 +12,7 @@ import pytest
 from dialogue import Peer, ask, fetch, playing, whole
 
 if TYPE_CHECKING:
-    from ocync.http.pool import Pool
+    from ocync.registry.http.pool import Pool
     from scripted.certificates import Authority
 
 MIB = 1024 * 1024

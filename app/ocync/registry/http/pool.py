@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ocync.http.dial import Dialer
-from ocync.http.message import render_request
-from ocync.http.origin import Limits, Origin
+from ocync.registry.http.connect import Dialer
+from ocync.registry.http.message import render_request
+from ocync.registry.http.origin import Limits, Origin
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
-    from ocync.http.connection import Connection
-    from ocync.http.message import Head, Headers, Request
+    from ocync.registry.http.connection import Connection
+    from ocync.registry.http.message import Head, Headers, Request
 
 __all__ = ["Limits", "Origin", "Pool", "Response"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.http.message import (
+from ocync.registry.http.message import (
     MAX_HEAD,
     Chunked,
     Framing,
