@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.auth.authorizer import Authorizer
-from ocync.auth.credential import Anonymous
-from ocync.auth.scope import Scope
 from ocync.config.model import AuthType, RegistryConfig, Secret, Timeouts
 from ocync.oci import media
 from ocync.oci.reference import Registry
+from ocync.registry.auth.authorizer import Authorizer
+from ocync.registry.auth.credential import Anonymous
+from ocync.registry.auth.scope import Scope
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
 from ocync.run.repositories import ConfiguredPlaces
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from ocync.auth.credential import Credential, CredentialSource
+    from ocync.registry.auth.credential import Credential, CredentialSource
     from ocync.registry.client import RegistryClient
 
 PULL = frozenset({Scope("team/app", ("pull",))})

@@ -19,8 +19,13 @@ EXAMPLES = 400
 """Of each property in a round; the next round begins with another seed."""
 PARSERS = (
     # challenges, token answers, realms, docker configs, tokens' claims, and what errors of token services say
-    *("auth/test_challenge.py", "auth/test_token.py", "auth/test_scope.py", "auth/test_realm.py"),
-    *("auth/test_docker.py", "auth/test_jwt.py", "auth/test_excerpt.py"),
+    *(
+        "registry/auth/test_challenge.py",
+        "registry/auth/test_token.py",
+        "registry/auth/test_scope.py",
+        "registry/auth/test_realm.py",
+    ),
+    *("registry/auth/test_docker.py", "registry/auth/test_jwt.py", "registry/auth/test_excerpt.py"),
     # heads and chunks of HTTP
     "registry/http/test_message.py",
     # Link, Location, Retry-After, dates, Warning, errors, tag lists, referrers, ranges, encodings, rate limits

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocync.auth.check import Finding, Verdict
-from ocync.auth.check import check as check_registry
-from ocync.auth.scope import Scope
 from ocync.cli import passes, streams
 from ocync.config.load import load
 from ocync.lib.errors import ExitCode
+from ocync.registry.auth.check import Finding, Verdict
+from ocync.registry.auth.check import check as check_registry
+from ocync.registry.auth.scope import Scope
 from ocync.registry.client import RequestTally
 from ocync.registry.waiting import RetryPolicy
 from ocync.run.repositories import ConfiguredPlaces

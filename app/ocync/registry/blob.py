@@ -13,8 +13,8 @@ from ocync.registry.client import stream_time
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ocync.auth.scope import Scope
     from ocync.oci.manifest import Descriptor
+    from ocync.registry.auth.scope import Scope
     from ocync.registry.client import Answer, RegistryClient
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from ocync.oci import media
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from ocync.auth.scope import Scope
     from ocync.limits.host import Asked
+    from ocync.registry.auth.scope import Scope
     from ocync.registry.http.message import Headers
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})

@@ -35,12 +35,12 @@ from ocync.registry.waiting import GIVE_UP_AFTER
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 
-    from ocync.auth.authorizer import Authorizer
-    from ocync.auth.scope import Scope
     from ocync.config.model import Timeouts
     from ocync.lib.errors import RegistryError
     from ocync.limits.host import Asked, HostLimits
     from ocync.oci.reference import Registry
+    from ocync.registry.auth.authorizer import Authorizer
+    from ocync.registry.auth.scope import Scope
     from ocync.registry.http.message import Headers
     from ocync.registry.http.pool import Pool, Response
     from ocync.registry.waiting import RetryPolicy

@@ -6,15 +6,15 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ocync.auth import aws
-from ocync.auth.away import away
 from ocync.lib.errors import NetworkError, RegistryError
+from ocync.registry.auth import aws
+from ocync.registry.auth.detached import away
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocync.auth.aws import EcrPlace
     from ocync.config.model import CreateRepository
+    from ocync.registry.auth.aws import EcrPlace
     from ocync.registry.waiting import RetryPolicy
 
 log = logging.getLogger(__name__)

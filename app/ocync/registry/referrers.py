@@ -14,8 +14,8 @@ from ocync.registry.pages import Page, read_all
 from ocync.registry.problem import clean
 
 if TYPE_CHECKING:
-    from ocync.auth.scope import Scope
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.registry.auth.scope import Scope
     from ocync.registry.client import Answer, RegistryClient
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
-from ocync.auth.scope import Scope
 from ocync.lib.errors import NotFoundError, ProtocolError, RegistryError, VerificationError
 from ocync.limits.kind import Kind
 from ocync.oci import manifest as manifests
@@ -17,6 +16,7 @@ from ocync.oci.digest import Digest, verify
 from ocync.oci.manifest import Descriptor, Manifest
 from ocync.registry import ranges, uploads
 from ocync.registry.allowance import read_allowance
+from ocync.registry.auth.scope import Scope
 from ocync.registry.call import content_length, stored_length
 from ocync.registry.problem import immutable_tag, may_be_immutable
 from ocync.registry.referrers import ReferrersApi

@@ -15,7 +15,7 @@ from ocync.registry.pages import Page, read_all
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ocync.auth.scope import Scope
+    from ocync.registry.auth.scope import Scope
     from ocync.registry.client import Answer, RegistryClient
 
 # ECR refuses more than 1000 (google/go-containerregistry#1091); distribution 3 clamps to it.

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
-from ocync.auth.scope import Scope
 from ocync.lib import remedies
 from ocync.lib.errors import (
     AuthError,
@@ -24,6 +23,7 @@ from ocync.lib.errors import (
 )
 from ocync.limits.kind import Kind
 from ocync.registry import links
+from ocync.registry.auth.scope import Scope
 from ocync.registry.blob import Blob, StoredError
 from ocync.registry.habits import SMALL, Form
 from ocync.registry.parts import Parts

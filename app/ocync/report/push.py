@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ocync import USER_AGENT
-from ocync.auth.files import reveal
 from ocync.lib import remedies
 from ocync.lib.errors import OcyncError
 from ocync.lib.log import TRACE
 from ocync.lib.redaction import excerpt
+from ocync.registry.auth.secret_files import reveal
 from ocync.registry.http import trust
 from ocync.registry.http.socket_errors import reason
 from ocync.report.gateway import Gateway, named

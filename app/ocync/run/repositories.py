@@ -11,15 +11,15 @@ from contextlib import AsyncExitStack
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
-from ocync.auth.authorizer import Authorizer
-from ocync.auth.disclosing import Disclosing
-from ocync.auth.select import ecr_place, source_for
 from ocync.lib.errors import ConfigError
 from ocync.lib.limiter import Slots, Time
 from ocync.limits.host import HostLimits
 from ocync.limits.kind import Kind
 from ocync.limits.level import Start
 from ocync.oci.providers import settings_of
+from ocync.registry.auth.authorizer import Authorizer
+from ocync.registry.auth.keychain import ecr_place, source_for
+from ocync.registry.auth.redacted_source import Disclosing
 from ocync.registry.client import RegistryClient
 from ocync.registry.creation import RepositoryCreation
 from ocync.registry.http.pool import Pool
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from ocync.auth.token import Send
     from ocync.config.model import RegistryConfig, Timeouts, TlsSettings
     from ocync.layout.sound import Sound
     from ocync.oci.repository import Repository, TargetRepository
+    from ocync.registry.auth.token import Send
     from ocync.registry.client import RequestTally
     from ocync.registry.waiting import RetryPolicy
 

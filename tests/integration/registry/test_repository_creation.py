@@ -10,10 +10,10 @@ import pytest
 
 from clients import Side
 from fakes.aws import FakeAws
-from ocync.auth.aws import EcrPlace
 from ocync.config.model import AuthType, CreateRepository, RegistryConfig
 from ocync.lib.errors import ErrorKind, NetworkError
 from ocync.oci.reference import Registry
+from ocync.registry.auth.aws import EcrPlace
 from ocync.registry.ecr import EcrRepositories
 from ocync.registry.habits import SMALL
 from ocync.registry.waiting import RetryPolicy

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clients import Side, asked, repository_of
-from ocync.auth.scope import Scope
 from ocync.lib.errors import AuthError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
 from ocync.oci.digest import Digest
+from ocync.registry.auth.scope import Scope
 from ocync.registry.call import Answer
 from ocync.registry.tags import TagList
 from scripted import ScriptedRegistry, build, faults

@@ -27,7 +27,11 @@ from ocync.oci.providers import (
 )
 
 TESTS = Path(__file__).parents[2]
-REGISTRY, PASS, EXCHANGE = "integration/registry/", "integration/transfer/", "integration/auth/test_exchange.py"
+REGISTRY, PASS, EXCHANGE = (
+    "integration/registry/",
+    "integration/transfer/",
+    "integration/registry/auth/test_exchange.py",
+)
 THROTTLING, PARTS = REGISTRY + "test_throttling.py", REGISTRY + "test_parts.py"
 READING, WRITING = REGISTRY + "test_manifest_reading.py", REGISTRY + "test_manifest_writing.py"
 IMMUTABLE = (WRITING, "test_an_immutable_tag_with_another_digest_is_a_conflict")
@@ -165,7 +169,7 @@ PROOFS = {
         PASS + "test_whole_pass.py",
         "test_a_front_end_leads_to_a_registry_that_wants_tokens_of_its_own",
     ),
-    "lscr.io: realm of ghcr.io": ("unit/auth/test_realm.py", "test_a_token_service_may_be_elsewhere"),
+    "lscr.io: realm of ghcr.io": ("unit/registry/auth/test_realm.py", "test_a_token_service_may_be_elsewhere"),
     "nvcr.io: scope in the realm": (EXCHANGE, "test_a_realm_may_have_a_query_and_be_relative"),
 }
 """What shows that each row is done, by the name of the row."""
