@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ocync.limits.kind import Kind
-    from ocync.limits.level import Start
     from ocync.memory.memory import Memory
     from ocync.oci.manifest import Manifest
+    from ocync.registry.limits.aimd import Start
+    from ocync.registry.limits.kinds import Kind
     from ocync.transfer.events import Event
     from ocync.transfer.result import ImageResult
     from ocync.transfer.staging import Staging

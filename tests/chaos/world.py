@@ -18,8 +18,8 @@ from clients import Side
 from ocync.config.model import AuthType, MappingConfig, RegistryConfig, Secret
 from ocync.lib.errors import ErrorKind
 from ocync.lib.shutdown import Stop
-from ocync.limits import host
 from ocync.oci.reference import Registry
+from ocync.registry.limits import host
 from ocync.transfer.result import Status
 from scripted import Anonymous, Basic, Bearer, BlobStore, Checks, ScriptedRegistry, User, build, faults
 

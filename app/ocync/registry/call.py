@@ -11,9 +11,9 @@ from ocync.oci import media
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from ocync.limits.host import Asked
     from ocync.registry.auth.scope import Scope
     from ocync.registry.http.message import Headers
+    from ocync.registry.limits.host import Asked
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 

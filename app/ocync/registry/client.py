@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, TypeVar
 import httpx
 
 from ocync.lib.errors import AuthError, OcyncError, ProtocolError, RateLimitedError, ThrottledError
-from ocync.limits.kind import kind_of
 from ocync.oci import media
 from ocync.oci.providers import settings_of
 from ocync.registry import links, problem
@@ -27,6 +26,7 @@ from ocync.registry.allowance import date, read_allowance, tells_allowance
 from ocync.registry.call import Answer, Call
 from ocync.registry.encoding import decoded
 from ocync.registry.habits import Habits
+from ocync.registry.limits.kinds import kind_of
 from ocync.registry.problem import translated
 from ocync.registry.quota import PullQuota
 from ocync.registry.sender import RequestTally, Sender
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
     from ocync.config.model import Timeouts
     from ocync.lib.errors import RegistryError
-    from ocync.limits.host import Asked, HostLimits
     from ocync.oci.reference import Registry
     from ocync.registry.auth.authorizer import Authorizer
     from ocync.registry.auth.scope import Scope
     from ocync.registry.http.message import Headers
     from ocync.registry.http.pool import Pool, Response
+    from ocync.registry.limits.host import Asked, HostLimits
     from ocync.registry.waiting import RetryPolicy
 
 __all__ = ["Answer", "RegistryClient", "RequestTally", "stream_time"]

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ocync.lib.errors import QuotaError
-from ocync.limits.counter import Counter
+from ocync.registry.limits.counter import Counter
 from ocync.registry.waiting import MAX_RETRY_AFTER
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from ocync.lib.errors import NotFoundError, ProtocolError, RegistryError, VerificationError
-from ocync.limits.kind import Kind
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest, verify
@@ -18,6 +17,7 @@ from ocync.registry import ranges, uploads
 from ocync.registry.allowance import read_allowance
 from ocync.registry.auth.scope import Scope
 from ocync.registry.call import content_length, stored_length
+from ocync.registry.limits.kinds import Kind
 from ocync.registry.problem import immutable_tag, may_be_immutable
 from ocync.registry.referrers import ReferrersApi
 from ocync.registry.tags import TagList

@@ -21,11 +21,11 @@ from ocync.lib.errors import (
     UnreachableError,
     VerificationError,
 )
-from ocync.limits.kind import Kind
 from ocync.registry import links
 from ocync.registry.auth.scope import Scope
 from ocync.registry.blob import Blob, StoredError
 from ocync.registry.habits import SMALL, Form
+from ocync.registry.limits.kinds import Kind
 from ocync.registry.parts import Parts
 
 if TYPE_CHECKING:

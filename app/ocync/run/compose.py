@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ocync.limits.learned import starts_in, text_of
 from ocync.memory.keeper import Keeper, Place
 from ocync.registry.client import RequestTally
 from ocync.registry.habits import form_in, text_of_form
+from ocync.registry.limits.saved import starts_in, text_of
 from ocync.registry.waiting import RetryPolicy
 from ocync.report.summary import RunReport
 from ocync.run.repositories import ConfiguredPlaces

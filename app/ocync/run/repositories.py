@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Self
 
 from ocync.lib.errors import ConfigError
 from ocync.lib.limiter import Slots, Time
-from ocync.limits.host import HostLimits
-from ocync.limits.kind import Kind
-from ocync.limits.level import Start
 from ocync.oci.providers import settings_of
 from ocync.registry.auth.authorizer import Authorizer
 from ocync.registry.auth.keychain import ecr_place, source_for
@@ -25,6 +22,9 @@ from ocync.registry.creation import RepositoryCreation
 from ocync.registry.http.pool import Pool
 from ocync.registry.http.proxy import ProxyRules
 from ocync.registry.http.trust import context
+from ocync.registry.limits.aimd import Start
+from ocync.registry.limits.host import HostLimits
+from ocync.registry.limits.kinds import Kind
 from ocync.registry.repository import RegistryRepository
 
 if TYPE_CHECKING:

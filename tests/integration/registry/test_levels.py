@@ -13,9 +13,9 @@ import pytest
 from clients import Side, descriptor, read, write
 from ocync.config.model import TagRules
 from ocync.lib.errors import ErrorKind, RateLimitedError
-from ocync.limits import host
-from ocync.limits.kind import Kind
-from ocync.limits.level import Start
+from ocync.registry.limits import host
+from ocync.registry.limits.aimd import Start
+from ocync.registry.limits.kinds import Kind
 from ocync.transfer.result import Status
 from scripted import ScriptedRegistry, build, faults
 
@@ -166,7 +166,7 @@ async def test_a_throttled_target_slows_down_neither_look_ups_nor_another_target
 async def test_what_one_pass_has_learned_spares_the_next_one_the_refusals(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.DEBUG, "ocync.limits")
+    caplog.set_level(logging.DEBUG, "ocync.registry.limits")
     async with ScriptedRegistry() as registry:
         registry.seed("team/app", "1", build.image())
         first = AtOnce(6)

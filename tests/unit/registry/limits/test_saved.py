@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.limits.kind import Kind
-from ocync.limits.learned import starts_in, text_of
-from ocync.limits.level import Level, Start, first
+from ocync.registry.limits.aimd import Level, Start, first
+from ocync.registry.limits.kinds import Kind
+from ocync.registry.limits.saved import starts_in, text_of
 
 NUMBERS = st.none() | st.floats(0.1, 5000)
 STARTS = st.dictionaries(st.sampled_from(Kind), st.builds(Start, at_once=NUMBERS, rate=NUMBERS))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocync.limits import level as levels
-from ocync.limits.level import FLOOR_RATE, REST, Level, Start
+from ocync.registry.limits import aimd as levels
+from ocync.registry.limits.aimd import FLOOR_RATE, REST, Level, Start
 
 CEILINGS = st.integers(1, 100)
 STARTS = st.builds(

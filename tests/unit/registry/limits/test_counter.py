@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from ocync.lib.limiter import Time
-from ocync.limits.counter import Counter
-from ocync.limits.host import HostLimits
-from ocync.limits.kind import Kind
+from ocync.registry.limits.counter import Counter
+from ocync.registry.limits.host import HostLimits
+from ocync.registry.limits.kinds import Kind
 
 
 class Told:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.limits.allowed import allowed_in
+from ocync.registry.limits.allowed import allowed_in
 
 
 def test_what_ghcr_allows_is_read_from_its_refusal() -> None:

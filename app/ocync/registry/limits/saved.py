@@ -6,8 +6,8 @@ import json
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ocync.limits.kind import Kind
-from ocync.limits.level import Start
+from ocync.registry.limits.aimd import Start
+from ocync.registry.limits.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,15 +6,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from ocync.lib.limiter import Lane, Slots, Time
-from ocync.limits import level as levels
-from ocync.limits.allowed import allowed_in
-from ocync.limits.counter import Counter
-from ocync.limits.kind import Kind
+from ocync.registry.limits import aimd as levels
+from ocync.registry.limits.allowed import allowed_in
+from ocync.registry.limits.counter import Counter
+from ocync.registry.limits.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocync.limits.level import Level, Start
+    from ocync.registry.limits.aimd import Level, Start
 
 log = logging.getLogger(__name__)
 

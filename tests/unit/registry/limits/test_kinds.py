@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocync.limits.kind import Kind, kind_of
+from ocync.registry.limits.kinds import Kind, kind_of
 
 DIGEST = "sha256:" + "0" * 64
 REQUESTS = [

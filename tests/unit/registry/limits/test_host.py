@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync.lib.limiter import Time
-from ocync.limits.host import Bucket, HostLimits
-from ocync.limits.kind import Kind
-from ocync.limits.level import Start
+from ocync.registry.limits.aimd import Start
+from ocync.registry.limits.host import Bucket, HostLimits
+from ocync.registry.limits.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,7 +163,7 @@ def test_what_was_learned_before_is_kept_until_the_host_takes_all(clock: Clock) 
 def test_a_change_of_direction_is_logged_once_and_a_long_pause_is_told_to_everybody(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG, "ocync.limits")
+    caplog.set_level(logging.DEBUG, "ocync.registry.limits")
     bucket = clock.limits().bucket(Kind.UPLOAD)
     for _ in range(4):
         clock.now += 1
