@@ -20,7 +20,7 @@ from ocync.plan.model import Candidate, TargetState
 from ocync.plan.source import SourceImage
 from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
-from ocync.registry.waiting import GIVE_UP_AFTER, RetryPolicy
+from ocync.registry.retry import GIVE_UP_AFTER, RetryPolicy
 from ocync.run.repositories import ConfiguredPlaces
 from ocync.transfer.engine import Pass, PassSettings
 from scripted.evidence import PASSES

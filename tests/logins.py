@@ -15,7 +15,7 @@ from ocync.registry.auth.authorizer import Authorizer
 from ocync.registry.auth.credential import Anonymous
 from ocync.registry.auth.scope import Scope
 from ocync.registry.client import RequestTally
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.run.repositories import ConfiguredPlaces
 
 if TYPE_CHECKING:

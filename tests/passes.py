@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ocync.config.model import MappingConfig, RegistryConfig, TagRules
 from ocync.lib.shutdown import Stop
 from ocync.oci.reference import Registry
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.transfer.engine import Pass, PassSettings
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ocync.analyze.recording import Rehearsed, World
 from ocync.analyze.tally import Fate, Order
 from ocync.lib.errors import ErrorKind
 from ocync.memory.memory import Memory
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.transfer.engine import Pass, PassSettings
 from ocync.transfer.events import ImageFinished, MappingResolved, MappingsCounted
 

@@ -17,7 +17,7 @@ from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
 from ocync.memory.keeper import Keeper, Place
 from ocync.registry.client import RequestTally
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.report.progress import progress
 from ocync.report.summary import RunReport
 from ocync.report.text import render_failures, wants_color

@@ -14,7 +14,7 @@ from ocync.registry.auth.check import Finding, Verdict
 from ocync.registry.auth.check import check as check_registry
 from ocync.registry.auth.scope import Scope
 from ocync.registry.client import RequestTally
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.run.repositories import ConfiguredPlaces
 
 if TYPE_CHECKING:

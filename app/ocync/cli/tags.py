@@ -9,7 +9,7 @@ from ocync.cli import passes, streams
 from ocync.cli.named import configuration, reference, registry_of, settings
 from ocync.lib.errors import ConfigError, ExitCode, TagRuleError
 from ocync.registry.client import RequestTally
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.run.repositories import ConfiguredPlaces
 from ocync.tags.rules import SortOrder, TagRules
 from ocync.tags.select import select

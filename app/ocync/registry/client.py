@@ -21,16 +21,16 @@ import httpx
 from ocync.lib.errors import AuthError, OcyncError, ProtocolError, RateLimitedError, ThrottledError
 from ocync.oci import media
 from ocync.oci.providers import settings_of
-from ocync.registry import links, problem
-from ocync.registry.allowance import date, read_allowance, tells_allowance
+from ocync.registry import error_response, links
 from ocync.registry.call import Answer, Call
-from ocync.registry.encoding import decoded
-from ocync.registry.habits import Habits
+from ocync.registry.content_encoding import decoded
+from ocync.registry.error_response import translated
 from ocync.registry.limits.kinds import kind_of
-from ocync.registry.problem import translated
-from ocync.registry.quota import PullQuota
+from ocync.registry.pull_quota import PullQuota
+from ocync.registry.ratelimit_headers import date, read_allowance, tells_allowance
+from ocync.registry.retry import GIVE_UP_AFTER
 from ocync.registry.sender import RequestTally, Sender
-from ocync.registry.waiting import GIVE_UP_AFTER
+from ocync.registry.upload_strategy import Habits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ocync.registry.http.message import Headers
     from ocync.registry.http.pool import Pool, Response
     from ocync.registry.limits.host import Asked, HostLimits
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.registry.retry import RetryPolicy
 
 __all__ = ["Answer", "RegistryClient", "RequestTally", "stream_time"]
 
@@ -164,7 +164,7 @@ class RegistryClient:
         read: Callable[[Answer], T],
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
-        limit: int = problem.MAX_BODY,
+        limit: int = error_response.MAX_BODY,
     ) -> T:
         """
         Ask until an expected answer comes or the policy gives up; `read` turns the answer into the result.
@@ -205,7 +205,7 @@ class RegistryClient:
         scopes: frozenset[Scope],
         headers: Mapping[str, str] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
-        limit: int = problem.MAX_BODY,
+        limit: int = error_response.MAX_BODY,
         seconds: float = REQUEST_TIME,
         patience: float = 0.0,
     ) -> Answer:
@@ -367,7 +367,7 @@ class RegistryClient:
         """Read the whole body of a success, or what there is of an error's, and close the response."""
         try:
             if response.status >= 400:
-                return await self._sender.read_some(response, problem.MAX_BODY, until=until)
+                return await self._sender.read_some(response, error_response.MAX_BODY, until=until)
             return await self._sender.read(response, limit, what=what, until=until)
         finally:
             response.close()
@@ -402,7 +402,7 @@ class RegistryClient:
     async def refusal_of(self, response: Response, *, what: str) -> OcyncError:
         """Read the body of an unexpected response and return the error that it is."""
         until = asyncio.get_running_loop().time() + _TOKEN_TIME
-        body = await self._sender.read_some(response, problem.MAX_BODY, until=until)
+        body = await self._sender.read_some(response, error_response.MAX_BODY, until=until)
         return self._problem(response, body, what=what)
 
     def refusal(self, answer: Answer, *, what: str) -> OcyncError:
@@ -427,7 +427,7 @@ class RegistryClient:
         return None if answering == self._home else answering.authority
 
     def _problem(self, answer: Response | Answer, body: bytes, *, what: str) -> OcyncError:
-        refusal = problem.Refusal(
+        refusal = error_response.Refusal(
             answer.status,
             answer.reason,
             answer.headers.get("retry-after"),
@@ -437,7 +437,7 @@ class RegistryClient:
         )
         # By the registry's clock, which its dates are told by: ours may be wrong, or have jumped.
         now = date(answer.headers.get("date")) or datetime.now(UTC)
-        error = problem.from_answer(refusal, what=what, host=self.host, now=now)
+        error = error_response.from_answer(refusal, what=what, host=self.host, now=now)
         asked = answer.asked if isinstance(answer, Answer) else answer.note
         if isinstance(error, RateLimitedError):
             _tell(asked, error, counted=True)

@@ -10,8 +10,8 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from ocync.lib.errors import ProtocolError
 from ocync.lib.ssrf import may_send_on
+from ocync.registry.error_response import clean
 from ocync.registry.http.origin import PORTS, Origin
-from ocync.registry.problem import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,13 +14,13 @@ from ocync.oci import media
 from ocync.oci.digest import Digest, verify
 from ocync.oci.manifest import Descriptor, Manifest
 from ocync.registry import ranges, uploads
-from ocync.registry.allowance import read_allowance
 from ocync.registry.auth.scope import Scope
 from ocync.registry.call import content_length, stored_length
+from ocync.registry.error_response import immutable_tag, may_be_immutable
 from ocync.registry.limits.kinds import Kind
-from ocync.registry.problem import immutable_tag, may_be_immutable
-from ocync.registry.referrers import ReferrersApi
-from ocync.registry.tags import TagList
+from ocync.registry.ratelimit_headers import read_allowance
+from ocync.registry.referrers_api import ReferrersApi
+from ocync.registry.tag_list import TagList
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ocync.lib.limiter import Lane, Slots
     from ocync.oci.repository import TagPage, Upload
     from ocync.registry.client import Answer, RegistryClient
-    from ocync.registry.creation import RepositoryCreation
     from ocync.registry.http.pool import Response
+    from ocync.registry.repository_creation import RepositoryCreation
 
 log = logging.getLogger(__name__)
 

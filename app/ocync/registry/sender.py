@@ -16,10 +16,10 @@ from ocync import USER_AGENT
 from ocync.lib.errors import OcyncError, ProtocolError
 from ocync.registry import links, notices
 from ocync.registry.call import content_length
-from ocync.registry.encoding import decoded
+from ocync.registry.circuit_breaker import Outage
+from ocync.registry.content_encoding import decoded
+from ocync.registry.error_response import clean
 from ocync.registry.http.pool import Limits, Origin
-from ocync.registry.outage import Outage
-from ocync.registry.problem import clean
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -23,10 +23,10 @@ from ocync.lib.errors import (
 )
 from ocync.registry import links
 from ocync.registry.auth.scope import Scope
-from ocync.registry.blob import Blob, StoredError
-from ocync.registry.habits import SMALL, Form
+from ocync.registry.blob_push import Blob, StoredError
+from ocync.registry.chunked_upload import Parts
 from ocync.registry.limits.kinds import Kind
-from ocync.registry.parts import Parts
+from ocync.registry.upload_strategy import SMALL, Form
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

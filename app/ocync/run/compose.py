@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from ocync.memory.keeper import Keeper, Place
 from ocync.registry.client import RequestTally
-from ocync.registry.habits import form_in, text_of_form
 from ocync.registry.limits.saved import starts_in, text_of
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
+from ocync.registry.upload_strategy import form_in, text_of_form
 from ocync.report.summary import RunReport
 from ocync.run.repositories import ConfiguredPlaces
 from ocync.transfer.engine import Pass, PassSettings

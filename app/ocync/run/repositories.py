@@ -18,7 +18,6 @@ from ocync.registry.auth.authorizer import Authorizer
 from ocync.registry.auth.keychain import ecr_place, source_for
 from ocync.registry.auth.redacted_source import Disclosing
 from ocync.registry.client import RegistryClient
-from ocync.registry.creation import RepositoryCreation
 from ocync.registry.http.pool import Pool
 from ocync.registry.http.proxy import ProxyRules
 from ocync.registry.http.trust import context
@@ -26,6 +25,7 @@ from ocync.registry.limits.aimd import Start
 from ocync.registry.limits.host import HostLimits
 from ocync.registry.limits.kinds import Kind
 from ocync.registry.repository import RegistryRepository
+from ocync.registry.repository_creation import RepositoryCreation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ocync.oci.repository import Repository, TargetRepository
     from ocync.registry.auth.token import Send
     from ocync.registry.client import RequestTally
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.registry.retry import RetryPolicy
 
 
 async def _nobody(request: httpx.Request) -> httpx.Response:
@@ -169,7 +169,7 @@ class ConfiguredPlaces:
         if registry.create_repository is None:
             return None
         if registry.name not in self._creations:
-            from ocync.registry.ecr import EcrRepositories  # noqa: PLC0415 -- where asked for
+            from ocync.registry.ecr_api import EcrRepositories  # noqa: PLC0415 -- where asked for
 
             place = ecr_place(registry, self._environ)
             create = EcrRepositories(place, registry.create_repository, self._policy).create

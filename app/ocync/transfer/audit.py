@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor
     from ocync.oci.repository import TargetRepository
     from ocync.plan.model import Candidate
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.registry.retry import RetryPolicy
 
 SHARE = 10
 """One in so many of a pass's requests may be spent on looking below unchanged images."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor
     from ocync.oci.repository import Repository, TargetRepository, Upload
     from ocync.plan.source import SourceImage
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.registry.retry import RetryPolicy
     from ocync.transfer.shared_read import Branch
     from ocync.transfer.staging import Staging
 

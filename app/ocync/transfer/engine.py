@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from ocync.oci.repository import Repository
     from ocync.plan.discover import Places, Resolved
     from ocync.plan.model import Decision, ImagePlan
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.registry.retry import RetryPolicy
     from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.events import Sink
     from ocync.transfer.staging import Staging

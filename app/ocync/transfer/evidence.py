@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.oci.repository import Repository
     from ocync.plan.attachments import Attached
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.registry.retry import RetryPolicy
     from ocync.verification.evidence import Evidence
 
 MAX_SIZE = 1024 * 1024

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ocync.oci.manifest import Descriptor
     from ocync.oci.repository import Repository
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.registry.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ocync.oci.digest import Digest
     from ocync.plan.budget import Budget
     from ocync.plan.model import ImagePlan
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.registry.retry import RetryPolicy
     from ocync.transfer.destination import Destination
     from ocync.verification.trust import TrustedRoot
     from ocync.verification.verdict import Signer

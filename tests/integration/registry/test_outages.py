@@ -12,7 +12,7 @@ import pytest
 
 from clients import Side, descriptor, read
 from ocync.lib.errors import NetworkError, ServerError, UnreachableError
-from ocync.registry import client, outage
+from ocync.registry import circuit_breaker, client
 from ocync.transfer.result import Status
 from scripted import Bearer, ScriptedRegistry, build, faults
 from scripted.content import Bytes
@@ -55,7 +55,7 @@ async def test_a_dead_host_is_asked_once_a_request_and_not_five_times(refusing: 
 
     assert len(side.waits.seconds) == waits
     (classes,) = side.tally.requests.values()
-    assert classes == {"none": outage.FAILURES + 10}
+    assert classes == {"none": circuit_breaker.FAILURES + 10}
 
 
 async def test_a_silent_host_holds_up_one_request_and_not_all(mute: str) -> None:
@@ -111,7 +111,7 @@ async def test_a_dead_token_service_is_asked_once_a_request_too(refusing: str) -
                 await side.repository(registry.url, writable=False).head("latest")
 
     # Once for /v2/, and so often in vain for a token.
-    assert side.tally.requests[registry.host] == {"4xx": 1, "none": outage.FAILURES + 3}
+    assert side.tally.requests[registry.host] == {"4xx": 1, "none": circuit_breaker.FAILURES + 3}
 
 
 @pytest.mark.parametrize("kind", ["refusing", "mute"])

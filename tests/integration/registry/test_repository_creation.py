@@ -14,9 +14,9 @@ from ocync.config.model import AuthType, CreateRepository, RegistryConfig
 from ocync.lib.errors import ErrorKind, NetworkError
 from ocync.oci.reference import Registry
 from ocync.registry.auth.aws import EcrPlace
-from ocync.registry.ecr import EcrRepositories
-from ocync.registry.habits import SMALL
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.ecr_api import EcrRepositories
+from ocync.registry.retry import RetryPolicy
+from ocync.registry.upload_strategy import SMALL
 from ocync.transfer.result import Status
 from scripted import Basic, ScriptedRegistry, User, build
 

@@ -10,7 +10,7 @@ import pytest
 from clients import asked, cut, descriptor, repository_of, write
 from ocync.lib.errors import AuthError, NetworkError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
 from ocync.oci.providers import settings_of
-from ocync.registry.habits import SMALL, Habits
+from ocync.registry.upload_strategy import SMALL, Habits
 from scripted import Basic, Bearer, ScriptedRegistry, User, faults
 from scripted.content import Bytes
 

@@ -13,7 +13,7 @@ from ocync.lib.errors import AuthError, NotFoundError, OcyncError, ProtocolError
 from ocync.oci.digest import Digest
 from ocync.registry.auth.scope import Scope
 from ocync.registry.call import Answer
-from ocync.registry.tags import TagList
+from ocync.registry.tag_list import TagList
 from scripted import ScriptedRegistry, build, faults
 from scripted.behaviour import LINKS
 

@@ -8,7 +8,7 @@ import pytest
 
 from clients import Side
 from ocync.oci.providers import settings_of
-from ocync.registry.habits import Habits
+from ocync.registry.upload_strategy import Habits
 from ocync.transfer.result import Status
 from scripted import ScriptedRegistry, build
 

@@ -15,7 +15,7 @@ from ocync.oci import media, referrers
 from ocync.oci.digest import Digest
 from ocync.registry.call import Answer
 from ocync.registry.http.message import Headers
-from ocync.registry.referrers import read_page
+from ocync.registry.referrers_api import read_page
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("\udc00"),

@@ -12,7 +12,7 @@ from memory import Place, put_image
 from ocync.config.model import TagRules
 from ocync.lib.errors import NetworkError, NotFoundError, OcyncError, StorageError
 from ocync.plan.source import SourceImage
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.transfer.blob_reads import BlobReads, Delivery
 from ocync.transfer.result import Status
 from ocync.transfer.staging import Spool, Staging

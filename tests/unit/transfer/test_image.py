@@ -14,7 +14,7 @@ from memory import MemoryRepository, Place, put_image, put_index
 from ocync.lib.errors import AuthError, NetworkError, NotFoundError, OcyncError
 from ocync.oci.digest import Digest
 from ocync.plan.budget import Budget
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.transfer.blob_reads import BlobReads
 from ocync.transfer.claims import Claims
 from ocync.transfer.destination import Destination

@@ -12,7 +12,7 @@ from ocync.lib.errors import NetworkError, NotFoundError, OcyncError, Verificati
 from ocync.lib.limiter import Slots
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.transfer.reading import Breaks, read_whole
 from scheduling import run
 

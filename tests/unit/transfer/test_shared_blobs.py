@@ -11,7 +11,7 @@ import pytest
 from memory import Place, put_image
 from ocync.lib.errors import ErrorKind, NetworkError, NotFoundError, QuotaError, ServerError
 from ocync.oci.digest import Digest
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.transfer.blob import bring_blob
 from ocync.transfer.blob_reads import BlobReads
 from ocync.transfer.claims import Claims, Lead

@@ -14,7 +14,7 @@ from hypothesis import settings
 from ocync.lib.errors import NetworkError, OcyncError, VerificationError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.transfer import shared_read
 from ocync.transfer.reading import Breaks, Reading
 from ocync.transfer.shared_read import Patience, SharedRead

@@ -8,7 +8,7 @@ import pytest
 
 from memory import Place, put_image
 from ocync.lib.errors import NetworkError
-from ocync.registry.waiting import GIVE_UP_AFTER, RetryPolicy
+from ocync.registry.retry import GIVE_UP_AFTER, RetryPolicy
 from ocync.transfer.blob_reads import BlobReads, Delivery
 from passes import no_sleep
 

@@ -16,7 +16,7 @@ from ocync.registry.auth.chainguard import TOKEN_FILE
 from ocync.registry.auth.credential import UserPassword
 from ocync.registry.auth.keychain import source_for
 from ocync.registry.client import RequestTally
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.run.repositories import ConfiguredPlaces
 from scripted import Bearer, ScriptedRegistry, User, build
 

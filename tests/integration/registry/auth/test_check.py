@@ -12,7 +12,7 @@ from ocync.lib.errors import AuthError, ConfigError, ExitCode, NetworkError
 from ocync.registry.auth.check import Finding, Verdict, check
 from ocync.registry.auth.scope import Scope
 from ocync.registry.client import RequestTally
-from ocync.registry.waiting import RetryPolicy
+from ocync.registry.retry import RetryPolicy
 from ocync.run.repositories import ConfiguredPlaces
 from scripted import Anonymous as Nobody
 from scripted import Basic, Bearer, ScriptedRegistry, User, faults

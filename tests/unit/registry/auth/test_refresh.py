@@ -10,7 +10,7 @@ from logins import Clock
 from ocync.lib.errors import AuthError, ExitCode, NetworkError, OcyncError
 from ocync.registry.auth.credential import UserPassword
 from ocync.registry.auth.refresh import Login, RenewingSource, bounded
-from ocync.registry.waiting import is_retryable
+from ocync.registry.retry import is_retryable
 
 
 class Cloud:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ocync.config.model import CreateRepository
     from ocync.registry.auth.aws import EcrPlace
-    from ocync.registry.waiting import RetryPolicy
+    from ocync.registry.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.registry.encoding import Gunzip
+from ocync.registry.content_encoding import Gunzip
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=4), st.data())

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from ocync.lib.errors import QuotaError
 from ocync.registry.limits.counter import Counter
-from ocync.registry.waiting import MAX_RETRY_AFTER
+from ocync.registry.retry import MAX_RETRY_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from ocync.registry.allowance import Allowance
+    from ocync.registry.ratelimit_headers import Allowance
 
 _KEPT = 50
 """One in so many of a quota's pulls is left for others."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from ocync.oci.providers import MIB, Settings
-from ocync.registry.habits import PART, PATIENCE, SMALL, Form, Habits, form_in, text_of_form
+from ocync.registry.upload_strategy import PART, PATIENCE, SMALL, Form, Habits, form_in, text_of_form
 
 
 async def waits(habits: Habits, size: int = 10) -> asyncio.Task[Form]:

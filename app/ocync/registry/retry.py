@@ -13,7 +13,7 @@ from tenacity.wait import wait_base
 
 from ocync.config.model import RetrySettings
 from ocync.lib.errors import OcyncError, RegistryError, ThrottledError, UnreachableError
-from ocync.registry.allowance import AGES
+from ocync.registry.ratelimit_headers import AGES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

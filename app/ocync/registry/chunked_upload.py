@@ -17,7 +17,7 @@ from ocync.registry import links
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ocync.registry.blob import Blob
+    from ocync.registry.blob_push import Blob
     from ocync.registry.call import Answer
 
 # Bytes of a part that have come before it broke off, so that it is worth to go on with the rest.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ocync.lib.errors import ProtocolError
 from ocync.registry.call import Answer
 from ocync.registry.http.message import Headers
-from ocync.registry.tags import Listing, read_page
+from ocync.registry.tag_list import Listing, read_page
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -20,8 +20,8 @@ from ocync.lib.errors import (
     RegistryError,
     ServerError,
 )
-from ocync.registry import problem
-from ocync.registry.allowance import Allowance
+from ocync.registry import error_response
+from ocync.registry.ratelimit_headers import Allowance
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -30,8 +30,8 @@ def error_of(
     status: int, body: bytes | str = b"", retry_after: str | None = None, allowance: Allowance | None = None
 ) -> RegistryError:
     raw = body.encode() if isinstance(body, str) else body
-    refusal = problem.Refusal(status, "Reason", retry_after, raw, allowance=allowance)
-    return problem.from_answer(refusal, what="push x", host="r.example", now=NOW)
+    refusal = error_response.Refusal(status, "Reason", retry_after, raw, allowance=allowance)
+    return error_response.from_answer(refusal, what="push x", host="r.example", now=NOW)
 
 
 def errors(code: str, message: str) -> str:
@@ -127,8 +127,8 @@ def test_a_code_that_tells_nothing_is_better_than_none() -> None:
 def test_a_refusal_of_a_store_that_the_registry_led_to_is_not_taken_for_the_registry_s(
     status: int, kind: type[RegistryError]
 ) -> None:
-    refusal = problem.Refusal(status, "Reason", None, b"<Error>AccessDenied</Error>", "cdn.example")
-    error = problem.from_answer(refusal, what="fetch x", host="r.example", now=NOW)
+    refusal = error_response.Refusal(status, "Reason", None, b"<Error>AccessDenied</Error>", "cdn.example")
+    error = error_response.from_answer(refusal, what="fetch x", host="r.example", now=NOW)
 
     assert type(error) is kind
     assert "r.example sent us on to cdn.example" in error.message
@@ -137,8 +137,8 @@ def test_a_refusal_of_a_store_that_the_registry_led_to_is_not_taken_for_the_regi
 def test_what_can_t_be_sent_at_all_is_not_tried_again() -> None:
     why = httpx.LocalProtocolError("a request target is visible ASCII")
 
-    assert not problem.from_transport(why, what="push x", host="r.example").retryable
-    assert problem.from_transport(httpx.ReadError(""), what="push x", host="r.example").retryable
+    assert not error_response.from_transport(why, what="push x", host="r.example").retryable
+    assert error_response.from_transport(httpx.ReadError(""), what="push x", host="r.example").retryable
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_what_can_t_be_sent_at_all_is_not_tried_again() -> None:
 )
 def test_a_broken_exchange_names_the_registry_and_does_not_repeat_it(what: str, why: str, message: str) -> None:
     for error in (httpx.ConnectError(why), httpx.LocalProtocolError(why)):
-        assert problem.from_transport(error, what=what, host="r.example").message == message
+        assert error_response.from_transport(error, what=what, host="r.example").message == message
 
 
 def test_retry_after_is_kept() -> None:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from ocync.lib.errors import UnreachableError
-from ocync.registry.outage import FAILURES, PATIENCE, Outage
-from ocync.registry.waiting import is_retryable
+from ocync.registry.circuit_breaker import FAILURES, PATIENCE, Outage
+from ocync.registry.retry import is_retryable
 
 HOST = "dead.example"
 

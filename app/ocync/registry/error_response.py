@@ -26,15 +26,15 @@ from ocync.lib.errors import (
     RegistryError,
     ServerError,
 )
-from ocync.registry.allowance import DURATION, go_duration, retry_after
 from ocync.registry.http.socket_errors import is_of_unknown_authority
-from ocync.registry.quota import renewal
+from ocync.registry.pull_quota import renewal
+from ocync.registry.ratelimit_headers import DURATION, go_duration, retry_after
 
 if TYPE_CHECKING:
     from datetime import datetime
     from types import TracebackType
 
-    from ocync.registry.allowance import Allowance
+    from ocync.registry.ratelimit_headers import Allowance
 
 MAX_BODY = 64 * 1024
 """Bytes of an error's body that are read at most."""

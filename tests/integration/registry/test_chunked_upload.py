@@ -12,7 +12,7 @@ from ocync.lib.errors import NetworkError, OcyncError, ProtocolError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.oci.providers import settings_of
-from ocync.registry.habits import PART, Habits
+from ocync.registry.upload_strategy import PART, Habits
 from ocync.transfer.result import Status
 from scripted import Basic, Bearer, GeneratedBlob, ScriptedRegistry, User, build, faults
 from scripted.content import Bytes

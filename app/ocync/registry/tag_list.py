@@ -10,7 +10,7 @@ from ocync.lib.errors import NotFoundError, ProtocolError
 from ocync.oci.reference import is_tag
 from ocync.oci.repository import TagPage
 from ocync.registry import links
-from ocync.registry.pages import Page, read_all
+from ocync.registry.pagination import Page, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

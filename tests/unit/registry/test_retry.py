@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.lib.errors import AuthError, NetworkError, RateLimitedError, ServerError, ThrottledError
-from ocync.registry.allowance import date, retry_after
-from ocync.registry.waiting import GIVE_UP_AFTER, MAX_RETRY_AFTER, RetryPolicy
+from ocync.registry.ratelimit_headers import date, retry_after
+from ocync.registry.retry import GIVE_UP_AFTER, MAX_RETRY_AFTER, RetryPolicy
 
 AGES = 10 * 365 * 86400.0
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from clients import Waits
 from ocync.lib.errors import AuthError, NetworkError, NotFoundError, OcyncError
-from ocync.registry.creation import RepositoryCreation
+from ocync.registry.repository_creation import RepositoryCreation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

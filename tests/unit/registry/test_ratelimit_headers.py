@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.lib.errors import QuotaError
-from ocync.registry.allowance import Allowance, go_duration, read_allowance
 from ocync.registry.http.message import Headers
-from ocync.registry.quota import PullQuota
+from ocync.registry.pull_quota import PullQuota
+from ocync.registry.ratelimit_headers import Allowance, go_duration, read_allowance
 
 NOW = 1_800_000_000.0
 HOURS = 21600.0

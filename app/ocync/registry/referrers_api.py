@@ -10,8 +10,8 @@ from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.registry import links
-from ocync.registry.pages import Page, read_all
-from ocync.registry.problem import clean
+from ocync.registry.error_response import clean
+from ocync.registry.pagination import Page, read_all
 
 if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor, Manifest
