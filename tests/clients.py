@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ocync.memory.memory import Memory
+    from ocync.cache.hints import Memory
     from ocync.oci.manifest import Manifest
     from ocync.registry.limits.aimd import Start
     from ocync.registry.limits.kinds import Kind

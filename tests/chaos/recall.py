@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ocync.memory import file
-from ocync.memory.keeper import Keeper, Place
+from ocync.cache import file
+from ocync.cache.store import Keeper, Place
 
 if TYPE_CHECKING:
     import random
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from ocync.memory.memory import Memory
+    from ocync.cache.hints import Memory
 
 DAY = 86_400.0
 

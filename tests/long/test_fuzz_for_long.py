@@ -34,7 +34,7 @@ PARSERS = (
     *("registry/test_encoding.py", "registry/test_allowance.py", "test_reach.py"),
     # manifests, digests, references, index.json, the memory of earlier passes
     *("oci/test_manifest.py", "oci/test_select_platforms.py", "oci/test_digest.py", "oci/test_reference.py"),
-    *("layout/test_index.py", "memory/test_facts.py"),
+    *("layout/test_index.py", "cache/test_facts.py"),
     # what becomes of foreign text
     *("test_printable.py", "test_redaction.py", "test_log.py"),
 )

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from ocync.analyze.forecast import forecast
 from ocync.analyze.recording import Rehearsed, World
 from ocync.analyze.tally import Fate, Order
+from ocync.cache.hints import Memory
 from ocync.lib.errors import ErrorKind
-from ocync.memory.memory import Memory
 from ocync.registry.retry import RetryPolicy
 from ocync.transfer.engine import Pass, PassSettings
 from ocync.transfer.events import ImageFinished, MappingResolved, MappingsCounted

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ocync.analyze import as_json, rehearsal
 from ocync.analyze.text import render
+from ocync.cache.store import Keeper, Place
 from ocync.cli import passes, streams
 from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
-from ocync.memory.keeper import Keeper, Place
 from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
 from ocync.report.progress import progress

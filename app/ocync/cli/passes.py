@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ocync.cache.store import Keeper
 from ocync.cli import delivery, streams
 from ocync.config.secrets import secrets_of
 from ocync.lib.log import configured, level_of
 from ocync.lib.redaction import Redactor
 from ocync.lib.shutdown import Stop, stopped_by_signals
-from ocync.memory.keeper import Keeper
 from ocync.report.progress import progress
 from ocync.run.compose import PassOptions, run_pass
 

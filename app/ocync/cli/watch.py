@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocync.cache.store import Keeper
 from ocync.cli import delivery, passes
 from ocync.config.load import load
 from ocync.lib.errors import ConfigError, ExitCode
 from ocync.lib.shutdown import Stop, stopped_by_signals
-from ocync.memory.keeper import Keeper
 from ocync.report.summary import RunReport
 from ocync.run.health import HealthServer, HealthState
 from ocync.transfer.outcome import as_ocync_error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ocync.memory.keeper import Keeper, Place
+from ocync.cache.store import Keeper, Place
 from ocync.registry.client import RequestTally
 from ocync.registry.limits.saved import starts_in, text_of
 from ocync.registry.retry import RetryPolicy
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from ocync.cache.hints import Memory
     from ocync.config.model import GlobalSettings, MappingConfig
     from ocync.lib.shutdown import Stop
-    from ocync.memory.memory import Memory
     from ocync.plan.discover import Places, Resolved
     from ocync.plan.model import Candidate
     from ocync.transfer.events import Sink

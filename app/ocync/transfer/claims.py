@@ -15,9 +15,9 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ocync.cache.hints import Memory
 from ocync.lib.errors import QuotaError, RegistryError
 from ocync.lib.limiter import Slots
-from ocync.memory.memory import Memory
 from ocync.transfer.mounts import Mounts
 
 if TYPE_CHECKING:

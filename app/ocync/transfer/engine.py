@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ocync.cache.hints import Memory
 from ocync.lib.errors import ErrorKind, InterruptedPassError, NetworkError, NotFoundError, OcyncError
 from ocync.lib.singleflight import Memo
 from ocync.lib.tasks import each_of
-from ocync.memory.memory import Memory
 from ocync.plan.budget import Budget
 from ocync.plan.compare import compare
 from ocync.plan.discover import discover, target_state

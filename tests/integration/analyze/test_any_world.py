@@ -14,8 +14,8 @@ import pytest
 from attached import attach, list_by_tag
 from clients import Side
 from forecasts import analyzed, misses, passed
+from ocync.cache.store import Keeper, Place
 from ocync.config.model import TagRules
-from ocync.memory.keeper import Keeper, Place
 from ocync.oci.platform import Platform
 from ocync.transfer.staging import Staging
 from scripted import ScriptedRegistry, build

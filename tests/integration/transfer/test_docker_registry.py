@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side, descriptor, repository_of, write
+from ocync.cache.store import Keeper, Place
 from ocync.lib.errors import ErrorKind, NetworkError, ProtocolError
-from ocync.memory.keeper import Keeper, Place
 from ocync.plan.model import Reason
 from ocync.transfer.result import BlobStats, Status
 from scripted import ScriptedRegistry, build

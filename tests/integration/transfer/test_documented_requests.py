@@ -17,8 +17,8 @@ from attached import attach
 from clients import Side
 from forecasts import asked_by_kind
 from ocync.analyze.requests import Kind
+from ocync.cache.store import Keeper, Place
 from ocync.config.model import ArtifactRules, TagRules
-from ocync.memory.keeper import Keeper, Place
 from ocync.oci.platform import Platform
 from scripted import Basic, Bearer, ScriptedRegistry, User, build
 

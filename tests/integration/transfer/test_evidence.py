@@ -27,8 +27,8 @@ import pytest
 from attached import attach
 from chaos.events import listed_by
 from clients import Side
-from ocync.memory.file import NAME
-from ocync.memory.keeper import Keeper, Place
+from ocync.cache.file import NAME
+from ocync.cache.store import Keeper, Place
 from ocync.oci.digest import Digest
 from ocync.transfer.result import Status
 from scripted import Checks, ScriptedRegistry, build, faults
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from ocync.memory.memory import Memory
+    from ocync.cache.hints import Memory
     from ocync.transfer.result import ImageResult
 
 APP, STATE = "team/app", "team/state"

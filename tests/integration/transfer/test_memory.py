@@ -18,10 +18,10 @@ import pytest
 from clients import Side
 from forecasts import asked_by_kind
 from ocync.analyze.requests import Kind
+from ocync.cache import file, store
+from ocync.cache.store import Keeper, Place
 from ocync.config.model import GlobalSettings, Timeouts
 from ocync.lib.shutdown import Stop
-from ocync.memory import file, keeper
-from ocync.memory.keeper import Keeper, Place
 from ocync.oci.digest import Digest
 from ocync.run.compose import PassOptions, run_pass
 from ocync.transfer.result import Status
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import AsyncIterator, Callable
 
-    from ocync.memory.memory import Memory
+    from ocync.cache.hints import Memory
     from ocync.report.summary import RunReport
     from scripted.named import Proceed
     from scripted.wire import Request, Response

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side
-from ocync.memory import artifact, facts, keeper
-from ocync.memory.keeper import Keeper, Place
+from ocync.cache import entries, state_artifact, store
+from ocync.cache.store import Keeper, Place
 from ocync.oci.digest import Digest
 from scripted import Basic, ScriptedRegistry, User, build, faults
 from scripted.build import Image
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from ocync.memory.memory import Memory
+    from ocync.cache.hints import Memory
 
 BLOB, OTHER = Digest.of(b"blob"), Digest.of(b"other")
 PLACE = "registry.example"
@@ -155,7 +155,9 @@ async def test_the_file_and_the_state_are_known_together(world: World, tmp_path:
             assert memory.holders(PLACE, OTHER) == ["app"]
 
 
-def stored(layer: bytes, *, kind: str = artifact.ARTIFACT_TYPE, media_type: str = artifact.LAYER_TYPE) -> Image:
+def stored(
+    layer: bytes, *, kind: str = state_artifact.ARTIFACT_TYPE, media_type: str = state_artifact.LAYER_TYPE
+) -> Image:
     """Return an artifact with such a layer."""
     config = build.blob(b"{}", "application/vnd.oci.empty.v1+json")
     blob = build.blob(layer, media_type)
@@ -172,9 +174,9 @@ def stored(layer: bytes, *, kind: str = artifact.ARTIFACT_TYPE, media_type: str 
 
 DAMAGED = {
     "no gzip": stored(b"something else"),
-    "cut": stored(gzip.compress(facts.HEADER)[:-12]),
+    "cut": stored(gzip.compress(entries.HEADER)[:-12]),
     "of another format": stored(gzip.compress(b"ocync-memory-99\n")),
-    "a bomb": stored(gzip.compress(facts.HEADER + bytes(100_000_000))),
+    "a bomb": stored(gzip.compress(entries.HEADER + bytes(100_000_000))),
     "another artifact": stored(b"x", kind="application/vnd.other"),
     "another layer": stored(b"x", media_type="application/vnd.other"),
     "an image": build.image(),

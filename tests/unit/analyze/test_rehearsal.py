@@ -11,10 +11,10 @@ import pytest
 from memory import Place, put_image, put_index
 from ocync.analyze.rehearsal import Found, analyze
 from ocync.analyze.requests import NONE, Bounds, Kind
+from ocync.cache.hints import Memory
 from ocync.config.model import TagRules
 from ocync.lib.errors import AuthError, ErrorKind, NetworkError
 from ocync.lib.shutdown import Stop
-from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 from ocync.oci.referrers import fallback_tag
 from ocync.plan.model import Reason

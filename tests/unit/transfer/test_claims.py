@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memory import Place, put_image, put_index
+from ocync.cache.hints import Memory
 from ocync.lib.errors import NetworkError, NotFoundError, QuotaError, ServerError
-from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 from ocync.transfer.claims import Claims, Commit, Flight, Lead, Present, Wait
 from scheduling import run

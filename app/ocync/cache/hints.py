@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
-from ocync.memory.facts import MAX_AGE, MAX_FACTS, MAX_TEXT, Fact, Facts, Key, Kind, latest, merged
+from ocync.cache.entries import MAX_AGE, MAX_FACTS, MAX_TEXT, Fact, Facts, Key, Kind, latest, merged
 from ocync.oci.digest import Digest
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ocync.memory import memory as memories
-from ocync.memory.memory import Memory
+from ocync.cache import hints as memories
+from ocync.cache.hints import Memory
 from ocync.oci.digest import Digest
 
 INDEX, BLOB, OTHER = (Digest.of(text) for text in (b"index", b"blob", b"other"))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocync.cache import entries, file
+from ocync.cache.hints import Memory
 from ocync.lib.errors import StorageError
-from ocync.memory import facts, file
-from ocync.memory.memory import Memory
 from ocync.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -294,8 +294,8 @@ def test_two_passes_at_once_add_to_the_same_file(path: Path) -> None:
     script = """
 import sys, time
 from pathlib import Path
-from ocync.memory import file
-from ocync.memory.memory import Memory
+from ocync.cache import file
+from ocync.cache.hints import Memory
 from ocync.oci.digest import Digest
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 50):
     memory = Memory()

@@ -15,15 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ocync.cache import entries
 from ocync.lib.errors import StorageError
-from ocync.memory import facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import BinaryIO
 
-    from ocync.memory.facts import Facts
+    from ocync.cache.entries import Facts
 
 NAME = "memory-2.txt"
 """The name of the file within `cache_dir`; other formats have files of their own."""
@@ -67,13 +67,13 @@ def save(path: Path, new: Facts, now: float, *, tidy: bool = False) -> None:
     with _said():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(path.with_suffix(".lock")):
-            if tidy or not _append(path, facts.lines_of(new)):
+            if tidy or not _append(path, entries.lines_of(new)):
                 _rewrite(path, new, now)
 
 
 def _read(path: Path, now: float) -> tuple[Facts, int]:
     with _opened(path, os.O_RDONLY) as stream:
-        return facts.read(stream, now)
+        return entries.read(stream, now)
 
 
 def _append(path: Path, lines: bytes) -> bool:
@@ -82,7 +82,7 @@ def _append(path: Path, lines: bytes) -> bool:
         return False
     with _opened(path, os.O_RDWR | os.O_APPEND) as stream:
         size = os.fstat(stream.fileno()).st_size
-        if stream.readline(len(facts.HEADER)) != facts.HEADER or size + len(lines) >= facts.MAX_READ:
+        if stream.readline(len(entries.HEADER)) != entries.HEADER or size + len(lines) >= entries.MAX_READ:
             return False
         os.fchmod(stream.fileno(), 0o600)
         # Somebody may have been killed in the middle of a line.
@@ -100,12 +100,12 @@ def _rewrite(path: Path, new: Facts, now: float) -> None:
         # It may be somebody else's.
         path.replace(path.with_suffix(".damaged"))
     for key, fact in new.items():
-        known[key] = facts.merged(known.get(key), fact)
+        known[key] = entries.merged(known.get(key), fact)
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     try:
         with _opened(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL) as stream:
-            stream.write(facts.HEADER + facts.lines_of(facts.latest(known, facts.MAX_FACTS)))
+            stream.write(entries.HEADER + entries.lines_of(entries.latest(known, entries.MAX_FACTS)))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.memory import facts
-from ocync.memory.facts import Fact, Facts, Key, Kind
-from ocync.memory.memory import Memory
+from ocync.cache import entries
+from ocync.cache.entries import Fact, Facts, Key, Kind
+from ocync.cache.hints import Memory
 from ocync.oci.digest import Digest
 
 NOW = 1_700_000_000.0
@@ -42,21 +42,21 @@ def line(fields: object) -> bytes:
 
 
 def read(lines: bytes, now: float = NOW) -> Facts:
-    return facts.read(io.BytesIO(facts.HEADER + lines), now)[0]
+    return entries.read(io.BytesIO(entries.HEADER + lines), now)[0]
 
 
 def test_what_is_written_is_read() -> None:
     known = filled()
 
     assert len(known) == 6
-    assert read(facts.lines_of(known)) == known
-    assert facts.unpacked(facts.packed(known), NOW) == known
+    assert read(entries.lines_of(known)) == known
+    assert entries.unpacked(entries.packed(known), NOW) == known
 
 
 def test_the_same_facts_are_the_same_bytes_and_hold_no_time_of_packing() -> None:
     known = filled()
 
-    assert facts.packed(known) == facts.packed(dict(reversed(known.items())))
+    assert entries.packed(known) == entries.packed(dict(reversed(known.items())))
 
 
 @given(st.data())
@@ -69,9 +69,9 @@ def test_of_any_facts_of_a_key_the_later_one_counts_and_equal_ones_make_one(data
     )
     one, other = data.draw(drawn), data.draw(drawn)
 
-    both = facts.merged(one, other)
+    both = entries.merged(one, other)
 
-    assert facts.merged(None, one) == one
+    assert entries.merged(None, one) == one
     assert both.learned == max(one.learned, other.learned)
     if one.value == other.value:
         assert both == (one.value, min(one.since, other.since), both.learned)
@@ -137,10 +137,10 @@ def test_lines_of_any_content_are_left_out_and_never_an_error(lines: list[bytes]
 
 def test_facts_that_are_too_old_or_from_the_future_are_left_out() -> None:
     known = filled()
-    lines = facts.lines_of(known)
+    lines = entries.lines_of(known)
 
-    assert len(read(lines, NOW + facts.MAX_AGE)) == len(known)
-    assert read(lines, NOW + facts.MAX_AGE + 1) == {}
+    assert len(read(lines, NOW + entries.MAX_AGE)) == len(known)
+    assert read(lines, NOW + entries.MAX_AGE + 1) == {}
     # Another clock may be a little ahead.
     assert len(read(lines, NOW - 60)) == len(known)
     assert read(lines, NOW - 3600) == {}
@@ -166,28 +166,28 @@ def test_a_digest_that_is_none_is_not_told() -> None:
 @pytest.mark.parametrize("begin", [b"", b"ocync-memory-3\n", b"ocync-memory-2", b"SQLite format 3\0", b"\0" * 64])
 def test_another_format_is_refused(begin: bytes) -> None:
     with pytest.raises(ValueError, match="it is of another format"):
-        facts.read(io.BytesIO(begin), NOW)
+        entries.read(io.BytesIO(begin), NOW)
     with pytest.raises(ValueError, match="it is of another format"):
-        facts.unpacked(gzip.compress(begin), NOW)
+        entries.unpacked(gzip.compress(begin), NOW)
 
 
 @given(st.binary(max_size=300))
 def test_what_is_no_state_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"^it is "):
-        facts.unpacked(data, NOW)
+        entries.unpacked(data, NOW)
 
 
 @given(st.data())
 def test_a_state_that_is_cut_or_has_a_flipped_bit_is_refused_or_tells_less(data: st.DataObject) -> None:
     known = filled()
-    whole = facts.packed(known)
+    whole = entries.packed(known)
     position = data.draw(st.integers(0, len(whole) - 1))
     broken = bytearray(whole)
     broken[position] ^= 1 << data.draw(st.integers(0, 7))
 
     for spoilt in (bytes(broken), whole[:position]):
         try:
-            found = facts.unpacked(spoilt, NOW)
+            found = entries.unpacked(spoilt, NOW)
         except ValueError:
             continue
         assert found.items() <= known.items()
@@ -195,19 +195,19 @@ def test_a_state_that_is_cut_or_has_a_flipped_bit_is_refused_or_tells_less(data:
 
 @pytest.mark.parametrize("piece", [b"\0" * 1_000_000, b"\n" * 1_000_000, line([]) * 100_000])
 def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(piece: bytes) -> None:
-    bomb = gzip.compress(facts.HEADER + piece * 100)
-    assert len(bomb) < facts.MAX_BYTES
+    bomb = gzip.compress(entries.HEADER + piece * 100)
+    assert len(bomb) < entries.MAX_BYTES
 
     started = time.monotonic()
     with pytest.raises(ValueError, match="longer than any memory"):
-        facts.unpacked(bomb, NOW)
+        entries.unpacked(bomb, NOW)
     assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("piece", [b"\n", line([])], ids=["empty", "odd"])
 def test_many_lines_of_nothing_are_refused(piece: bytes) -> None:
     with pytest.raises(ValueError, match="longer than any memory"):
-        facts.unpacked(gzip.compress(facts.HEADER + piece * 500_000), NOW)
+        entries.unpacked(gzip.compress(entries.HEADER + piece * 500_000), NOW)
 
 
 def test_of_too_much_the_latest_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,11 +220,11 @@ def test_of_too_much_the_latest_is_packed(monkeypatch: pytest.MonkeyPatch) -> No
         now[0] += 1
         memory.learn_blob(PLACE, "app", digest)
 
-    cut = facts.packed(memory.all())
+    cut = entries.packed(memory.all())
 
     assert len(cut) <= 100_000
     memory = Memory(clock=lambda: now[0])
-    memory.add(facts.unpacked(cut, now[0]))
+    memory.add(entries.unpacked(cut, now[0]))
     there = [bool(memory.holders(PLACE, digest)) for digest in digests]
     assert 200 < sum(there) < 1000
     assert all(there[-sum(there) :])
@@ -236,7 +236,7 @@ def test_of_too_many_facts_the_latest_are_packed(monkeypatch: pytest.MonkeyPatch
         (Kind.HINT, "level", "", str(number)): Fact("1", NOW + number, NOW + number) for number in range(30)
     }
 
-    found = facts.unpacked(facts.packed(known), NOW + 30)
+    found = entries.unpacked(entries.packed(known), NOW + 30)
 
     assert sorted(int(name) for _, _, _, name in found) == list(range(20, 30))
 
@@ -251,7 +251,7 @@ def test_facts_about_blobs_go_before_those_about_tags(monkeypatch: pytest.Monkey
         memory.learn_blob(PLACE, "app", Digest.of(b"%d" % number))
 
     found = Memory(clock=lambda: now[0])
-    found.add(facts.unpacked(facts.packed(memory.all()), now[0]))
+    found.add(entries.unpacked(entries.packed(memory.all()), now[0]))
 
     assert found.first_seen(PLACE, "app", "v1", INDEX) == NOW
     assert len(found.all()) == 10

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ocync.cache import entries, file, state_artifact
+from ocync.cache.hints import Memory
+from ocync.cache.thread import in_thread
 from ocync.lib.errors import OcyncError
-from ocync.memory import artifact, facts, file
-from ocync.memory.memory import Memory
-from ocync.memory.thread import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -122,17 +122,17 @@ class Keeper:
         if place.repository is None:
             return
         async with self._attempt(f"{place.repository.name}:{place.tag} can't be read", "state", _FETCH_TIME):
-            packed = await artifact.fetch(place.repository, place.tag)
+            packed = await state_artifact.fetch(place.repository, place.tag)
             if packed:
-                memory.add(await asyncio.to_thread(facts.unpacked, packed, self._clock()))
+                memory.add(await asyncio.to_thread(entries.unpacked, packed, self._clock()))
 
     async def _write_state(self, place: Place, memory: Memory) -> None:
         if place.repository is None or not place.keep or not memory.has_news:
             return
         within = _PUSH_TIME_AFTER_STOP if place.in_a_hurry() else _PUSH_TIME
         async with self._attempt(f"{place.repository.name}:{place.tag} can't be written", "state", within):
-            packed = await asyncio.to_thread(facts.packed, memory.all())
-            await artifact.push(place.repository, place.tag, packed)
+            packed = await asyncio.to_thread(entries.packed, memory.all())
+            await state_artifact.push(place.repository, place.tag, packed)
 
     @asynccontextmanager
     async def _attempt(self, what: str, setting: str, within: float | None) -> AsyncIterator[None]:

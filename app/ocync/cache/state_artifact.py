@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from ocync.cache.entries import MAX_READ
 from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError
-from ocync.memory.facts import MAX_READ
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest, Verifier

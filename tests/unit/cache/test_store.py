@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocync.memory import file, keeper
-from ocync.memory.keeper import Keeper, Place
+from ocync.cache import file, store
+from ocync.cache.store import Keeper, Place
 from ocync.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def test_a_full_disk_is_said_and_nothing_fails(tmp_path: Path) -> None:
     script = f"""
 import asyncio, resource, signal
 from pathlib import Path
-from ocync.memory.keeper import Keeper, Place
+from ocync.cache.store import Keeper, Place
 from ocync.oci.digest import Digest
 async def main():
     async with Keeper().memory(Place(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
@@ -196,8 +196,8 @@ def test_a_killed_pass_leaves_what_it_has_written(tmp_path: Path) -> None:
     script = f"""
 import time
 from pathlib import Path
-from ocync.memory import file
-from ocync.memory.memory import Memory
+from ocync.cache import file
+from ocync.cache.hints import Memory
 from ocync.oci.digest import Digest
 number = 0
 while True:
@@ -228,10 +228,10 @@ async def test_what_a_pass_learned_before_it_was_killed_is_known_to_the_next_one
     script = f"""
 import asyncio
 from pathlib import Path
-from ocync.memory import keeper
-from ocync.memory.keeper import Keeper, Place
+from ocync.cache import keeper
+from ocync.cache.store import Keeper, Place
 from ocync.oci.digest import Digest
-keeper._PAUSE = 0.05
+store._PAUSE = 0.05
 async def main():
     async with Keeper().memory(Place(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
         memory.learn_blob({PLACE!r}, "app", Digest.of(b"blob"))
