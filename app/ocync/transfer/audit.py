@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from ocync.transfer.reading import read_whole
+from ocync.transfer.resumable_read import read_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

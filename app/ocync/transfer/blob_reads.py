@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ocync.lib.errors import NetworkError, OcyncError
 from ocync.lib.limiter import Slots, reserve
-from ocync.transfer.reading import Breaks, Reading
+from ocync.transfer.resumable_read import Breaks, Reading
 from ocync.transfer.shared_read import Patience, SharedRead
 
 if TYPE_CHECKING:

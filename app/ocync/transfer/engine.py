@@ -27,7 +27,6 @@ from ocync.plan.compare import compare
 from ocync.plan.discover import discover, target_state
 from ocync.plan.model import Candidate, Copy, Reason, Skip
 from ocync.transfer import outcome
-from ocync.transfer.artifacts import ArtifactCopy
 from ocync.transfer.audit import Inspection, RollingAudit
 from ocync.transfer.blob_reads import BlobReads
 from ocync.transfer.claims import Claims
@@ -41,10 +40,11 @@ from ocync.transfer.events import (
     MappingsCounted,
 )
 from ocync.transfer.image_queue import ImageQueue
+from ocync.transfer.referrers.copy import ArtifactCopy
 from ocync.transfer.result import BlobStats, ImageResult, Status
-from ocync.transfer.rivals import Rivals
 from ocync.transfer.signatures import Signatures
 from ocync.transfer.sync_image import ImageSync
+from ocync.transfer.tag_conflicts import Rivals
 from ocync.transfer.tree import ManifestReader
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from ocync.oci.repository import Repository
-    from ocync.transfer.reading import Reading
+    from ocync.transfer.resumable_read import Reading
     from ocync.transfer.staging import Spool, Staging
 
 _AHEAD = 2

@@ -11,7 +11,7 @@ from ocync.config.model import VerifyMode
 from ocync.lib.errors import OcyncError, UnsignedError
 from ocync.lib.singleflight import Memo
 from ocync.transfer import outcome
-from ocync.transfer.evidence import MAX_SIGNATURES, EvidenceReader
+from ocync.transfer.signature_reader import MAX_SIGNATURES, EvidenceReader
 from ocync.verification.identity import Identity
 from ocync.verification.key import KeySigner
 from ocync.verification.keyless import IdentitySigner

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ocync.plan.attachments import Attached
     from ocync.plan.budget import Budget
     from ocync.plan.model import Decision, ImagePlan
-    from ocync.transfer.artifacts import ArtifactCopy
     from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.destination import Destination
+    from ocync.transfer.referrers.copy import ArtifactCopy
     from ocync.transfer.signatures import Signatures
     from ocync.transfer.tree import ManifestReader, Tree
 

@@ -16,7 +16,7 @@ from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.registry.retry import RetryPolicy
 from ocync.transfer import shared_read
-from ocync.transfer.reading import Breaks, Reading
+from ocync.transfer.resumable_read import Breaks, Reading
 from ocync.transfer.shared_read import Patience, SharedRead
 from ocync.transfer.staging import Spool, Staging
 from scheduling import StuckError, run

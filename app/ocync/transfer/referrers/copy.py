@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ocync.lib.singleflight import Memo
-from ocync.transfer.attaching import Attaching, Brought
+from ocync.transfer.referrers.attach import Attaching, Brought
 
 if TYPE_CHECKING:
     from ocync.oci.digest import Digest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ocync.plan.budget import Budget
     from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.destination import Destination
-    from ocync.transfer.rivals import Rivals
+    from ocync.transfer.tag_conflicts import Rivals
     from ocync.transfer.tree import ManifestReader
 
 _Key = tuple["Digest", frozenset[tuple["Digest", str]], str, str, bool]

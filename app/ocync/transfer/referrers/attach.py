@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ocync.lib.errors import ImmutableTagError, NotFoundError, OcyncError, ProtocolError
 from ocync.lib.tasks import each_of
 from ocync.oci import referrers
-from ocync.transfer.appended import Wanted
-from ocync.transfer.fallback import add_to_list, listed_and_there, read_again, read_list
 from ocync.transfer.image import ImageCopier
+from ocync.transfer.referrers.cosign_tags import Wanted
+from ocync.transfer.referrers.fallback_index import add_to_list, listed_and_there, read_again, read_list
 
 if TYPE_CHECKING:
     from ocync.oci.digest import Digest
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ocync.plan.budget import Budget
     from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.destination import Destination
-    from ocync.transfer.rivals import Rivals
+    from ocync.transfer.tag_conflicts import Rivals
     from ocync.transfer.tree import ManifestReader
 
 log = logging.getLogger(__name__)

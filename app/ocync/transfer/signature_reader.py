@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ocync.lib.errors import NotFoundError, OcyncError
 from ocync.oci import media
 from ocync.oci.referrers import NO_TYPES
-from ocync.transfer.reading import read_whole
+from ocync.transfer.resumable_read import read_whole
 from ocync.verification.evidence import (
     BUNDLE_PREFIX,
     PREDICATE,

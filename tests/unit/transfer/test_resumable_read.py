@@ -13,7 +13,7 @@ from ocync.lib.limiter import Slots
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.registry.retry import RetryPolicy
-from ocync.transfer.reading import Breaks, read_whole
+from ocync.transfer.resumable_read import Breaks, read_whole
 from scheduling import run
 
 if TYPE_CHECKING:

@@ -96,7 +96,7 @@ async def test_a_tag_that_the_first_does_not_have_comes_from_the_second(caplog: 
 
         assert await world.sync() == 1
         assert world.signed_by(world.second)
-        assert not [record for record in caplog.records if record.name == "ocync.transfer.rivals"]
+        assert not [record for record in caplog.records if record.name == "ocync.transfer.tag_conflicts"]
 
 
 async def test_the_same_signature_in_both_is_nothing_to_tell_of(caplog: pytest.LogCaptureFixture) -> None:
