@@ -8,7 +8,7 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ocync.layout.problem import told
+from ocync.layout.disk_errors import told
 from ocync.lib.errors import StorageError
 from ocync.lib.threads import in_thread
 

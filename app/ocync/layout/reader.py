@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ocync.layout.problem import told
+from ocync.layout.disk_errors import told
 from ocync.lib.errors import StorageError
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ocync.layout.disk_errors import told
+from ocync.layout.hashed import Sound
 from ocync.layout.lock import FileLock
-from ocync.layout.problem import told
 from ocync.layout.reader import Reader
-from ocync.layout.sound import Sound
 from ocync.layout.store import Store, damaged
 from ocync.layout.upload import LayoutUpload
 from ocync.lib.errors import NotFoundError, ProtocolError, StorageError, VerificationError

@@ -20,8 +20,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ocync.layout import index as indexes
-from ocync.layout.draft import Draft, sweep, sync
-from ocync.layout.problem import storage_error, told
+from ocync.layout.atomic_file import Draft, sweep, sync
+from ocync.layout.disk_errors import storage_error, told
 from ocync.layout.reader import Reader, Stamp
 from ocync.lib.errors import ProtocolError, StorageError, VerificationError
 from ocync.oci import manifest as manifests

@@ -10,8 +10,8 @@ from ocync.oci.digest import Verifier
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ocync.layout.draft import Draft
-    from ocync.layout.sound import Sound
+    from ocync.layout.atomic_file import Draft
+    from ocync.layout.hashed import Sound
     from ocync.layout.store import Store
     from ocync.oci.manifest import Descriptor
 

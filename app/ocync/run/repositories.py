@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ocync.config.model import RegistryConfig, Timeouts, TlsSettings
-    from ocync.layout.sound import Sound
+    from ocync.layout.hashed import Sound
     from ocync.oci.repository import Repository, TargetRepository
     from ocync.registry.auth.token import Send
     from ocync.registry.client import RequestTally
@@ -156,8 +156,8 @@ class ConfiguredPlaces:
                 writable=writable,
                 creation=self._creation(registry) if writable else None,
             )
+        from ocync.layout.hashed import Sound  # noqa: PLC0415
         from ocync.layout.repository import LayoutRepository  # noqa: PLC0415 -- for passes with folders
-        from ocync.layout.sound import Sound  # noqa: PLC0415
 
         place = f"oci:{registry.layout}"
         if place not in self._folders:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layouts import blob_file, described, drafts, image, pull, push, put_blob
+from ocync.layout.hashed import Sound
 from ocync.layout.repository import LayoutRepository
-from ocync.layout.sound import Sound
 from ocync.lib.errors import VerificationError
 
 if TYPE_CHECKING:

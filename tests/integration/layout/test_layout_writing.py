@@ -24,8 +24,8 @@ from layouts import (
     put_blob,
     write_layout,
 )
+from ocync.layout.hashed import Sound
 from ocync.layout.repository import LayoutRepository
-from ocync.layout.sound import Sound
 from ocync.lib.errors import NetworkError, ProtocolError, StorageError, VerificationError
 from ocync.oci import media
 

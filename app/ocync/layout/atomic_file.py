@@ -16,7 +16,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ocync.layout.problem import told
+from ocync.layout.disk_errors import told
 from ocync.layout.reader import Stamp
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocync.layout.draft import MAX_AGE, Draft, sweep
+from ocync.layout.atomic_file import MAX_AGE, Draft, sweep
 from ocync.lib.errors import StorageError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocync.layout.problem import told
+from ocync.layout.disk_errors import told
 from ocync.lib.errors import ErrorKind, StorageError
 
 
