@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ocync.config.model import TrustedIdentity, TrustedKey, VerifyMode, VerifyRules
 from ocync.config.node import render
-from ocync.verification import material
+from ocync.verification import key_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,13 +48,13 @@ class Signers:
         """Return a key that is given as PEM or as a path; raises ValueError for what is none."""
         is_pem = "-----BEGIN" in text
         key = TrustedKey(name=where if is_pem else text, pem=text if is_pem else self.text(text))
-        self._check("key", key.pem, lambda: material.load_key(key.pem, key.name))
+        self._check("key", key.pem, lambda: key_files.load_key(key.pem, key.name))
         return key
 
     def root(self, path: str | None) -> tuple[str, str]:
         """Return name and text of a trusted root, by default the public one; raises ValueError for what is none."""
-        name, text = material.shipped_root() if path is None else (path, self.text(path))
-        from ocync.verification.trust import load_root  # noqa: PLC0415 -- for those who verify
+        name, text = key_files.shipped_root() if path is None else (path, self.text(path))
+        from ocync.verification.trusted_root import load_root  # noqa: PLC0415 -- for those who verify
 
         self._check("root", text, lambda: load_root(text, name))
         return name, text

@@ -15,7 +15,7 @@ from ocync.transfer.signature_reader import MAX_SIGNATURES, EvidenceReader
 from ocync.verification.identity import Identity
 from ocync.verification.key import KeySigner
 from ocync.verification.keyless import IdentitySigner
-from ocync.verification.trust import load_root
+from ocync.verification.trusted_root import load_root
 from ocync.verification.verdict import Verdict, judge
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ocync.plan.model import ImagePlan
     from ocync.registry.retry import RetryPolicy
     from ocync.transfer.destination import Destination
-    from ocync.verification.trust import TrustedRoot
+    from ocync.verification.trusted_root import TrustedRoot
     from ocync.verification.verdict import Signer
 
 log = logging.getLogger(__name__)

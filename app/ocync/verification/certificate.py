@@ -13,7 +13,7 @@ from ocync.verification.key import signed
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-    from ocync.verification.trust import LogKey
+    from ocync.verification.trusted_root import LogKey
 
 
 def unreadable() -> tuple[type[Exception], ...]:

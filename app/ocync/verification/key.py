@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocync.verification.evidence import Bundle, UntrustedError, claim_of_statement, decoded
-from ocync.verification.material import load_key
+from ocync.verification.key_files import load_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes

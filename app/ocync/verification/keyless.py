@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ocync.oci.digest import Digest
     from ocync.verification.evidence import Evidence
     from ocync.verification.identity import Identity
-    from ocync.verification.trust import LogKey, TrustedRoot
+    from ocync.verification.trusted_root import LogKey, TrustedRoot
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from ocync.config.model import ArtifactRules, TrustedIdentity, TrustedKey, Verif
 from ocync.lib.errors import ErrorKind
 from ocync.oci.platform import Platform
 from ocync.transfer.result import ImageResult, Status
-from ocync.verification.trust import load_root
+from ocync.verification.trusted_root import load_root
 from scripted import ScriptedRegistry, build, faults, media
 from scripted.storage import StoredManifest
 from signing import ISSUER, WORKFLOW, Sigstore

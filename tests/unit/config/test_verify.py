@@ -12,7 +12,7 @@ import yaml
 
 import signing
 from ocync.config.model import VerifyMode, VerifyRules
-from ocync.verification.trust import load_root
+from ocync.verification.trusted_root import load_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable

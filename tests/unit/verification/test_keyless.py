@@ -18,7 +18,7 @@ from ocync.oci.digest import Digest
 from ocync.verification.evidence import Bundle, SimpleSignature
 from ocync.verification.identity import Identity
 from ocync.verification.keyless import IdentitySigner
-from ocync.verification.trust import load_root
+from ocync.verification.trusted_root import load_root
 from ocync.verification.verdict import judge
 from signing import ISSUER, WORKFLOW, Sigstore
 

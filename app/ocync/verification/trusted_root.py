@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ocync.verification import material
+from ocync.verification import key_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,14 +73,14 @@ class TrustedRoot:
 
 def load_root(text: str, name: str) -> TrustedRoot:
     """Read a trusted_root.json; raises ValueError."""
-    material.need("cryptography", "sigstore")
+    key_files.need("cryptography", "sigstore")
     from sigstore.errors import Error
     from sigstore.models import TrustedRoot as Root
     from sigstore.verify import Verifier
 
     # It says at each start which algorithms it does not know.
     logging.getLogger("sigstore").setLevel(logging.ERROR)
-    body = material.read_root(text, name)
+    body = key_files.read_root(text, name)
     try:
         authorities = tuple(_authorities(body["certificateAuthorities"]))
         logs, certificate_logs = tuple(_keys(body["tlogs"])), tuple(_keys(body["ctlogs"]))
