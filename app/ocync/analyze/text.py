@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ocync.analyze.requests import Kind, total
 from ocync.lib.sanitize import printable
 from ocync.plan.model import Reason
-from ocync.report.figures import counted, short, size
+from ocync.report.humanize import counted, short, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -44,9 +44,9 @@ async def deliver(
     _show(report, options, environ)
     path = getattr(options, "termination_log", None)
     if path is not None:
-        from ocync.report import termination
+        from ocync.report import termination_log
 
-        termination.write(Path(path), termination.summary(report))
+        termination_log.write(Path(path), termination_log.summary(report))
     if metrics is None:
         return
     from ocync.report.publish import publish

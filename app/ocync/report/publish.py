@@ -44,9 +44,9 @@ async def publish(
             log.warning("%s", error)
             good = False
     if config.pushgateway is not None:
-        from ocync.report import metrics, push  # noqa: PLC0415
+        from ocync.report import metrics, pushgateway
 
         payload = metrics.render(report, interval=interval)
-        outcome = await push.push(config.pushgateway, payload, environ=environ, timeout=timeout)
+        outcome = await pushgateway.push(config.pushgateway, payload, environ=environ, timeout=timeout)
         good = good and outcome.delivered
     return good

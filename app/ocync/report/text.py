@@ -14,7 +14,7 @@ from ocync.lib.errors import ErrorKind
 from ocync.lib.remedies import cause_of
 from ocync.lib.sanitize import printable
 from ocync.plan.model import Reason
-from ocync.report.figures import counted, rate, short, size, span
+from ocync.report.humanize import counted, rate, short, size, span
 from ocync.transfer.result import Status
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from ocync.config.model import PushgatewayConfig, Secret, TlsSettings
 from ocync.report import metrics
-from ocync.report.push import PushOutcome, push
+from ocync.report.pushgateway import PushOutcome, push
 from reports import report
 from scripted.certificates import Authority, Pair, make_authority
 from servers.pushgateway import Pushgateway, pushgateway

@@ -8,7 +8,7 @@ import pytest
 
 from ocync.config.model import PushgatewayConfig
 from ocync.report import metrics
-from ocync.report.push import PushOutcome, push
+from ocync.report.pushgateway import PushOutcome, push
 from reports import report
 from servers.process import free_port
 

@@ -35,10 +35,10 @@ def progress(
     stream = sys.stderr if stream is None else stream
     if stream.isatty() and environ.get("TERM", "").lower() not in ("dumb", "unknown"):
         # rich takes some 50 ms to import: only for who looks at it.
-        from ocync.report.bars import bars  # noqa: PLC0415
+        from ocync.report.progress.bars import bars  # noqa: PLC0415
 
         return bars(stream, environ)
-    from ocync.report.heartbeat import heartbeats  # noqa: PLC0415
+    from ocync.report.progress.heartbeat import heartbeats  # noqa: PLC0415
 
     return heartbeats(interval=interval)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.report.tally import Pace, Tally, seconds_left
+from ocync.report.progress.tally import Pace, Tally, seconds_left
 from ocync.transfer.events import (
     BytesExpected,
     BytesMoved,

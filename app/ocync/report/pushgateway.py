@@ -26,7 +26,7 @@ from ocync.lib.redaction import excerpt
 from ocync.registry.auth.secret_files import reveal
 from ocync.registry.http import trust
 from ocync.registry.http.socket_errors import reason
-from ocync.report.gateway import Gateway, named
+from ocync.report.gateway_url import Gateway, named
 from ocync.report.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:

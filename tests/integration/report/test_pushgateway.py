@@ -15,7 +15,7 @@ from ocync import USER_AGENT
 from ocync.config.model import PushgatewayConfig, Secret
 from ocync.lib.errors import ErrorKind
 from ocync.report import metrics
-from ocync.report.push import PushOutcome, push
+from ocync.report.pushgateway import PushOutcome, push
 from ocync.report.summary import RunReport
 from reports import STARTED, copied, failed, report, unchanged
 from servers.process import free_port

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.report import figures
+from ocync.report import humanize
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ from ocync.report import figures
     ],
 )
 def test_bytes_are_shown_in_decimal_units(count: int, shown: str) -> None:
-    assert figures.size(count) == shown
+    assert humanize.size(count) == shown
 
 
 @given(st.integers(min_value=0, max_value=10**17))
 def test_no_number_of_bytes_is_shown_with_four_digits_before_the_point(count: int) -> None:
-    assert float(figures.size(count).split()[0]) < 1000
+    assert float(humanize.size(count).split()[0]) < 1000
 
 
 @pytest.mark.parametrize(
@@ -46,19 +46,19 @@ def test_no_number_of_bytes_is_shown_with_four_digits_before_the_point(count: in
     ],
 )
 def test_a_span_is_shown_with_two_figures_that_matter(seconds: float, shown: str) -> None:
-    assert figures.span(seconds) == shown
+    assert humanize.span(seconds) == shown
 
 
 def test_a_rate_over_no_time_at_all_is_a_number() -> None:
-    assert figures.rate(1000, 0) == "1.0 MB/s"
-    assert figures.rate(31_457_280, 4.2) == "7.5 MB/s"
+    assert humanize.rate(1000, 0) == "1.0 MB/s"
+    assert humanize.rate(31_457_280, 4.2) == "7.5 MB/s"
 
 
 def test_nouns_follow_their_number() -> None:
-    assert figures.counted(1, "image") == "1 image"
-    assert figures.counted(1234, "image") == "1,234 images"
-    assert figures.counted(0, "retry", "retries") == "0 retries"
+    assert humanize.counted(1, "image") == "1 image"
+    assert humanize.counted(1234, "image") == "1,234 images"
+    assert humanize.counted(0, "retry", "retries") == "0 retries"
 
 
 def test_a_digest_is_shortened_behind_its_algorithm() -> None:
-    assert figures.short("sha256:" + "ab" * 32) == "sha256:abababababab"
+    assert humanize.short("sha256:" + "ab" * 32) == "sha256:abababababab"

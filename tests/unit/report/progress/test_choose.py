@@ -17,8 +17,8 @@ from rich.console import Console
 
 from ocync.lib import log
 from ocync.lib.redaction import Redactor
-from ocync.report.bars import Picture
-from ocync.report.progress import progress
+from ocync.report.progress.bars import Picture
+from ocync.report.progress.choose import progress
 from ocync.transfer.events import (
     BytesExpected,
     BytesMoved,
@@ -218,8 +218,8 @@ async def test_a_short_pass_has_no_heartbeat(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_the_end_is_estimated_in_heartbeats_too(caplog: pytest.LogCaptureFixture) -> None:
-    from ocync.report.heartbeat import line
-    from ocync.report.tally import Tally
+    from ocync.report.progress.heartbeat import line
+    from ocync.report.progress.tally import Tally
 
     tally = Tally()
     for number in range(4):

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ocync.lib.sanitize import printable
-from ocync.report.figures import counted, rate, size, span
-from ocync.report.tally import Pace, Tally, seconds_left
+from ocync.report.humanize import counted, rate, size, span
+from ocync.report.progress.tally import Pace, Tally, seconds_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ocync.report.tally import Flight
+    from ocync.report.progress.tally import Flight
     from ocync.transfer.events import Sink
 
 _SHOWN = 6

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.report.gateway import group_path
+from ocync.report.gateway_url import group_path
 
 
 @pytest.mark.parametrize(

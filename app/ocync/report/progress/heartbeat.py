@@ -7,8 +7,8 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ocync.report.figures import counted, rate, size, span
-from ocync.report.tally import Pace, Tally, seconds_left
+from ocync.report.humanize import counted, rate, size, span
+from ocync.report.progress.tally import Pace, Tally, seconds_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
