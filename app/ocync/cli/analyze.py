@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ocync.analyze import as_json, rehearsal
 from ocync.analyze.text import render
 from ocync.cache.store import Keeper, Place
-from ocync.cli import passes, streams
+from ocync.cli import runner, streams
 from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
 from ocync.registry.client import RequestTally
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 def analyze(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Look at both sides and tell what a pass would do; the exit code is that of a pass with these failures."""
-    with passes.logging_as_asked(options, environ) as redactor:
+    with runner.logging_as_asked(options, environ) as redactor:
         config = load(Path(options.config), environ)
-        passes.introduce(config, redactor)
+        runner.introduce(config, redactor)
         found, report = asyncio.run(_read(config, options, environ, redactor))
         _show(found, report.redacted(redactor), options, environ)
         return report.exit_code

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocync.cli import passes, streams
+from ocync.cli import runner, streams
 from ocync.config.load import load
 from ocync.lib.errors import ExitCode
 from ocync.registry.auth.check import Finding, Verdict
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 def check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Check the registries of all configurations; 4 when all failures are about credentials, else 2, or 0."""
-    with passes.logging_as_asked(options, environ) as redactor:
+    with runner.logging_as_asked(options, environ) as redactor:
         findings: list[Finding] = []
         for path in options.config:
             config = load(Path(path), environ)
-            passes.introduce(config, redactor)
+            runner.introduce(config, redactor)
             findings += asyncio.run(_check(config, environ))
         for finding in findings:
             if not options.json and (not options.quiet or finding.error is not None):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os.path
 from typing import TYPE_CHECKING
 
-from ocync.cli import passes
-from ocync.cli.named import configuration, reference, registry_of, settings
+from ocync.cli import runner
+from ocync.cli.references import configuration, reference, registry_of, settings
 from ocync.config.model import ArtifactRules, MappingConfig, VerifyRules
 from ocync.config.verify import Signers, check_pattern
 from ocync.lib.errors import ConfigError
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 def copy(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Copy one image; returns the exit code of the pass."""
-    with passes.logging_as_asked(options, environ) as redactor:
+    with runner.logging_as_asked(options, environ) as redactor:
         config = configuration(options, environ)
         if config is not None:
-            passes.introduce(config, redactor)
-        return passes.once(_job(options, config), options, environ, redactor)
+            runner.introduce(config, redactor)
+        return runner.once(_job(options, config), options, environ, redactor)
 
 
-def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
+def _job(options: argparse.Namespace, config: Config | None) -> runner.Job:
     source, destination = reference(options.source), reference(options.destination)
     if destination.digest is not None:
         raise ConfigError(
@@ -74,7 +74,7 @@ def _job(options: argparse.Namespace, config: Config | None) -> passes.Job:
         ]
 
     cache_dir = config.settings.cache_dir if config is not None else None
-    return passes.Job(settings=settings(config), work=work, cache_dir=cache_dir)
+    return runner.Job(settings=settings(config), work=work, cache_dir=cache_dir)
 
 
 def _verify(options: argparse.Namespace) -> VerifyRules | None:

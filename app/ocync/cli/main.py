@@ -59,7 +59,7 @@ def _command(name: str) -> Callable[[argparse.Namespace, Mapping[str, str]], int
     """Return what a command does; each is imported only when it is asked for."""
     match name:
         case "version":
-            from ocync.cli.information import version
+            from ocync.cli.version import version
 
             return version
         case "completion":

@@ -47,7 +47,7 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> None:
         """Print the version and end."""
-        from ocync.cli.information import version
+        from ocync.cli.version import version
 
         parser.exit(version())
 

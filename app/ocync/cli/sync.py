@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocync.cli import passes
+from ocync.cli import runner
 from ocync.config.load import load
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 def sync(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Make one pass; returns its exit code."""
-    with passes.logging_as_asked(options, environ) as redactor:
+    with runner.logging_as_asked(options, environ) as redactor:
         config = load(Path(options.config), environ)
-        passes.introduce(config, redactor)
-        job = replace(passes.job_of(config), interval=_interval(options.schedule))
-        return passes.once(job, options, environ, redactor)
+        runner.introduce(config, redactor)
+        job = replace(runner.job_of(config), interval=_interval(options.schedule))
+        return runner.once(job, options, environ, redactor)
 
 
 def _interval(schedule: str | None) -> float | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from ocync.cli import passes, streams
-from ocync.cli.named import configuration, reference, registry_of, settings
+from ocync.cli import runner, streams
+from ocync.cli.references import configuration, reference, registry_of, settings
 from ocync.lib.errors import ConfigError, ExitCode, TagRuleError
 from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def tags(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the tags that the rules select."""
     rules = _rules(options)
-    with passes.logging_as_asked(options, environ):
+    with runner.logging_as_asked(options, environ):
         selected = asyncio.run(_selected(options, environ, rules))
     streams.write("".join(f"{tag}\n" for tag in selected))
     return ExitCode.OK

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocync.cache.store import Keeper
-from ocync.cli import delivery, passes
+from ocync.cli import output, runner
 from ocync.config.load import load
 from ocync.lib.errors import ConfigError, ExitCode
 from ocync.lib.shutdown import Stop, stopped_by_signals
@@ -39,7 +39,7 @@ def watch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     A configuration that is wrong at the start ends the program with 3, so that whoever installed it notices; one
     that is wrong later is a failed pass. No pass, however it fails, ends the program.
     """
-    with passes.logging_as_asked(options, environ) as redactor:
+    with runner.logging_as_asked(options, environ) as redactor:
         first = load(Path(options.config), environ)
         return asyncio.run(_Watch(first, options, environ, redactor).run())
 
@@ -75,7 +75,7 @@ class _Watch:
                     # Of a configuration that can't be used, not even where its metrics go is known.
                     metrics, environ = self._config.metrics, self._environ
                     interval = options.interval
-                    await delivery.deliver(report, metrics, options, environ, stop=stop, interval=interval)
+                    await output.deliver(report, metrics, options, environ, stop=stop, interval=interval)
                     if stop.requested() and report.interrupted:
                         return report.exit_code
                     elapsed = time.monotonic() - started
@@ -102,15 +102,15 @@ class _Watch:
         return report.redacted(self._redactor)
 
     async def _perform(self, config: Config) -> RunReport:
-        passes.hide_secrets(config, self._redactor)
+        runner.hide_secrets(config, self._redactor)
         remarks = config.warnings
         if remarks != self._said:
-            passes.say(remarks)
+            runner.say(remarks)
             self._said = remarks
         # The deadline is one of each pass, not of the program.
         with self._stop.for_one_pass() as stop:
-            return await passes.perform(
-                passes.job_of(config), self._options, self._environ, stop, self._redactor, keeper=self._keeper
+            return await runner.perform(
+                runner.job_of(config), self._options, self._environ, stop, self._redactor, keeper=self._keeper
             )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocync.cache.store import Keeper
-from ocync.cli import delivery, streams
+from ocync.cli import output, streams
 from ocync.config.secrets import secrets_of
 from ocync.lib.log import configured, level_of
 from ocync.lib.redaction import Redactor
@@ -89,7 +89,7 @@ async def _once(job: Job, options: argparse.Namespace, environ: Mapping[str, str
     stop = Stop(grace=options.grace_period)
     with stopped_by_signals(stop):
         report = await perform(job, options, environ, stop, redactor)
-        await delivery.deliver(report, job.metrics, options, environ, stop=stop, interval=job.interval)
+        await output.deliver(report, job.metrics, options, environ, stop=stop, interval=job.interval)
     return report.exit_code
 
 
@@ -113,7 +113,7 @@ async def perform(
 
     def resolved(mapping: Resolved) -> None:
         if shown:
-            lines = delivery.selection(mapping, verbose=options.verbose > 0)
+            lines = output.selection(mapping, verbose=options.verbose > 0)
             streams.show("".join(f"{line}\n" for line in lines))
 
     with progress(quiet=options.quiet, environ=environ) as sink:

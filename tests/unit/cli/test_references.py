@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ocync.cli.named import reference, registry_of
+from ocync.cli.references import reference, registry_of
 from ocync.config.load import load
 from ocync.lib.errors import ConfigError
 
