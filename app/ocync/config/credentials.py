@@ -6,7 +6,7 @@ from pathlib import Path as File
 from typing import TYPE_CHECKING
 
 from ocync.config.model import Secret
-from ocync.config.node import render
+from ocync.config.yaml.node import render
 
 if TYPE_CHECKING:
     from ocync.config.findings import Findings

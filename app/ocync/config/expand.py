@@ -14,16 +14,16 @@ import yaml
 from ocync.config.load import read
 from ocync.config.merge import effective
 from ocync.config.metrics import VARIABLE
-from ocync.config.node import Listing, Table, Value
 from ocync.config.shape import shape
-from ocync.config.substitute import escape
+from ocync.config.yaml.node import Listing, Table, Value
+from ocync.config.yaml.substitute import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path as File
 
     from ocync.config.shape import Shape
-    from ocync.config.typed import Typed
+    from ocync.config.yaml.typed import Typed
 
 HIDDEN = "***"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.config.node import Path, Place, render
+from ocync.config.yaml.node import Path, Place, render
 from ocync.lib.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from ocync.config.substitute import Substituted
+    from ocync.config.yaml.substitute import Substituted
 
 MAX_SHOWN = 1000
 """Problems that one error names; a mistake in a generated file may be there thousands of times."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ocync.config.node import Node, Table, Value
+from ocync.config.yaml.node import Node, Table, Value
 
 if TYPE_CHECKING:
     from ocync.config.section import Section

@@ -9,9 +9,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from ocync.config.credentials import login
 from ocync.config.model import MetricsConfig, PushgatewayConfig, Secret
-from ocync.config.node import NOWHERE, render
 from ocync.config.registries import tls
 from ocync.config.section import given
+from ocync.config.yaml.node import NOWHERE, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

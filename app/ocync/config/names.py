@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.config.node import Listing, Path, Place, Value
 from ocync.config.repository import Repository
 from ocync.config.schema import suggest
+from ocync.config.yaml.node import Listing, Path, Place, Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -15,8 +15,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ocync.config.disjoint import are_disjoint
-from ocync.config.node import render
 from ocync.config.repository import Repository
+from ocync.config.yaml.node import render
 from ocync.lib.errors import TagRuleError
 from ocync.tags.glob import is_literal
 from ocync.tags.select import select
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ocync.config.findings import Findings
     from ocync.config.model import MappingConfig
-    from ocync.config.node import Path, Place
+    from ocync.config.yaml.node import Path, Place
     from ocync.tags.rules import TagRules
 
 MAX_COMPARISONS = 20_000

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocync.config.findings import Findings
-    from ocync.config.node import Value
     from ocync.config.section import Section
+    from ocync.config.yaml.node import Value
 
 LAYOUT = "oci:"
 _ALIASES = {"token": AuthType.STATIC_TOKEN}

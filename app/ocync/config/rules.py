@@ -16,8 +16,8 @@ from ocync.tags.version_range import Range
 
 if TYPE_CHECKING:
     from ocync.config.findings import Findings
-    from ocync.config.node import Path, Value
     from ocync.config.section import Section
+    from ocync.config.yaml.node import Path, Value
 
 _PATTERNS = ("glob", "include", "exclude", "immutable_tags")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from ocync.config.node import NOWHERE, Listing, Path, Table, Value, at, key_place
 from ocync.config.shape import Shape, shape, strict
-from ocync.config.typed import plain
+from ocync.config.yaml.node import NOWHERE, Listing, Path, Table, Value, at, key_place
+from ocync.config.yaml.typed import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ocync.config.node import Listing, Path, Place, Table, Value
+from ocync.config.yaml.node import Listing, Path, Place, Table, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocync.config.node import Path
+    from ocync.config.yaml.node import Path
 
 _UNSUBSTITUTED = {"$ref": "#/$defs/unsubstituted"}
 _ANNOTATIONS = frozenset({"title", "description", "default", "examples", "writeOnly", "$schema", "$id", "$defs"})

@@ -7,7 +7,7 @@ from pathlib import Path as File
 from typing import TYPE_CHECKING
 
 from ocync.config.model import TrustedIdentity, TrustedKey, VerifyMode, VerifyRules
-from ocync.config.node import render
+from ocync.config.yaml.node import render
 from ocync.verification import key_files
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from ocync.config.findings import Findings
     from ocync.config.merge import Layered
-    from ocync.config.node import Path, Value
     from ocync.config.section import Section
+    from ocync.config.yaml.node import Path, Value
 
 MAX_SIZE = 4 * 1024 * 1024
 """Bytes of a key or of a trusted root that are read at most."""

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ocync.config.disjoint import are_disjoint, patterns_may_meet, ranges_meet
 from ocync.config.model import MappingConfig, RegistryConfig
-from ocync.config.node import NOWHERE
 from ocync.config.overlap import Claim, Overlap, overlap
+from ocync.config.yaml.node import NOWHERE
 from ocync.oci.reference import Registry
 from ocync.tags.glob import Pattern
 from ocync.tags.rules import SortOrder, TagRules

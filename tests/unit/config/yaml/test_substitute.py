@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.substitute import MAX_LENGTH, SubstitutionError, escape, has_signs, substitute
+from ocync.config.yaml.substitute import MAX_LENGTH, SubstitutionError, escape, has_signs, substitute
 
 ENVIRON = {"A": "one", "B": "two", "EMPTY": "", "my-key.x": "three", "with space": "four", "N": "5"}
 

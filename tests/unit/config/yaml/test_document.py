@@ -8,9 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.document import MAX_BYTES, parse
-from ocync.config.node import Listing, Node, Place, Scalar, Table, at
-from ocync.config.syntax import MAX_DEPTH
+from ocync.config.yaml.document import MAX_BYTES, parse
+from ocync.config.yaml.node import Listing, Node, Place, Scalar, Table, at
+from ocync.config.yaml.syntax import MAX_DEPTH
 from ocync.lib.errors import ConfigError
 
 

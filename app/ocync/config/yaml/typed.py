@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from ocync.config.node import Listing, Node, Path, Scalar, Table, Value
-from ocync.config.substitute import SubstitutionError, has_signs, substitute
+from ocync.config.yaml.node import Listing, Node, Path, Scalar, Table, Value
+from ocync.config.yaml.substitute import SubstitutionError, has_signs, substitute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from ocync.config.document import parse
-from ocync.config.node import NOWHERE, Place, Scalar, Value, at, key_place, render
-from ocync.config.substitute import substitute
+from ocync.config.yaml.document import parse
+from ocync.config.yaml.node import NOWHERE, Place, Scalar, Value, at, key_place, render
+from ocync.config.yaml.substitute import substitute
 
 TREE = parse(b"a:\n  - b: c\n    d: [e]\n", "c.yaml")
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
-from ocync.config.node import NOWHERE, Listing, Node, Place, Scalar, Table
-from ocync.config.syntax import MAX_DEPTH, NOT_UTF8, QUOTE_STAR, explain, place_of
+from ocync.config.yaml.node import NOWHERE, Listing, Node, Place, Scalar, Table
+from ocync.config.yaml.syntax import MAX_DEPTH, NOT_UTF8, QUOTE_STAR, explain, place_of
 from ocync.lib.errors import ConfigError, Problem
 
 if TYPE_CHECKING:

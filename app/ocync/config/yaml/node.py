@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from ocync.config.substitute import Substituted
+    from ocync.config.yaml.substitute import Substituted
 
 Path: TypeAlias = tuple[str | int, ...]
 """The way from the top of a file: keys and positions."""

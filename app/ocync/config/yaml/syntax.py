@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from ocync.config.node import NOWHERE, Place
+from ocync.config.yaml.node import NOWHERE, Place
 from ocync.lib.errors import Problem
 
 TABS = "a tab can't indent YAML: write spaces"
