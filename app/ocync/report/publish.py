@@ -44,7 +44,7 @@ async def publish(
             log.warning("%s", error)
             good = False
     if config.pushgateway is not None:
-        from ocync.report import metrics, pushgateway
+        from ocync.report import metrics, pushgateway  # noqa: PLC0415
 
         payload = metrics.render(report, interval=interval)
         outcome = await pushgateway.push(config.pushgateway, payload, environ=environ, timeout=timeout)

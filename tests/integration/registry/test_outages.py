@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outage, "PATIENCE", 0.0)
+    monkeypatch.setattr(circuit_breaker, "PATIENCE", 0.0)
 
 
 @pytest.fixture

@@ -266,7 +266,7 @@ async def test_passes_learn_when_tags_moved_and_were_looked_below(world: World) 
 
 
 async def test_what_a_pass_learns_is_there_before_it_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "_PAUSE", 0.02)
+    monkeypatch.setattr(store, "_PAUSE", 0.02)
     blob, seen = Digest.parse(SHARED[0].digest), []
 
     async def wait_for_it(request: Request, proceed: Proceed) -> Response:

@@ -223,8 +223,8 @@ async def test_a_registry_that_refuses_the_state_fails_no_pass(
 async def test_a_registry_that_is_silent_does_not_hold_the_pass(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(keeper, "_FETCH_TIME", 0.3)
-    monkeypatch.setattr(keeper, "_PUSH_TIME_AFTER_STOP", 0.3)
+    monkeypatch.setattr(store, "_FETCH_TIME", 0.3)
+    monkeypatch.setattr(store, "_PUSH_TIME_AFTER_STOP", 0.3)
     world.registry.on("*", REPOSITORY, respond=faults.stall(30))
 
     async with world.memory(in_a_hurry=True) as memory:

@@ -211,7 +211,7 @@ def test_many_lines_of_nothing_are_refused(piece: bytes) -> None:
 
 
 def test_of_too_much_the_latest_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(entries, "MAX_BYTES", 100_000)
     now = [NOW]
     memory = Memory(clock=lambda: now[0])
     noise = random.Random(1)
@@ -231,7 +231,7 @@ def test_of_too_much_the_latest_is_packed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_of_too_many_facts_the_latest_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "MAX_FACTS", 10)
+    monkeypatch.setattr(entries, "MAX_FACTS", 10)
     known: dict[Key, Fact] = {
         (Kind.HINT, "level", "", str(number)): Fact("1", NOW + number, NOW + number) for number in range(30)
     }
@@ -242,7 +242,7 @@ def test_of_too_many_facts_the_latest_are_packed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_facts_about_blobs_go_before_those_about_tags(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "MAX_FACTS", 10)
+    monkeypatch.setattr(entries, "MAX_FACTS", 10)
     now = [NOW]
     memory = Memory(clock=lambda: now[0])
     memory.learn_seen(PLACE, "app", "v1", INDEX)

@@ -121,8 +121,8 @@ def test_a_file_of_which_much_is_of_no_use_is_made_smaller(path: Path) -> None:
 def test_the_file_does_not_grow_beyond_its_bound_and_keeps_the_latest(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(facts, "MAX_BYTES", 100_000)
-    monkeypatch.setattr(facts, "MAX_READ", 200_000)
+    monkeypatch.setattr(entries, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(entries, "MAX_READ", 200_000)
     for turn in range(20):
         learned(path, *range(turn * 100, turn * 100 + 100), now=NOW + turn)
         assert path.stat().st_size <= 200_000

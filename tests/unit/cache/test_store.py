@@ -71,7 +71,7 @@ async def test_a_pass_that_fails_or_is_cancelled_keeps_what_it_learned(tmp_path:
 async def test_what_is_learned_is_written_while_the_pass_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "_PAUSE", 0.05)
+    monkeypatch.setattr(store, "_PAUSE", 0.05)
     async with Keeper().memory(Place(folder=tmp_path), ttl=0.0) as memory:
         memory.learn_blob(PLACE, "app", BLOB)
         async with asyncio.timeout(10):
@@ -134,7 +134,7 @@ async def test_a_file_that_another_program_holds_does_not_hold_the_pass(
 async def test_a_disk_that_hangs_does_not_hold_the_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(keeper, "_LOAD_TIME", 0.2)
+    monkeypatch.setattr(store, "_LOAD_TIME", 0.2)
     (tmp_path / "cache").mkdir()
     # Reading from a pipe to which nobody writes is what a dead network file system looks like.
     os.mkfifo(tmp_path / "pipe")

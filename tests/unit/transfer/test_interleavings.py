@@ -172,7 +172,7 @@ def test_in_whatever_order_and_with_whatever_failures_a_pass_ends_and_leaves_not
     for seed in range(SEEDS):
         world = World(images, mounts, seed, folder=tmp_path if seed % 2 else None)
         # One after the other, or all at once: who has only one task waits for more.
-        monkeypatch.setattr(concurrency, "_AT_ONCE", world.at_once)
+        monkeypatch.setattr(tasks, "_AT_ONCE", world.at_once)
         try:
             world.check(run(world.play(), seed=seed))
         except (Exception, StuckError) as error:
@@ -188,7 +188,7 @@ def test_the_draw_finds_a_circle_where_there_is_one(monkeypatch: pytest.MonkeyPa
         return next((other.ended for other in others if other is not unit), None)
 
     monkeypatch.setattr(Mounts, "until", reckless)
-    monkeypatch.setattr(concurrency, "_AT_ONCE", 1)
+    monkeypatch.setattr(tasks, "_AT_ONCE", 1)
     stuck = 0
     for seed in range(40):
         world = World(CASES["the other way round"], MOUNTS["mounts after a commit"], seed, failing=0.0)

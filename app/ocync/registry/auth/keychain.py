@@ -73,7 +73,7 @@ def ecr_place(config: RegistryConfig, environ: Mapping[str, str]) -> aws.EcrPlac
         raise ConfigError(
             f"registry {config.name}: the name {host} tells no AWS region", hint="set the variable AWS_REGION"
         )
-    from ocync.registry.auth import aws
+    from ocync.registry.auth import aws  # noqa: PLC0415 -- each cloud's where it is needed
 
     # botocore refuses to combine an endpoint that the user names with a choice among its own.
     service = "ECR_PUBLIC" if found and found.public else "ECR"
@@ -112,12 +112,12 @@ def _login(
     host, ca_file = config.registry.host, environ.get("SSL_CERT_FILE") or None
     match cloud:
         case Cloud.ECR:
-            from ocync.registry.auth import aws
+            from ocync.registry.auth import aws  # noqa: PLC0415
 
             place = ecr_place(config, environ)
             return bounded(host, lambda: away(lambda: aws.log_in(place), name="botocore"))
         case Cloud.GAR | Cloud.GCR:
-            from ocync.registry.auth import gcp
+            from ocync.registry.auth import gcp  # noqa: PLC0415
 
             return bounded(host, lambda: away(lambda: gcp.log_in(host, ca_file=ca_file), name="google-auth"))
         case Cloud.ACR:

@@ -94,7 +94,7 @@ async def test_a_literal_of_ipv6_is_reached_and_named(pool: Pool) -> None:
 
 
 async def test_the_next_address_is_tried_at_once_after_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(race, "HEAD_START", 30.0)
+    monkeypatch.setattr(happy_eyeballs, "HEAD_START", 30.0)
     async with playing(silent) as stage:
         begun = time.monotonic()
         sock, where = await happy_eyeballs.connect([refusing(), refusing(), address_of(stage.port)])
