@@ -9,8 +9,8 @@ from ocync.config.model import CreateRepository
 from ocync.oci.providers import ecr_host
 
 if TYPE_CHECKING:
-    from ocync.config.findings import Findings
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
 
 _POLICY = (100, 30720)
 """The fewest and the most characters of a lifecycle policy (ECR API, PutLifecyclePolicy)."""

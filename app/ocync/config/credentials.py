@@ -9,8 +9,8 @@ from ocync.config.model import Secret
 from ocync.config.yaml.node import render
 
 if TYPE_CHECKING:
-    from ocync.config.findings import Findings
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
 
 
 def secret(section: Section, key: str, findings: Findings) -> Secret | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path as File
 
     from ocync.config.shape import Shape
-    from ocync.config.yaml.typed import Typed
+    from ocync.config.typed import Typed
 
 HIDDEN = "***"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ocync.config.findings import Findings
 from ocync.config.mappings import mappings
 from ocync.config.metrics import metrics
 from ocync.config.model import Config
@@ -16,8 +15,9 @@ from ocync.config.section import Section
 from ocync.config.settings import settings
 from ocync.config.shape import shape
 from ocync.config.state import check_state
+from ocync.config.typed import resolve
 from ocync.config.yaml.document import MAX_BYTES, parse
-from ocync.config.yaml.typed import resolve
+from ocync.config.yaml.findings import Findings
 from ocync.lib.errors import ConfigError, Problem
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from ocync.oci.reference import is_repository
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ocync.config.findings import Findings
     from ocync.config.model import RegistryConfig
     from ocync.config.names import Names
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
 
 
 def mappings(root: Section, names: Names, findings: Findings) -> tuple[MappingConfig, ...]:

@@ -16,8 +16,8 @@ from ocync.config.yaml.node import NOWHERE, render
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocync.config.findings import Findings
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
 
 VARIABLE = "OCYNC_PUSHGATEWAY_URL"
 """The environment variable that wins over `metrics.pushgateway.url`."""

@@ -12,9 +12,9 @@ from ocync.config.yaml.node import Listing, Path, Place, Value
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from ocync.config.findings import Findings
     from ocync.config.model import RegistryConfig
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
 
 _LISTED = 10
 """Known names that a message shows where none is alike."""

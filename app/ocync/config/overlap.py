@@ -24,8 +24,8 @@ from ocync.tags.select import select
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ocync.config.findings import Findings
     from ocync.config.model import MappingConfig
+    from ocync.config.yaml.findings import Findings
     from ocync.config.yaml.node import Path, Place
     from ocync.tags.rules import TagRules
 

@@ -16,8 +16,8 @@ from ocync.oci.reference import Registry
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocync.config.findings import Findings
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
     from ocync.config.yaml.node import Value
 
 LAYOUT = "oci:"

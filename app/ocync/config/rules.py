@@ -15,8 +15,8 @@ from ocync.tags.rules import SortOrder, TagRules
 from ocync.tags.version_range import Range
 
 if TYPE_CHECKING:
-    from ocync.config.findings import Findings
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
     from ocync.config.yaml.node import Path, Value
 
 _PATTERNS = ("glob", "include", "exclude", "immutable_tags")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 
 from ocync.config.shape import Shape, shape, strict
+from ocync.config.typed import plain
 from ocync.config.yaml.node import NOWHERE, Listing, Path, Table, Value, at, key_place
-from ocync.config.yaml.typed import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from jsonschema.exceptions import ValidationError
 
-    from ocync.config.findings import Findings
+    from ocync.config.yaml.findings import Findings
 
 REMOVED = {
     "semver_prerelease": "was removed: leave it out, as versions before a release are dropped anyway, "

@@ -9,7 +9,7 @@ from ocync.config.yaml.node import Listing, Path, Place, Table, Value
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ocync.config.findings import Findings
+    from ocync.config.yaml.findings import Findings
 
 T = TypeVar("T")
 

@@ -13,9 +13,9 @@ from ocync.config.state import state
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocync.config.findings import Findings
     from ocync.config.model import RegistryConfig
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
 
 CACHE_DIR = ".ocync-cache"
 """The folder beside the config file that is used where `cache_dir` is not set."""

@@ -12,9 +12,9 @@ from ocync.oci.reference import Reference, is_repository, is_tag
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ocync.config.findings import Findings
     from ocync.config.model import MappingConfig
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
     from ocync.oci.reference import Registry
 
 TAG = "ocync-state"

@@ -13,9 +13,9 @@ from ocync.verification import key_files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocync.config.findings import Findings
     from ocync.config.merge import Layered
     from ocync.config.section import Section
+    from ocync.config.yaml.findings import Findings
     from ocync.config.yaml.node import Path, Value
 
 MAX_SIZE = 4 * 1024 * 1024

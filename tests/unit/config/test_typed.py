@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.findings import Findings
 from ocync.config.shape import Shape
+from ocync.config.typed import plain, resolve
 from ocync.config.yaml.document import parse
-from ocync.config.yaml.typed import plain, resolve
+from ocync.config.yaml.findings import Findings
 
 
 def content(written: str, *types: str, environ: dict[str, str] | None = None) -> object:

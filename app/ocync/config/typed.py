@@ -17,8 +17,8 @@ from ocync.config.yaml.substitute import SubstitutionError, has_signs, substitut
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocync.config.findings import Findings
     from ocync.config.shape import Shape
+    from ocync.config.yaml.findings import Findings
 
 Typed: TypeAlias = Node[Value]
 
