@@ -92,6 +92,16 @@ def test_the_packages_of_the_architecture_are_those_of_the_code() -> None:
     assert not [package for package in packages if f"`{package}/`" not in text]
 
 
+def test_the_modules_that_the_architecture_names_are_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = {path for path in re.findall(r"`([a-z_]+/[\w./]*)`", text) if not path.startswith("docs/")}
+
+    assert not [
+        path for path in named if not any((base / path).exists() for base in (ROOT, ROOT / "app" / "ocync"))
+    ]
+    assert len(named) > 40
+
+
 def test_the_version_is_that_of_the_changelog_and_the_chart() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     chart = yaml.safe_load((ROOT / "chart" / "Chart.yaml").read_text(encoding="utf-8"))

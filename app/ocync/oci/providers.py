@@ -2,8 +2,9 @@
 What is known of registries before they have answered anything: one table, one row for each provider. Pure.
 
 A row says which hosts are the provider's, how to log in there, and where it differs from the specification or from
-others. Software that anybody may run has no hosts here and is known by its answers. What a host shows in a pass counts
-more (`registry/upload_strategy.py`). All of it comes from code, documents and issues, none from a live registry.
+others. Software that anybody may run has no hosts here and is known by its answers. What a host shows in a pass
+counts more (`registry/upload_strategy.py`). All of it comes from code, documents and issues, none from a live
+registry.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ _PING_TIME, _PING_EVERY = 5.0, 1.5
 _LAST = 1.0
 MAX_TOKEN_BODY = 1024 * 1024
 """Bytes of a token service's answer that are read at most."""
-# What is sent may come from a source that is as slow as `transfer/resumable_read.py` lets one be, and stalls at times.
+# What is sent may come from a source that is as slow as `transfer/resumable_read.py` lets it be.
 _SLOWEST = 16 * 1024
 _STREAM_GRACE = 300.0
 

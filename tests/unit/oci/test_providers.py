@@ -32,7 +32,7 @@ REGISTRY, PASS, EXCHANGE = (
     "integration/transfer/",
     "integration/registry/auth/test_exchange.py",
 )
-THROTTLING, PARTS = REGISTRY + "test_throttling.py", REGISTRY + "test_parts.py"
+THROTTLING, PARTS = REGISTRY + "test_throttling.py", REGISTRY + "test_chunked_upload.py"
 READING, WRITING = REGISTRY + "test_manifest_reading.py", REGISTRY + "test_manifest_writing.py"
 IMMUTABLE = (WRITING, "test_an_immutable_tag_with_another_digest_is_a_conflict")
 RATES = ("unit/oci/test_providers.py", "test_rates_that_are_known_are_where_a_host_begins")
