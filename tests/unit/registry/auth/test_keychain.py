@@ -146,7 +146,7 @@ def test_a_login_whose_library_is_not_installed_says_how_to_install_it(
     code = "\n".join(lines)
 
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[4], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False
     )
 
     assert f"NoLoginError: {host}: the " in done.stderr
