@@ -21,7 +21,7 @@ from ocync.plan.source import SourceImage
 from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
 from ocync.registry.retry import GIVE_UP_AFTER, RetryPolicy
-from ocync.run.repositories import ConfiguredPlaces
+from ocync.run.repositories import RepositoryFactory
 from ocync.transfer.engine import Pass, PassSettings
 from scripted.evidence import PASSES
 
@@ -103,7 +103,7 @@ class Side:
             sleep=sleep,
             stopping=self.stop.requested,
         )
-        self.places = ConfiguredPlaces(
+        self.repositories = RepositoryFactory(
             timeouts=Timeouts(connect=2.0, idle=self.idle),
             policy=self.policy,
             tally=self.tally,
@@ -111,16 +111,16 @@ class Side:
             time=Time() if self.sleep else self.waits.time(),
         )
         self._by_hand = ExitStack()
-        self.places.begin_at(lambda host: self.starts.get(host, {}))
+        self.repositories.begin_at(lambda host: self.starts.get(host, {}))
 
     async def __aenter__(self) -> Self:
-        await self.places.__aenter__()
+        await self.repositories.__aenter__()
         self._by_hand.enter_context(PASSES.by_hand())
         return self
 
     async def __aexit__(self, *exception: object) -> None:
         self._by_hand.close()
-        await self.places.__aexit__(*exception)
+        await self.repositories.__aexit__(*exception)
 
     @property
     def requests(self) -> int:
@@ -148,7 +148,7 @@ class Side:
     def repository(self, url: str, name: str = "team/app", *, writable: bool = True) -> RegistryRepository:
         """Return a repository of the registry at a URL."""
         config = self.config(url)
-        found = self.places.target(config, name) if writable else self.places.source(config, name)
+        found = self.repositories.target(config, name) if writable else self.repositories.source(config, name)
         assert isinstance(found, RegistryRepository)
         return found
 
@@ -202,7 +202,7 @@ class Side:
         """Make one pass, which registries of this process judge as one (`scripted.evidence`)."""
         before = self.requests
         engine = Pass(
-            places=self.places,
+            repositories=self.repositories,
             settings=PassSettings(
                 images_at_once=at_once, return_time=self.return_time, audit=audit, audit_every=audit_every
             ),

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ocync.registry.http.pool import Limits, Origin
+from ocync.registry.http.pool import ConnectionLimits, Origin
 
 if TYPE_CHECKING:
     import ssl
@@ -141,8 +141,8 @@ def answering(*answers: bytes) -> Script:
     return script
 
 
-LIMITS = Limits(connect=5, idle=5)
-HASTY = Limits(connect=0.3, idle=0.3)
+LIMITS = ConnectionLimits(connect=5, idle=5)
+HASTY = ConnectionLimits(connect=0.3, idle=0.3)
 
 
 async def ask(
@@ -152,7 +152,7 @@ async def ask(
     *,
     body: bytes | AsyncIterable[bytes] | None = None,
     fields: Sequence[tuple[str, str]] = (),
-    limits: Limits = LIMITS,
+    limits: ConnectionLimits = LIMITS,
     scheme: str = "http",
     host: str = "127.0.0.1",
 ) -> Response:

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ocync.analyze.rehearsal import analyze
-from ocync.analyze.requests import NONE, Kind
+from ocync.analyze.requests import NONE, RequestKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from scripted.record import Recorded
 
 KINDS = {
-    Kind.TAG_LIST: ("GET", r"/tags/list"),
-    Kind.REFERRERS: ("GET", r"/referrers/"),
-    Kind.MANIFEST_HEAD: ("HEAD", r"/manifests/"),
-    Kind.MANIFEST_GET: ("GET", r"/manifests/"),
-    Kind.MANIFEST_PUT: ("PUT", r"/manifests/"),
-    Kind.BLOB_HEAD: ("HEAD", r"/blobs/sha"),
-    Kind.BLOB_GET: ("GET", r"/blobs/sha"),
-    Kind.BLOB_MOUNT: ("POST", r"/blobs/uploads/\?mount="),
-    Kind.BLOB_POST: ("POST", r"/blobs/uploads/($|\?digest=)"),
-    Kind.BLOB_PUT: ("PUT", r"/blobs/uploads/"),
+    RequestKind.TAG_LIST: ("GET", r"/tags/list"),
+    RequestKind.REFERRERS: ("GET", r"/referrers/"),
+    RequestKind.MANIFEST_HEAD: ("HEAD", r"/manifests/"),
+    RequestKind.MANIFEST_GET: ("GET", r"/manifests/"),
+    RequestKind.MANIFEST_PUT: ("PUT", r"/manifests/"),
+    RequestKind.BLOB_HEAD: ("HEAD", r"/blobs/sha"),
+    RequestKind.BLOB_GET: ("GET", r"/blobs/sha"),
+    RequestKind.BLOB_MOUNT: ("POST", r"/blobs/uploads/\?mount="),
+    RequestKind.BLOB_POST: ("POST", r"/blobs/uploads/($|\?digest=)"),
+    RequestKind.BLOB_PUT: ("PUT", r"/blobs/uploads/"),
 }
 
 
-def kind_of(request: Recorded) -> Kind | None:
+def kind_of(request: Recorded) -> RequestKind | None:
     """Return what a request was for; None for pings, tokens, and those that were only answered by a challenge."""
     if request.status == 401 or request.path in ("/v2/", "/token"):
         return None
@@ -42,7 +42,7 @@ def kind_of(request: Recorded) -> Kind | None:
     return kind
 
 
-def asked_by_kind(registry: ScriptedRegistry) -> Counter[Kind]:
+def asked_by_kind(registry: ScriptedRegistry) -> Counter[RequestKind]:
     """Count what a registry was asked, by kind."""
     return Counter(kind for request in registry.requests if (kind := kind_of(request)) is not None)
 
@@ -52,7 +52,7 @@ async def read(side: Side, work: Sequence[MappingConfig], *, cold: bool = False,
     async with asyncio.timeout(15):
         found = await analyze(
             work,
-            places=side.places,
+            repositories=side.repositories,
             at_once=at_once,
             stop=side.stop,
             sink=lambda _event: None,
@@ -87,17 +87,17 @@ def misses(
         asked, forecast = asked_by_kind(registry), analysis.requests.get(registry.host, {})
         found += [
             f"{registry.host}: {asked[kind]} {kind}, forecast was {forecast.get(kind, NONE)}"
-            for kind in Kind
+            for kind in RequestKind
             if asked[kind] not in forecast.get(kind, NONE)
         ]
     for target in analysis.targets:
-        here = [result for result in results if result.target_place == target.place]
+        here = [result for result in results if result.target_place == target.host]
         sent, mounted = sum(each.bytes_transferred for each in here), sum(each.blobs.mounted for each in here)
         if here and (sent not in target.sent_size or mounted not in target.mounted):
-            found.append(f"{target.place}: {sent} bytes sent and {mounted} blobs mounted, forecast was {target}")
+            found.append(f"{target.host}: {sent} bytes sent and {mounted} blobs mounted, forecast was {target}")
     return found
 
 
-def unsure(analysis: Analysis) -> set[Kind]:
+def unsure(analysis: Analysis) -> set[RequestKind]:
     """Return the kinds of requests whose number the forecast does not claim to know."""
     return {kind for kinds in analysis.requests.values() for kind, bounds in kinds.items() if not bounds.is_exact}

@@ -16,7 +16,7 @@ from ocync.registry.auth.credential import Anonymous
 from ocync.registry.auth.scope import Scope
 from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
-from ocync.run.repositories import ConfiguredPlaces
+from ocync.run.repositories import RepositoryFactory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -79,11 +79,11 @@ async def talking(
     url: str, source: CredentialSource | None = None, *, clock: Clock | None = None
 ) -> AsyncIterator[Conversation]:
     """Give a client of the registry at a URL, on real sockets."""
-    places = ConfiguredPlaces(
+    repositories = RepositoryFactory(
         timeouts=Timeouts(connect=2.0, idle=5.0), policy=RetryPolicy(attempts=1), tally=RequestTally(), environ={}
     )
-    async with places:
-        client = places.client(registry(url, AuthType.ANONYMOUS))
+    async with repositories:
+        client = repositories.client(registry(url, AuthType.ANONYMOUS))
         authorizer = Authorizer(
             registry=client.registry,
             source=source or Given(),

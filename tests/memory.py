@@ -76,8 +76,8 @@ class Place:
 
 
 class MemoryRepository:
-    def __init__(self, place: Place, path: str) -> None:
-        self._place = place
+    def __init__(self, host: Place, path: str) -> None:
+        self._place = host
         self.path = path
 
     @property
@@ -85,7 +85,7 @@ class MemoryRepository:
         return f"{self._place.name}/{self.path}"
 
     @property
-    def place(self) -> str:
+    def host(self) -> str:
         return self._place.name
 
     @property
@@ -173,8 +173,8 @@ class MemoryRepository:
 
 
 class MemoryUpload:
-    def __init__(self, place: Place, path: str, descriptor: Descriptor) -> None:
-        self._place = place
+    def __init__(self, host: Place, path: str, descriptor: Descriptor) -> None:
+        self._place = host
         self._path = path
         self._descriptor = descriptor
 
@@ -210,16 +210,16 @@ def put_index(
 
 
 def _tag(repository: MemoryRepository, tag: str, manifest: Manifest) -> None:
-    place = repository._place
-    place.stored[repository.path][manifest.digest] = manifest
-    place.tagged[repository.path][tag] = manifest.digest
+    host = repository._place
+    host.stored[repository.path][manifest.digest] = manifest
+    host.tagged[repository.path][tag] = manifest.digest
 
 
 def _manifest(repository: MemoryRepository, layers: tuple[bytes, ...]) -> Manifest:
-    place = repository._place
+    host = repository._place
     config = json.dumps({"layers": len(layers)}).encode()
     for data in (config, *layers):
-        place.blobs[repository.path][Digest.of(data)] = data
+        host.blobs[repository.path][Digest.of(data)] = data
     manifest = _parsed(
         {
             "schemaVersion": 2,
@@ -228,7 +228,7 @@ def _manifest(repository: MemoryRepository, layers: tuple[bytes, ...]) -> Manife
             "layers": [_fields(_described(layer, "application/vnd.oci.image.layer.v1.tar")) for layer in layers],
         }
     )
-    place.stored[repository.path][manifest.digest] = manifest
+    host.stored[repository.path][manifest.digest] = manifest
     return manifest
 
 

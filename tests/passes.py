@@ -28,8 +28,8 @@ async def no_sleep(_seconds: float) -> None:
 class MemoryPlaces:
     """Gives repositories of places in memory, by the registry's name."""
 
-    def __init__(self, *places: Place) -> None:
-        self._places = {place.name: place for place in places}
+    def __init__(self, *repositories: Place) -> None:
+        self._places = {host.name: host for host in repositories}
 
     def source(self, registry: RegistryConfig, repository: str) -> MemoryRepository:
         return self._places[registry.name].repository(repository)
@@ -53,7 +53,7 @@ def registry(name: str) -> RegistryConfig:
 
 
 def made(
-    places: MemoryPlaces,
+    repositories: MemoryPlaces,
     *,
     stop: Stop | None = None,
     sink: Callable[[Event], None] = lambda _event: None,
@@ -64,7 +64,7 @@ def made(
     """Return a pass that is ready to run."""
     stop = stop or Stop(grace=1)
     return Pass(
-        places=places,
+        repositories=repositories,
         settings=PassSettings(images_at_once=at_once, dry_run=dry_run),
         policy=RetryPolicy(attempts=2, sleep=no_sleep, stopping=stop.requested),
         stop=stop,
@@ -73,9 +73,9 @@ def made(
     )
 
 
-async def run(places: MemoryPlaces, *mappings: MappingConfig, **settings: Any) -> dict[str, ImageResult]:
+async def run(repositories: MemoryPlaces, *mappings: MappingConfig, **settings: Any) -> dict[str, ImageResult]:
     """Make one pass, which has to end within ten seconds; the results by the name of the target."""
-    engine = made(places, **settings)
+    engine = made(repositories, **settings)
     async with asyncio.timeout(10):
         results = await engine.run(mappings)
     assert_at_rest(engine)
@@ -83,7 +83,7 @@ async def run(places: MemoryPlaces, *mappings: MappingConfig, **settings: Any) -
     return {result.target: result for result in results}
 
 
-def assert_at_rest(engine: Pass, *places: Place) -> None:
+def assert_at_rest(engine: Pass, *repositories: Place) -> None:
     """Nothing is left behind by a pass that has ended: no claim, no manifest on its way, no read and no slot."""
     for claims in engine._claims.values():
         assert not claims._flights
@@ -94,8 +94,8 @@ def assert_at_rest(engine: Pass, *places: Place) -> None:
     assert repr(engine._reads) == "<BlobReads: 0 of them, 0 kept on disk>"
     assert repr(engine._sync._reader._flights) == "<Flights: 0 under way>"
     assert not engine._gate.locked()
-    for place in places:
-        assert (place.slots.statistics.held, place.slots.statistics.waiting) == (0, 0)
+    for host in repositories:
+        assert (host.slots.statistics.held, host.slots.statistics.waiting) == (0, 0)
 
 
 def failing(operation: str, error: OcyncError, *, times: int = 10**9, path: str = "") -> Callable[..., object]:

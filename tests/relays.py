@@ -61,8 +61,8 @@ class Course:
         source = self.side.repository(self.source.url, writable=False)
         repositories = [self.side.repository(target.url) for target in self.targets]
         held: set[str] = set()
-        reads = BlobReads(self.side.policy, staging=staging, holds=lambda place, _digest: place in held)
-        image = SourceImage(source, "1", places=[each.place for each in repositories], finished=reads.changed)
+        reads = BlobReads(self.side.policy, staging=staging, holds=lambda host, _digest: host in held)
+        image = SourceImage(source, "1", hosts=[each.host for each in repositories], finished=reads.changed)
 
         async def bring(repository: RegistryRepository, sent: Sent) -> None:
             upload = await repository.open_upload(blob)
@@ -74,10 +74,10 @@ class Course:
                 sent.error = error
             else:
                 sent.done = True
-                held.add(repository.place)
+                held.add(repository.host)
                 self.arrived.append(sent)
             finally:
-                image.finish(repository.place)
+                image.finish(repository.host)
 
         self.deliveries = [Sent() for _ in repositories]
         try:

@@ -88,11 +88,13 @@ def _version(binary: str, arguments: str) -> str:
 
 def _ocync(binary: str, job: Job) -> list[str]:
     names = [f"target{number}" for number in range(len(job.targets))]
-    places = {"source": job.source, **dict(zip(names, job.targets, strict=True))}
+    repositories = {"source": job.source, **dict(zip(names, job.targets, strict=True))}
     tags = {"semver": ">=1.0", "sort": "semver", "latest": LATEST} if job.newest else {"glob": "*"}
     config = {
         "global": {"cache_dir": str(job.folder / "cache")},
-        "registries": {name: {"url": f"https://{host}", "auth_type": "anonymous"} for name, host in places.items()},
+        "registries": {
+            name: {"url": f"https://{host}", "auth_type": "anonymous"} for name, host in repositories.items()
+        },
         "target_groups": {"all": names},
         "defaults": {"source": "source", "targets": "all", "tags": tags},
         "mappings": [{"from": repository, "to": repository} for repository in job.repositories],

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ocync.cache import file
-from ocync.cache.store import Keeper, Place
+from ocync.cache.store import Keeper, StateLocation
 
 if TYPE_CHECKING:
     import random
@@ -30,7 +30,7 @@ class Remembrance:
         offset = self._chance.choice([0.0, 0.0, 0.0, -3 * DAY, 3 * DAY, 400 * DAY])
         by_chance = self._chance.choice([0.0, 1.0, 12 * 3600.0])
         ttl = by_chance if ttl is None else ttl
-        return Keeper(clock=lambda: time.time() + offset).memory(Place(folder=self._folder), ttl=ttl)
+        return Keeper(clock=lambda: time.time() + offset).memory(StateLocation(folder=self._folder), ttl=ttl)
 
     def befall(self) -> None:
         """Let something happen to the file."""

@@ -25,7 +25,7 @@ _LIST = re.compile(r":sha256-[0-9a-f]{64}$")
 
 
 def fault_of(
-    place: str, name: str, digest: str, found: Content, whole: Content | None, artifacts: dict[str, Content]
+    host: str, name: str, digest: str, found: Content, whole: Content | None, artifacts: dict[str, Content]
 ) -> str | None:
     """
     Return what is wrong with what is found under a tag; None for nothing.
@@ -41,10 +41,10 @@ def fault_of(
         lacking = [each for each in listed if each in artifacts and not artifacts[each].items() <= found.items()]
         if len(set(listed)) == len(listed) and not strange and not lacking:
             return None
-        return f"{name} at {place} lists {listed}; {strange} never were attached, {lacking} are not whole"
+        return f"{name} at {host} lists {listed}; {strange} never were attached, {lacking} are not whole"
     if whole is None:
-        return f"{name} at {place} is {digest}, which it never was at the source"
-    return f"{name} ({digest}) at {place} is not what it is at the source"
+        return f"{name} at {host} is {digest}, which it never was at the source"
+    return f"{name} ({digest}) at {host} is not what it is at the source"
 
 
 class RegistryWatch:

@@ -107,10 +107,10 @@ def test_the_schema_is_closed_wherever_it_names_properties() -> None:
 
     def open_places(tree: object, path: str) -> list[str]:
         if isinstance(tree, list):
-            return [place for index, inner in enumerate(tree) for place in open_places(inner, f"{path}/{index}")]
+            return [host for index, inner in enumerate(tree) for host in open_places(inner, f"{path}/{index}")]
         if not isinstance(tree, dict):
             return []
-        inside = [place for key, inner in tree.items() for place in open_places(inner, f"{path}/{key}")]
+        inside = [host for key, inner in tree.items() for host in open_places(inner, f"{path}/{key}")]
         is_open = isinstance(tree.get("properties"), dict) and tree.get("additionalProperties") is not False
         return [path, *inside] if is_open and "type" in tree else inside
 

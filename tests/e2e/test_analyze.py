@@ -104,7 +104,7 @@ def test_after_a_pass_the_next_one_is_looks_alone_and_a_cold_one_is_forecast_wit
         "failed": 0,
     }
     assert (unchanged["targets"], unchanged["sources"]) == ([], [])
-    assert {place: kinds["total"]["max"] for place, kinds in unchanged["requests"].items()} == {
+    assert {host: kinds["total"]["max"] for host, kinds in unchanged["requests"].items()} == {
         source.host: 2 + 14 + 6,
         target.host: 6,
     }
@@ -233,7 +233,7 @@ def test_a_folder_is_a_target_without_requests(ready: Program, target: ScriptedR
     forecast = document(ready(*ANALYZE, "--json"))
     synced = ready(*SYNC, "--json").report
 
-    sizes = {place["place"]: place["bytes_sent"]["max"] for place in forecast["targets"]}
+    sizes = {host["place"]: host["bytes_sent"]["max"] for host in forecast["targets"]}
     assert len(sizes) == 2
     assert sum(sizes.values()) == synced["stats"]["bytes_transferred"]
     assert len(forecast["requests"]) == 2

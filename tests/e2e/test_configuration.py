@@ -90,9 +90,9 @@ mappings:
     done = program("validate", "ocync.yaml")
 
     assert done.code == 3, done
-    places = [line.split(":")[1:3] for line in done.err.splitlines()]
-    assert [int(line) for line, _ in places] == sorted(int(line) for line, _ in places)
-    assert {line for line, _ in places} == {"4", "6", "7"}
+    repositories = [line.split(":")[1:3] for line in done.err.splitlines()]
+    assert [int(line) for line, _ in repositories] == sorted(int(line) for line, _ in repositories)
+    assert {line for line, _ in repositories} == {"4", "6", "7"}
     assert "did you mean auth_type?" in done.err
 
 

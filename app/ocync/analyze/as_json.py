@@ -32,14 +32,14 @@ def render(analysis: Analysis, report: RunReport) -> dict[str, Any]:
         "images": _images(report),
         "sharing": _sharing(analysis.sharing),
         "sources": [
-            {"place": source.place, "blobs": _bounds(source.blobs), "bytes": _bounds(source.size)}
+            {"place": source.host, "blobs": _bounds(source.blobs), "bytes": _bounds(source.size)}
             for source in analysis.sources
         ],
         "targets": [_target(target) for target in analysis.targets],
         "requests": {
-            place: {kind.value: _bounds(bounds) for kind, bounds in kinds.items()}
+            host: {kind.value: _bounds(bounds) for kind, bounds in kinds.items()}
             | {"total": _bounds(total(kinds.values()))}
-            for place, kinds in analysis.requests.items()
+            for host, kinds in analysis.requests.items()
         },
         "failures": [_failure(image) for image in report.failures],
         "requests_made": {host: sum(classes.values()) for host, classes in sorted(report.requests.items())},
@@ -92,7 +92,7 @@ def _portion(portion: Portion) -> dict[str, int]:
 
 def _target(target: TargetForecast) -> dict[str, Any]:
     return {
-        "place": target.place,
+        "place": target.host,
         "images": target.images,
         "artifacts": _bounds(target.artifacts),
         "repositories": target.repositories,

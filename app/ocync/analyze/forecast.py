@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ocync.analyze.model import Analysis, Portion, SharedBlob, Sharing, SourceForecast, TargetForecast
-from ocync.analyze.requests import NONE, Bounds, Kind, summed, total
+from ocync.analyze.requests import NONE, Bounds, RequestKind, summed, total
 from ocync.analyze.tally import Fate, by_name, summed_up
 from ocync.plan.model import Reason
 from ocync.transfer.result import Status
@@ -32,84 +32,84 @@ def forecast(world: World, first: Rehearsed, tallies: Sequence[Tally], results: 
     What does not depend on the order of images is told by the `first` rehearsal and its results.
     """
     sizes = world.trees.sizes
-    readers = sorted({place for tally in tallies for place, what in tally if what is Fate.READ})
-    reads = {place: _reads(tallies, place) for place in readers}
+    readers = sorted({host for tally in tallies for host, what in tally if what is Fate.READ})
+    reads = {host: _reads(tallies, host) for host in readers}
     written = [target for _, target in sorted(first.targets.items()) if target.put]
     return Analysis(
         cold=world.cold,
         sharing=_sharing(first, world.trees),
         sources=tuple(
             SourceForecast(
-                place=place,
+                host=host,
                 blobs=total(blobs.values()),
                 size=total(bounds.times(sizes[blob]) for blob, bounds in blobs.items()),
             )
-            for place, blobs in reads.items()
+            for host, blobs in reads.items()
         ),
         targets=tuple(
-            _target(place, list(targets), tallies, results, world.trees)
-            for place, targets in groupby(written, key=lambda target: target.place)
+            _target(host, list(targets), tallies, results, world.trees)
+            for host, targets in groupby(written, key=lambda target: target.host)
         ),
         requests={
-            place: _requests(world, tallies, place, blobs=total(reads.get(place, {}).values()))
-            for place in sorted({place for place, _, _ in world.spots} - world.folders)
+            host: _requests(world, tallies, host, blobs=total(reads.get(host, {}).values()))
+            for host in sorted({host for host, _, _ in world.spots} - world.folders)
         },
     )
 
 
-def _reads(tallies: Sequence[Tally], place: str) -> dict[Digest, Bounds]:
-    apart = by_name(tallies, place, Fate.READ_APART)
-    return {blob: Bounds(once.low, apart[blob].high) for blob, once in by_name(tallies, place, Fate.READ).items()}
+def _reads(tallies: Sequence[Tally], host: str) -> dict[Digest, Bounds]:
+    apart = by_name(tallies, host, Fate.READ_APART)
+    return {blob: Bounds(once.low, apart[blob].high) for blob, once in by_name(tallies, host, Fate.READ).items()}
 
 
-def _requests(world: World, tallies: Sequence[Tally], place: str, *, blobs: Bounds) -> dict[Kind, Bounds]:
+def _requests(world: World, tallies: Sequence[Tally], host: str, *, blobs: Bounds) -> dict[RequestKind, Bounds]:
     """Return the requests to a registry, of which so many read `blobs`."""
-    bounds = {kind: summed_up(tallies, place, kind) for kind in Kind}
-    bounds[Kind.TAG_LIST] = total(
+    bounds = {kind: summed_up(tallies, host, kind) for kind in RequestKind}
+    bounds[RequestKind.TAG_LIST] = total(
         calls.times(world.spots[key].tag_pages if whole else 1)
-        for (key, whole), calls in by_name(tallies, place, Kind.TAG_LIST).items()
+        for (key, whole), calls in by_name(tallies, host, RequestKind.TAG_LIST).items()
     )
-    bounds[Kind.REFERRERS] = NONE
-    for key, calls in by_name(tallies, place, Kind.REFERRERS).items():
+    bounds[RequestKind.REFERRERS] = NONE
+    for key, calls in by_name(tallies, host, RequestKind.REFERRERS).items():
         registry = world.spots[key].registry
         if registry is not None and registry.lists_referrers is False:
             # The first answer ends it, but for what has been asked at the same time.
-            bounds[Kind.REFERRERS] += Bounds(min(calls.low, 1), calls.high)
+            bounds[RequestKind.REFERRERS] += Bounds(min(calls.low, 1), calls.high)
         else:
-            bounds[Kind.REFERRERS] += calls + Bounds.exactly(world.spots[key].further_referrer_pages)
-    bounds[Kind.BLOB_GET] = blobs
+            bounds[RequestKind.REFERRERS] += calls + Bounds.exactly(world.spots[key].further_referrer_pages)
+    bounds[RequestKind.BLOB_GET] = blobs
     posts, registries = (
-        bounds[Kind.BLOB_POST],
-        [spot.registry for key, spot in world.spots.items() if key[0] == place],
+        bounds[RequestKind.BLOB_POST],
+        [spot.registry for key, spot in world.spots.items() if key[0] == host],
     )
     single_post = {registry.single_post for registry in registries if registry is not None}
     if True not in single_post:
         # A POST that sends nothing is followed by a PUT; whether it may send is not always known.
-        bounds[Kind.BLOB_PUT] += posts if False in single_post else Bounds(0, posts.high)
+        bounds[RequestKind.BLOB_PUT] += posts if False in single_post else Bounds(0, posts.high)
     return summed(bounds)
 
 
 def _target(
-    place: str,
+    host: str,
     targets: list[RecordedTarget],
     tallies: Sequence[Tally],
     results: Iterable[ImageResult],
     trees: Trees,
 ) -> TargetForecast:
     size = trees.sizes.__getitem__
-    synced = [each for each in results if each.target_place == place and each.status is Status.SYNCED]
+    synced = [each for each in results if each.target_place == host and each.status is Status.SYNCED]
     return TargetForecast(
-        place=place,
+        host=host,
         images=sum(each.reason is not Reason.ARTIFACTS for each in synced),
-        artifacts=summed_up(tallies, place, Fate.ARTIFACT),
+        artifacts=summed_up(tallies, host, Fate.ARTIFACT),
         repositories=len(targets),
         empty_repositories=sum(target.spot.is_empty for target in targets),
         blobs=sum(len(target.blobs) for target in targets),
-        sent=summed_up(tallies, place, Fate.SENT),
-        sent_size=summed_up(tallies, place, Fate.SENT, size),
-        mounted=summed_up(tallies, place, Fate.MOUNTED),
-        mounted_size=summed_up(tallies, place, Fate.MOUNTED, size),
-        there=summed_up(tallies, place, Fate.THERE),
+        sent=summed_up(tallies, host, Fate.SENT),
+        sent_size=summed_up(tallies, host, Fate.SENT, size),
+        mounted=summed_up(tallies, host, Fate.MOUNTED),
+        mounted_size=summed_up(tallies, host, Fate.MOUNTED, size),
+        there=summed_up(tallies, host, Fate.THERE),
         size_by_image=sum(trees.size(trees.blobs([root])) for target in targets for root in _roots(target, trees)),
         size_by_repository=sum(trees.size(target.blobs) for target in targets),
     )

@@ -10,7 +10,7 @@ from ocync.analyze.requests import NONE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocync.analyze.requests import Bounds, Kind
+    from ocync.analyze.requests import Bounds, RequestKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class Sharing:
 class SourceForecast:
     """What is read of blobs from one source place."""
 
-    place: str
+    host: str
     blobs: Bounds
     size: Bounds
     """Bytes."""
@@ -71,7 +71,7 @@ class TargetForecast:
     comes to `blobs`. All sizes are bytes.
     """
 
-    place: str
+    host: str
     images: int
     """Tags to set."""
     artifacts: Bounds = NONE
@@ -100,5 +100,5 @@ class Analysis:
     sharing: Sharing
     sources: tuple[SourceForecast, ...]
     targets: tuple[TargetForecast, ...]
-    requests: Mapping[str, Mapping[Kind, Bounds]]
+    requests: Mapping[str, Mapping[RequestKind, Bounds]]
     """By registry and kind, in the order of a pass; tokens, redirects, retries and audits come on top."""

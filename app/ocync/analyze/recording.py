@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ocync.analyze.known import Answers, Trees
-from ocync.analyze.requests import Kind
+from ocync.analyze.requests import RequestKind
 from ocync.analyze.tally import Fate, Tally
 from ocync.lib.errors import NotFoundError, OcyncError
 from ocync.oci.digest import Digest
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ocync.config.model import RegistryConfig
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.oci.repository import Repository, TargetRepository, Upload
-    from ocync.plan.discover import Places
+    from ocync.plan.discover import Repositories
     from ocync.plan.model import ImagePlan
     from ocync.transfer.blob_reads import Delivery
     from ocync.transfer.tree import Tree
@@ -42,9 +42,9 @@ Key = tuple[str, str, bool]
 class World:
     """What all rehearsals of one pass have in common."""
 
-    def __init__(self, places: Places, *, cold: bool = False) -> None:
+    def __init__(self, repositories: Repositories, *, cold: bool = False) -> None:
         """With `cold`, targets are taken to be empty, and nothing is asked of them."""
-        self.places = places
+        self.repositories = repositories
         self.cold = cold
         self.answers = Answers()
         self.trees = Trees()
@@ -56,10 +56,10 @@ class World:
 
     def spot(self, registry: RegistryConfig, path: str, *, is_target: bool) -> Spot:
         """Return a repository, the same one whatever its registry is called."""
-        inner = (self.places.target if is_target else self.places.source)(registry, path)
+        inner = (self.repositories.target if is_target else self.repositories.source)(registry, path)
         if registry.layout is not None:
-            self.folders.add(inner.place)
-        key = (inner.place, inner.path, is_target)
+            self.folders.add(inner.host)
+        key = (inner.host, inner.path, is_target)
         if key not in self.spots:
             self.spots[key] = Spot(key, inner, self.answers, is_imagined=self.cold and is_target)
         return self.spots[key]
@@ -135,7 +135,7 @@ class Recorded:
     def __init__(self, spot: Spot, world: World, tally: Tally, order: Order) -> None:
         self.spot, self.world, self.tally, self.order = spot, world, tally, order
         inner = spot.inner
-        self.name, self.place, self.path = inner.name, inner.place, inner.path
+        self.name, self.host, self.path = inner.name, inner.host, inner.path
         self.slots, self.blob_slots, self.upload_slots = inner.slots, inner.blob_slots, inner.upload_slots
 
     def __repr__(self) -> str:
@@ -148,19 +148,19 @@ class Recorded:
     async def tags(self) -> tuple[str, ...]:
         """Return all tags."""
         await self.order.take(self.name)
-        self.tally[self.place, Kind.TAG_LIST][self.spot.key, True] += 1
+        self.tally[self.host, RequestKind.TAG_LIST][self.spot.key, True] += 1
         return await self.spot.ask("tags", "", self.spot.inner.tags, ())
 
     async def first_tags(self) -> TagPage:
         """Return what one request tells of the tags."""
         await self.order.take(self.name)
-        self.tally[self.place, Kind.TAG_LIST][self.spot.key, False] += 1
+        self.tally[self.host, RequestKind.TAG_LIST][self.spot.key, False] += 1
         return await self.spot.ask("first_tags", "", self.spot.inner.first_tags, TagPage(tags=(), complete=True))
 
     async def head(self, reference: str) -> Descriptor | None:
         """Return what a tag or digest points to."""
         await self.order.take(self.name)
-        self._count(Kind.MANIFEST_HEAD, reference)
+        self._count(RequestKind.MANIFEST_HEAD, reference)
         return await self._look(reference)
 
     async def _look(self, reference: str) -> Descriptor | None:
@@ -176,7 +176,7 @@ class Recorded:
             name = str(manifest.digest)
             return manifest
         finally:
-            self._count(Kind.MANIFEST_GET, name)
+            self._count(RequestKind.MANIFEST_GET, name)
 
     async def _read(self, reference: str, size: int | None) -> Manifest:
         return await self.spot.read(reference, size, self.world.origins)
@@ -184,16 +184,16 @@ class Recorded:
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return what refers to a manifest."""
         await self.order.take(self.name)
-        self.tally[self.place, Kind.REFERRERS][self.spot.key] += 1
+        self.tally[self.host, RequestKind.REFERRERS][self.spot.key] += 1
         return await self.spot.ask("referrers", subject, lambda: self.spot.inner.referrers(subject), ())
 
     def blob(self, descriptor: Descriptor, *, start: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """Refuse: no blob is read."""
         raise AssertionError(f"a blob was to be read at {self.name}")
 
-    def _count(self, what: Kind, reference: str) -> None:
+    def _count(self, what: RequestKind, reference: str) -> None:
         # Millions of texts would be kept else.
-        self.tally[self.place, what][hash((self.path, reference))] += 1
+        self.tally[self.host, what][hash((self.path, reference))] += 1
 
 
 class RecordedTarget(Recorded):
@@ -268,7 +268,7 @@ class RecordedTarget(Recorded):
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """Tell whether the repository holds the blob."""
         await self.order.take(self.name)
-        self.tally[self.place, Kind.BLOB_HEAD][descriptor.digest] += 1
+        self.tally[self.host, RequestKind.BLOB_HEAD][descriptor.digest] += 1
         if descriptor.digest not in self.blobs and await self.really_has(descriptor):
             self._got(descriptor, Fate.THERE)
         return descriptor.digest in self.blobs
@@ -284,7 +284,7 @@ class RecordedTarget(Recorded):
         await self.order.take(self.name, writing=True)
         if mount_from is None:
             return _Session()
-        self.tally[self.place, Kind.BLOB_MOUNT][descriptor.digest] += 1
+        self.tally[self.host, RequestKind.BLOB_MOUNT][descriptor.digest] += 1
         if not await self._holds(mount_from, descriptor):
             self._sessions.add(descriptor.digest)
             return _Session()
@@ -296,14 +296,14 @@ class RecordedTarget(Recorded):
         await self.order.take(self.name, writing=True)
         self._got(descriptor, Fate.SENT)
         # A refused mount has opened a session. Else there is a POST; whether a PUT follows it is the host's matter.
-        kind = Kind.BLOB_PUT if descriptor.digest in self._sessions else Kind.BLOB_POST
+        kind = RequestKind.BLOB_PUT if descriptor.digest in self._sessions else RequestKind.BLOB_POST
         self._sessions.discard(descriptor.digest)
-        self.tally[self.place, kind][descriptor.digest] += 1
+        self.tally[self.host, kind][descriptor.digest] += 1
 
     async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
         """Take a manifest; tell whether the place would list it among the referrers of its subject."""
         await self.order.take(self.name, writing=True)
-        self._count(Kind.MANIFEST_PUT, tag or str(manifest.digest))
+        self._count(RequestKind.MANIFEST_PUT, tag or str(manifest.digest))
         self.world.trees.add([manifest])
         self.put[manifest.digest] = None if manifest.digest in self.world.origins else manifest
         if tag is not None:
@@ -322,7 +322,7 @@ class RecordedTarget(Recorded):
     def _got(self, descriptor: Descriptor, fate: Fate) -> None:
         self.blobs.add(descriptor.digest)
         self.world.trees.sizes.setdefault(descriptor.digest, descriptor.size)
-        self.tally[self.place, fate][descriptor.digest] += 1
+        self.tally[self.host, fate][descriptor.digest] += 1
 
 
 class _Session:
@@ -368,7 +368,7 @@ class Rehearsed:
         """Tell whether a repository holds a blob; it is asked, uncounted, where nobody has seen that (a hint)."""
         holder = self.target(registry, path)
         # What images of the same place consist of is taken to be there.
-        if (holder.place, path, False) in self._sources or descriptor.digest in holder.blobs:
+        if (holder.host, path, False) in self._sources or descriptor.digest in holder.blobs:
             return True
         with suppress(OcyncError):
             return await holder.really_has(descriptor)
@@ -376,14 +376,14 @@ class Rehearsed:
 
     async def send(self, delivery: Delivery, source: Repository, *, nearer: Repository | None = None) -> None:
         """Note that a blob is read and sent."""
-        repository, blob, reader = delivery.repository, delivery.blob, (nearer or source).place
+        repository, blob, reader = delivery.repository, delivery.blob, (nearer or source).host
         assert isinstance(repository, RecordedTarget)
         self.tally[reader, Fate.READ][blob.digest] = 1
         expected = self._expected.pop((reader, blob.digest), set())
         # A read is kept for the other targets of its image. Others take part if they come in time.
-        self.tally[reader, Fate.READ_APART][blob.digest] += repository.place not in expected
-        expected |= delivery.image.places if delivery.image is not None else set()
-        expected.discard(repository.place)
+        self.tally[reader, Fate.READ_APART][blob.digest] += repository.host not in expected
+        expected |= delivery.image.hosts if delivery.image is not None else set()
+        expected.discard(repository.host)
         if expected:
             self._expected[reader, blob.digest] = expected
         await repository.receive(blob)
@@ -396,5 +396,5 @@ class Rehearsed:
         source, target = plan.candidate.source, plan.candidate.target.repository
         assert isinstance(target, RecordedTarget)
         self._world.trees.add(tree.manifests)
-        self.images[source.place, source.path, False].add(tree.root.digest)
+        self.images[source.host, source.path, False].add(tree.root.digest)
         target.copied.add(tree.root.digest)

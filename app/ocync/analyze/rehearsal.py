@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ocync.analyze.model import Analysis
     from ocync.config.model import MappingConfig
     from ocync.lib.shutdown import Stop
-    from ocync.plan.discover import Places
+    from ocync.plan.discover import Repositories
     from ocync.transfer.events import Event, Sink
     from ocync.transfer.result import ImageResult
 
@@ -52,7 +52,7 @@ class Found:
 async def analyze(
     mappings: Sequence[MappingConfig],
     *,
-    places: Places,
+    repositories: Repositories,
     at_once: int,
     stop: Stop,
     sink: Sink,
@@ -65,14 +65,14 @@ async def analyze(
     With `cold`, it is the pass into targets that are empty. `memory` is what earlier passes have learned; it is not
     changed. After a stop it ends at once, with what was read until then: the stop's grace should be 0.
     """
-    world = World(places, cold=cold)
+    world = World(repositories, cold=cold)
     # What an image is signed by is in blobs, and these are not read.
     work = [replace(mapping, verify=None) for mapping in mappings]
 
     async def rehearse(order: Order, tell: Sink) -> tuple[Rehearsed, tuple[ImageResult, ...]]:
         rehearsed = Rehearsed(world, order)
         results = await Pass(
-            places=rehearsed,
+            repositories=rehearsed,
             settings=PassSettings(images_at_once=at_once, return_time=0.0),
             policy=RetryPolicy(),
             stop=stop,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-class Kind(StrEnum):
+class RequestKind(StrEnum):
     """What a pass asks of a registry; the values are part of the contract with readers of `--json`."""
 
     TAG_LIST = "tag_list"
@@ -66,7 +66,7 @@ def total(bounds: Iterable[Bounds]) -> Bounds:
     return sum(bounds, NONE)
 
 
-def summed(*requests: Mapping[Kind, Bounds]) -> dict[Kind, Bounds]:
+def summed(*requests: Mapping[RequestKind, Bounds]) -> dict[RequestKind, Bounds]:
     """Add requests up by kind, in the order of a pass; kinds of which there are none are left out."""
-    sums = {kind: total(each.get(kind, NONE) for each in requests) for kind in Kind}
+    sums = {kind: total(each.get(kind, NONE) for each in requests) for kind in RequestKind}
     return {kind: bounds for kind, bounds in sums.items() if bounds.high}

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ocync.analyze.requests import Bounds, Kind, total
+from ocync.analyze.requests import Bounds, RequestKind, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ class Fate(StrEnum):
     ARTIFACT = "put, as something that is attached to an image"
 
 
-What = Kind | Fate
+What = RequestKind | Fate
 Tally = defaultdict[tuple[str, What], Counter[Any]]
 """
 What one rehearsal has counted: at which place, of which kind, and of what.
@@ -37,22 +37,22 @@ Blobs count by their digests, since it depends on the order of images which repo
 """
 
 
-def by_name(tallies: Sequence[Tally], place: str, what: What) -> dict[Any, Bounds]:
+def by_name(tallies: Sequence[Tally], host: str, what: What) -> dict[Any, Bounds]:
     """Return the bounds of each number over all rehearsals: what differs between them depends on their order."""
-    counts = [tally.get((place, what), Counter()) for tally in tallies]
+    counts = [tally.get((host, what), Counter()) for tally in tallies]
     names = dict.fromkeys(name for each in counts for name in each)
     return {name: Bounds(min(each[name] for each in counts), max(each[name] for each in counts)) for name in names}
 
 
 def summed_up(
-    tallies: Sequence[Tally], place: str, what: What, weigh: Callable[[Any], int] = lambda _name: 1
+    tallies: Sequence[Tally], host: str, what: What, weigh: Callable[[Any], int] = lambda _name: 1
 ) -> Bounds:
     """
     Return the bounds of a sum, of numbers or of what they weigh.
 
     Each number is bounded by itself: any may come out one way and its neighbour the other.
     """
-    return total(bounds.times(weigh(name)) for name, bounds in by_name(tallies, place, what).items())
+    return total(bounds.times(weigh(name)) for name, bounds in by_name(tallies, host, what).items())
 
 
 class Order:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.analyze.requests import Kind, total
+from ocync.analyze.requests import RequestKind, total
 from ocync.lib.sanitize import printable
 from ocync.plan.model import Reason
 from ocync.report.humanize import counted, short, size
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 _SHARED = 5
 """Shared blobs that are named."""
 _NAMES = {
-    Kind.TAG_LIST: ("tag list", "tag lists"),
-    Kind.REFERRERS: ("list of referrers", "lists of referrers"),
-    Kind.MANIFEST_HEAD: ("manifest HEAD", "manifest HEADs"),
-    Kind.MANIFEST_GET: ("manifest GET", "manifest GETs"),
-    Kind.BLOB_GET: ("blob GET", "blob GETs"),
-    Kind.BLOB_HEAD: ("blob HEAD", "blob HEADs"),
-    Kind.BLOB_MOUNT: ("mount", "mounts"),
-    Kind.BLOB_POST: ("blob POST", "blob POSTs"),
-    Kind.BLOB_PUT: ("blob PUT", "blob PUTs"),
-    Kind.MANIFEST_PUT: ("manifest PUT", "manifest PUTs"),
+    RequestKind.TAG_LIST: ("tag list", "tag lists"),
+    RequestKind.REFERRERS: ("list of referrers", "lists of referrers"),
+    RequestKind.MANIFEST_HEAD: ("manifest HEAD", "manifest HEADs"),
+    RequestKind.MANIFEST_GET: ("manifest GET", "manifest GETs"),
+    RequestKind.BLOB_GET: ("blob GET", "blob GETs"),
+    RequestKind.BLOB_HEAD: ("blob HEAD", "blob HEADs"),
+    RequestKind.BLOB_MOUNT: ("mount", "mounts"),
+    RequestKind.BLOB_POST: ("blob POST", "blob POSTs"),
+    RequestKind.BLOB_PUT: ("blob PUT", "blob PUTs"),
+    RequestKind.MANIFEST_PUT: ("manifest PUT", "manifest PUTs"),
 }
 
 
@@ -94,7 +94,7 @@ def _target(target: TargetForecast) -> Iterator[str]:
     if target.repositories == 1:
         state = "empty" if empty else "not empty"
     yield (
-        f"To {printable(target.place)}: {counted(target.images, 'image')} {_artifacts(target.artifacts)}"
+        f"To {printable(target.host)}: {counted(target.images, 'image')} {_artifacts(target.artifacts)}"
         f"into {_repositories(target.repositories)}, {state}"
     )
     within = target.size_by_image - target.size_by_repository
@@ -110,17 +110,17 @@ def _target(target: TargetForecast) -> Iterator[str]:
 
 def _sources(sources: tuple[SourceForecast, ...]) -> Iterator[str]:
     for source in sources:
-        yield f"From {printable(source.place)}: {_blobs(source.blobs)} to read, {_size(source.size)}"
+        yield f"From {printable(source.host)}: {_blobs(source.blobs)} to read, {_size(source.size)}"
 
 
-def _requests(requests: Mapping[str, Mapping[Kind, Bounds]]) -> Iterator[str]:
-    totals = {place: _number(total(kinds.values())) for place, kinds in requests.items()}
-    names = {place: printable(place) for place in requests}
+def _requests(requests: Mapping[str, Mapping[RequestKind, Bounds]]) -> Iterator[str]:
+    totals = {host: _number(total(kinds.values())) for host, kinds in requests.items()}
+    names = {host: printable(host) for host in requests}
     width = max(map(len, names.values()))
     digits = max(map(len, totals.values()))
-    for place, kinds in requests.items():
+    for host, kinds in requests.items():
         parts = ", ".join(f"{_number(bounds)} {_NAMES[kind][bounds.high != 1]}" for kind, bounds in kinds.items())
-        yield f"  {names[place]:<{width}}  {totals[place]:>{digits}} = {parts or 'none'}"
+        yield f"  {names[host]:<{width}}  {totals[host]:>{digits}} = {parts or 'none'}"
 
 
 def _repositories(number: int) -> str:

@@ -40,7 +40,7 @@ _MAX_LINES = 4 * MAX_FACTS
 _GZIP = 31
 
 
-class Kind(StrEnum):
+class EntryKind(StrEnum):
     """What a fact tells. The names stand in files: none is ever used anew for something else."""
 
     BLOB = "blob"
@@ -58,8 +58,8 @@ class Kind(StrEnum):
 # Once and for all, since there may be a hundred thousand lines.
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
 _decoded = json.JSONDecoder().decode
-_KINDS = {str(kind): kind for kind in Kind}
-Key: TypeAlias = tuple[Kind, str, str, str]
+_KINDS = {str(kind): kind for kind in EntryKind}
+Key: TypeAlias = tuple[EntryKind, str, str, str]
 """Kind, place, path and name."""
 
 
@@ -90,7 +90,9 @@ def latest(facts: Facts, count: int) -> Facts:
     """Return so many of the facts at most, latest first, and those about blobs last: there are most of them."""
     # The key of a fact is there so that of those of one time the same ones are kept.
     return dict(
-        nlargest(count, facts.items(), key=lambda item: (item[0][0] is not Kind.BLOB, item[1].learned, item[0]))
+        nlargest(
+            count, facts.items(), key=lambda item: (item[0][0] is not EntryKind.BLOB, item[1].learned, item[0])
+        )
     )
 
 
@@ -159,12 +161,12 @@ def _parsed(line: bytes) -> tuple[Key, Fact] | None:
     try:
         if int(mark, 16) != zlib.crc32(text):
             return None
-        kind, place, path, name, value, since, learned = _decoded(text.decode())
+        kind, host, path, name, value, since, learned = _decoded(text.decode())
         # What is no text can't be interned.
-        key = (_KINDS[kind], sys.intern(place), sys.intern(path), name)
+        key = (_KINDS[kind], sys.intern(host), sys.intern(path), name)
         is_told = isinstance(name, str) and (value is None or isinstance(value, str))
         # A registry is asked for a mount from there, and a token service for a token.
-        is_fit = kind != Kind.BLOB or is_repository(path)
+        is_fit = kind != EntryKind.BLOB or is_repository(path)
         if is_told and is_fit and 0 <= since <= learned < 1 << 53:
             return key, Fact(value, since, learned)
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
-from ocync.cache.entries import MAX_AGE, MAX_FACTS, MAX_TEXT, Fact, Facts, Key, Kind, latest, merged
+from ocync.cache.entries import MAX_AGE, MAX_FACTS, MAX_TEXT, EntryKind, Fact, Facts, Key, latest, merged
 from ocync.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -58,75 +58,75 @@ class Memory:
 
     # Who held blobs
 
-    def holders(self, place: str, digest: Digest) -> list[str]:
+    def holders(self, host: str, digest: Digest) -> list[str]:
         """Return the repositories of a place that held a blob, those learned last first, eight at most."""
         since = self._clock() - self._ttl
-        found = ((self._facts[key], key) for key in self._holders.get(str(digest), ()) if key[1] == place)
+        found = ((self._facts[key], key) for key in self._holders.get(str(digest), ()) if key[1] == host)
         known = ((fact.learned, key[2]) for fact, key in found if fact.value is not None and fact.learned >= since)
         return [path for _, path in nlargest(_HOLDERS, known)]
 
-    def learn_blob(self, place: str, path: str, digest: Digest) -> None:
+    def learn_blob(self, host: str, path: str, digest: Digest) -> None:
         """Remember that a repository holds a blob."""
-        self._learn((Kind.BLOB, place, path, str(digest)), "", renewed_after=min(_DAY, self._ttl / 2))
+        self._learn((EntryKind.BLOB, host, path, str(digest)), "", renewed_after=min(_DAY, self._ttl / 2))
 
-    def forget_blob(self, place: str, path: str, digest: Digest) -> None:
+    def forget_blob(self, host: str, path: str, digest: Digest) -> None:
         """Forget that a repository holds a blob: it was asked for it and did not have it."""
-        self._forget((Kind.BLOB, place, path, str(digest)))
+        self._forget((EntryKind.BLOB, host, path, str(digest)))
         self.counts.stale += 1
 
     # What is worth a try
 
     def hint(self, kind: str, name: str) -> str | None:
         """Return a hint (`kind` says about what, `name` of which host or pair); None where there is none."""
-        fact = self._facts.get((Kind.HINT, kind, "", name))
+        fact = self._facts.get((EntryKind.HINT, kind, "", name))
         return fact.value if fact is not None else None
 
     def learn_hint(self, kind: str, name: str, value: str) -> None:
         """Remember a hint of 4 KiB at most; longer ones are not kept. One that only changes is no news."""
         had_news, is_new = self.has_news, self.hint(kind, name) is None
-        self._learn((Kind.HINT, kind, "", name), value)
+        self._learn((EntryKind.HINT, kind, "", name), value)
         # A level that is found anew in each pass is not worth a push after each.
         self.has_news = had_news or (is_new and self.has_news)
 
     def forget_hint(self, kind: str, name: str) -> None:
         """Forget a hint."""
-        self._forget((Kind.HINT, kind, "", name))
+        self._forget((EntryKind.HINT, kind, "", name))
 
     # When something was done
 
-    def first_seen(self, place: str, path: str, tag: str, digest: Digest) -> float | None:
+    def first_seen(self, host: str, path: str, tag: str, digest: Digest) -> float | None:
         """Return when a source's tag was first seen with the digest that it has, in seconds since 1970."""
-        fact = self._known(Kind.SEEN, place, path, tag, digest)
+        fact = self._known(EntryKind.SEEN, host, path, tag, digest)
         return fact.since if fact is not None else None
 
-    def learn_seen(self, place: str, path: str, tag: str, digest: Digest) -> None:
+    def learn_seen(self, host: str, path: str, tag: str, digest: Digest) -> None:
         """Remember that a source's tag has the digest; how long ago that began stays known."""
-        self._learn((Kind.SEEN, place, path, tag), str(digest))
+        self._learn((EntryKind.SEEN, host, path, tag), str(digest))
 
-    def has_moved(self, place: str, path: str) -> bool:
+    def has_moved(self, host: str, path: str) -> bool:
         """Return whether any tag of a target's repository was set by an earlier pass."""
-        return (place, path) in self._filled
+        return (host, path) in self._filled
 
-    def moved(self, place: str, path: str, tag: str) -> tuple[Digest, float] | None:
+    def moved(self, host: str, path: str, tag: str) -> tuple[Digest, float] | None:
         """Return what this program last set a target's tag to, and when, in seconds since 1970."""
-        fact = self._facts.get((Kind.MOVED, place, path, tag))
+        fact = self._facts.get((EntryKind.MOVED, host, path, tag))
         try:
             return (Digest.parse(fact.value), fact.learned) if fact is not None and fact.value is not None else None
         except ValueError:
             return None
 
-    def learn_moved(self, place: str, path: str, tag: str, digest: Digest) -> None:
+    def learn_moved(self, host: str, path: str, tag: str, digest: Digest) -> None:
         """Remember that a target's tag was set to the digest now."""
-        self._learn((Kind.MOVED, place, path, tag), str(digest), renewed_after=0.0)
+        self._learn((EntryKind.MOVED, host, path, tag), str(digest), renewed_after=0.0)
 
-    def looked_below(self, place: str, path: str, tag: str, digest: Digest) -> float | None:
+    def looked_below(self, host: str, path: str, tag: str, digest: Digest) -> float | None:
         """Return when all below a target's tag was last seen with this digest, in seconds since 1970."""
-        fact = self._known(Kind.BELOW, place, path, tag, digest)
+        fact = self._known(EntryKind.BELOW, host, path, tag, digest)
         return fact.learned if fact is not None else None
 
-    def learn_looked_below(self, place: str, path: str, tag: str, digest: Digest) -> None:
+    def learn_looked_below(self, host: str, path: str, tag: str, digest: Digest) -> None:
         """Remember that all below a target's tag was seen now; that is news once a day."""
-        self._learn((Kind.BELOW, place, path, tag), str(digest), renewed_after=0.0, news_after=_DAY)
+        self._learn((EntryKind.BELOW, host, path, tag), str(digest), renewed_after=0.0, news_after=_DAY)
 
     # What is to be kept
 
@@ -159,13 +159,13 @@ class Memory:
         """Add what was learned elsewhere, which is no change; of two facts the later one counts."""
         for key, fact in others.items():
             self._put(key, merged(self._facts.get(key), fact))
-            if key[0] == Kind.MOVED:
+            if key[0] == EntryKind.MOVED:
                 self._filled.add((key[1], key[2]))
 
     # Below
 
-    def _known(self, kind: Kind, place: str, path: str, tag: str, digest: Digest) -> Fact | None:
-        fact = self._facts.get((kind, place, path, tag))
+    def _known(self, kind: EntryKind, host: str, path: str, tag: str, digest: Digest) -> Fact | None:
+        fact = self._facts.get((kind, host, path, tag))
         return fact if fact is not None and fact.value == str(digest) else None
 
     def _learn(self, key: Key, value: str, *, renewed_after: float = _DAY, news_after: float = MAX_AGE / 2) -> None:
@@ -210,5 +210,5 @@ class Memory:
 
     def _index(self, keys: Iterable[Key]) -> None:
         for key in keys:
-            if key[0] is Kind.BLOB:
+            if key[0] is EntryKind.BLOB:
                 self._holders.setdefault(key[3], []).append(key)

@@ -38,11 +38,11 @@ async def fetch(repository: TargetRepository, tag: str) -> bytes:
         return b""
     layers = [blob for blob in manifest.blobs if blob.media_type == LAYER_TYPE]
     if manifest.artifact_type != ARTIFACT_TYPE or len(layers) != 1:
-        raise ProtocolError(f"{repository.name}:{tag} is something else", host=repository.place)
+        raise ProtocolError(f"{repository.name}:{tag} is something else", host=repository.host)
     layer = layers[0]
     if layer.size > MAX_READ:
-        raise ProtocolError(f"{repository.name}:{tag} has {layer.size} bytes, too many", host=repository.place)
-    verifier = Verifier(layer.digest, layer.size, what="the state", host=repository.place)
+        raise ProtocolError(f"{repository.name}:{tag} has {layer.size} bytes, too many", host=repository.host)
+    verifier = Verifier(layer.digest, layer.size, what="the state", host=repository.host)
     data = bytearray()
     async with repository.slots.hold(), repository.blob(layer) as pieces:
         async for piece in pieces:

@@ -37,7 +37,7 @@ _PUSH_TIME_AFTER_STOP = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class StateLocation:
     """Where what passes learn is kept: in a folder, in a repository, in both or nowhere."""
 
     folder: Path | None = None
@@ -62,11 +62,11 @@ class Keeper:
         self._last: Memory | None = None
 
     @asynccontextmanager
-    async def memory(self, place: Place, *, ttl: float) -> AsyncIterator[Memory]:
+    async def memory(self, location: StateLocation, *, ttl: float) -> AsyncIterator[Memory]:
         """Give a memory for one pass, and keep what it learns; never raises an error of its own."""
         memory = Memory(ttl=ttl, clock=self._clock)
         last, self._last = self._last, None
-        path = place.folder / file.NAME if place.folder is not None else None
+        path = location.folder / file.NAME if location.folder is not None else None
         opened = None
         try:
             if path is not None:
@@ -76,11 +76,11 @@ class Keeper:
                 memory.add(opened.facts)
                 if opened.damage:
                     self._say(f"{path} is started anew: {opened.damage}", "cache_dir")
-            await self._read_state(place, memory)
+            await self._read_state(location, memory)
             if last is not None:
                 memory.add(last.all())
                 memory.give_back(last.take_changes())
-            if path is None or opened is None or not place.keep:
+            if path is None or opened is None or not location.keep:
                 yield memory
             else:
                 save = partial(self._save, path, memory)
@@ -90,11 +90,11 @@ class Keeper:
                 finally:
                     saving.cancel()
                     await asyncio.wait([saving])
-                    within = _SAVE_TIME_AFTER_STOP if place.in_a_hurry() else _SAVE_TIME
+                    within = _SAVE_TIME_AFTER_STOP if location.in_a_hurry() else _SAVE_TIME
                     await save(within=within, tidy=opened.is_wasteful)
-            await self._write_state(place, memory)
+            await self._write_state(location, memory)
         finally:
-            if place.keep and memory.has_changes:
+            if location.keep and memory.has_changes:
                 self._last = memory
 
     async def _save_now_and_then(self, save: Callable[[], Awaitable[bool]]) -> None:
@@ -117,22 +117,22 @@ class Keeper:
                 memory.give_back(changes)
         return is_written
 
-    async def _read_state(self, place: Place, memory: Memory) -> None:
+    async def _read_state(self, location: StateLocation, memory: Memory) -> None:
         """Add what the repository knows."""
-        if place.repository is None:
+        if location.repository is None:
             return
-        async with self._attempt(f"{place.repository.name}:{place.tag} can't be read", "state", _FETCH_TIME):
-            packed = await state_artifact.fetch(place.repository, place.tag)
+        async with self._attempt(f"{location.repository.name}:{location.tag} can't be read", "state", _FETCH_TIME):
+            packed = await state_artifact.fetch(location.repository, location.tag)
             if packed:
                 memory.add(await asyncio.to_thread(entries.unpacked, packed, self._clock()))
 
-    async def _write_state(self, place: Place, memory: Memory) -> None:
-        if place.repository is None or not place.keep or not memory.has_news:
+    async def _write_state(self, location: StateLocation, memory: Memory) -> None:
+        if location.repository is None or not location.keep or not memory.has_news:
             return
-        within = _PUSH_TIME_AFTER_STOP if place.in_a_hurry() else _PUSH_TIME
-        async with self._attempt(f"{place.repository.name}:{place.tag} can't be written", "state", within):
+        within = _PUSH_TIME_AFTER_STOP if location.in_a_hurry() else _PUSH_TIME
+        async with self._attempt(f"{location.repository.name}:{location.tag} can't be written", "state", within):
             packed = await asyncio.to_thread(entries.packed, memory.all())
-            await state_artifact.push(place.repository, place.tag, packed)
+            await state_artifact.push(location.repository, location.tag, packed)
 
     @asynccontextmanager
     async def _attempt(self, what: str, setting: str, within: float | None) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ocync.analyze import as_json, rehearsal
 from ocync.analyze.text import render
-from ocync.cache.store import Keeper, Place
+from ocync.cache.store import Keeper, StateLocation
 from ocync.cli import runner, streams
 from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
@@ -22,7 +22,7 @@ from ocync.report.progress.choose import progress
 from ocync.report.summary import RunReport
 from ocync.report.text import render_failures, wants_color
 from ocync.run.compose import begin_as_learned, kept, kept_deadline
-from ocync.run.repositories import ConfiguredPlaces
+from ocync.run.repositories import RepositoryFactory
 
 if TYPE_CHECKING:
     import argparse
@@ -50,20 +50,20 @@ async def _read(
     policy = RetryPolicy(
         attempts=settings.retry.attempts, max_delay=settings.retry.max_delay, stopping=stop.requested
     )
-    places = ConfiguredPlaces(
+    repositories = RepositoryFactory(
         timeouts=settings.timeouts, policy=policy, tally=tally, environ=environ, secret=redactor.add
     )
     started_at, started = datetime.now(UTC), time.monotonic()
     with stopped_by_signals(stop), progress(quiet=options.quiet, environ=environ) as sink:
-        place = Place()
+        location = StateLocation()
         if not options.cold:
-            place = kept(settings, places, stop, folder=settings.cache_dir, keep=False)
-        async with places, Keeper().memory(place, ttl=settings.cache_ttl) as memory:
-            begin_as_learned(places, memory)
+            location = kept(settings, repositories, stop, folder=settings.cache_dir, keep=False)
+        async with repositories, Keeper().memory(location, ttl=settings.cache_ttl) as memory:
+            begin_as_learned(repositories, memory)
             with kept_deadline(stop, settings.deadline):
                 found = await rehearsal.analyze(
                     config.mappings,
-                    places=places,
+                    repositories=repositories,
                     at_once=settings.max_concurrent_transfers,
                     stop=stop,
                     sink=sink,

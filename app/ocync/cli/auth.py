@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from ocync.cli import runner, streams
 from ocync.config.load import load
 from ocync.lib.errors import ExitCode
-from ocync.registry.auth.check import Finding, Verdict
+from ocync.registry.auth.check import CheckOutcome, Finding
 from ocync.registry.auth.check import check as check_registry
 from ocync.registry.auth.scope import Scope
 from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
-from ocync.run.repositories import ConfiguredPlaces
+from ocync.run.repositories import RepositoryFactory
 
 if TYPE_CHECKING:
     import argparse
@@ -43,12 +43,14 @@ def check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 async def _check(config: Config, environ: Mapping[str, str]) -> list[Finding]:
     settings = config.settings
     policy = RetryPolicy(attempts=settings.retry.attempts, max_delay=settings.retry.max_delay)
-    places = ConfiguredPlaces(timeouts=settings.timeouts, policy=policy, tally=RequestTally(), environ=environ)
-    async with places, asyncio.TaskGroup() as group:
+    repositories = RepositoryFactory(
+        timeouts=settings.timeouts, policy=policy, tally=RequestTally(), environ=environ
+    )
+    async with repositories, asyncio.TaskGroup() as group:
         tasks = [
             group.create_task(
                 check_registry(
-                    registry, environ, send=places.token_sender(registry), scope=_scope(registry, config)
+                    registry, environ, send=repositories.token_sender(registry), scope=_scope(registry, config)
                 )
             )
             for registry in config.registries.values()
@@ -70,10 +72,10 @@ def _scope(registry: RegistryConfig, config: Config) -> Scope | None:
 
 def _line(finding: Finding) -> str:
     credentials = f"{finding.kind} from {finding.origin}" if finding.kind else "no credentials could be read"
-    place = f" ({finding.host})" if finding.host else ""
-    if finding.verdict is Verdict.FOLDER:
+    host = f" ({finding.host})" if finding.host else ""
+    if finding.verdict is CheckOutcome.FOLDER:
         return f"{finding.registry}: {finding.message}"
-    return f"{finding.registry}{place}: {finding.verdict.value.replace('_', ' ')}: {credentials}; {finding.message}"
+    return f"{finding.registry}{host}: {finding.verdict.value.replace('_', ' ')}: {credentials}; {finding.message}"
 
 
 def _fields(finding: Finding) -> dict[str, str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ocync.config.model import Config
     from ocync.oci.reference import Reference, Registry
-    from ocync.plan.discover import Places
+    from ocync.plan.discover import Repositories
 
 
 def copy(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -58,15 +58,15 @@ def _job(options: argparse.Namespace, config: Config | None) -> runner.Job:
             f"{options.source} can't be copied onto itself", hint="give the destination another name or tag"
         )
 
-    def work(places: Places) -> list[Candidate]:
+    def work(repositories: Repositories) -> list[Candidate]:
         registry, repository = mapping.targets[0]
-        origin = places.source(mapping.source, mapping.source_repository)
+        origin = repositories.source(mapping.source, mapping.source_repository)
         attachments = Attachments(origin, artifacts)
         return [
             Candidate(
                 mapping=mapping,
                 image=SourceImage(origin, source.reference),
-                target=TargetState(repository=places.target(registry, repository)),
+                target=TargetState(repository=repositories.target(registry, repository)),
                 attachments=attachments if artifacts.enabled else None,
                 signatures=None if mapping.verify is None else attachments,
                 target_tag=destination.tag or source.tag,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocync.config.model import Config, GlobalSettings, MappingConfig, MetricsConfig
-    from ocync.plan.discover import Places, Resolved
+    from ocync.plan.discover import Repositories, Resolved
     from ocync.plan.model import Candidate
     from ocync.report.summary import RunReport
 
@@ -35,7 +35,7 @@ class Job:
     """What a pass is to do, and where its results go besides the terminal."""
 
     settings: GlobalSettings
-    work: Callable[[Places], Sequence[MappingConfig | Candidate]]
+    work: Callable[[Repositories], Sequence[MappingConfig | Candidate]]
     metrics: MetricsConfig | None = None
     interval: float | None = None
     """Seconds from one pass to the next, for the metrics, where that is known."""

@@ -10,7 +10,7 @@ from ocync.cli.references import configuration, reference, registry_of, settings
 from ocync.lib.errors import ConfigError, ExitCode, TagRuleError
 from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
-from ocync.run.repositories import ConfiguredPlaces
+from ocync.run.repositories import RepositoryFactory
 from ocync.tags.rules import SortOrder, TagRules
 from ocync.tags.select import select
 
@@ -48,9 +48,9 @@ async def _selected(options: argparse.Namespace, environ: Mapping[str, str], rul
         raise ConfigError(f"{options.repository}: name a repository, without a tag or digest")
     chosen = settings(config)
     policy = RetryPolicy(attempts=chosen.retry.attempts, max_delay=chosen.retry.max_delay)
-    places = ConfiguredPlaces(timeouts=chosen.timeouts, policy=policy, tally=RequestTally(), environ=environ)
-    async with places:
-        listed = await places.source(registry_of(name, config), name.repository).tags()
+    repositories = RepositoryFactory(timeouts=chosen.timeouts, policy=policy, tally=RequestTally(), environ=environ)
+    async with repositories:
+        listed = await repositories.source(registry_of(name, config), name.repository).tags()
     try:
         return select(listed, rules).kept
     except TagRuleError as error:

@@ -15,7 +15,7 @@ from ocync.config.load import read
 from ocync.config.merge import effective
 from ocync.config.metrics import VARIABLE
 from ocync.config.shape import shape
-from ocync.config.yaml.node import Listing, Table, Value
+from ocync.config.yaml.node import Items, Table, Value
 from ocync.config.yaml.substitute import escape
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _Written:
                     name: self.node(value, here.child(name) if here else None, name)
                     for name, value in node.entries.items()
                 }
-            case Listing():
+            case Items():
                 return [self.node(item, here.items if here else None, key) for item in node.items]
             case _:
                 return self.content(node, here, key)
@@ -112,7 +112,7 @@ def _secret_variables(node: Typed, here: Shape | None) -> Iterator[str]:
         case Table():
             for name, value in node.entries.items():
                 yield from _secret_variables(value, here.child(name) if here else None)
-        case Listing():
+        case Items():
             for item in node.items:
                 yield from _secret_variables(item, here.items if here else None)
         case Value(source=source) if here is not None and here.secret and source is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ocync.config.repository import Repository
 from ocync.config.schema import suggest
-from ocync.config.yaml.node import Listing, Path, Place, Value
+from ocync.config.yaml.node import Items, Path, Position, Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -60,7 +60,7 @@ class Names:
     def _targets(self, section: Section, path: Path) -> tuple[RegistryConfig, ...] | None:
         if self.findings.touch(path):
             return None
-        alone = not isinstance(section.table.entries.get("targets"), Listing)
+        alone = not isinstance(section.table.entries.get("targets"), Items)
         names: dict[str, None] = {}
         for where, value in section.values("targets"):
             for name in self._members(value, where, alone=alone):
@@ -84,7 +84,7 @@ class Names:
         self.findings.error(message, path, value.place, value.source)
         return ()
 
-    def _refuse_twins(self, registries: tuple[RegistryConfig, ...], path: Path, place: Place) -> None:
+    def _refuse_twins(self, registries: tuple[RegistryConfig, ...], path: Path, place: Position) -> None:
         """Refuse two names for one registry: it would be written to twice."""
         seen: dict[Repository, str] = {}
         for registry in registries:

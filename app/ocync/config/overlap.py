@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ocync.config.model import MappingConfig
     from ocync.config.yaml.findings import Findings
-    from ocync.config.yaml.node import Path, Place
+    from ocync.config.yaml.node import Path, Position
     from ocync.tags.rules import TagRules
 
 MAX_COMPARISONS = 20_000
@@ -46,7 +46,7 @@ class Claim:
     """A mapping that writes somewhere, and where the file says so."""
 
     path: Path
-    place: Place
+    place: Position
     mapping: MappingConfig
     rules: TagRules
     """The tag rules, as far as they decide about a tag alone: without counts."""
@@ -54,7 +54,7 @@ class Claim:
     """The tags that the rules name."""
 
     @classmethod
-    def of(cls, mapping: MappingConfig, path: Path, place: Place) -> Claim | None:
+    def of(cls, mapping: MappingConfig, path: Path, place: Position) -> Claim | None:
         """Make the claim of a mapping; None where its rules can't be applied, which is noted elsewhere."""
         rules = replace(mapping.tags, latest=None, min_tags=None)
         try:
@@ -94,9 +94,9 @@ class Claim:
         return self.mapping.tags.latest is None or tag in select((tag,), self.rules).pinned
 
 
-def check_overlaps(mappings: Iterable[tuple[MappingConfig, Path, Place]], findings: Findings) -> None:
+def check_overlaps(mappings: Iterable[tuple[MappingConfig, Path, Position]], findings: Findings) -> None:
     """Note mappings that write the same tags of a repository; each mapping's worst such is enough."""
-    writers: dict[Repository, list[tuple[MappingConfig, Path, Place]]] = defaultdict(list)
+    writers: dict[Repository, list[tuple[MappingConfig, Path, Position]]] = defaultdict(list)
     for mapping, path, place in mappings:
         for target, name in mapping.targets:
             writers[Repository.whole(target, name)].append((mapping, path, place))

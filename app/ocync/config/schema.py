@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from ocync.config.shape import Shape, shape, strict
 from ocync.config.typed import plain
-from ocync.config.yaml.node import NOWHERE, Listing, Path, Table, Value, at, key_place
+from ocync.config.yaml.node import NOWHERE, Items, Path, Table, Value, at, key_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,7 +109,7 @@ def _unknown(key: str, here: Shape) -> str:
     return f"unknown key{close or '; known here: ' + ', '.join(here.fields)}"
 
 
-def _message(error: ValidationError, node: Value | Table[Value] | Listing[Value], here: Shape) -> str:
+def _message(error: ValidationError, node: Value | Table[Value] | Items[Value], here: Shape) -> str:
     wanted: Any = error.validator_value
     if isinstance(node, Value) and node.content == "":
         return "is empty"
@@ -131,13 +131,13 @@ def _message(error: ValidationError, node: Value | Table[Value] | Listing[Value]
             return f"does not fulfil the schema's {other}"
 
 
-def _wrong_type(wanted: str | list[str], node: Value | Table[Value] | Listing[Value], here: Shape) -> str:
+def _wrong_type(wanted: str | list[str], node: Value | Table[Value] | Items[Value], here: Shape) -> str:
     types = [wanted] if isinstance(wanted, str) else wanted
     kinds = " or ".join(_KINDS[each] for each in types if each != "null")
     match node:
         case Table():
             return f"has to be {kinds}, not a map" + (", so quote what begins with {" if "string" in types else "")
-        case Listing():
+        case Items():
             return f"has to be {kinds}, not a list" + (", so quote what begins with [" if "string" in types else "")
         case Value(content=None):
             return f"has to be {kinds}, and nothing is there"
@@ -149,7 +149,7 @@ def _wrong_type(wanted: str | list[str], node: Value | Table[Value] | Listing[Va
     return f"has to be {kinds}, not {_shown(node, here)}{hint}"
 
 
-def _hidden(node: Value | Table[Value] | Listing[Value], here: Shape) -> bool:
+def _hidden(node: Value | Table[Value] | Items[Value], here: Shape) -> bool:
     return _is_secret(here) or (isinstance(node, Value) and node.source is not None)
 
 
@@ -158,7 +158,7 @@ def _is_secret(here: Shape) -> bool:
     return here.secret or any(field.secret for field in here.fields.values())
 
 
-def _shown(node: Value | Table[Value] | Listing[Value], here: Shape) -> str:
+def _shown(node: Value | Table[Value] | Items[Value], here: Shape) -> str:
     """Return the value for a message; of one with variables only their names, of a secret nothing."""
     if not isinstance(node, Value) or _is_secret(here):
         return "it"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ocync.config.yaml.node import Listing, Path, Place, Table, Value
+from ocync.config.yaml.node import Items, Path, Position, Table, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ class Section(NamedTuple):
         """Return the path of a key, be it there or not."""
         return (*self.path, key)
 
-    def place(self, key: str) -> Place:
+    def place(self, key: str) -> Position:
         """Return where a key stands; where the map does, if it is not there."""
         return self.table.keys.get(key, self.table.place)
 
@@ -73,7 +73,7 @@ class Section(NamedTuple):
         node = self.table.entries.get(key)
         if isinstance(node, Value) and node.content is not None:
             yield self.at(key), node
-        elif isinstance(node, Listing):
+        elif isinstance(node, Items):
             for index, item in enumerate(node.items):
                 if isinstance(item, Value):
                     yield (*self.path, key, index), item
@@ -86,7 +86,7 @@ class Section(NamedTuple):
     def sections(self, key: str) -> Iterator[Section]:
         """Give the maps in the list behind a key."""
         node = self.table.entries.get(key)
-        for index, item in enumerate(node.items if isinstance(node, Listing) else ()):
+        for index, item in enumerate(node.items if isinstance(node, Items) else ()):
             if isinstance(item, Table):
                 yield Section(item, (*self.path, key, index))
 

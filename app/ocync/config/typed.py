@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from ocync.config.yaml.node import Listing, Node, Path, Scalar, Table, Value
+from ocync.config.yaml.node import Items, Node, Path, Scalar, Table, Value
 from ocync.config.yaml.substitute import SubstitutionError, has_signs, substitute
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class _Resolver:
         match node:
             case Table():
                 return self.table(node, shape, path)
-            case Listing():
+            case Items():
                 items = shape.items if shape else None
-                return Listing(
+                return Items(
                     node.place, [self.node(item, items, (*path, index)) for index, item in enumerate(node.items)]
                 )
             case _:
@@ -111,7 +111,7 @@ def plain(node: Typed) -> object:
     match node:
         case Table():
             return {key: plain(value) for key, value in node.entries.items()}
-        case Listing():
+        case Items():
             return [plain(item) for item in node.items]
         case _:
             return node.content

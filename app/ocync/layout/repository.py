@@ -52,7 +52,7 @@ class LayoutRepository:
         self._folder = folder
         self._path = name
         self._store = Store(folder / name)
-        self._slots = slots or Slots(self.place, _SLOTS)
+        self._slots = slots or Slots(self.host, _SLOTS)
         self._sound = sound or Sound()
         self._lock = FileLock(self._store.lock)
         self._preparing = asyncio.Lock()
@@ -66,10 +66,10 @@ class LayoutRepository:
     @property
     def name(self) -> str:
         """`oci:FOLDER/NAME`."""
-        return f"{self.place.rstrip('/')}/{self._path}"
+        return f"{self.host.rstrip('/')}/{self._path}"
 
     @property
-    def place(self) -> str:
+    def host(self) -> str:
         """`oci:FOLDER`."""
         return f"oci:{self._folder}"
 

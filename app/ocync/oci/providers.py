@@ -35,7 +35,7 @@ class Cloud(StrEnum):
     ACR = "acr"
 
 
-class Mounts(Enum):
+class MountPolicy(Enum):
     """When a blob can be mounted from another repository of the registry."""
 
     AT_ONCE = "as soon as it is stored"
@@ -56,7 +56,7 @@ class Settings:
     """Bytes of a part at most."""
     breaks_before_chunks: int = 2
     """Large uploads that break in a row before such go in parts."""
-    mounts: Mounts = Mounts.AT_ONCE
+    mounts: MountPolicy = MountPolicy.AT_ONCE
     rates: Mapping[str, float] = field(default_factory=dict)
     """Requests a second that are known to be allowed, by kind: metadata, blob, upload, manifest."""
 
@@ -238,7 +238,7 @@ PROVIDERS: tuple[Provider, ...] = (
                 "allows mounts",
                 "repositories that need it too wait for that image; refused mounts are not asked for again",
                 "docs.aws.amazon.com, AmazonECR/latest/userguide/blob-mounting",
-                {"mounts": Mounts.AFTER_COMMIT},
+                {"mounts": MountPolicy.AFTER_COMMIT},
             ),
             Quirk(
                 "page size",

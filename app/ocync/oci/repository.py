@@ -38,7 +38,7 @@ class Repository(Protocol):
         """How reports name it: `cgr.dev/chainguard/static`, `oci:./mirror/static`."""
 
     @property
-    def place(self) -> str:
+    def host(self) -> str:
         """The registry's host, or `oci:FOLDER`: blobs can be mounted between repositories of the same place."""
 
     @property

@@ -187,7 +187,7 @@ class Attachments:
         if max(search.count, len(search.seen)) > MAX_ARTIFACTS:
             raise ProtocolError(
                 f"{self._source.name}@{subject}: more than {MAX_ARTIFACTS} artifacts are attached to one image",
-                host=self._source.place,
+                host=self._source.host,
                 hint="set artifacts.include or artifacts.exclude, or artifacts.enabled: false",
             )
         following = []

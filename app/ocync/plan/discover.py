@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Places(Protocol):
+class Repositories(Protocol):
     """Gives repositories of configured registries; the same one for the same name."""
 
     def source(self, registry: RegistryConfig, repository: str) -> Repository:
@@ -69,13 +69,15 @@ class Resolved:
             )
 
 
-async def discover(mapping: MappingConfig, places: Places, finished: Callable[[], None] = lambda: None) -> Resolved:
+async def discover(
+    mapping: MappingConfig, repositories: Repositories, finished: Callable[[], None] = lambda: None
+) -> Resolved:
     """
     Resolve one mapping at its source; raises OcyncError when its tags can't be known or are fewer than it demands.
 
     `finished` is called whenever a target host needs nothing more of an image.
     """
-    source = places.source(mapping.source, mapping.source_repository)
+    source = repositories.source(mapping.source, mapping.source_repository)
     literals = literal_tags(mapping.tags)
     listed: tuple[str, ...] | None = None
     selection: Selection | None = None
@@ -106,11 +108,11 @@ async def discover(mapping: MappingConfig, places: Places, finished: Callable[[]
         # What is not to be copied may verify an image all the same.
         is_all = not (mapping.artifacts.include or mapping.artifacts.exclude)
         signatures = attached if attached is not None and is_all else attachments(ArtifactRules())
-    hosts = [places.target(*target).place for target in mapping.targets]
+    hosts = [repositories.target(*target).host for target in mapping.targets]
     return Resolved(
         mapping=mapping,
         images=tuple(
-            SourceImage(source, tag, platforms=mapping.platforms, places=hosts, finished=finished) for tag in tags
+            SourceImage(source, tag, platforms=mapping.platforms, hosts=hosts, finished=finished) for tag in tags
         ),
         attachments=attached,
         signatures=signatures,

@@ -41,14 +41,14 @@ class SourceImage:
         tag: str,
         *,
         platforms: tuple[Platform, ...] = (),
-        places: Iterable[str] = (),
+        hosts: Iterable[str] = (),
         finished: Callable[[], None] = lambda: None,
     ) -> None:
         self.repository = repository
         self.tag = tag
         self.platforms = platforms
-        of_targets = list(places)
-        self.places = set(of_targets)
+        of_targets = list(hosts)
+        self.hosts = set(of_targets)
         self.is_begun = False
         """Whether a target takes it: the others read the same blobs with it, if they take it soon."""
         self._left = len(of_targets)
@@ -65,14 +65,14 @@ class SourceImage:
         """Whether a HEAD tells what a target's tag has to point to; a rewritten index has another digest."""
         return not self.platforms
 
-    def finish(self, place: str) -> None:
+    def finish(self, host: str) -> None:
         """Note that a target at a host needs nothing more of the image."""
         self._left -= 1
         if not self._left:
             # Who looks at it again reads it by its digest: there may be ten thousand others.
             self.drop()
-        if place in self.places:
-            self.places.discard(place)
+        if host in self.hosts:
+            self.hosts.discard(host)
             self._finished()
 
     def drop(self) -> None:
@@ -107,7 +107,7 @@ class SourceImage:
         except ValueError as error:
             raise ProtocolError(
                 f"{self.repository.name}:{self.tag}: {error}",
-                host=self.repository.place,
+                host=self.repository.host,
                 hint="change platforms, or leave the tag out",
             ) from error
         return Root(manifest) if selected.digest == manifest.digest else Root(selected, manifest.digest)

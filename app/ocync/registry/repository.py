@@ -78,7 +78,7 @@ class RegistryRepository:
         return f"{self._client.host}/{self._repository}"
 
     @property
-    def place(self) -> str:
+    def host(self) -> str:
         """The registry's host."""
         return self._client.host
 
@@ -190,7 +190,7 @@ class RegistryRepository:
                     else self._read_manifest(answer, reference, digest)
                 )
             digest = Digest.parse(reference)
-            verify(answer.body, digest, size, what=f"the manifest of {image}", host=self.place)
+            verify(answer.body, digest, size, what=f"the manifest of {image}", host=self.host)
             return self._read_manifest(answer, reference, digest)
 
         async with self._client.quota.pull(what, self._client.policy.sleep) as begun:
@@ -208,7 +208,7 @@ class RegistryRepository:
     def _read_manifest(self, answer: Answer, reference: str, digest: Digest) -> Manifest:
         content_type = answer.headers.get("content-type")
         image = self._image(reference)
-        return manifests.parse(answer.body, content_type=content_type, digest=digest, where=image, host=self.place)
+        return manifests.parse(answer.body, content_type=content_type, digest=digest, where=image, host=self.host)
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         """Return what the referrers API lists; None where there is none."""
@@ -233,7 +233,7 @@ class RegistryRepository:
                 if response.status not in (200, 206, 416):
                     raise await self._client.refusal_of(response, what=what)
                 self._client.ignores_ranges = True
-                log.info("%s does not give parts of blobs: what breaks is read again from its start", self.place)
+                log.info("%s does not give parts of blobs: what breaks is read again from its start", self.host)
                 if response.status == 200:
                     async with aclosing(self._whole(response, descriptor, start, what)) as pieces:
                         yield pieces
@@ -254,7 +254,7 @@ class RegistryRepository:
         """Give a 200 from `start` on; raises VerificationError where it announces another length."""
         length = stored_length(response.headers)
         if length is not None and length != descriptor.size:
-            raise _wrong_length(what, length, descriptor.size, self.place)
+            raise _wrong_length(what, length, descriptor.size, self.host)
         body = self._pieces(response, descriptor, what)
         return _behind(body, start) if start else body
 
@@ -355,7 +355,7 @@ class RegistryRepository:
             # Compared within one algorithm only: a registry may name sha512 content by its sha256.
             if stored and stored.startswith(manifest.digest.algorithm + ":") and stored != str(manifest.digest):
                 raise ProtocolError(
-                    f"{image} was stored as {stored[:80]}, not as {manifest.digest}", host=self.place
+                    f"{image} was stored as {stored[:80]}, not as {manifest.digest}", host=self.host
                 )
             subject = manifest.subject
             return subject is not None and (answer.headers.get("oci-subject") or "").strip() == str(subject.digest)

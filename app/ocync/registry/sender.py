@@ -19,7 +19,7 @@ from ocync.registry.call import content_length
 from ocync.registry.circuit_breaker import Outage
 from ocync.registry.content_encoding import decoded
 from ocync.registry.error_response import clean
-from ocync.registry.http.pool import Limits, Origin
+from ocync.registry.http.pool import ConnectionLimits, Origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,7 +55,7 @@ class Sender:
     def __init__(self, *, host: str, pool: Pool, timeouts: Timeouts, tally: RequestTally) -> None:
         self._host = host
         self._pool = pool
-        self._limits = Limits(connect=timeouts.connect, idle=timeouts.idle)
+        self._limits = ConnectionLimits(connect=timeouts.connect, idle=timeouts.idle)
         self._tally = tally
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._warned: set[str] = set()

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from ocync.oci.providers import Mounts, Settings
+from ocync.oci.providers import MountPolicy, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,7 +101,7 @@ class Habits:
     @property
     def mounts_after_commit(self) -> bool:
         """Whether a blob is known to be mounted only from where a manifest lists it."""
-        return self._settings.mounts is Mounts.AFTER_COMMIT
+        return self._settings.mounts is MountPolicy.AFTER_COMMIT
 
     @property
     def single_post(self) -> bool | None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ocync.cache.store import Keeper, Place
+from ocync.cache.store import Keeper, StateLocation
 from ocync.registry.client import RequestTally
 from ocync.registry.limits.saved import starts_in, text_of
 from ocync.registry.retry import RetryPolicy
 from ocync.registry.upload_strategy import form_in, text_of_form
 from ocync.report.summary import RunReport
-from ocync.run.repositories import ConfiguredPlaces
+from ocync.run.repositories import RepositoryFactory
 from ocync.transfer.engine import Pass, PassSettings
 from ocync.transfer.staging import Staging
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ocync.cache.hints import Memory
     from ocync.config.model import GlobalSettings, MappingConfig
     from ocync.lib.shutdown import Stop
-    from ocync.plan.discover import Places, Resolved
+    from ocync.plan.discover import Repositories, Resolved
     from ocync.plan.model import Candidate
     from ocync.transfer.events import Sink
 
@@ -59,7 +59,7 @@ class PassOptions:
 
 async def run_pass(
     settings: GlobalSettings,
-    work: Callable[[Places], Sequence[MappingConfig | Candidate]],
+    work: Callable[[Repositories], Sequence[MappingConfig | Candidate]],
     *,
     environ: Mapping[str, str],
     stop: Stop,
@@ -84,20 +84,21 @@ async def run_pass(
         on_retry=count_retry,
     )
     started_at, started = datetime.now(UTC), time.monotonic()
-    places = ConfiguredPlaces(
+    repositories = RepositoryFactory(
         timeouts=settings.timeouts, policy=policy, tally=tally, environ=environ, secret=options.secret
     )
     async with (
-        places,
+        repositories,
         options.keeper.memory(
-            kept(settings, places, stop, folder=options.cache_dir, keep=not options.dry_run), ttl=settings.cache_ttl
+            kept(settings, repositories, stop, folder=options.cache_dir, keep=not options.dry_run),
+            ttl=settings.cache_ttl,
         ) as memory,
     ):
-        begin_as_learned(places, memory)
+        begin_as_learned(repositories, memory)
         with kept_deadline(stop, settings.deadline):
-            items = work(places)
+            items = work(repositories)
             results = await Pass(
-                places=places,
+                repositories=repositories,
                 settings=PassSettings(
                     images_at_once=settings.max_concurrent_transfers,
                     dry_run=options.dry_run,
@@ -112,12 +113,12 @@ async def run_pass(
                 memory=memory,
                 staging=Staging(settings.cache_dir / "tmp", settings.staging_size_limit),
             ).run(items)
-        for host, starts in places.learned().items():
+        for host, starts in repositories.learned().items():
             if starts:
                 memory.learn_hint(_LIMITS, host, text_of(starts))
             elif memory.hint(_LIMITS, host) is not None:
                 memory.forget_hint(_LIMITS, host)
-        for host, single in places.single_posts().items():
+        for host, single in repositories.single_posts().items():
             if form_in(memory.hint(_UPLOADS, host), time.time()) is not single:
                 memory.learn_hint(_UPLOADS, host, text_of_form(single, time.time()))
     # A stop that came when all was done has interrupted nothing.
@@ -139,22 +140,22 @@ async def run_pass(
 
 
 def kept(
-    settings: GlobalSettings, places: ConfiguredPlaces, stop: Stop, *, folder: Path | None, keep: bool
-) -> Place:
+    settings: GlobalSettings, repositories: RepositoryFactory, stop: Stop, *, folder: Path | None, keep: bool
+) -> StateLocation:
     """Return where the memory of passes is, in a `folder` if one is given; without `keep` it is only read."""
     state = settings.state
-    return Place(
+    return StateLocation(
         folder=folder,
-        repository=places.target(state.registry, state.repository) if state is not None else None,
+        repository=repositories.target(state.registry, state.repository) if state is not None else None,
         tag=state.tag if state is not None else "",
         keep=keep,
         in_a_hurry=stop.requested,
     )
 
 
-def begin_as_learned(places: ConfiguredPlaces, memory: Memory) -> None:
+def begin_as_learned(repositories: RepositoryFactory, memory: Memory) -> None:
     """Let hosts begin at the limits, and take blobs in the form, that earlier passes have learned of them."""
-    places.begin_at(
+    repositories.begin_at(
         lambda host: starts_in(memory.hint(_LIMITS, host)),
         lambda host: form_in(memory.hint(_UPLOADS, host), time.time()),
     )

@@ -57,7 +57,7 @@ def _with_rates(starts: Mapping[Kind, Start], host: str) -> dict[Kind, Start]:
 _FOLDER_SLOTS = 16
 
 
-class ConfiguredPlaces:
+class RepositoryFactory:
     """
     Gives repositories; owns all connections and closes them at its end.
 
@@ -159,10 +159,10 @@ class ConfiguredPlaces:
         from ocync.layout.hashed import Sound  # noqa: PLC0415
         from ocync.layout.repository import LayoutRepository  # noqa: PLC0415 -- for passes with folders
 
-        place = f"oci:{registry.layout}"
-        if place not in self._folders:
-            self._folders[place] = Slots(place, min(registry.max_concurrent, _FOLDER_SLOTS)), Sound()
-        slots, sound = self._folders[place]
+        host = f"oci:{registry.layout}"
+        if host not in self._folders:
+            self._folders[host] = Slots(host, min(registry.max_concurrent, _FOLDER_SLOTS)), Sound()
+        slots, sound = self._folders[host]
         return LayoutRepository(registry.layout, repository, slots=slots, sound=sound)
 
     def _creation(self, registry: RegistryConfig) -> RepositoryCreation | None:
@@ -171,8 +171,8 @@ class ConfiguredPlaces:
         if registry.name not in self._creations:
             from ocync.registry.ecr_api import EcrRepositories  # noqa: PLC0415 -- where asked for
 
-            place = ecr_place(registry, self._environ)
-            create = EcrRepositories(place, registry.create_repository, self._policy).create
+            host = ecr_place(registry, self._environ)
+            create = EcrRepositories(host, registry.create_repository, self._policy).create
             self._creations[registry.name] = RepositoryCreation(create)
         return self._creations[registry.name]
 

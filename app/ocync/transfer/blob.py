@@ -48,13 +48,13 @@ async def bring_blob(
     alone = False
     while True:
         claims.check_failure(source, repository, blob.digest)
-        claim = claims.claim_blob(repository, blob.digest, source=source.place, unit=unit, alone=alone)
+        claim = claims.claim_blob(repository, blob.digest, source=source.host, unit=unit, alone=alone)
         match claim:
             case Present():
                 destination.count(skipped=1)
                 return
             case Wait(flight):
-                alone = not await flight.wait(source.place)
+                alone = not await flight.wait(source.host)
             case Commit(until):
                 # Unlike an await of the future itself, this does not hand a cancellation on to it.
                 await asyncio.wait([until])
@@ -80,7 +80,7 @@ async def _bring(
     is_likely: bool,
 ) -> None:
     claims, repository = destination.claims, destination.repository
-    if claim.holder is None and source.place == repository.place and source.path != repository.path:
+    if claim.holder is None and source.host == repository.host and source.path != repository.path:
         claim = replace(claim, holder=source)
     from_where = claim.holder.path if claim.holder is not None else claim.hint
     if claim.holder is not None and not claims.mounts.may_ask(claim.holder.path, repository.path):

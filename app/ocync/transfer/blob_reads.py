@@ -216,7 +216,7 @@ class BlobReads:
         if await delivery.is_there():
             return
         read = SharedRead(reading)
-        branch = read.join(delivery.repository.place)
+        branch = read.join(delivery.repository.host)
         try:
             await self._pour(delivery, read, branch)
         finally:
@@ -228,10 +228,10 @@ class BlobReads:
         """Bring the blob by a read that others may take part in."""
         if await delivery.is_there():
             return
-        key = (reading.reader.place, delivery.blob.digest)
-        place = delivery.repository.place
+        key = (reading.reader.host, delivery.blob.digest)
+        host = delivery.repository.host
         read = known = self._reads.get(key)
-        if read is None or not read.is_joinable or place in read.places:
+        if read is None or not read.is_joinable or host in read.hosts:
             read = SharedRead(
                 reading,
                 staging=self._staging,
@@ -242,13 +242,13 @@ class BlobReads:
         if is_shared:
             self._reads[key] = read
             self._kept.pop(key, None)
-        branch = read.join(place)
+        branch = read.join(host)
         try:
             if read is known:
                 self.changed(delivery.blob.digest)
                 await asyncio.wait([read.gathered])
             else:
-                await self._gather(read, delivery.image if is_shared else None, place)
+                await self._gather(read, delivery.image if is_shared else None, host)
             if is_shared and known is not None and known.is_idle:
                 await known.close()
             await self._pour(delivery, read, branch)
@@ -257,14 +257,14 @@ class BlobReads:
             await self._left(key, read, delivery.image)
             await delivery.abandon_spent()
 
-    async def _gather(self, read: SharedRead, image: SourceImage | None, place: str) -> None:
+    async def _gather(self, read: SharedRead, image: SourceImage | None, host: str) -> None:
         """Wait a moment for the image's other targets; what is kept for those that do not come is put on disk."""
         try:
             expected = self._expected(read, image)
             missing = await self._missing(read, image, within=max(map(self._patience.of, expected), default=0.0))
             for each in missing:
                 self._patience.missed(each)
-            for each in (expected & read.places) - {place}:
+            for each in (expected & read.hosts) - {host}:
                 self._patience.kept_up(each)
             read.keep = bool(missing)
         finally:
@@ -285,7 +285,7 @@ class BlobReads:
         """Return the target hosts that may still come for the blob."""
         if image is None:
             return set()
-        return {place for place in image.places - read.places if not self._holds(place, read.blob.digest)}
+        return {host for host in image.hosts - read.hosts if not self._holds(host, read.blob.digest)}
 
     async def _pour(self, delivery: Delivery, read: SharedRead, branch: Branch) -> None:
         async with AsyncExitStack() as stack:
@@ -315,7 +315,7 @@ class BlobReads:
         reads that go on when their slowest part does.
         """
         reader, target = read.reader, delivery.repository.upload_slots
-        wanted = self._slots(reader, delivery.repository.place)
+        wanted = self._slots(reader, delivery.repository.host)
         while True:
             if not read.needs_slot(branch):
                 async with AsyncExitStack() as held:
@@ -341,30 +341,30 @@ class BlobReads:
                     release()
                 return
 
-    def _slots(self, reader: Repository, place: str) -> list[Slots | Lane]:
+    def _slots(self, reader: Repository, host: str) -> list[Slots | Lane]:
         """Return what a read for a target host holds one of each: where there are several, each has its share."""
         if self.targets <= 1:
             return [reader.blob_slots]
-        key = (reader.place, place)
+        key = (reader.host, host)
         if key not in self._shares:
             slots = reader.blob_slots
-            self._shares[key] = Slots(f"reads {reader.place} {place}", lambda: max(1, slots.limit // self.targets))
+            self._shares[key] = Slots(f"reads {reader.host} {host}", lambda: max(1, slots.limit // self.targets))
         return [self._shares[key], reader.blob_slots]
 
-    async def _slot_again(self, reader: Repository, place: str) -> Callable[[], None]:
+    async def _slot_again(self, reader: Repository, host: str) -> Callable[[], None]:
         """
         Take a slot of the source for a target that is left behind, and return what gives it back.
 
         Raises NetworkError where none is free within some seconds: who waits holds a slot of the target, which
         others may wait for with one of the source.
         """
-        wanted = self._slots(reader, place)
+        wanted = self._slots(reader, host)
         try:
             async with asyncio.timeout(_SECONDS_FOR_A_SLOT), reserve(wanted) as held:
                 return _taken_over(held, wanted)
         except TimeoutError as error:
             raise NetworkError(
-                f"{place} was too slow to read a blob of {reader.name} with others", host=place
+                f"{host} was too slow to read a blob of {reader.name} with others", host=host
             ) from error
 
     async def _left(self, key: _Key, read: SharedRead, image: SourceImage | None) -> None:

@@ -101,17 +101,17 @@ class Claims:
 
     def __init__(
         self,
-        place: str = "",
+        host: str = "",
         *,
         memory: Memory | None = None,
         arrived: Callable[[Digest], None] = lambda _digest: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`arrived` is called for each blob that is seen at the host for the first time."""
-        self.place = place
+        self.host = host
         self.mounts = Mounts()
         # A look at a folder costs no request.
-        self.memory = Memory() if memory is None or place.startswith("oci:") else memory
+        self.memory = Memory() if memory is None or host.startswith("oci:") else memory
         self._arrived = arrived
         self._holders: dict[Digest, dict[str, TargetRepository]] = {}
         self._manifests: set[tuple[str, Digest]] = set()
@@ -133,7 +133,7 @@ class Claims:
 
     def __repr__(self) -> str:
         return (
-            f"<Claims of {self.place}: {len(self._holders)} blobs and {len(self._manifests)} manifests seen, "
+            f"<Claims of {self.host}: {len(self._holders)} blobs and {len(self._manifests)} manifests seen, "
             f"{len(self._flights)} on their way>"
         )
 
@@ -144,12 +144,12 @@ class Claims:
         Registries forget sessions that wait for long, and who waits for a target that takes few holds a slot of the
         source meanwhile. Twice as many as can be sent at once are enough for the next ones to be ready.
         """
-        if source.place not in self._sessions:
+        if source.host not in self._sessions:
             reads, sends = source.blob_slots, repository.upload_slots
-            self._sessions[source.place] = Slots(
-                f"sessions {source.place} {repository.place}", lambda: 2 * min(reads.limit, sends.limit)
+            self._sessions[source.host] = Slots(
+                f"sessions {source.host} {repository.host}", lambda: 2 * min(reads.limit, sends.limit)
             )
-        return self._sessions[source.place]
+        return self._sessions[source.host]
 
     # Repositories
 
@@ -207,7 +207,7 @@ class Claims:
         self._leads.setdefault(digest, flight)
         if key in self._to_send:
             return Lead(flight, is_known=True)
-        known = self.memory.holders(self.place, digest)
+        known = self.memory.holders(self.host, digest)
         is_known = repository.path in known
         others = [path for path in known if path != repository.path] if self._asks_hints and not is_known else []
         return Lead(flight, hint=others[0] if others else None, is_known=is_known)
@@ -220,7 +220,7 @@ class Claims:
             # It was there before us, whatever the list of tags has told.
             self._empty.discard(repository.path)
         self._touched.add(repository.path)
-        self.memory.learn_blob(self.place, repository.path, digest)
+        self.memory.learn_blob(self.host, repository.path, digest)
         self._holders.setdefault(digest, {})[repository.path] = repository
         self._arrived(digest)
 
@@ -228,7 +228,7 @@ class Claims:
         """Record that a blob was mounted from where an earlier pass had seen it."""
         self._has_granted_hint = True
         self.memory.counts.hits += 1
-        self.memory.learn_blob(self.place, hint, digest)
+        self.memory.learn_blob(self.host, hint, digest)
 
     def hint_was_wrong(self, hint: str, digest: Digest) -> None:
         """
@@ -238,7 +238,7 @@ class Claims:
         """
         self.memory.counts.misses += 1
         if self._has_granted_hint:
-            self.memory.forget_blob(self.place, hint, digest)
+            self.memory.forget_blob(self.host, hint, digest)
         else:
             self._asks_hints = False
 
@@ -270,7 +270,7 @@ class Claims:
         # Harbor says only when all bytes have come that the project is full (goharbor/harbor#17390).
         if (
             isinstance(error, RegistryError)
-            and error.host == self.place
+            and error.host == self.host
             and (error.retryable or isinstance(error, QuotaError))
         ):
             self._sent_in_vain += 1
@@ -347,4 +347,4 @@ class Claims:
             self._manifests.discard((repository.path, digest))
             self.manifest_absent(repository, digest)
         if self._holders.get(digest, {}).pop(repository.path, None) is not None:
-            self.memory.forget_blob(self.place, repository.path, digest)
+            self.memory.forget_blob(self.host, repository.path, digest)

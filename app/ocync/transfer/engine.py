@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from ocync.lib.shutdown import Stop
     from ocync.oci.digest import Digest
     from ocync.oci.repository import Repository
-    from ocync.plan.discover import Places, Resolved
+    from ocync.plan.discover import Repositories, Resolved
     from ocync.plan.model import Decision, ImagePlan
     from ocync.registry.retry import RetryPolicy
     from ocync.transfer.blob_reads import BlobMover
@@ -108,7 +108,7 @@ class _ImageWork:
 
     @property
     def lane(self) -> tuple[str, str]:
-        return self.candidate.target.repository.place, self.candidate.mapping.source.name
+        return self.candidate.target.repository.host, self.candidate.mapping.source.name
 
 
 _Work = _MappingWork | _ImageWork
@@ -138,7 +138,7 @@ class Pass:
     def __init__(
         self,
         *,
-        places: Places,
+        repositories: Repositories,
         settings: PassSettings,
         policy: RetryPolicy,
         stop: Stop,
@@ -158,7 +158,7 @@ class Pass:
         `resolved` is told of the tags that a mapping selects, `copied` of the manifests of each image that is
         copied.
         """
-        self._places = places
+        self._places = repositories
         self._memory = Memory() if memory is None else memory
         self._settings = settings
         self._stop = stop
@@ -187,7 +187,7 @@ class Pass:
             now(),
             _seconds(self._memory.hint(*_LAST_PASS)),
         )
-        self._rivals = Rivals(places)
+        self._rivals = Rivals(repositories)
         reader = ManifestReader()
         self._artifacts = ArtifactCopy(self._mover, reader, self._rivals, dry_run=settings.dry_run)
         self._sync = ImageSync(
@@ -277,8 +277,8 @@ class Pass:
             mapping = item.mapping
             hosts = [self._places.source(mapping.source, mapping.source_repository)]
         for repository in hosts:
-            if repository.place == item.error.host:
-                await self._answers.get(repository.place, partial(repository.answers, self._settings.return_time))
+            if repository.host == item.error.host:
+                await self._answers.get(repository.host, partial(repository.answers, self._settings.return_time))
 
     async def _resolve(self, item: _MappingWork) -> Sequence[Candidate]:
         """Return the images of a mapping that have to be looked at; those that need not be have their results."""
@@ -287,7 +287,7 @@ class Pass:
             async with self._limited():
                 target = self._places.target(*item.mapping.targets[item.target])
                 async with asyncio.TaskGroup() as group:
-                    is_filled = self._memory.has_moved(target.place, target.path)
+                    is_filled = self._memory.has_moved(target.host, target.path)
                     state = group.create_task(target_state(target, item.mapping, is_filled=is_filled))
                     selected = group.create_task(self._select(item))
         except Exception as error:
@@ -298,13 +298,13 @@ class Pass:
         if not self._left[item.number]:
             self._selected.forget(item.number)
         if state.result().is_empty:
-            self._claims_at(target.place).found_empty(target)
+            self._claims_at(target.host).found_empty(target)
         if self._settings.audit is not None:
             # That a tag stays says nothing of what is below it.
             return candidates
         for candidate in candidates:
             if candidate.is_settled:
-                candidate.image.finish(target.place)
+                candidate.image.finish(target.host)
                 self._finish(outcome.skipped(candidate, Skip(reason=Reason.IMMUTABLE_TAG), 0.0))
         return [candidate for candidate in candidates if not candidate.is_settled]
 
@@ -345,13 +345,13 @@ class Pass:
             if done is not None:
                 self._image_done(candidate, *done, destination, self._clock() - started)
         finally:
-            candidate.image.finish(candidate.target.repository.place)
+            candidate.image.finish(candidate.target.repository.host)
 
     async def _sync_image(
         self, candidate: Candidate, destination: Destination
     ) -> tuple[ImagePlan, Decision] | None:
         """Bring the image to the target; None where the source lacks it and need not have it. Raises OcyncError."""
-        budget = Budget(outcome.source_name(candidate), candidate.source.place, gate=self._gate)
+        budget = Budget(outcome.source_name(candidate), candidate.source.host, gate=self._gate)
         try:
             async with self._limited():
                 try:
@@ -397,14 +397,14 @@ class Pass:
             result = outcome.synced(plan, destination, elapsed)
         if self._settings.dry_run:
             return result
-        self._memory.learn_seen(source.place, source.path, candidate.tag, wanted)
+        self._memory.learn_seen(source.host, source.path, candidate.tag, wanted)
         there = plan.resolved.digest
         if isinstance(decision, Copy):
-            self._memory.learn_moved(repository.place, repository.path, tag, there)
+            self._memory.learn_moved(repository.host, repository.path, tag, there)
         is_kept = isinstance(decision, Skip) and decision.reason is Reason.IMMUTABLE_TAG
         if isinstance(decision, Copy) or (destination.is_audited and not is_kept):
-            self._memory.learn_looked_below(repository.place, repository.path, tag, there)
-        looked = self._memory.looked_below(repository.place, repository.path, tag, there)
+            self._memory.learn_looked_below(repository.host, repository.path, tag, there)
+        looked = self._memory.looked_below(repository.host, repository.path, tag, there)
         return replace(result, looked_below=looked)
 
     def _destination(self, candidate: Candidate, *, is_audited: bool) -> Destination:
@@ -415,7 +415,7 @@ class Pass:
             bytes_transferred=earlier.bytes_transferred if earlier else 0,
             blobs=earlier.blobs if earlier else BlobStats(),
             repository=target.repository,
-            claims=self._claims_at(target.repository.place),
+            claims=self._claims_at(target.repository.host),
             image=candidate.image,
             tags=target.tags,
             inspect=self._inspection if is_audited else None,
@@ -423,13 +423,13 @@ class Pass:
             moved=lambda count: self._sink(BytesMoved(key, count)),
         )
 
-    def _claims_at(self, place: str) -> Claims:
-        if place not in self._claims:
-            self._claims[place] = Claims(place, memory=self._memory, arrived=self._reads.changed)
-        return self._claims[place]
+    def _claims_at(self, host: str) -> Claims:
+        if host not in self._claims:
+            self._claims[host] = Claims(host, memory=self._memory, arrived=self._reads.changed)
+        return self._claims[host]
 
-    def _holds(self, place: str, digest: Digest) -> bool:
-        return place in self._claims and self._claims[place].has_anywhere(digest)
+    def _holds(self, host: str, digest: Digest) -> bool:
+        return host in self._claims and self._claims[host].has_anywhere(digest)
 
     # Looking below unchanged images
 

@@ -192,7 +192,7 @@ class ImageCopier:
                     raise
         losing = ProtocolError(
             f"{self._repository.name} loses parts of {manifest.digest} as fast as they are brought",
-            host=self._repository.place,
+            host=self._repository.host,
             hint="let no clean-up run while images are copied",
         )
         losing.retryable = True
@@ -200,7 +200,7 @@ class ImageCopier:
 
     async def _again(self, manifest: Manifest) -> None:
         # By a budget of its own, which waits for nobody: this may hold a claim that others wait for.
-        budget = Budget(self._repository.name, self._source.place)
+        budget = Budget(self._repository.name, self._source.host)
         await self.bring(await self._reader.tree(manifest, self._source, self._destination, budget))
 
     async def _find_lost(self, manifest: Manifest) -> bool:

@@ -149,7 +149,7 @@ class Reading:
         return piece
 
     def _too_slow(self) -> UnreachableError:
-        host, came = self.reader.place, self.offset - self._start
+        host, came = self.reader.host, self.offset - self._start
         return UnreachableError(
             f"can't fetch blob {self.blob.digest}: {host} gives less than {_SLOWEST // 1024} KiB a second: "
             f"{came} bytes in all",
@@ -191,7 +191,7 @@ async def read_whole(
 
 async def _verified(reading: Reading, *, keep: bool) -> bytes:
     blob, data = reading.blob, bytearray()
-    verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reading.reader.place)
+    verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=reading.reader.host)
     while piece := await reading.next():
         verifier.update(piece)
         if keep:

@@ -50,18 +50,18 @@ class Patience:
     def __repr__(self) -> str:
         return f"<Patience: {self._misses}>"
 
-    def of(self, place: str) -> float:
+    def of(self, host: str) -> float:
         """Return the seconds that a target host is waited for."""
-        return float(_PATIENCE / _LESS ** self._misses.get(place, 0))
+        return float(_PATIENCE / _LESS ** self._misses.get(host, 0))
 
-    def missed(self, place: str) -> None:
+    def missed(self, host: str) -> None:
         """Record that a host was waited for in vain."""
-        self._misses[place] = min(self._misses.get(place, 0) + 1, _MOST_MISSES)
+        self._misses[host] = min(self._misses.get(host, 0) + 1, _MOST_MISSES)
 
-    def kept_up(self, place: str) -> None:
+    def kept_up(self, host: str) -> None:
         """Record that a host was there in time."""
-        if misses := self._misses.get(place, 0):
-            self._misses[place] = misses - 1
+        if misses := self._misses.get(host, 0):
+            self._misses[host] = misses - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class SharedRead:
         self.blob = blob
         self._reading = reading
         self._verifier = verifier or Verifier(
-            blob.digest, blob.size, what=f"blob {blob.digest}", host=reading.reader.place
+            blob.digest, blob.size, what=f"blob {blob.digest}", host=reading.reader.host
         )
         self._staging = staging
         self._patience = patience or Patience()
@@ -154,9 +154,9 @@ class SharedRead:
         return any(reading.exhausted for reading in self._readings)
 
     @property
-    def places(self) -> set[str]:
+    def hosts(self) -> set[str]:
         """The target hosts that take part in it."""
-        return {branch.place for branch in (*self._branches, *self._late)}
+        return {branch.host for branch in (*self._branches, *self._late)}
 
     @property
     def is_joinable(self) -> bool:
@@ -200,9 +200,9 @@ class SharedRead:
         self._release_slot = release
         _settle(self.taken)
 
-    def join(self, place: str) -> Branch:
+    def join(self, host: str) -> Branch:
         """Return another consumer of all pieces, for a target host; only where it `is_joinable`."""
-        branch = Branch(self, place)
+        branch = Branch(self, host)
         if self._taken == 0:
             self._branches.append(branch)
         else:
@@ -394,7 +394,7 @@ class SharedRead:
 
     def _left(self, branch: Branch) -> float:
         """Return for how many seconds a branch may still hold the others up in this period."""
-        return self._patience.of(branch.place) - branch.held_up
+        return self._patience.of(branch.host) - branch.held_up
 
     def _slowest(self) -> list[Branch]:
         """Return those for whom pieces are kept that others have taken."""
@@ -411,7 +411,7 @@ class SharedRead:
                 self._tell()
         for branch in self._slowest():
             branch.behind = self._ahead[0]
-            self._patience.missed(branch.place)
+            self._patience.missed(branch.host)
             self._branches.remove(branch)
             self._late.append(branch)
         self._drop()
@@ -468,10 +468,10 @@ class SharedRead:
         assert first.start == branch.offset
         branch.is_alone = True
         self._settle_slot()
-        branch.release = await self._slot_again(branch.place)
+        branch.release = await self._slot_again(branch.host)
         reading = self._reading.again(first.start)
         self._readings.append(reading)
-        branch.rest = SharedRead(reading, verifier=first.before.copy()).join(branch.place)
+        branch.rest = SharedRead(reading, verifier=first.before.copy()).join(branch.host)
 
     async def _from_second_read(self, branch: Branch) -> bytes:
         assert branch.rest is not None
@@ -516,8 +516,8 @@ def _settle(change: asyncio.Future[None]) -> None:
 class Branch:
     """What one upload gets of a SharedRead."""
 
-    def __init__(self, whole: SharedRead, place: str) -> None:
-        self.place = place
+    def __init__(self, whole: SharedRead, host: str) -> None:
+        self.host = host
         """The host that it is sent to."""
         self.taken = 0
         """Pieces that were given from memory."""

@@ -67,7 +67,7 @@ class Signatures:
                 return
             error = UnsignedError(
                 f"{name} ({subject}) is not signed as verify demands: {verdict}",
-                host=plan.candidate.source.place,
+                host=plan.candidate.source.host,
                 hint="have it signed by one of these, correct verify, or exclude the tag",
             )
         if rules.mode is VerifyMode.ENFORCE:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ocync.config.model import MappingConfig, RegistryConfig
     from ocync.oci.digest import Digest
     from ocync.oci.repository import Repository
-    from ocync.plan.discover import Places
+    from ocync.plan.discover import Repositories
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ _Named = tuple["RegistryConfig", str]
 class Rivals:
     """The sources of each target repository that has several; made for one pass."""
 
-    def __init__(self, places: Places | None = None) -> None:
-        self._places = places
+    def __init__(self, repositories: Repositories | None = None) -> None:
+        self._places = repositories
         self._named: list[tuple[_Named, list[_Named]]] = []
         self._sources: dict[str, tuple[Repository, ...]] | None = None
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}

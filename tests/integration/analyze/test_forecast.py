@@ -14,7 +14,7 @@ from attached import attach, list_by_tag
 from clients import Side
 from forecasts import analyzed, asked_by_kind, misses, passed, read, unsure
 from ocync.analyze.rehearsal import analyze
-from ocync.analyze.requests import Bounds, Kind
+from ocync.analyze.requests import Bounds, RequestKind
 from ocync.config.model import ArtifactRules, RegistryConfig, TagRules
 from ocync.lib.shutdown import Stop
 from ocync.oci.platform import Platform
@@ -54,8 +54,8 @@ class World:
         side = Side(account=ACCOUNT)
         return side.mapping(self.source.url, *(target.url for target in targets), repository=repository)
 
-    def into(self, place: str) -> RegistryConfig:
-        return RegistryConfig(name=place, layout=self.folder / place)
+    def into(self, host: str) -> RegistryConfig:
+        return RegistryConfig(name=host, layout=self.folder / host)
 
     def forget(self) -> None:
         for registry in self.registries:
@@ -356,30 +356,30 @@ EXACT = [
 ]
 UNSURE = [
     # Who comes first asks for the manifest; if that is the target which has the tag, it asks by HEAD before.
-    (a_second_target_that_is_new, {Kind.MANIFEST_HEAD}),
-    (artifacts_of_two_targets_of_which_one_is_new, {Kind.MANIFEST_HEAD}),
+    (a_second_target_that_is_new, {RequestKind.MANIFEST_HEAD}),
+    (artifacts_of_two_targets_of_which_one_is_new, {RequestKind.MANIFEST_HEAD}),
     # Nothing is looked for where the empty one leads, and all is sent.
     (
         an_empty_repository_beside_a_filled_one,
-        {Kind.BLOB_HEAD, Kind.BLOB_GET, Kind.BLOB_POST, Kind.BLOB_PUT},
+        {RequestKind.BLOB_HEAD, RequestKind.BLOB_GET, RequestKind.BLOB_POST, RequestKind.BLOB_PUT},
     ),
-    (images_of_an_index_that_have_tags_too, {Kind.MANIFEST_GET, Kind.MANIFEST_PUT}),
+    (images_of_an_index_that_have_tags_too, {RequestKind.MANIFEST_GET, RequestKind.MANIFEST_PUT}),
     # What is asked before the first answer tells that there is no API comes on top.
-    (late_signatures_at_a_target_without_api, {Kind.REFERRERS}),
-    (signed_at_a_source_without_api, {Kind.REFERRERS}),
+    (late_signatures_at_a_target_without_api, {RequestKind.REFERRERS}),
+    (signed_at_a_source_without_api, {RequestKind.REFERRERS}),
 ]
 
 
 @pytest.mark.parametrize(
     ("scenario", "unknown"),
-    [*((scenario, set[Kind]()) for scenario in EXACT), *UNSURE],
+    [*((scenario, set[RequestKind]()) for scenario in EXACT), *UNSURE],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 @pytest.mark.parametrize("single_post", [True, False], ids=["one POST", "POST and PUT"])
 async def test_a_pass_asks_what_was_forecast(
     world: World,
     scenario: Callable[[World], list[MappingConfig]],
-    unknown: set[Kind],
+    unknown: set[RequestKind],
     tmp_path: Path,
     *,
     single_post: bool,
@@ -391,7 +391,7 @@ async def test_a_pass_asks_what_was_forecast(
     # Nobody knows before the first pass how a registry takes blobs; later ones do.
     for shown in (None, single_post):
         async with Side(account=ACCOUNT, idle=IDLE) as side:
-            side.places.begin_at(lambda _host: {}, lambda _host, shown=shown: shown)
+            side.repositories.begin_at(lambda _host: {}, lambda _host, shown=shown: shown)
             analyses.append(await analyzed(side, work))
     world.forget()
 
@@ -400,7 +400,7 @@ async def test_a_pass_asks_what_was_forecast(
 
     first, later = analyses
     assert misses(first, world.registries, results) == misses(later, world.registries, results) == []
-    assert unsure(first) <= unknown | {Kind.BLOB_PUT}
+    assert unsure(first) <= unknown | {RequestKind.BLOB_PUT}
     assert unsure(later) <= unknown
 
 
@@ -434,8 +434,8 @@ async def test_a_cold_forecast_is_about_targets_as_they_were_before_the_first_pa
         world.forget()
         analysis = await analyzed(side, work, cold=True)
 
-    assert {place: kinds for place, kinds in asked.items() if kinds} == {
-        place: {kind: bounds.high for kind, bounds in kinds.items()} for place, kinds in analysis.requests.items()
+    assert {host: kinds for host, kinds in asked.items() if kinds} == {
+        host: {kind: bounds.high for kind, bounds in kinds.items()} for host, kinds in analysis.requests.items()
     }
     assert unsure(analysis) == set()
     assert sum(r.bytes_transferred for r in results) == sum(target.sent_size.high for target in analysis.targets)
@@ -458,7 +458,7 @@ async def test_a_cold_forecast_of_signed_images_holds_whether_or_not_the_target_
 
     assert misses(analysis, world.registries, results) == []
     # Who keeps no account of them has lists put, which are looked at.
-    assert unsure(analysis) == {Kind.MANIFEST_HEAD, Kind.MANIFEST_PUT, Kind.BLOB_PUT}
+    assert unsure(analysis) == {RequestKind.MANIFEST_HEAD, RequestKind.MANIFEST_PUT, RequestKind.BLOB_PUT}
 
 
 async def test_a_forecast_tells_what_mounting_saves(world: World) -> None:
@@ -540,7 +540,7 @@ async def test_a_stop_ends_an_analysis_at_once_with_what_was_read(world: World) 
                 side.stop.request("a test")
 
         async with asyncio.timeout(10):
-            found = await analyze(work, places=side.places, at_once=10, stop=side.stop, sink=count)
+            found = await analyze(work, repositories=side.repositories, at_once=10, stop=side.stop, sink=count)
 
     assert not found.is_whole
     assert len(found.results) == 18

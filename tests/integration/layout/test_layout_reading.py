@@ -25,7 +25,7 @@ OTHER = image(b"another layer", architecture="arm64")
 async def test_names_are_those_of_the_command_line() -> None:
     repository = LayoutRepository(Path("mirror"), "team/app")
 
-    assert (repository.place, repository.path) == ("oci:mirror", "team/app")
+    assert (repository.host, repository.path) == ("oci:mirror", "team/app")
     assert repository.name == "oci:mirror/team/app"
     assert LayoutRepository(Path("/"), "app").name == "oci:/app"
 

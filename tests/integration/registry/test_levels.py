@@ -96,7 +96,7 @@ async def test_as_many_go_at_once_as_the_registry_takes(number: int) -> None:
         seconds = await look(side, registry, times)
 
         # Where it also keeps to a pace, the number grows a little beyond what the registry takes at once.
-        limit = side.places.client(side.config(registry.url)).limits.bucket(Kind.METADATA).limit
+        limit = side.repositories.client(side.config(registry.url)).limits.bucket(Kind.METADATA).limit
         assert limit <= max(2 * number + 3, SLOTS // 4)
     # The first burst and its halves; then, now and then, one more than it takes.
     assert throttle.refused <= 2 * SLOTS + 3 * seconds
@@ -159,7 +159,7 @@ async def test_a_throttled_target_slows_down_neither_look_ups_nor_another_target
         assert ended[fast] - began < 0.6 * (ended[slow] - began)
         assert max(looked) - began < 0.6 * (ended[slow] - began)
         assert throttle.refused <= 2 * SLOTS + 3 * (ended[slow] - began)
-        slowed = {host for host, kinds in side.places.learned().items() if kinds}
+        slowed = {host for host, kinds in side.repositories.learned().items() if kinds}
         assert slowed == {side.config(slow.url).registry.host}  # type: ignore[union-attr]
 
 
@@ -173,7 +173,7 @@ async def test_what_one_pass_has_learned_spares_the_next_one_the_refusals(
         rule = registry.on("HEAD", MANIFEST, respond=first)
         async with real() as side:
             await look(side, registry, 150)
-            learned = side.places.learned()
+            learned = side.repositories.learned()
         rule.end()
         [(host, kinds)] = learned.items()
         assert (host, set(kinds)) == (side.config(registry.url).registry.host, {Kind.METADATA})  # type: ignore[union-attr]
@@ -232,7 +232,7 @@ async def test_a_session_is_given_up_without_waiting_out_a_pause() -> None:
         assert upload is not None
         registry.on("POST", UPLOADS, times=1, respond=faults.too_many(seconds=60))
         other = asyncio.create_task(repository.open_upload(descriptor(b"y" * 100_000)))
-        while not side.places.client(side.config(registry.url)).limits.bucket(Kind.UPLOAD).is_paused:
+        while not side.repositories.client(side.config(registry.url)).limits.bucket(Kind.UPLOAD).is_paused:
             await asyncio.sleep(0.01)
 
         async with asyncio.timeout(2):
@@ -248,18 +248,18 @@ async def test_an_upload_that_is_refused_counts_for_uploads_alone() -> None:
         with pytest.raises(RateLimitedError):
             await write(side.repository(registry.url), b"bytes")
 
-        assert set(side.places.client(side.config(registry.url)).limits.learned()) == {Kind.UPLOAD}
+        assert set(side.repositories.client(side.config(registry.url)).limits.learned()) == {Kind.UPLOAD}
 
 
 async def test_what_is_known_of_a_registry_is_where_its_limits_begin() -> None:
     async with real(starts={"ghcr.io": {Kind.UPLOAD: Start(at_once=20), Kind.MANIFEST: Start(rate=5)}}) as side:
-        known = side.places.client(side.config("https://ghcr.io")).limits
+        known = side.repositories.client(side.config("https://ghcr.io")).limits
 
         assert (known.bucket(Kind.UPLOAD).limit, known.bucket(Kind.UPLOAD).level.rate) == (20, 33)
         assert (known.bucket(Kind.MANIFEST).limit, known.bucket(Kind.MANIFEST).level.rate) == (SLOTS, 5)
-        other = side.places.client(side.config("https://registry.example")).limits
+        other = side.repositories.client(side.config("https://registry.example")).limits
         assert all(other.bucket(kind).level.is_open for kind in Kind)
-        assert side.places.learned() == {
+        assert side.repositories.learned() == {
             "ghcr.io": {Kind.UPLOAD: Start(at_once=20), Kind.MANIFEST: Start(rate=5)},
             "registry.example": {},
         }
@@ -319,5 +319,5 @@ async def test_how_long_blobs_and_lists_take_says_nothing_of_how_much_is_taken()
                 group.create_task(read(repository, descriptor(data)))
                 group.create_task(repository.tags())
 
-        limits = side.places.client(side.config(registry.url)).limits
+        limits = side.repositories.client(side.config(registry.url)).limits
         assert all(limits.bucket(kind).level.is_open for kind in Kind)

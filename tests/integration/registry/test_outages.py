@@ -240,7 +240,7 @@ async def test_an_answer_that_only_ever_begins_is_given_up(endless: str, monkeyp
             with pytest.raises(NetworkError, match="no answer came within") as caught:
                 await ask()
             assert time.monotonic() - started < 2
-            assert repository.place in str(caught.value)
+            assert repository.host in str(caught.value)
 
 
 async def test_a_silent_host_is_given_up_in_time(mute: str) -> None:

@@ -137,10 +137,10 @@ async def test_a_repository_that_another_has_made_in_the_meantime_is_used_as_it_
 
 
 async def test_at_ecr_public_only_the_tags_are_asked_for(aws: FakeAws) -> None:
-    place = EcrPlace(host="public.ecr.aws", region="us-east-1", public=True)
+    host = EcrPlace(host="public.ecr.aws", region="us-east-1", public=True)
     settings = CreateRepository(scan_on_push=True, kms_key="k", tags={"a": "b"}, lifecycle_policy=POLICY)
 
-    await EcrRepositories(place, settings, RetryPolicy()).create("alias/app")
+    await EcrRepositories(host, settings, RetryPolicy()).create("alias/app")
 
     [asked] = aws.asked
     assert asked.headers["x-amz-target"] == "SpencerFrontendService.CreateRepository"
@@ -196,9 +196,9 @@ async def test_what_fails_for_a_moment_is_tried_again_by_the_policy_of_the_progr
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    place = EcrPlace(host="ecr.example", region="eu-central-1")
+    host = EcrPlace(host="ecr.example", region="eu-central-1")
     settings = CreateRepository(lifecycle_policy=POLICY)
-    await EcrRepositories(place, settings, RetryPolicy(sleep=sleep)).create("team/app")
+    await EcrRepositories(host, settings, RetryPolicy(sleep=sleep)).create("team/app")
 
     assert len(waits) == 2
     assert aws.state.policies == {"team/app": POLICY}
@@ -212,10 +212,10 @@ async def test_credentials_that_never_come_do_not_hold_the_pass(
 ) -> None:
     (tmp_path / "config").write_text("[profile slow]\ncredential_process = sleep 3\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    place = EcrPlace(host="ecr.example", region="eu-central-1", profile="slow")
+    host = EcrPlace(host="ecr.example", region="eu-central-1", profile="slow")
     started = time.monotonic()
 
     with pytest.raises(NetworkError, match=r"ecr\.example/team/app: the repository was not made within 0\.5 s"):
-        await EcrRepositories(place, CreateRepository(), RetryPolicy(give_up_after=0.5)).create("team/app")
+        await EcrRepositories(host, CreateRepository(), RetryPolicy(give_up_after=0.5)).create("team/app")
 
     assert time.monotonic() - started < 2.5

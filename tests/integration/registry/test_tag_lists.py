@@ -231,7 +231,7 @@ async def test_an_endless_list_is_an_error_and_no_part_of_it_is_used(
     registry.on("GET", LIST, respond=faults.endless_tags(kind))
 
     async with Side() as side:
-        client = side.places.client(side.config(registry.url))
+        client = side.repositories.client(side.config(registry.url))
         tags = TagList(client, "team/app", frozenset({Scope("team/app", ("pull",))}), max_pages=20)
         with pytest.raises(ProtocolError, match="does not end"):
             await tags.all()
@@ -250,7 +250,7 @@ async def test_a_list_that_grows_without_end_and_without_links_is_an_error(regis
     registry.on("GET", LIST, respond=faults.edit_json(grown))
 
     async with Side() as side:
-        client = side.places.client(side.config(registry.url))
+        client = side.repositories.client(side.config(registry.url))
         tags = TagList(client, "team/app", frozenset({Scope("team/app", ("pull",))}), max_pages=20)
         with pytest.raises(ProtocolError, match="does not end"):
             await tags.all()

@@ -363,7 +363,7 @@ async def test_a_registry_that_is_not_there_is_a_network_error_in_bounded_time()
         with pytest.raises(NetworkError) as caught:
             await repository.tags()
 
-    assert repository.place in str(caught.value)
+    assert repository.host in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

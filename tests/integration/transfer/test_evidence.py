@@ -28,7 +28,7 @@ from attached import attach
 from chaos.events import listed_by
 from clients import Side
 from ocync.cache.file import NAME
-from ocync.cache.store import Keeper, Place
+from ocync.cache.store import Keeper, StateLocation
 from ocync.oci.digest import Digest
 from ocync.transfer.result import Status
 from scripted import Checks, ScriptedRegistry, build, faults
@@ -139,10 +139,10 @@ class World:
     @asynccontextmanager
     async def memory(self) -> AsyncIterator[Memory]:
         async with Side(idle=5.0) as side:
-            place = Place(folder=self.folder)
+            host = StateLocation(folder=self.folder)
             if self.kind == "a state artifact":
-                place = Place(repository=side.repository(self.state.url, STATE), tag="state")
-            async with Keeper(lambda: NOW).memory(place, ttl=12 * HOUR) as memory:
+                host = StateLocation(repository=side.repository(self.state.url, STATE), tag="state")
+            async with Keeper(lambda: NOW).memory(host, ttl=12 * HOUR) as memory:
                 yield memory
 
     async def sync(self, *, audit: float | None = None) -> ImageResult:
@@ -183,14 +183,14 @@ class World:
 
     async def poison(self) -> None:
         """Let the file claim, through the names of `Memory`, that the target holds all there is, and checks it."""
-        place = self.target.host
+        host = self.target.host
         async with self.memory() as memory:
             for image in (OLD, ALIKE, OTHER, SIGNATURE):
                 for digest in (*image.blobs, *(manifest.digest for manifest in image.manifests)):
                     for repository in (APP, "team/nowhere"):
-                        memory.learn_blob(place, repository, Digest.parse(digest))
-            memory.learn_hint("mounts", place, "granted")
-            memory.learn_hint("checks-references", place, "yes")
+                        memory.learn_blob(host, repository, Digest.parse(digest))
+            memory.learn_hint("mounts", host, "granted")
+            memory.learn_hint("checks-references", host, "yes")
 
     def garble(self) -> None:
         """Change bytes of the file anywhere behind its first line."""

@@ -19,7 +19,7 @@ from clients import Side
 from forecasts import asked_by_kind
 from ocync.analyze.requests import Kind
 from ocync.cache import file, store
-from ocync.cache.store import Keeper, Place
+from ocync.cache.store import Keeper, StateLocation
 from ocync.config.model import GlobalSettings, Timeouts
 from ocync.lib.shutdown import Stop
 from ocync.oci.digest import Digest
@@ -87,7 +87,9 @@ class World:
 
     async def known(self) -> Memory:
         """Return what a pass would know that began now."""
-        async with Keeper(lambda: self.now).memory(Place(folder=self.folder, keep=False), ttl=0.0) as memory:
+        async with Keeper(lambda: self.now).memory(
+            StateLocation(folder=self.folder, keep=False), ttl=0.0
+        ) as memory:
             return memory
 
     @property
@@ -192,15 +194,15 @@ async def test_facts_that_lie_are_worth_no_wrong_target(world: World, checks: bo
     world.target.behaviour.check_references = checks
     for repository in FILLED:
         world.target.seed(repository, "other", build.image([build.layer(100, 77)]))
-    async with Keeper(lambda: world.now).memory(Place(folder=world.folder), ttl=0.0) as memory:
-        place = world.target.host
+    async with Keeper(lambda: world.now).memory(StateLocation(folder=world.folder), ttl=0.0) as memory:
+        host = world.target.host
         for name, there in world.source.repositories.items():
             for digest in (*there.blobs, *there.manifests):
                 for path in (name, "team/nowhere"):
-                    memory.learn_blob(place, path, Digest.parse(digest))
+                    memory.learn_blob(host, path, Digest.parse(digest))
             for tag, digest in there.tags.items():
-                memory.learn_moved(place, name, tag, Digest.parse(digest))
-                memory.learn_looked_below(place, name, tag, Digest.parse(digest))
+                memory.learn_moved(host, name, tag, Digest.parse(digest))
+                memory.learn_looked_below(host, name, tag, Digest.parse(digest))
 
     await world.sync()
 
@@ -238,14 +240,14 @@ async def test_the_rate_that_a_registry_has_asked_for_is_remembered(world: World
 
 
 async def test_passes_learn_when_tags_moved_and_were_looked_below(world: World) -> None:
-    place, first = world.target.host, world.source.resolve(APP, "1")
+    host, first = world.target.host, world.source.resolve(APP, "1")
     assert first is not None
     digest = Digest.parse(first)
     brought = await world.sync(APP)
     unchanged = await world.sync(APP)
     known = await world.known()
     assert known.first_seen(world.source.host, APP, "1", digest) == NOW
-    assert known.moved(place, APP, "1") == (digest, NOW)
+    assert known.moved(host, APP, "1") == (digest, NOW)
     assert [each.looked_below for report in (brought, unchanged) for each in report.images] == [NOW, NOW]
 
     audited = await world.sync(APP, audit=0.0)
@@ -254,12 +256,12 @@ async def test_passes_learn_when_tags_moved_and_were_looked_below(world: World) 
     await world.sync(APP)
 
     known = await world.known()
-    assert before.looked_below(place, APP, "1", digest) == NOW + 120 == audited.images[0].looked_below
-    assert before.moved(place, APP, "1") == (digest, NOW)
+    assert before.looked_below(host, APP, "1", digest) == NOW + 120 == audited.images[0].looked_below
+    assert before.moved(host, APP, "1") == (digest, NOW)
     assert known.first_seen(world.source.host, APP, "1", digest) is None
     assert known.first_seen(world.source.host, APP, "1", moved) == NOW + 180
-    assert known.moved(place, APP, "1") == (moved, NOW + 180)
-    assert known.looked_below(place, APP, "1", moved) == NOW + 180
+    assert known.moved(host, APP, "1") == (moved, NOW + 180)
+    assert known.looked_below(host, APP, "1", moved) == NOW + 180
 
 
 # What happens to the file

@@ -43,7 +43,7 @@ async def test_blobs_are_mounted_from_images_that_are_there_and_sent_once(*, ind
             image = build.image(own, label=str(number))
             source.seed(f"team/app{number}", "1", build.index([image]) if index else image)
         work = [side.mapping(source.url, target.url, repository=f"team/app{number}") for number in range(8)]
-        client = side.places.client(side.config(target.url))
+        client = side.repositories.client(side.config(target.url))
         client.habits = Habits(settings_of(ECR), host=ECR)
 
         results = await side.sync(*work)

@@ -65,12 +65,12 @@ def source(request: pytest.FixtureRequest, oras: Tool) -> Iterator[Place]:
     """A registry with an image to which oras has attached things."""
     with in_thread(ScriptedRegistry(referrers=request.param == "api")) as registry:
         registry.seed("team/app", "v1", IMAGE)
-        place = Place(registry.url, has_api=request.param == "api")
-        sbom = attach(oras, place, "team/app:v1", SBOM, "sbom.json")
-        attach(oras, place, f"team/app@{sbom}", SIGNATURE, "signature.json")
-        attach(oras, place, "team/app:v1", REPORT, "report.json")
-        attach(oras, place, f"team/app@{CHILD}", SBOM, "other.json")
-        yield place
+        host = Place(registry.url, has_api=request.param == "api")
+        sbom = attach(oras, host, "team/app:v1", SBOM, "sbom.json")
+        attach(oras, host, f"team/app@{sbom}", SIGNATURE, "signature.json")
+        attach(oras, host, "team/app:v1", REPORT, "report.json")
+        attach(oras, host, f"team/app@{CHILD}", SBOM, "other.json")
+        yield host
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ def ocync(tmp_path: Path) -> Program:
     return Program.within(tmp_path / "ocync")
 
 
-def attach(oras: Tool, place: Place, subject: str, kind: str, file: str) -> str:
+def attach(oras: Tool, host: Place, subject: str, kind: str, file: str) -> str:
     """Attach a file to an image; returns the artifact's digest."""
-    spec = "v1.1-referrers-api" if place.has_api else "v1.1-referrers-tag"
+    spec = "v1.1-referrers-api" if host.has_api else "v1.1-referrers-tag"
     arguments = ("--plain-http", "--distribution-spec", spec, "--artifact-type", kind, "--format", "json")
-    digest: str = oras.json("attach", *arguments, f"{place.host}/{subject}", f"{file}:application/json")["digest"]
+    digest: str = oras.json("attach", *arguments, f"{host.host}/{subject}", f"{file}:application/json")["digest"]
     return digest
 
 
@@ -166,8 +166,8 @@ def test_from_a_layout_the_artifacts_reach_a_registry(
 ) -> None:
     with in_thread(ScriptedRegistry()) as registry:
         registry.seed("team/app", "v1", IMAGE)
-        place = Place(registry.url, has_api=True)
-        assert ocync("copy", f"{place.url}/team/app:v1", f"oci:{tmp_path}/mirror/app:v1").code == 0
+        host = Place(registry.url, has_api=True)
+        assert ocync("copy", f"{host.url}/team/app:v1", f"oci:{tmp_path}/mirror/app:v1").code == 0
     layout = f"{tmp_path}/mirror/app"
     # The artifacts are attached within the layout, by oras.
     for subject, kind, file in ((IMAGE.digest, SBOM, "sbom.json"), (CHILD, REPORT, "report.json")):

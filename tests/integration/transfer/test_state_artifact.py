@@ -12,7 +12,7 @@ import pytest
 
 from clients import Side
 from ocync.cache import entries, state_artifact, store
-from ocync.cache.store import Keeper, Place
+from ocync.cache.store import Keeper, StateLocation
 from ocync.oci.digest import Digest
 from scripted import Basic, ScriptedRegistry, User, build, faults
 from scripted.build import Image
@@ -43,13 +43,13 @@ class World:
         self, *, keep: bool = True, in_a_hurry: bool = False, by: Keeper | None = None
     ) -> AsyncIterator[Memory]:
         async with Side(idle=self.idle, account=self.account, attempts=2) as side:
-            place = Place(
+            host = StateLocation(
                 repository=side.repository(self.registry.url, REPOSITORY),
                 tag=TAG,
                 keep=keep,
                 in_a_hurry=lambda: in_a_hurry,
             )
-            async with (by or Keeper()).memory(place, ttl=self.ttl) as memory:
+            async with (by or Keeper()).memory(host, ttl=self.ttl) as memory:
                 yield memory
 
     async def learn(self, *digests: Digest, keep: bool = True) -> None:
@@ -144,13 +144,13 @@ async def test_of_two_passes_at_once_the_last_one_to_write_wins_and_none_fails(w
 
 
 async def test_the_file_and_the_state_are_known_together(world: World, tmp_path: Path) -> None:
-    async with Keeper().memory(Place(folder=tmp_path), ttl=0.0) as memory:
+    async with Keeper().memory(StateLocation(folder=tmp_path), ttl=0.0) as memory:
         memory.learn_blob(PLACE, "app", OTHER)
     await world.learn(BLOB)
 
     async with Side() as side:
-        place = Place(folder=tmp_path, repository=side.repository(world.registry.url, REPOSITORY), tag=TAG)
-        async with Keeper().memory(place, ttl=0.0) as memory:
+        host = StateLocation(folder=tmp_path, repository=side.repository(world.registry.url, REPOSITORY), tag=TAG)
+        async with Keeper().memory(host, ttl=0.0) as memory:
             assert memory.holders(PLACE, BLOB) == ["app"]
             assert memory.holders(PLACE, OTHER) == ["app"]
 

@@ -247,7 +247,7 @@ async def test_a_target_that_is_down_fails_alone_and_in_bounded_time(world: Worl
 
     assert same(source, target)
     by_place = {
-        place: {r.status for r in results.values() if r.target_place == place} for place in (down.host, target.host)
+        host: {r.status for r in results.values() if r.target_place == host} for host in (down.host, target.host)
     }
     assert by_place == {down.host: {Status.FAILED}, target.host: {Status.SYNCED}}
     errors = {r.error.kind for r in results.values() if r.error}

@@ -9,7 +9,7 @@ import pytest
 
 from ocync.analyze import as_json
 from ocync.analyze.model import Analysis, Portion, SharedBlob, Sharing, SourceForecast, TargetForecast
-from ocync.analyze.requests import NONE, Bounds, Kind
+from ocync.analyze.requests import NONE, Bounds, RequestKind
 from ocync.analyze.text import render
 from ocync.lib.errors import ErrorKind
 from ocync.plan.model import Reason
@@ -25,7 +25,7 @@ SHARING = Sharing(
     most=tuple(SharedBlob(digest=NEW, size=45_200_000, images=12, repositories=3) for _ in range(7)),
 )
 TARGET = TargetForecast(
-    place="ghcr.io",
+    host="ghcr.io",
     images=13,
     repositories=3,
     empty_repositories=3,
@@ -41,11 +41,11 @@ TARGET = TargetForecast(
 ANALYSIS = Analysis(
     cold=False,
     sharing=SHARING,
-    sources=(SourceForecast(place="cgr.dev", blobs=Bounds(100, 100), size=Bounds.exactly(2_500_000_000)),),
+    sources=(SourceForecast(host="cgr.dev", blobs=Bounds(100, 100), size=Bounds.exactly(2_500_000_000)),),
     targets=(TARGET,),
     requests={
-        "cgr.dev": {Kind.TAG_LIST: Bounds(3, 3), Kind.BLOB_GET: Bounds(100, 100)},
-        "ghcr.io": {Kind.TAG_LIST: Bounds(1, 1), Kind.BLOB_PUT: Bounds(90, 1100)},
+        "cgr.dev": {RequestKind.TAG_LIST: Bounds(3, 3), RequestKind.BLOB_GET: Bounds(100, 100)},
+        "ghcr.io": {RequestKind.TAG_LIST: Bounds(1, 1), RequestKind.BLOB_PUT: Bounds(90, 1100)},
     },
 )
 REPORT = report(*(copied(f"app:{number}") for number in range(13)), unchanged())
@@ -114,7 +114,7 @@ def test_the_first_line_says_what_the_forecast_is_about() -> None:
 
 
 def test_names_of_others_cannot_act_on_the_terminal() -> None:
-    evil = replace(TARGET, place="evil\x1b[2J")
+    evil = replace(TARGET, host="evil\x1b[2J")
 
     assert "\x1b" not in render(replace(ANALYSIS, targets=(evil,), requests={"evil\x1b[2J": {}}), REPORT)
 
@@ -154,7 +154,7 @@ def test_the_schema_knows_every_kind_of_request_and_of_error() -> None:
     properties = as_json.schema()["properties"]
 
     kinds = properties["requests"]["additionalProperties"]["properties"]
-    assert set(kinds) == {"total", *(kind.value for kind in Kind)}
+    assert set(kinds) == {"total", *(kind.value for kind in RequestKind)}
     errors = properties["failures"]["items"]["properties"]["error"]["properties"]["kind"]["enum"]
     assert set(errors) == {kind.value for kind in ErrorKind}
 

@@ -10,7 +10,7 @@ import pytest
 
 from memory import Place, put_image, put_index
 from ocync.analyze.rehearsal import Found, analyze
-from ocync.analyze.requests import NONE, Bounds, Kind
+from ocync.analyze.requests import NONE, Bounds, RequestKind
 from ocync.cache.hints import Memory
 from ocync.config.model import TagRules
 from ocync.lib.errors import AuthError, ErrorKind, NetworkError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def rehearse(
-    places: MemoryPlaces,
+    repositories: MemoryPlaces,
     *mappings: MappingConfig,
     cold: bool = False,
     events: Any = None,
@@ -36,7 +36,7 @@ async def rehearse(
 ) -> Found:
     sink = events.append if events is not None else lambda _event: None
     return await analyze(
-        mappings, places=places, at_once=4, stop=Stop(grace=0), sink=sink, cold=cold, memory=memory
+        mappings, repositories=repositories, at_once=4, stop=Stop(grace=0), sink=sink, cold=cold, memory=memory
     )
 
 
@@ -46,8 +46,8 @@ def outcomes(results: tuple[ImageResult, ...]) -> dict[str, Status | Reason | Er
     }
 
 
-def counts(found: Found, place: str = "a") -> dict[Kind, Bounds]:
-    return dict(found.analysis.requests[place])
+def counts(found: Found, host: str = "a") -> dict[RequestKind, Bounds]:
+    return dict(found.analysis.requests[host])
 
 
 # Results
@@ -60,17 +60,17 @@ async def test_results_are_those_of_a_pass_and_nothing_is_written() -> None:
     put_image(source.repository("app"), "2", b"z")
     for target in (a, b):
         put_image(target.repository("app"), "1", b"old")
-    places = MemoryPlaces(source, a, b)
+    repositories = MemoryPlaces(source, a, b)
     work = [mapping("app", "a", "b"), mapping("db", "a")]
 
-    found = await rehearse(places, *work)
+    found = await rehearse(repositories, *work)
 
-    assert sum(place.count(each) for place in (a, b) for each in ("open", "mount", "put", "send")) == 0
+    assert sum(host.count(each) for host in (a, b) for each in ("open", "mount", "put", "send")) == 0
     assert source.count("read") == 0
-    passed = await run(places, *work)
+    passed = await run(repositories, *work)
     assert outcomes(found.results) == outcomes(tuple(passed.values()))
     assert outcomes(found.results)["b/app:1"] is ErrorKind.AUTH
-    assert {target.place: target.images for target in found.analysis.targets} == {"a": 3, "b": 1}
+    assert {target.host: target.images for target in found.analysis.targets} == {"a": 3, "b": 1}
     assert found.is_whole
 
 
@@ -97,13 +97,13 @@ def signed_index(source: Place) -> str:
 async def test_what_is_attached_to_images_is_found_and_compared_as_in_a_pass() -> None:
     source, a = Place("source"), Place("a")
     name = signed_index(source)
-    places = MemoryPlaces(source, a)
+    repositories = MemoryPlaces(source, a)
 
-    first = await rehearse(places, mapping("app"))
-    await run(places, mapping("app"))
-    unchanged = await rehearse(places, mapping("app"))
+    first = await rehearse(repositories, mapping("app"))
+    await run(repositories, mapping("app"))
+    unchanged = await rehearse(repositories, mapping("app"))
     put_image(source.repository("app"), name, b"signed once more")
-    late = await rehearse(places, mapping("app"))
+    late = await rehearse(repositories, mapping("app"))
 
     assert outcomes(first.results) == {"a/app:1": Reason.NEW}
     assert [(each.images, each.artifacts) for each in first.analysis.targets] == [(1, Bounds.exactly(2))]
@@ -111,15 +111,15 @@ async def test_what_is_attached_to_images_is_found_and_compared_as_in_a_pass() -
     assert unchanged.analysis.targets == ()
     assert outcomes(late.results) == {"a/app:1": Reason.ARTIFACTS}
     assert [(each.images, each.artifacts) for each in late.analysis.targets] == [(0, Bounds.exactly(1))]
-    passed = await run(places, mapping("app"))
+    passed = await run(repositories, mapping("app"))
     assert [result.artifacts for result in late.results] == [result.artifacts for result in passed.values()]
 
 
 async def test_an_image_of_which_it_cant_be_known_what_is_attached_has_failed() -> None:
     source, a = Place("source"), Place("a")
     name = signed_index(source)
-    places = MemoryPlaces(source, a)
-    await run(places, mapping("app"))
+    repositories = MemoryPlaces(source, a)
+    await run(repositories, mapping("app"))
     for failing_at in (name, "sha256:"):
         put_image(source.repository("app"), name, failing_at.encode())
         operation = "head" if failing_at == name else "manifest"
@@ -132,7 +132,7 @@ async def test_an_image_of_which_it_cant_be_known_what_is_attached_has_failed() 
         source.step = step
         events: list[Event] = []
 
-        found = await rehearse(places, mapping("app"), events=events)
+        found = await rehearse(repositories, mapping("app"), events=events)
 
         assert outcomes(found.results) == {"a/app:1": ErrorKind.INCOMPLETE_ARTIFACTS}
         announced = sum(event.images for event in events if isinstance(event, MappingResolved))
@@ -179,11 +179,11 @@ async def test_one_repository_gets_each_blob_once() -> None:
     found = await rehearse(MemoryPlaces(source, a), mapping("app"))
 
     # Both have the same config. How the place takes blobs is not known.
-    assert counts(found)[Kind.BLOB_POST] == Bounds.exactly(4)
-    assert counts(found)[Kind.BLOB_PUT] == Bounds(0, 4)
-    assert counts(found)[Kind.MANIFEST_PUT] == Bounds.exactly(2)
-    assert counts(found, "source")[Kind.BLOB_GET] == Bounds.exactly(4)
-    assert Kind.BLOB_HEAD not in counts(found)
+    assert counts(found)[RequestKind.BLOB_POST] == Bounds.exactly(4)
+    assert counts(found)[RequestKind.BLOB_PUT] == Bounds(0, 4)
+    assert counts(found)[RequestKind.MANIFEST_PUT] == Bounds.exactly(2)
+    assert counts(found, "source")[RequestKind.BLOB_GET] == Bounds.exactly(4)
+    assert RequestKind.BLOB_HEAD not in counts(found)
 
 
 async def test_other_repositories_mount_what_one_gets() -> None:
@@ -212,7 +212,7 @@ async def test_what_a_repository_holds_is_looked_for_and_known() -> None:
 
     (target,) = found.analysis.targets
     # The config is as new as the manifest, and is not looked for.
-    assert counts(found)[Kind.BLOB_HEAD] == Bounds.exactly(2)
+    assert counts(found)[RequestKind.BLOB_HEAD] == Bounds.exactly(2)
     assert (target.sent, target.there, target.empty_repositories) == (Bounds.exactly(2), Bounds.exactly(1), 0)
 
 
@@ -227,7 +227,7 @@ async def test_what_depends_on_the_order_of_images_is_told_as_a_range() -> None:
 
     # Who brings it to the empty one first does not look, and sends it.
     (target,) = found.analysis.targets
-    assert counts(found)[Kind.BLOB_HEAD] == Bounds(0, 1)
+    assert counts(found)[RequestKind.BLOB_HEAD] == Bounds(0, 1)
     assert target.sent == Bounds(1, 2)
     assert target.mounted.high == 2
 
@@ -239,9 +239,9 @@ async def test_children_of_an_index_are_put_by_their_digests_once() -> None:
 
     found = await rehearse(MemoryPlaces(source, a), mapping("app"))
 
-    assert counts(found)[Kind.MANIFEST_PUT] == Bounds.exactly(2 + 2)
+    assert counts(found)[RequestKind.MANIFEST_PUT] == Bounds.exactly(2 + 2)
     # Each tag is asked for, and nothing below it twice.
-    assert counts(found, "source")[Kind.MANIFEST_GET] == Bounds.exactly(2 + 2)
+    assert counts(found, "source")[RequestKind.MANIFEST_GET] == Bounds.exactly(2 + 2)
     assert source.count("manifest") == 2 + 2
 
 
@@ -252,8 +252,8 @@ async def test_within_one_registry_everything_is_mounted() -> None:
 
     found = await rehearse(MemoryPlaces(source), replace(here, targets=((here.source, "copy"),)))
 
-    assert counts(found, "source")[Kind.BLOB_MOUNT] == Bounds.exactly(2)
-    assert Kind.BLOB_POST not in counts(found, "source")
+    assert counts(found, "source")[RequestKind.BLOB_MOUNT] == Bounds.exactly(2)
+    assert RequestKind.BLOB_POST not in counts(found, "source")
     assert found.analysis.sources == ()
 
 
@@ -302,15 +302,15 @@ async def test_a_cold_rehearsal_asks_targets_nothing_and_counts_what_a_pass_woul
     immutable: str | None,
 ) -> None:
     source, a = Place("source"), Place("a")
-    for place in (source, a):
-        put_image(place.repository("app"), "1", b"x")
+    for host in (source, a):
+        put_image(host.repository("app"), "1", b"x")
     rules = TagRules(immutable_tags=immutable)
 
     found = await rehearse(MemoryPlaces(source, a), mapping("app", tags=rules), cold=True)
 
     assert outcomes(found.results) == {"a/app:1": Reason.NEW}
     assert a.calls.total() == 0
-    assert counts(found)[Kind.TAG_LIST] == Bounds.exactly(1)
+    assert counts(found)[RequestKind.TAG_LIST] == Bounds.exactly(1)
     assert [target.empty_repositories for target in found.analysis.targets] == [1]
     assert found.analysis.cold
 
@@ -331,7 +331,7 @@ async def test_memory_is_read_and_not_changed_and_what_it_tells_wrong_is_known()
     found = await rehearse(MemoryPlaces(source, a), mapping("app"), memory=memory)
 
     (target,) = found.analysis.targets
-    assert counts(found)[Kind.BLOB_MOUNT] == Bounds.exactly(2)
+    assert counts(found)[RequestKind.BLOB_MOUNT] == Bounds.exactly(2)
     assert (target.mounted, target.sent) == (Bounds.exactly(1), Bounds.exactly(2))
     assert memory.all() == before
     assert not memory.has_changes

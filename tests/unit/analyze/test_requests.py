@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocync.analyze.requests import NONE, Bounds, Kind, summed, total
+from ocync.analyze.requests import NONE, Bounds, RequestKind, summed, total
 
 
 def test_bounds_add_up_at_both_ends() -> None:
@@ -19,8 +19,8 @@ def test_bounds_hold_what_lies_between_them() -> None:
 
 def test_requests_add_up_by_kind_in_the_order_of_a_pass_without_those_that_never_happen() -> None:
     sums = summed(
-        {Kind.MANIFEST_PUT: Bounds(1, 1), Kind.BLOB_HEAD: NONE},
-        {Kind.MANIFEST_PUT: Bounds(0, 2), Kind.TAG_LIST: Bounds(1, 1)},
+        {RequestKind.MANIFEST_PUT: Bounds(1, 1), RequestKind.BLOB_HEAD: NONE},
+        {RequestKind.MANIFEST_PUT: Bounds(0, 2), RequestKind.TAG_LIST: Bounds(1, 1)},
     )
 
-    assert list(sums.items()) == [(Kind.TAG_LIST, Bounds(1, 1)), (Kind.MANIFEST_PUT, Bounds(1, 3))]
+    assert list(sums.items()) == [(RequestKind.TAG_LIST, Bounds(1, 1)), (RequestKind.MANIFEST_PUT, Bounds(1, 3))]

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.cache import entries
-from ocync.cache.entries import Fact, Facts, Key, Kind
+from ocync.cache.entries import EntryKind, Fact, Facts, Key
 from ocync.cache.hints import Memory
 from ocync.oci.digest import Digest
 
@@ -90,7 +90,7 @@ def test_a_line_with_a_flipped_bit_is_left_out_and_no_other_one(bit: int) -> Non
     found = read(other + bytes(spoilt) + b"\n" + other)
 
     # The end of a line is none of the fact, and hex digits may be of either case.
-    assert found.pop((Kind.HINT, "level", "", "other")) == Fact("12", NOW - 1, NOW)
+    assert found.pop((EntryKind.HINT, "level", "", "other")) == Fact("12", NOW - 1, NOW)
     assert set(found.values()) <= {Fact("12", NOW - 1, NOW)}
 
 
@@ -233,7 +233,7 @@ def test_of_too_much_the_latest_is_packed(monkeypatch: pytest.MonkeyPatch) -> No
 def test_of_too_many_facts_the_latest_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entries, "MAX_FACTS", 10)
     known: dict[Key, Fact] = {
-        (Kind.HINT, "level", "", str(number)): Fact("1", NOW + number, NOW + number) for number in range(30)
+        (EntryKind.HINT, "level", "", str(number)): Fact("1", NOW + number, NOW + number) for number in range(30)
     }
 
     found = entries.unpacked(entries.packed(known), NOW + 30)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync.cache import file, store
-from ocync.cache.store import Keeper, Place
+from ocync.cache.store import Keeper, StateLocation
 from ocync.oci.digest import Digest
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ PLACE, BLOB, OTHER = "registry.example", Digest.of(b"blob"), Digest.of(b"other")
 
 
 async def learn(folder: Path | None, *digests: Digest, by: Keeper | None = None) -> None:
-    async with (by or Keeper()).memory(Place(folder=folder), ttl=3600.0) as memory:
+    async with (by or Keeper()).memory(StateLocation(folder=folder), ttl=3600.0) as memory:
         for digest in digests:
             memory.learn_blob(PLACE, "app", digest)
 
 
 async def known(folder: Path | None, digest: Digest = BLOB, *, by: Keeper | None = None) -> bool:
-    async with (by or Keeper()).memory(Place(folder=folder), ttl=3600.0) as memory:
+    async with (by or Keeper()).memory(StateLocation(folder=folder), ttl=3600.0) as memory:
         return memory.holders(PLACE, digest) == ["app"]
 
 
@@ -49,12 +49,12 @@ async def test_a_memory_in_no_file_ends_with_its_pass() -> None:
 
 async def test_a_pass_that_fails_or_is_cancelled_keeps_what_it_learned(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with Keeper().memory(Place(folder=tmp_path), ttl=0.0) as memory:
+        async with Keeper().memory(StateLocation(folder=tmp_path), ttl=0.0) as memory:
             memory.learn_blob(PLACE, "app", BLOB)
             raise ZeroDivisionError
 
     async def work() -> None:
-        async with Keeper().memory(Place(folder=tmp_path), ttl=0.0) as memory:
+        async with Keeper().memory(StateLocation(folder=tmp_path), ttl=0.0) as memory:
             memory.learn_blob(PLACE, "app", OTHER)
             await asyncio.Event().wait()
 
@@ -72,7 +72,7 @@ async def test_what_is_learned_is_written_while_the_pass_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "_PAUSE", 0.05)
-    async with Keeper().memory(Place(folder=tmp_path), ttl=0.0) as memory:
+    async with Keeper().memory(StateLocation(folder=tmp_path), ttl=0.0) as memory:
         memory.learn_blob(PLACE, "app", BLOB)
         async with asyncio.timeout(10):
             while not await known(tmp_path):
@@ -156,7 +156,9 @@ async def test_a_disk_that_hangs_at_the_end_of_a_pass_that_was_stopped_takes_no_
     monkeypatch.setattr(file, "_append", lambda *_arguments: (tmp_path / "pipe").read_bytes())
     started = time.monotonic()
 
-    async with Keeper().memory(Place(folder=tmp_path / "cache", in_a_hurry=lambda: True), ttl=0.0) as memory:
+    async with Keeper().memory(
+        StateLocation(folder=tmp_path / "cache", in_a_hurry=lambda: True), ttl=0.0
+    ) as memory:
         memory.learn_blob(PLACE, "app", BLOB)
 
     assert time.monotonic() - started < 4
@@ -169,10 +171,10 @@ def test_a_full_disk_is_said_and_nothing_fails(tmp_path: Path) -> None:
     script = f"""
 import asyncio, resource, signal
 from pathlib import Path
-from ocync.cache.store import Keeper, Place
+from ocync.cache.store import Keeper, StateLocation
 from ocync.oci.digest import Digest
 async def main():
-    async with Keeper().memory(Place(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
+    async with Keeper().memory(StateLocation(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
         resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
         for number in range(5000):
             memory.learn_blob("a.example", "app", Digest.of(b"%d" % number))
@@ -228,12 +230,12 @@ async def test_what_a_pass_learned_before_it_was_killed_is_known_to_the_next_one
     script = f"""
 import asyncio
 from pathlib import Path
-from ocync.cache import keeper
-from ocync.cache.store import Keeper, Place
+from ocync.cache import store
+from ocync.cache.store import Keeper, StateLocation
 from ocync.oci.digest import Digest
 store._PAUSE = 0.05
 async def main():
-    async with Keeper().memory(Place(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
+    async with Keeper().memory(StateLocation(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
         memory.learn_blob({PLACE!r}, "app", Digest.of(b"blob"))
         await asyncio.sleep(0.2)
         memory.learn_blob({PLACE!r}, "app", Digest.of(b"other"))

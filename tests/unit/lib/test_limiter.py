@@ -85,8 +85,10 @@ async def test_more_than_there_are_means_all_of_them() -> None:
 
 @pytest.mark.parametrize("capacities", list(itertools.product([1, 2], repeat=3)), ids=str)
 async def test_reservations_of_any_overlap_all_come_to_an_end(capacities: tuple[int, ...]) -> None:
-    places = [Slots(name, capacity) for name, capacity in zip("abc", capacities, strict=True)]
-    subsets = [list(c) for n in (1, 2, 3) for c in itertools.permutations(places, n)] + [[places[0], places[0]]]
+    repositories = [Slots(name, capacity) for name, capacity in zip("abc", capacities, strict=True)]
+    subsets = [list(c) for n in (1, 2, 3) for c in itertools.permutations(repositories, n)] + [
+        [repositories[0], repositories[0]]
+    ]
     done = 0
 
     async def work(wanted: list[Slots]) -> None:
@@ -100,7 +102,7 @@ async def test_reservations_of_any_overlap_all_come_to_an_end(capacities: tuple[
             group.create_task(work(wanted))
 
     assert done == len(subsets) * 3
-    assert all(place.statistics.held == 0 for place in places)
+    assert all(host.statistics.held == 0 for host in repositories)
 
 
 class Narrow(Lane):

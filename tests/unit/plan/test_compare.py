@@ -42,25 +42,25 @@ class World:
                 mapping=mapping("app"),
                 image=image,
                 target=TargetState(
-                    repository=place.repository("app"),
-                    tags=frozenset(place.tagged["app"]) if place.repository("app") and lists else None,
+                    repository=host.repository("app"),
+                    tags=frozenset(host.tagged["app"]) if host.repository("app") and lists else None,
                 ),
                 attachments=Attachments(self.repository, ArtifactRules()) if attachments else None,
                 immutable=immutable,
             )
-            for place in (self.a, self.b)
+            for host in (self.a, self.b)
         ]
 
-    def asked(self, place: Place) -> tuple[int, int]:
+    def asked(self, host: Place) -> tuple[int, int]:
         """Return the HEADs and GETs of manifests."""
-        return place.count("head"), place.count("manifest")
+        return host.count("head"), host.count("manifest")
 
 
 async def test_two_targets_that_are_up_to_date_cost_the_source_one_head() -> None:
     world = World()
     image = put_image(world.repository, "1", b"x")
-    for place in (world.a, world.b):
-        put_image(place.repository("app"), "1", b"x")
+    for host in (world.a, world.b):
+        put_image(host.repository("app"), "1", b"x")
 
     plans = await asyncio.gather(*map(compare, world.candidates()))
 
@@ -177,8 +177,8 @@ async def test_an_immutable_tag_stays_as_it_is() -> None:
 async def test_either_side_that_can_t_be_asked_fails_the_image_at_this_target_alone() -> None:
     world = World()
     put_image(world.repository, "1", b"x")
-    for place in (world.a, world.b):
-        put_image(place.repository("app"), "1", b"x")
+    for host in (world.a, world.b):
+        put_image(host.repository("app"), "1", b"x")
     world.a.step = failing("head", AuthError("no pull"))  # type: ignore[assignment]
 
     first, second = await asyncio.gather(*map(compare, world.candidates()), return_exceptions=True)

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 AMD, ARM = Platform("linux", "amd64"), Platform("linux", "arm64")
 
 
-def place() -> tuple[Place, MemoryRepository, Manifest]:
+def host() -> tuple[Place, MemoryRepository, Manifest]:
     source = Place("source")
     repository = source.repository("app")
     return source, repository, put_image(repository, "1", b"x")
 
 
 async def test_however_many_targets_ask_there_is_one_head() -> None:
-    source, repository, manifest = place()
+    source, repository, manifest = host()
     image = SourceImage(repository, "1")
 
     answers = await asyncio.gather(*(image.head() for _ in range(5)))
@@ -38,7 +38,7 @@ async def test_however_many_targets_ask_there_is_one_head() -> None:
 
 
 async def test_however_many_targets_fetch_it_there_is_one_get_and_a_head_after_that_is_none() -> None:
-    source, repository, manifest = place()
+    source, repository, manifest = host()
     image = SourceImage(repository, "1")
 
     roots = await asyncio.gather(*(image.root() for _ in range(5)))
@@ -49,7 +49,7 @@ async def test_however_many_targets_fetch_it_there_is_one_get_and_a_head_after_t
 
 
 async def test_what_a_head_has_told_is_fetched_by_its_digest_though_the_tag_moves_meanwhile() -> None:
-    _, repository, manifest = place()
+    _, repository, manifest = host()
     image = SourceImage(repository, "1")
     await image.head()
     put_image(repository, "1", b"moved")
@@ -59,7 +59,7 @@ async def test_what_a_head_has_told_is_fetched_by_its_digest_though_the_tag_move
 
 
 async def test_what_is_gone_since_the_head_is_fetched_by_its_tag_and_then_known_by_that() -> None:
-    source, repository, manifest = place()
+    source, repository, manifest = host()
     image = SourceImage(repository, "1")
     await image.head()
     moved = put_image(repository, "1", b"moved")
@@ -70,7 +70,7 @@ async def test_what_is_gone_since_the_head_is_fetched_by_its_tag_and_then_known_
 
 
 async def test_a_source_that_answers_a_head_with_another_digest_is_believed_by_the_get() -> None:
-    source, _, manifest = place()
+    source, _, manifest = host()
 
     class Lying(MemoryRepository):
         async def head(self, reference: str) -> Descriptor | None:
@@ -83,7 +83,7 @@ async def test_a_source_that_answers_a_head_with_another_digest_is_believed_by_t
 
 
 async def test_a_tag_that_is_gone_is_told_by_the_get() -> None:
-    source, repository, _ = place()
+    source, repository, _ = host()
 
     with pytest.raises(NotFoundError, match="source/app has no 2"):
         await SourceImage(repository, "2").head()
@@ -92,7 +92,7 @@ async def test_a_tag_that_is_gone_is_told_by_the_get() -> None:
 
 
 async def test_after_an_error_who_asks_next_asks_anew() -> None:
-    source, repository, manifest = place()
+    source, repository, manifest = host()
     source.step = failing("head", NetworkError("reset"), times=1)  # type: ignore[assignment]
     image = SourceImage(repository, "1")
 
@@ -131,19 +131,19 @@ async def test_platforms_that_an_index_does_not_have_are_told() -> None:
 
 async def test_a_target_that_has_ended_is_told_of_once() -> None:
     told: list[None] = []
-    _, repository, _ = place()
-    image = SourceImage(repository, "1", places=("a", "b"), finished=lambda: told.append(None))
+    _, repository, _ = host()
+    image = SourceImage(repository, "1", hosts=("a", "b"), finished=lambda: told.append(None))
 
     for name in ("a", "a", "away"):
         image.finish(name)
 
-    assert image.places == {"b"}
+    assert image.hosts == {"b"}
     assert len(told) == 1
 
 
 async def test_the_manifest_is_not_kept_for_longer_than_targets_need_it() -> None:
-    source, repository, manifest = place()
-    image = SourceImage(repository, "1", places=("a", "b", "b"))
+    source, repository, manifest = host()
+    image = SourceImage(repository, "1", hosts=("a", "b", "b"))
 
     for name in ("a", "b", "b"):
         await image.root()

@@ -65,7 +65,7 @@ def test_a_file_that_may_not_be_written_is_left_alone(tmp_path: Path, mode: int,
     file.chmod(mode)
     tmp_path.chmod(0o755)
     code = (
-        "import os, sys; from pathlib import Path; from ocync.report import termination\n"
+        "import os, sys; from pathlib import Path; from ocync.report import termination_log\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(termination_log.write(Path(sys.argv[1]), 'after'))"
     )

@@ -57,19 +57,22 @@ class World:
         self.reads = BlobReads(
             RetryPolicy(attempts=2, sleep=no_sleep),
             staging=self.staging,
-            holds=lambda place, digest: (place, digest) in self.held,
+            holds=lambda host, digest: (host, digest) in self.held,
         )
 
-    def image(self, *places: str, layer: bytes = b"a layer") -> SourceImage:
+    def image(self, *hosts: str, layer: bytes = b"a layer") -> SourceImage:
         put_image(self.source.repository("app"), "1", layer)
         return SourceImage(
-            self.source.repository("app"), "1", places=places or tuple(self.targets), finished=self.reads.changed
+            self.source.repository("app"),
+            "1",
+            hosts=hosts or tuple(self.targets),
+            finished=self.reads.changed,
         )
 
     async def bring(
         self,
         image: SourceImage,
-        place: str,
+        host: str,
         *,
         after: float = 0.0,
         layer: bytes = b"a layer",
@@ -78,21 +81,21 @@ class World:
         """Bring the layer to a target; raises OcyncError."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(after)
-        repository, blob = self.targets[place].repository("app"), described(layer)
+        repository, blob = self.targets[host].repository("app"), described(layer)
         upload = await repository.open_upload(blob)
         assert upload is not None
         delivery = Delivery(blob, repository, upload, image=image, reading=reading)
         await self.reads.send(delivery, image.repository)
-        self.held.add((place, blob.digest))
-        self.ended[place] = loop.time()
+        self.held.add((host, blob.digest))
+        self.ended[host] = loop.time()
         self.reads.changed()
 
     async def assert_at_rest(self) -> None:
         # What is kept for nobody goes with the next blob that comes.
         await self.reads._sweep()
         assert repr(self.reads) == "<BlobReads: 0 of them, 0 kept on disk>"
-        for place in (self.source, *self.targets.values()):
-            assert place.slots.statistics.held == place.slots.statistics.waiting == 0
+        for host in (self.source, *self.targets.values()):
+            assert host.slots.statistics.held == host.slots.statistics.waiting == 0
         assert self.staging is None or self.staging.used == 0
 
 
@@ -106,7 +109,7 @@ def test_targets_that_come_within_a_moment_of_each_other_share_one_read(seed: in
     async def play() -> None:
         world = World()
         image = world.image()
-        coming = [world.bring(image, place, after=n * 0.45 * PATIENCE) for n, place in enumerate("abc")]
+        coming = [world.bring(image, host, after=n * 0.45 * PATIENCE) for n, host in enumerate("abc")]
         await asyncio.gather(*coming)
 
         assert world.source.count("read") == 1
@@ -158,7 +161,7 @@ def test_a_target_that_comes_in_time_again_is_waited_for_longer_again() -> None:
         for number in range(4):
             layer = b"another layer %d" % number
             image = world.image("a", "b", layer=layer)
-            await asyncio.gather(*(world.bring(image, place, layer=layer) for place in "ab"))
+            await asyncio.gather(*(world.bring(image, host, layer=layer) for host in "ab"))
         started = loop.time()
         await world.bring(world.image("a", "b", layer=b"last"), "a", layer=b"last")
         assert 0.95 * PATIENCE < loop.time() - started < 2.1
@@ -274,7 +277,7 @@ def test_an_upload_that_fails_is_tried_again_while_the_others_go_on() -> None:
         world.targets["a"].step = step
         world.source.seconds = {"piece": 1.0}
         image = world.image()
-        await asyncio.gather(*(world.bring(image, place) for place in "abc"))
+        await asyncio.gather(*(world.bring(image, host) for host in "abc"))
 
         assert world.source.count("read") == 2
         assert world.targets["a"].count("abandon") == 1
@@ -293,7 +296,7 @@ def test_a_source_that_lacks_the_blob_is_asked_once_for_all() -> None:
 
         assert [type(failure) for failure in failures] == [NotFoundError] * 3
         assert world.source.count("read") == 1
-        assert all(place.count("abandon") == 1 for place in world.targets.values())
+        assert all(host.count("abandon") == 1 for host in world.targets.values())
         await world.assert_at_rest()
 
     run(play())
@@ -309,9 +312,9 @@ def test_targets_whose_slots_are_held_by_those_who_wait_for_the_source_get_them(
         images = [world.image("a", "b", layer=b"layer %d" % number) for number in range(6)]
         await asyncio.gather(
             *(
-                world.bring(image, place, layer=b"layer %d" % number, after=number * 0.1 * (place == "a"))
+                world.bring(image, host, layer=b"layer %d" % number, after=number * 0.1 * (host == "a"))
                 for number, image in enumerate(images)
-                for place in "ab"
+                for host in "ab"
             )
         )
         await world.assert_at_rest()
@@ -352,7 +355,7 @@ def test_an_image_of_another_source_does_not_wait_for_one_that_drips(dripping: s
         for path in ("first", "app") if dripping == "what is before it" else ("app",):
             put_image(slow.repository(path), "1", b"a layer" if path == "app" else b"first")
         put_image(quick.repository("other"), "1", b"a layer")
-        places = MemoryPlaces(slow, quick, a)
+        repositories = MemoryPlaces(slow, quick, a)
 
         def note(event: object) -> None:
             result = getattr(event, "result", None)
@@ -360,7 +363,7 @@ def test_an_image_of_another_source_does_not_wait_for_one_that_drips(dripping: s
                 assert result.status is Status.SYNCED
                 ended[result.target] = loop.time()
 
-        engine = made(places, sink=note, at_once=10)
+        engine = made(repositories, sink=note, at_once=10)
         rules = TagRules(glob=("1",))
         await engine.run(
             [

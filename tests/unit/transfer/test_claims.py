@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BLOB = Digest.of(b"a layer")
 
 
-def place(**how: bool) -> tuple[Claims, MemoryRepository, MemoryRepository]:
+def host(**how: bool) -> tuple[Claims, MemoryRepository, MemoryRepository]:
     """Return the claims of a place, and two repositories of it."""
     at = Place("a", **how)
     return Claims("a"), at.repository("one"), at.repository("two")
@@ -39,7 +39,7 @@ async def test_a_manifest_lacks_each_part_that_this_pass_has_not_seen_in_this_ve
     source = Place("source").repository("app")
     index = put_index(source, "1", (b"amd64",), (b"arm64",))
     child = await source.manifest(str(index.children[0].digest))
-    claims, one, two = place()
+    claims, one, two = host()
 
     assert claims.lacking(one, index) == [each.digest for each in index.children]
     assert claims.lacking(one, child) == [blob.digest for blob in child.blobs]
@@ -57,7 +57,7 @@ async def test_a_manifest_lacks_each_part_that_this_pass_has_not_seen_in_this_ve
 async def test_what_an_earlier_pass_has_seen_is_a_hint_and_no_evidence() -> None:
     memory = Memory()
     memory.learn_blob("a", "one", BLOB)
-    _, one, two = place()
+    _, one, two = host()
     claims = Claims("a", memory=memory)
     image = put_image(Place("source").repository("app"), "1", b"a layer")
 
@@ -75,7 +75,7 @@ async def test_hints_that_were_wrong_are_forgotten_or_where_none_was_ever_right_
     memory = Memory()
     for number in range(3):
         memory.learn_blob("a", "one", Digest.of(bytes([number])))
-    _, _, two = place()
+    _, _, two = host()
     claims = Claims("a", memory=memory)
 
     def hint(number: int) -> str | None:
@@ -94,7 +94,7 @@ async def test_hints_that_were_wrong_are_forgotten_or_where_none_was_ever_right_
 
 
 async def test_what_was_lost_is_missing_again_and_is_sent_and_not_mounted() -> None:
-    claims, one, two = place()
+    claims, one, two = host()
     claims.blob_seen(one, BLOB)
     claims.blob_seen(two, BLOB)
     claims.manifest_seen(one, Digest.of(b"m"))
@@ -110,7 +110,7 @@ async def test_what_was_lost_is_missing_again_and_is_sent_and_not_mounted() -> N
 
 
 async def test_a_repository_is_empty_until_something_is_found_there_that_nobody_has_brought() -> None:
-    claims, one, two = place()
+    claims, one, two = host()
     claims.found_empty(one)
     claims.blob_seen(one, BLOB, is_new=True)
     assert claims.is_empty(one)
@@ -124,7 +124,7 @@ async def test_a_repository_is_empty_until_something_is_found_there_that_nobody_
 
 async def test_each_blob_is_told_of_when_it_is_seen() -> None:
     told: list[Digest] = []
-    _, one, two = place()
+    _, one, two = host()
     claims = Claims("a", arrived=told.append)
     claims.blob_seen(one, BLOB)
     claims.blob_seen(two, Digest.of(b"another"), is_new=True)
@@ -136,7 +136,7 @@ async def test_each_blob_is_told_of_when_it_is_seen() -> None:
 
 
 async def test_one_brings_a_blob_to_a_host_and_the_others_wait_and_then_mount() -> None:
-    claims, one, two = place()
+    claims, one, two = host()
     lead = claim(claims, one)
     assert isinstance(lead, Lead)
     assert claim(claims, one) == claim(claims, two) == Wait(lead.flight)
@@ -152,7 +152,7 @@ async def test_one_brings_a_blob_to_a_host_and_the_others_wait_and_then_mount() 
 
 
 async def test_who_brings_it_alone_takes_no_claim_from_another() -> None:
-    claims, one, two = place()
+    claims, one, two = host()
     lead, alone = claim(claims, one), claim(claims, one, alone=True)
     assert isinstance(lead, Lead)
     assert isinstance(alone, Lead)
@@ -163,7 +163,7 @@ async def test_who_brings_it_alone_takes_no_claim_from_another() -> None:
 
 
 async def test_where_mounts_need_a_commit_who_comes_later_waits_for_it() -> None:
-    claims, one, two = place(mounts_after_commit=True)
+    claims, one, two = host(mounts_after_commit=True)
     first = claims.mounts.begin(one, [BLOB], is_immediate=True)
     second = claims.mounts.begin(two, [BLOB], is_immediate=True)
     assert first is not None
@@ -175,7 +175,7 @@ async def test_where_mounts_need_a_commit_who_comes_later_waits_for_it() -> None
 
 
 async def test_one_puts_a_manifest() -> None:
-    claims, one, two = place()
+    claims, one, two = host()
     lead = claims.claim_manifest(one, BLOB)
     assert isinstance(lead, Lead)
     assert claims.claim_manifest(one, BLOB) == Wait(lead.flight)
@@ -234,7 +234,7 @@ def test_a_wait_for_a_flight_ends_with_it() -> None:
 
 
 async def test_a_failure_is_that_of_one_source_and_one_repository_until_all_is_tried_again() -> None:
-    claims, one, two = place()
+    claims, one, two = host()
     source, other = (Place(name).repository("app") for name in ("source", "other"))
     claims.failed(source, one, BLOB, NotFoundError("gone"))
 
@@ -280,7 +280,7 @@ async def test_a_host_that_takes_nothing_is_sent_one_blob_now_and_then(error: Oc
 
 
 async def test_upload_sessions_are_bounded_for_each_source() -> None:
-    claims, one, _ = place()
+    claims, one, _ = host()
     source, other = (Place(name, slots=2).repository("app") for name in ("source", "other"))
 
     assert claims.sessions(source, one) is claims.sessions(source, one)

@@ -28,12 +28,12 @@ async def test_all_tags_of_all_mappings_arrive_and_the_second_pass_moves_nothing
     for path in ("app", "db"):
         for tag in ("1", "2"):
             put_image(source.repository(path), tag, b"base", f"{path}{tag}".encode())
-    places = MemoryPlaces(source, a, b)
+    repositories = MemoryPlaces(source, a, b)
     mappings = [mapping("app", "a", "b"), mapping("db", "a")]
 
-    first = await run(places, *mappings)
+    first = await run(repositories, *mappings)
     reads, manifests = source.count("read"), source.count("manifest")
-    second = await run(places, *mappings)
+    second = await run(repositories, *mappings)
 
     assert Counter((r.status, r.reason) for r in first.values()) == {(Status.SYNCED, Reason.NEW): 6}
     assert Counter((r.status, r.reason) for r in second.values()) == {(Status.SKIPPED, Reason.UP_TO_DATE): 6}
@@ -47,9 +47,9 @@ async def test_a_source_is_asked_as_often_for_three_targets_as_for_one() -> None
         source = Place("source")
         for tag in ("1", "2"):
             put_index(source.repository("app"), tag, (b"base", tag.encode()), (b"base", b"arm"))
-        places = MemoryPlaces(source, *(Place(name) for name in targets))
+        repositories = MemoryPlaces(source, *(Place(name) for name in targets))
         for _ in range(2):
-            results = await run(places, mapping("app", *targets))
+            results = await run(repositories, mapping("app", *targets))
             assert all(result.status is not Status.FAILED for result in results.values())
         counts: Counter[str] = Counter()
         for (operation, _, _), count in source.calls.items():
@@ -62,11 +62,11 @@ async def test_a_source_is_asked_as_often_for_three_targets_as_for_one() -> None
 async def test_a_moved_tag_is_copied_and_tells_from_where_to_where() -> None:
     source, a = Place("source"), Place("a")
     old = put_image(source.repository("app"), "1", b"old")
-    places = MemoryPlaces(source, a)
-    await run(places, mapping("app"))
+    repositories = MemoryPlaces(source, a)
+    await run(repositories, mapping("app"))
     new = put_image(source.repository("app"), "1", b"new")
 
-    result = (await run(places, mapping("app")))["a/app:1"]
+    result = (await run(repositories, mapping("app")))["a/app:1"]
 
     assert (result.status, result.reason) == (Status.SYNCED, Reason.MOVED)
     assert (result.previous_digest, result.digest) == (str(old.digest), str(new.digest))
@@ -177,8 +177,8 @@ async def test_tags_that_are_named_need_no_list_and_a_missing_one_fails() -> Non
 async def test_a_target_that_can_t_be_asked_fails_for_itself_alone() -> None:
     source, a, b = Place("source"), Place("a", step=failing("manifest", AuthError("no"))), Place("b")
     put_image(source.repository("app"), "1", b"x")
-    for place in (a, b):
-        put_image(place.repository("app"), "1", b"old")
+    for host in (a, b):
+        put_image(host.repository("app"), "1", b"old")
 
     results = await run(MemoryPlaces(source, a, b), mapping("app", "a", "b"))
 
@@ -210,7 +210,7 @@ class Slow:
         self.begun = asyncio.Event()
         self.gate = asyncio.Event()
 
-    def place(self) -> Place:
+    def host(self) -> Place:
         slow = self
 
         class Gated(Place):
@@ -226,7 +226,7 @@ class Slow:
 @pytest.mark.parametrize("finishes", [True, False], ids=["in time", "too slow"])
 async def test_after_a_stop_nothing_begins_and_what_is_in_flight_gets_the_grace(finishes: bool) -> None:
     slow, a = Slow(), Place("a")
-    source = slow.place()
+    source = slow.host()
     for tag in ("1", "2", "3"):
         put_image(source.repository("app"), tag, tag.encode())
     stop = Stop(grace=0.3)
@@ -250,7 +250,7 @@ async def test_after_a_stop_nothing_begins_and_what_is_in_flight_gets_the_grace(
 
 async def test_a_second_request_ends_the_grace() -> None:
     slow, a = Slow(), Place("a")
-    source = slow.place()
+    source = slow.host()
     put_image(source.repository("app"), "1", b"x")
     stop = Stop(grace=3600)
 

@@ -63,27 +63,27 @@ class World:
 
     def __init__(self, *targets: Place, source: Place | None = None, policy: RetryPolicy = POLICY) -> None:
         self.source = source or Place("source")
-        self.targets = {place.name: place for place in targets}
-        self.claims = {place.name: Claims(place.name) for place in targets}
+        self.targets = {host.name: host for host in targets}
+        self.claims = {host.name: Claims(host.name) for host in targets}
         self.reads = BlobReads(policy)
         self.reader = ManifestReader()
 
-    def to(self, place: str, path: str, *, empty: bool = False) -> Destination:
-        repository = self.targets[place].repository(path)
+    def to(self, host: str, path: str, *, empty: bool = False) -> Destination:
+        repository = self.targets[host].repository(path)
         if empty:
-            self.claims[place].found_empty(repository)
-        return Destination(repository=repository, claims=self.claims[place])
+            self.claims[host].found_empty(repository)
+        return Destination(repository=repository, claims=self.claims[host])
 
     def job(self, source: MemoryRepository, root: Manifest, target: Destination) -> Job:
         return Job(self, source, root, target)
 
     def assert_sound(self, jobs: list[Job]) -> None:
         """No tag was ever incomplete, and each job has its tag or an error."""
-        for place in self.targets.values():
-            assert place.incomplete == []
+        for host in self.targets.values():
+            assert host.incomplete == []
         for job in jobs:
             repository = job.target.repository
-            tagged = self.targets[repository.place].tagged[repository.path].get("t")
+            tagged = self.targets[repository.host].tagged[repository.path].get("t")
             assert job.error is not None or tagged is not None
 
 
@@ -144,7 +144,7 @@ async def test_a_target_that_fails_does_not_hold_the_others_up() -> None:
     world = World(Place("a"), Place("b", step=refuse))
     source = world.source.repository("app")
     root = put_image(source, "t", b"one")
-    good, bad = (world.job(source, root, world.to(place, "app")) for place in "ab")
+    good, bad = (world.job(source, root, world.to(host, "app")) for host in "ab")
 
     await together([good, bad])
 
@@ -288,20 +288,20 @@ def test_any_mix_of_images_orders_and_failures_ends_with_sound_targets(
             source=Place("source", slots=slots, step=step),
         )
         jobs = []
-        for number, (repository, layers, is_index, places) in enumerate(images):
+        for number, (repository, layers, is_index, repositories) in enumerate(images):
             source = world.source.repository(f"app{repository}")
             root = (
                 put_index(source, f"v{number}", tuple(layers), tuple(layers[:1]))
                 if is_index
                 else put_image(source, f"v{number}", *layers)
             )
-            jobs += [world.job(source, root, world.to(place, f"app{repository}")) for place in sorted(places)]
+            jobs += [world.job(source, root, world.to(host, f"app{repository}")) for host in sorted(repositories)]
 
         await together(jobs)
 
         world.assert_sound(jobs)
-        for place in (world.source, *world.targets.values()):
-            assert place.slots.statistics.held == place.slots.statistics.waiting == 0
+        for host in (world.source, *world.targets.values()):
+            assert host.slots.statistics.held == host.slots.statistics.waiting == 0
         if failing == 0.0:
             assert all(job.error is None for job in jobs)
 

@@ -82,7 +82,7 @@ class World:
     failures: int = 0
     calls: int = 0
     stop: Stop = field(init=False)
-    places: dict[str, Place] = field(init=False)
+    repositories: dict[str, Place] = field(init=False)
     work: list[MappingConfig] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -93,14 +93,14 @@ class World:
             self.failing = self.chance.choice([0.0, 0.0, 0.02, 0.1])
         if self.at_once is None:
             self.at_once = self.chance.choice([1, 1, 16])
-        self.places = {
+        self.hosts = {
             name: Place(name, slots=self.chance.choice([1, 2, 8]), step=self._step, **self.mounts)
             for name in ("source", "other", "a", "b")
         }
         whence: dict[str, str] = {}
         for number, image in enumerate(self.images):
             source = whence.setdefault(image.path, self.chance.choice(["source", "source", "other"]))
-            self._put(self.places[source], image, f"v{number}")
+            self._put(self.hosts[source], image, f"v{number}")
         for path, source in whence.items():
             targets = self.chance.choice([("a", "b"), ("b", "a"), ("a",)])
             self.work.append(mapping(path, *targets, tags=ONLY_IMAGES, source=source))
@@ -132,36 +132,36 @@ class World:
 
     @property
     def targets(self) -> list[Place]:
-        return [self.places["a"], self.places["b"]]
+        return [self.hosts["a"], self.hosts["b"]]
 
     async def play(self) -> tuple[ImageResult, ...]:
         staging = Staging(self.folder, None) if self.folder is not None else None
         workers = self.chance.choice([1, 2, 10])
-        places = MemoryPlaces(*self.places.values())
-        engine = made(places, at_once=workers, stop=self.stop, staging=staging)
+        repositories = MemoryPlaces(*self.hosts.values())
+        engine = made(repositories, at_once=workers, stop=self.stop, staging=staging)
         results = await engine.run(self.work)
-        assert_at_rest(engine, *self.places.values())
+        assert_at_rest(engine, *self.hosts.values())
         assert staging is None or (staging.used, staging.open_files) == (0, 0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return results
 
     def check(self, results: tuple[ImageResult, ...]) -> None:
         """What is said to be there is there, and whole."""
-        for place in self.targets:
-            assert place.incomplete == []
+        for host in self.targets:
+            assert host.incomplete == []
         synced = [result.target for result in results if result.status is Status.SYNCED]
         assert len(set(synced)) == len(synced)
         for name in synced:
-            place, _, rest = name.partition("/")
+            host, _, rest = name.partition("/")
             path, _, tag = rest.partition(":")
-            assert tag in self.places[place].tagged[path]
+            assert tag in self.hosts[host].tagged[path]
         if self.failures or self.stop.requested():
             return
         assert {result.status for result in results} == {Status.SYNCED}
         for each in self.work:
-            wanted = self.places[each.source.name].tagged[each.source_repository]
+            wanted = self.hosts[each.source.name].tagged[each.source_repository]
             for registry, path in each.targets:
-                assert self.places[registry.name].tagged[path] == wanted
+                assert self.hosts[registry.name].tagged[path] == wanted
 
 
 @pytest.mark.parametrize("mounts", MOUNTS.values(), ids=MOUNTS)

@@ -30,8 +30,8 @@ def images(source: Place, count: int = 10) -> list[str]:
     return [f"app{number}" for number in range(count)]
 
 
-def mounted(place: Place) -> int:
-    return place.count("mount")
+def mounted(host: Place) -> int:
+    return host.count("mount")
 
 
 async def test_where_only_committed_blobs_are_mounted_others_wait_for_the_image_that_brings_them() -> None:
@@ -88,15 +88,15 @@ async def test_whatever_fails_a_pass_ends_and_leaves_nothing_incomplete(seed: in
             error = chance.choice([NetworkError("reset"), NotFoundError("gone"), ServerError("down")])
         return chance.randint(0, 4), error if called in ("put", "send", "commit", "mount", "read", "has") else None
 
-    for place in targets:
-        place.step = step
+    for host in targets:
+        host.step = step
     work = [mapping(f"app{number}", *chance.choice([("a",), ("b",), ("a", "b")])) for number in range(6)]
 
     results = await run(MemoryPlaces(source, *targets), *work, at_once=chance.choice([1, 3, 10]))
 
     assert len(results) == sum(3 * len(each.targets) for each in work)
-    for place in targets:
-        assert place.incomplete == []
+    for host in targets:
+        assert host.incomplete == []
 
 
 async def test_a_place_that_refuses_mounts_is_not_asked_for_one_after_the_other() -> None:
@@ -153,9 +153,9 @@ def test_a_pair_that_was_granted_before_is_asked_again_after_a_refusal() -> None
 
 
 async def test_nobody_waits_for_a_later_manifest_nor_a_child_for_an_image() -> None:
-    place, mounts = Place("a", mounts_after_commit=True), Mounts()
+    host, mounts = Place("a", mounts_after_commit=True), Mounts()
     image, child, later = (
-        mounts.begin(place.repository(path), [DIGEST], is_immediate=immediate)
+        mounts.begin(host.repository(path), [DIGEST], is_immediate=immediate)
         for path, immediate in (("image", False), ("child", True), ("later", False))
     )
     assert image is not None

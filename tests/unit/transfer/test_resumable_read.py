@@ -62,7 +62,7 @@ def test_what_came_before_buys_no_more_than_that_time() -> None:
 class Source:
     """Gives a blob in pieces, each after so many seconds; `breaks` says where reads end early."""
 
-    place = name = "s.example"
+    host = name = "s.example"
 
     def __init__(
         self, *, piece: int = 512, pause: float = 0.0, breaks: tuple[int, ...] = (), data: bytes = DATA

@@ -114,16 +114,16 @@ async def test_signatures_reach_every_target_when_the_image_needs_a_second_try(o
     source, a, b = Place("source"), Place("a"), Place("b")
     repository = source.repository("app")
     tag = sign(repository, put_image(repository, "1", b"x"))
-    for place in (a, b):
-        put_image(place.repository("app"), "1", b"old")
+    for host in (a, b):
+        put_image(host.repository("app"), "1", b"old")
     source.step = failing(operation, NetworkError("reset"), times=1)
 
     results = await run(MemoryPlaces(source, a, b), mapping("app", "a", "b", tags=ONLY_APP))
 
     assert {target for target, result in results.items() if result.status is Status.SYNCED} == {
-        f"{place}/app:1" for place in "ab"
+        f"{host}/app:1" for host in "ab"
     }
-    assert all(tag in place.tagged["app"] for place in (a, b))
+    assert all(tag in host.tagged["app"] for host in (a, b))
     assert a.tagged == b.tagged == source.tagged
 
 
@@ -131,16 +131,16 @@ async def test_signatures_are_found_when_the_index_that_leads_to_them_needs_a_se
     source, a, b = Place("source"), Place("a"), Place("b")
     repository = source.repository("app")
     index = put_index(repository, "1", (b"amd64",), (b"arm64",))
-    places = MemoryPlaces(source, a, b)
+    repositories = MemoryPlaces(source, a, b)
     rules = mapping("app", "a", "b", tags=ONLY_APP)
-    await run(places, rules)
+    await run(repositories, rules)
     # All is up to date, and then signatures come.
     tags = {sign(repository, index)}
     for child in index.children:
         tags.add(sign(repository, await repository.manifest(str(child.digest))))
     source.step = failing("manifest", NetworkError("reset"), times=1)
 
-    results = await run(places, rules)
+    results = await run(repositories, rules)
 
     assert {tag for tag in a.tagged["app"] if tag != "1"} == {tag for tag in b.tagged["app"] if tag != "1"} == tags
     assert all(result.status is not Status.FAILED for result in results.values())
@@ -179,10 +179,10 @@ async def test_signatures_of_platforms_are_looked_for_in_the_index_as_it_was_wri
     index = put_index(repository, "1", (b"amd64",), (b"arm64",), (b"s390x",), platforms=platforms)
     rules = replace(mapping("app", tags=ONLY_APP), platforms=platforms[:2])
     tags = [sign(repository, await repository.manifest(str(child.digest))) for child in index.children]
-    places = MemoryPlaces(source, a)
+    repositories = MemoryPlaces(source, a)
 
-    first = await run(places, rules)
-    second = await run(places, rules)
+    first = await run(repositories, rules)
+    second = await run(repositories, rules)
 
     assert set(a.tagged["app"]) == {"1", *tags[:2]}
     assert [(r.status, r.artifacts) for r in first.values()] == [
@@ -208,11 +208,11 @@ async def test_what_was_sent_before_a_lost_answer_is_in_the_report() -> None:
                 raise NetworkError("the answer was lost")
             return stored
 
-    class Places(MemoryPlaces):
+    class Repositories(MemoryPlaces):
         def target(self, registry: object, repository: str) -> MemoryRepository:
             return Losing(a, repository)
 
-    result = (await run(Places(source, a), mapping("app")))["a/app:1"]
+    result = (await run(Repositories(source, a), mapping("app")))["a/app:1"]
 
     assert result.reason is Reason.UP_TO_DATE
     assert (result.bytes_transferred, result.blobs.transferred) == (1, 1)

@@ -30,11 +30,11 @@ POLICY = RetryPolicy(attempts=2, sleep=no_sleep)
 @pytest.mark.parametrize("turns", range(14))
 @pytest.mark.parametrize("mounts", [True, False], ids=["mounted", "sent"])
 async def test_a_copy_that_is_cancelled_at_any_moment_leaves_no_claim_behind(turns: int, *, mounts: bool) -> None:
-    source, place, claims = Place("source"), Place("a", mounts=mounts), Claims("a")
+    source, host, claims = Place("source"), Place("a", mounts=mounts), Claims("a")
     blob = put_image(source.repository("app"), "1", b"x").blobs[1]
-    put_image(place.repository("other"), "1", b"x")
-    claims.blob_seen(place.repository("other"), blob.digest)
-    repository, reads = place.repository("app"), BlobReads(POLICY)
+    put_image(host.repository("other"), "1", b"x")
+    claims.blob_seen(host.repository("other"), blob.digest)
+    repository, reads = host.repository("app"), BlobReads(POLICY)
     destination = Destination(repository=repository, claims=claims)
 
     task = asyncio.ensure_future(bring_blob(blob, source.repository("app"), destination, reads))
@@ -46,7 +46,7 @@ async def test_a_copy_that_is_cancelled_at_any_moment_leaves_no_claim_behind(tur
     claims.lost(repository, blob.digest)
     assert isinstance(claims.claim_blob(repository, blob.digest, source="source"), Lead)
     assert claims.sessions(source.repository("app"), repository).statistics.held == 0
-    assert source.slots.statistics.held == place.slots.statistics.held == 0
+    assert source.slots.statistics.held == host.slots.statistics.held == 0
     assert repr(reads) == "<BlobReads: 0 of them, 0 kept on disk>"
 
 

@@ -34,7 +34,7 @@ SEEDS = 4 * settings().max_examples
 class Source:
     """Gives a blob in pieces, breaks now and then, and lies where it is told to."""
 
-    place = "source.test"
+    host = "source.test"
 
     def __init__(
         self, data: bytes, *, chance: random.Random | None = None, breaks: float = 0.0, lies: bool = False
@@ -217,18 +217,18 @@ class Uploads:
         self.read.keep = keep
         self.ended: dict[str, float] = {}
 
-    async def to(self, place: str, *, joins_after: float = 0.0, **how: float) -> bytes | None:
+    async def to(self, host: str, *, joins_after: float = 0.0, **how: float) -> bytes | None:
         await asyncio.sleep(joins_after)
         assert self.read.is_joinable
-        result = await consume(self.read, self.read.join(place), self.slot, **how)  # type: ignore[arg-type]
-        self.ended[place] = asyncio.get_running_loop().time()
+        result = await consume(self.read, self.read.join(host), self.slot, **how)  # type: ignore[arg-type]
+        self.ended[host] = asyncio.get_running_loop().time()
         return result
 
 
 def test_those_that_keep_up_read_once_and_hold_one_slot() -> None:
     async def play() -> None:
         uploads = Uploads()
-        results = await asyncio.gather(*(uploads.to(place, takes=0.1) for place in "abc"))
+        results = await asyncio.gather(*(uploads.to(host, takes=0.1) for host in "abc"))
 
         assert results == [DATA] * 3
         assert (uploads.source.reads, uploads.slot.taken) == (1, 1)
@@ -404,7 +404,7 @@ async def test_who_has_no_room_on_disk_does_not_wait_for_those_who_had_and_left(
     other = await staging.open(BLOB.size)
     assert other is not None
     read = uploads.read
-    slow, middle, fast = (read.join(place) for place in ("slow", "middle", "fast"))
+    slow, middle, fast = (read.join(host) for host in ("slow", "middle", "fast"))
     for branch in (slow, middle, fast):
         uploads.slot.take(read, branch)
         await read.begin(branch)
@@ -434,7 +434,7 @@ def test_who_must_read_again_reads_for_those_who_will_take_from_disk_and_still_w
         read = uploads.read
         other = await staging.open(BLOB.size)
         assert other is not None
-        slow, waiting, fast = (read.join(place) for place in ("slow", "waiting", "fast"))
+        slow, waiting, fast = (read.join(host) for host in ("slow", "waiting", "fast"))
         for branch in (slow, fast):
             uploads.slot.take(read, branch)
             await read.begin(branch)

@@ -191,12 +191,12 @@ def test_parts_of_two_signatures_make_none(field: str, sigstore: Sigstore) -> No
     assert verdict(sigstore, mixed).signer is None
 
 
-@given(place=st.integers(0, 2000), mask=st.integers(1, 255), cut=st.integers(0, 3))
+@given(host=st.integers(0, 2000), mask=st.integers(1, 255), cut=st.integers(0, 3))
 def test_a_certificate_that_was_changed_is_not_trusted_and_nothing_else_happens(
-    place: int, mask: int, cut: int, sigstore: Sigstore
+    host: int, mask: int, cut: int, sigstore: Sigstore
 ) -> None:
     def change(der: bytes) -> bytes:
-        spot = place % len(der)
+        spot = host % len(der)
         return der[:spot] + bytes([der[spot] ^ mask]) + der[spot + 1 + cut :]
 
     found = verdict(sigstore, simple(sigstore, changed=change))
@@ -221,10 +221,10 @@ def test_an_attestation_is_no_signature(sigstore: Sigstore) -> None:
 def test_a_bundle_that_lacks_something_is_not_trusted(path: str, sigstore: Sigstore) -> None:
     body = sigstore.bundle(str(IMAGE))
     *above, last = path.split(".")
-    place = body
+    host = body
     for name in above:
-        place = place[name]
-    del place[last]
+        host = host[name]
+    del host[last]
 
     found = verdict(sigstore, Bundle.read(json.dumps(body).encode()))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
-from ocync.config.yaml.node import NOWHERE, Listing, Node, Place, Scalar, Table
+from ocync.config.yaml.node import NOWHERE, Items, Node, Position, Scalar, Table
 from ocync.config.yaml.syntax import MAX_DEPTH, NOT_UTF8, QUOTE_STAR, explain, place_of
 from ocync.lib.errors import ConfigError, Problem
 
@@ -68,7 +68,7 @@ def parse(data: bytes, file: str) -> Table[Scalar]:
         case Scalar(text="") as node:
             problem = _at(node.place, "is empty: it needs at least registries and mappings")
         case node:
-            kind = "a list" if isinstance(node, Listing) else "text"
+            kind = "a list" if isinstance(node, Items) else "text"
             problem = _at(node.place, f"has {kind} at its top, where keys such as registries and mappings belong")
     raise ConfigError.of(file, (problem,))
 
@@ -107,7 +107,7 @@ def _unveil(text: str) -> str:
 
 
 class _Refused(Exception):  # noqa: N818 -- a way out of the builder, never seen outside of this module
-    def __init__(self, place: Place, message: str) -> None:
+    def __init__(self, place: Position, message: str) -> None:
         self.problem = _at(place, message)
 
 
@@ -115,13 +115,13 @@ class _Refused(Exception):  # noqa: N818 -- a way out of the builder, never seen
 class _Open:
     """A table or list that is not complete."""
 
-    node: Table[Scalar] | Listing[Scalar]
+    node: Table[Scalar] | Items[Scalar]
     anchor: str | None
     weight: int = 1
     depth: int = 1
     key: str | None = None
-    key_place: Place = NOWHERE
-    merge: Place | None = None
+    key_place: Position = NOWHERE
+    merge: Position | None = None
     """Where its << stands."""
     merges: list[Table[Scalar]] = field(default_factory=list)
 
@@ -176,7 +176,7 @@ class _Builder:
             return
         self._put(Scalar(place, text, plain), event.anchor, 1 + len(text) // _WEIGHT_OF_TEXT, 0)
 
-    def _key(self, here: _Open, text: str, place: Place) -> None:
+    def _key(self, here: _Open, text: str, place: Position) -> None:
         assert isinstance(here.node, Table)
         if text in here.node.keys:
             first = here.node.keys[text].line
@@ -199,7 +199,7 @@ class _Builder:
             raise _Refused(place, f"is nested more than {MAX_DEPTH} levels deep")
         if event.anchor:
             self._anchors[event.anchor] = _Anchored(None)
-        self._open.append(_Open(Table(place) if is_table else Listing(place), event.anchor))
+        self._open.append(_Open(Table(place) if is_table else Items(place), event.anchor))
 
     def _end(self) -> None:
         done = self._open.pop()
@@ -226,7 +226,7 @@ class _Builder:
         else:
             self._put(anchored.node, None, anchored.weight, anchored.depth, place)
 
-    def _put(self, node: Raw, anchor: str | None, weight: int, depth: int, place: Place | None = None) -> None:
+    def _put(self, node: Raw, anchor: str | None, weight: int, depth: int, place: Position | None = None) -> None:
         """Put a complete node where it belongs; `place` is that of an alias for it."""
         place = place or node.place
         if anchor:
@@ -242,7 +242,7 @@ class _Builder:
             raise _Refused(place, f"has more than {MAX_WEIGHT} values, aliases written out")
         if len(self._open) + depth > MAX_DEPTH:
             raise _Refused(place, f"is nested more than {MAX_DEPTH} levels deep")
-        if isinstance(here.node, Listing):
+        if isinstance(here.node, Items):
             here.node.items.append(node)
             return
         key, here.key = here.key, None
@@ -256,27 +256,27 @@ class _Builder:
             here.node.keys[key] = here.key_place
             here.node.entries[key] = node
 
-    def _refuse_tag(self, place: Place) -> None:
+    def _refuse_tag(self, place: Position) -> None:
         message = "tags such as !name are not allowed: remove it, or quote a value that begins with !"
         self.problems.append(_at(place, message))
 
 
-def _merged(node: Raw, place: Place) -> Iterator[Table[Scalar]]:
+def _merged(node: Raw, place: Position) -> Iterator[Table[Scalar]]:
     """Return the tables that `<<` brings in; of several with the same key the first wins."""
-    tables = node.items if isinstance(node, Listing) else [node]
+    tables = node.items if isinstance(node, Items) else [node]
     for table in tables:
         if not isinstance(table, Table):
             raise _Refused(place, "<< takes an alias for a map, or a list of such")
         yield table
 
 
-def _place(event: yaml.Event) -> Place:
+def _place(event: yaml.Event) -> Position:
     mark = event.start_mark
     assert mark is not None
-    return Place(mark.line + 1, mark.column + 1)
+    return Position(mark.line + 1, mark.column + 1)
 
 
-def _at(place: Place, message: str) -> Problem:
+def _at(place: Position, message: str) -> Problem:
     return Problem(message=message, line=place.line, column=place.column)
 
 

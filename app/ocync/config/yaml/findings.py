@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.config.yaml.node import Path, Place, render
+from ocync.config.yaml.node import Path, Position, render
 from ocync.lib.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Findings:
         self._wrong: set[Path] = set()
         self._around: set[Path] = set()
 
-    def error(self, message: str, path: Path, place: Place, source: Substituted | None = None) -> None:
+    def error(self, message: str, path: Path, place: Position, source: Substituted | None = None) -> None:
         """Note a problem; `source` is that of the value, whose missing variables are named with it."""
         missing = bool(source and source.missing)
         if source and missing and source.reason not in message:
@@ -43,7 +43,7 @@ class Findings:
         self._around.update(path[:end] for end in range(len(path) + 1))
         self._problems[_problem(message, path, place)] = None
 
-    def warn(self, message: str, path: Path, place: Place) -> None:
+    def warn(self, message: str, path: Path, place: Position) -> None:
         """Note what is legal and probably not meant."""
         self._warnings[_problem(message, path, place)] = None
 
@@ -77,7 +77,7 @@ class Findings:
         raise ConfigError(f"{shown.message}\n{more}", file=self.file, problems=problems)
 
 
-def _problem(message: str, path: Path, place: Place) -> Problem:
+def _problem(message: str, path: Path, place: Position) -> Problem:
     # Names and values of the file are in messages, and a message is one line.
     return Problem(message=" ".join(message.splitlines()), path=render(path), line=place.line, column=place.column)
 

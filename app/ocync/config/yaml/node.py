@@ -20,21 +20,21 @@ Path: TypeAlias = tuple[str | int, ...]
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where something begins in a file; both count from 1, 0 means nowhere."""
 
     line: int = 0
     column: int = 0
 
 
-NOWHERE = Place()
+NOWHERE = Position()
 
 
 # Named tuples for what there may be hundreds of thousands of: they take a third of the time to make.
 class Scalar(NamedTuple):
     """A scalar as it is written, its quotes and escapes resolved."""
 
-    place: Place
+    place: Position
     text: str
     plain: bool
     """Whether it stands without quotes, and so may be something other than text."""
@@ -43,7 +43,7 @@ class Scalar(NamedTuple):
 class Value(NamedTuple):
     """What a scalar means: with its variables filled in, and of the type that is wanted at its place."""
 
-    place: Place
+    place: Position
     content: str | int | bool | None
     source: Substituted | None = None
     """How the content came to be, where variables had a part in it."""
@@ -60,21 +60,21 @@ Leaf = TypeVar("Leaf", Scalar, Value)
 class Table(Generic[Leaf]):
     """A map. Its keys are text, each there once."""
 
-    place: Place
+    place: Position
     entries: dict[str, Node[Leaf]] = field(default_factory=dict)
-    keys: dict[str, Place] = field(default_factory=dict)
+    keys: dict[str, Position] = field(default_factory=dict)
     """Where each key stands."""
 
 
 @dataclass(slots=True)
-class Listing(Generic[Leaf]):
+class Items(Generic[Leaf]):
     """A list."""
 
-    place: Place
+    place: Position
     items: list[Node[Leaf]] = field(default_factory=list)
 
 
-Node: TypeAlias = Leaf | Table[Leaf] | Listing[Leaf]
+Node: TypeAlias = Leaf | Table[Leaf] | Items[Leaf]
 
 
 def render(path: Path) -> str:
@@ -96,14 +96,14 @@ def at(tree: Node[Leaf], path: Path) -> Node[Leaf] | None:
     for step in path:
         if isinstance(node, Table) and isinstance(step, str):
             node = node.entries.get(step)
-        elif isinstance(node, Listing) and isinstance(step, int) and 0 <= step < len(node.items):
+        elif isinstance(node, Items) and isinstance(step, int) and 0 <= step < len(node.items):
             node = node.items[step]
         else:
             return None
     return node
 
 
-def key_place(tree: Node[Leaf], path: Path) -> Place:
+def key_place(tree: Node[Leaf], path: Path) -> Position:
     """Return where the key at the end of the path stands, or the list's item: what an editor would jump to."""
     parent = at(tree, path[:-1])
     if path and isinstance(parent, Table) and isinstance(path[-1], str) and path[-1] in parent.keys:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from ocync.config.yaml.node import NOWHERE, Place
+from ocync.config.yaml.node import NOWHERE, Position
 from ocync.lib.errors import Problem
 
 TABS = "a tab can't indent YAML: write spaces"
@@ -54,7 +54,7 @@ def explain(error: yaml.YAMLError, text: str) -> Problem:
     mark = error.problem_mark
     if mark is None or ("quoted scalar" in said and "end of stream" in said):
         mark = error.context_mark or mark
-    place = Place(mark.line + 1, mark.column + 1) if mark else NOWHERE
+    place = Position(mark.line + 1, mark.column + 1) if mark else NOWHERE
     tab = _tab(text, place)
     if tab:
         return Problem(message=TABS, line=tab.line, column=tab.column)
@@ -62,13 +62,13 @@ def explain(error: yaml.YAMLError, text: str) -> Problem:
     return Problem(message=meaning, line=place.line, column=place.column)
 
 
-def place_of(text: str, position: int) -> Place:
+def place_of(text: str, position: int) -> Position:
     """Return the line and column of a position in the text."""
     start = text.rfind("\n", 0, position) + 1
-    return Place(text.count("\n", 0, position) + 1, position - start + 1)
+    return Position(text.count("\n", 0, position) + 1, position - start + 1)
 
 
-def _tab(text: str, place: Place) -> Place | None:
+def _tab(text: str, place: Position) -> Position | None:
     """Return the place of a tab that indents the line of an error, or stands where the error is."""
     lines = text.splitlines()
     if not 0 < place.line <= len(lines):
@@ -76,5 +76,5 @@ def _tab(text: str, place: Place) -> Place | None:
     line = lines[place.line - 1]
     indentation = line[: len(line) - len(line.lstrip())]
     if "\t" in indentation:
-        return Place(place.line, indentation.index("\t") + 1)
+        return Position(place.line, indentation.index("\t") + 1)
     return place if line[place.column - 1 : place.column] == "\t" else None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ocync.registry.auth.token import Send
 
 
-class Verdict(StrEnum):
+class CheckOutcome(StrEnum):
     """What a registry said; the values are part of the contract with readers of `--json`."""
 
     ACCEPTED = "accepted"
@@ -53,7 +53,7 @@ class Finding:
     """What the credentials are: `user name and password`, `anonymous`; empty when they could not be read."""
     origin: str = ""
     """Where they come from, or where they were looked for."""
-    verdict: Verdict
+    verdict: CheckOutcome
     message: str
     error: OcyncError | None = None
     """Why, where the verdict is a failure; its exit code counts."""
@@ -71,7 +71,7 @@ async def check(
     if config.registry is None:
         folder = f"folder {config.layout}"
         return Finding(
-            registry=config.name, host="", verdict=Verdict.FOLDER, message=f"{folder} needs no credentials"
+            registry=config.name, host="", verdict=CheckOutcome.FOLDER, message=f"{folder} needs no credentials"
         )
     host = config.registry.host
     scopes = frozenset({scope}) if scope is not None else frozenset()
@@ -85,7 +85,7 @@ async def check(
         error: OcyncError | None = None
     except OcyncError as raised:
         error, message = raised, str(raised)
-        verdict = Verdict.REFUSED if isinstance(raised, AuthError) else Verdict.FAILED
+        verdict = CheckOutcome.REFUSED if isinstance(raised, AuthError) else CheckOutcome.FAILED
     return Finding(
         registry=config.name,
         host=host,
@@ -121,7 +121,7 @@ async def _ask(
     return response, header is not None
 
 
-def _judge(response: httpx.Response, credential: Credential, host: str, *, shown: bool) -> tuple[Verdict, str]:
+def _judge(response: httpx.Response, credential: Credential, host: str, *, shown: bool) -> tuple[CheckOutcome, str]:
     """Return the verdict on a registry's answer; raises the error that a bad one is."""
     status = response.status_code
     words = token.said(response.content, token.secrets_of(credential))
@@ -139,7 +139,7 @@ def _judge(response: httpx.Response, credential: Credential, host: str, *, shown
         # A list of tags, and what stands at /v2/, is JSON or nothing.
         raise ProtocolError.of_page(host, status)
     if isinstance(credential, Anonymous):
-        return Verdict.ANONYMOUS, f"{host} answers without credentials"
+        return CheckOutcome.ANONYMOUS, f"{host} answers without credentials"
     if not shown:
-        return Verdict.NOT_ASKED, f"{host} asks for no credentials, so those there are were not shown"
-    return Verdict.ACCEPTED, f"{host} accepts the {credential.kind}"
+        return CheckOutcome.NOT_ASKED, f"{host} asks for no credentials, so those there are were not shown"
+    return CheckOutcome.ACCEPTED, f"{host} accepts the {credential.kind}"

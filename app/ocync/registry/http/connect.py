@@ -13,7 +13,7 @@ from ocync.registry.http.connection import Connection
 from ocync.registry.http.dns import Resolver
 from ocync.registry.http.happy_eyeballs import connect
 from ocync.registry.http.message import render_request
-from ocync.registry.http.origin import PORTS, Limits, Origin
+from ocync.registry.http.origin import PORTS, ConnectionLimits, Origin
 from ocync.registry.http.socket_errors import reason
 from ocync.registry.http.stream import Scratch, StalledError, Wire
 
@@ -46,7 +46,7 @@ class Dialer:
             self._proxies[origin] = None if url is None else Proxy(url)
         return self._proxies[origin]
 
-    async def open(self, origin: Origin, limits: Limits) -> Connection:
+    async def open(self, origin: Origin, limits: ConnectionLimits) -> Connection:
         """
         Return a new connection.
 
@@ -74,7 +74,7 @@ class Dialer:
         if session is not None:
             self._sessions[origin] = session
 
-    async def _reach(self, origin: Origin, limits: Limits) -> Wire:
+    async def _reach(self, origin: Origin, limits: ConnectionLimits) -> Wire:
         addresses = await self._resolver.addresses(origin.host, origin.port)
         try:
             sock, address = await connect(addresses)
@@ -87,7 +87,7 @@ class Dialer:
             await self._secure(wire, origin, limits)
         return wire
 
-    async def _reach_through(self, proxy: Proxy, origin: Origin, limits: Limits) -> Wire:
+    async def _reach_through(self, proxy: Proxy, origin: Origin, limits: ConnectionLimits) -> Wire:
         try:
             wire = await self._reach(proxy.origin, limits)
         except (OSError, ValueError) as error:
@@ -97,7 +97,7 @@ class Dialer:
             await self._secure(wire, origin, limits)
         return wire
 
-    async def _secure(self, wire: Wire, origin: Origin, limits: Limits) -> None:
+    async def _secure(self, wire: Wire, origin: Origin, limits: ConnectionLimits) -> None:
         try:
             # A dot at the end keeps a name from being looked up below search domains; certificates have none.
             name = origin.host.rstrip(".")
@@ -108,7 +108,7 @@ class Dialer:
             wire.close()
             raise
 
-    async def _open_tunnel(self, wire: Wire, proxy: Proxy, origin: Origin, limits: Limits) -> None:
+    async def _open_tunnel(self, wire: Wire, proxy: Proxy, origin: Origin, limits: ConnectionLimits) -> None:
         authority = origin.address
         try:
             request = render_request("CONNECT", authority.encode(), [("Host", authority), *proxy.fields], None)

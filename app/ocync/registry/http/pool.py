@@ -14,7 +14,7 @@ import httpx
 
 from ocync.registry.http.connect import Dialer
 from ocync.registry.http.message import render_request
-from ocync.registry.http.origin import Limits, Origin
+from ocync.registry.http.origin import ConnectionLimits, Origin
 
 if TYPE_CHECKING:
     import ssl
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ocync.registry.http.connection import Connection
     from ocync.registry.http.message import Head, Headers, Request
 
-__all__ = ["Limits", "Origin", "Pool", "Response"]
+__all__ = ["ConnectionLimits", "Origin", "Pool", "Response"]
 
 # Failures of a connection that had been idle: the server closed it while the request was on its way.
 _STALE = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
@@ -104,7 +104,7 @@ class Pool:
         target: bytes,
         fields: Sequence[tuple[str, str]],
         body: bytes | AsyncIterable[bytes] | None,
-        limits: Limits,
+        limits: ConnectionLimits,
     ) -> Response:
         """
         Send one request and return the answer with its body unread.
@@ -147,7 +147,9 @@ class Pool:
         except ValueError as error:
             raise httpx.LocalProtocolError(str(error)) from error
 
-    async def _exchange(self, connection: Connection, origin: Origin, request: Request, limits: Limits) -> Response:
+    async def _exchange(
+        self, connection: Connection, origin: Origin, request: Request, limits: ConnectionLimits
+    ) -> Response:
         self._busy.add(connection)
         try:
             head = await connection.exchange(request, idle=limits.idle, patience=limits.patience)

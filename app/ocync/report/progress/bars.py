@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ocync.report.progress.tally import Flight
+    from ocync.report.progress.tally import ImageProgress
     from ocync.transfer.events import Sink
 
 _SHOWN = 6
@@ -116,7 +116,7 @@ class Picture:
             parts.append(f"about {span(left)} left")
         return "  ".join(parts)
 
-    def _images(self, shown: list[tuple[str, Flight]], width: int) -> RenderableType:
+    def _images(self, shown: list[tuple[str, ImageProgress]], width: int) -> RenderableType:
         rows = Table.grid(padding=(0, 1))
         name_width = max(8, width - _BESIDE_NAME)
         for name, flight in shown:
@@ -129,7 +129,7 @@ class Picture:
             )
         return rows
 
-    def _busiest(self, now: float) -> list[tuple[str, Flight]]:
+    def _busiest(self, now: float) -> list[tuple[str, ImageProgress]]:
         """Return the images to show: those whose bytes moved in the last seconds first, in the order they began."""
         flights = self.tally.flights
         moved: dict[str, tuple[int, float]] = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ocync.transfer.events import Event
 
 
-class Flight:
+class ImageProgress:
     """One image whose bytes move, in bytes."""
 
     __slots__ = ("expected", "moved")
@@ -29,7 +29,7 @@ class Flight:
         self.moved = 0
 
     def __repr__(self) -> str:
-        return f"<Flight {self.moved} of {self.expected}>"
+        return f"<ImageProgress {self.moved} of {self.expected}>"
 
 
 class Tally:
@@ -47,7 +47,7 @@ class Tally:
         self.skipped = 0
         self.failed = 0
         self.bytes_moved = 0
-        self.flights: dict[str, Flight] = {}
+        self.flights: dict[str, ImageProgress] = {}
         """Images that have begun and not ended, by their targets' names, in the order they began."""
 
     def __repr__(self) -> str:
@@ -90,7 +90,7 @@ class Tally:
             case ImageStarted(key=key):
                 # One that is tried again begins anew, at the end of the list.
                 self.flights.pop(key, None)
-                self.flights[key] = Flight()
+                self.flights[key] = ImageProgress()
             case ImageFinished(result=result):
                 self.flights.pop(result.target, None)
                 self._count(result.status)

@@ -47,7 +47,7 @@ async def read_list(repository: TargetRepository, subject: Digest) -> Manifest |
         return None
     raise ProtocolError(
         f"{repository.name}:{tag} is no list of referrers, so nothing can be attached there",
-        host=repository.place,
+        host=repository.host,
         hint="remove that tag at the target: its name is that of the list",
     )
 
@@ -120,9 +120,7 @@ async def add_to_list(
         if existing is not None and referrers.lists_all(existing, wanted):
             return
         log.debug("%s:%s was written by somebody else meanwhile", repository.name, tag)
-    raise ProtocolError(
-        f"{repository.name}:{tag}: others kept writing the list of referrers", host=repository.place
-    )
+    raise ProtocolError(f"{repository.name}:{tag}: others kept writing the list of referrers", host=repository.host)
 
 
 def _tells(index: Manifest, entries: Mapping[Digest, dict[str, Any]]) -> bool:

@@ -323,7 +323,7 @@ async def test_a_password_that_has_ended_may_also_be_answered_with_403(keys: Fak
     async with ScriptedRegistry(auth=auth) as target, Side(environ=ENVIRON) as side:
         target.seed("team/app", "1", build.image())
         target.on("*", r"/v2/", when=is_old, respond=said)
-        repository = side.places.target(ecr(target.url), "team/app")
+        repository = side.repositories.target(ecr(target.url), "team/app")
         await repository.head("1")
         ended, keys.state.password = True, "ecr-password-2"
 
@@ -336,7 +336,7 @@ async def test_a_password_is_renewed_before_it_ends_and_is_never_refused(keys: F
     auth = Basic(users=(User(name="AWS", password="ecr-password-1"),))
     async with ScriptedRegistry(auth=auth) as target, Side(environ=ENVIRON) as side:
         target.seed("team/app", "1", build.image())
-        repository = side.places.target(ecr(target.url), "team/app")
+        repository = side.repositories.target(ecr(target.url), "team/app")
         await repository.head("1")
         await asyncio.sleep(3.2)
         await repository.head("1")

@@ -101,7 +101,7 @@ async def test_a_refresh_token_that_is_refused_is_fetched_anew_and_the_pass_goes
         monkeypatch.setenv(name, value)
     async with acr(entra) as target, Side() as side:
         target.registry.seed("team/app", "1", build.image())
-        repository = side.places.source(target.config, "team/app")
+        repository = side.repositories.source(target.config, "team/app")
         assert await repository.head("1") is not None
         target.auth.tokens.revoke_all()
         target.auth.tokens._refresh.clear()
@@ -124,7 +124,7 @@ async def test_a_registry_that_does_not_know_refresh_tokens_takes_them_as_a_pass
             return await proceed()
 
         target.registry.on("GET", r"^/token", respond=known)
-        assert await side.places.source(target.config, "team/app").head("1") is not None
+        assert await side.repositories.source(target.config, "team/app").head("1") is not None
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ async def test_an_exchange_that_fails_says_what_to_look_at(
     async with ScriptedRegistry() as target, Side() as side:
         target.on("POST", r"^/oauth2/exchange", respond=faults.answer(answer[0], answer[1]))
         config = RegistryConfig(name="acr", registry=Registry.parse(target.url), auth_type=AuthType.ACR)
-        send = side.places.token_sender(config)
+        send = side.repositories.token_sender(config)
         with pytest.raises(kind) as caught:
             await source_for(config, {}, send).credential("")
 
@@ -211,7 +211,7 @@ async def test_the_authorities_that_the_environment_names_are_trusted_for_entra_
     for name, value in entra.principal().items():
         monkeypatch.setenv(name, value)
     async with acr(entra) as target, Side() as side:
-        send = side.places.token_sender(target.config)
+        send = side.repositories.token_sender(target.config)
         assert isinstance(await source_for(target.config, trusted, send).credential(""), IdentityToken)
         with pytest.raises(NetworkError, match="certificate verify failed"):
             await source_for(target.config, {}, send).credential("")
@@ -222,7 +222,7 @@ async def test_a_refresh_token_is_renewed_before_it_ends(entra: FakeEntra, monke
         monkeypatch.setenv(name, value)
     async with acr(entra) as target, Side() as side:
         target.exchange.life = 4
-        repository = side.places.source(target.config, "team/app")
+        repository = side.repositories.source(target.config, "team/app")
         await repository.head("1")
         await asyncio.sleep(3.2)
         await repository.head("1")

@@ -17,7 +17,7 @@ from ocync.registry.auth.credential import UserPassword
 from ocync.registry.auth.keychain import source_for
 from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
-from ocync.run.repositories import ConfiguredPlaces
+from ocync.run.repositories import RepositoryFactory
 from scripted import Bearer, ScriptedRegistry, User, build
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ def config(url: str, fake: FakeChainguard, file: Path | None, identity: str = ID
 
 @asynccontextmanager
 async def client(config: RegistryConfig) -> AsyncIterator[Conversation]:
-    places = ConfiguredPlaces(
+    repositories = RepositoryFactory(
         timeouts=Timeouts(connect=2.0, idle=5.0), policy=RetryPolicy(attempts=1), tally=RequestTally(), environ={}
     )
-    async with places:
-        made = places.client(config)
+    async with repositories:
+        made = repositories.client(config)
         assert made._authorizer is not None
         yield Conversation(client=made, authorizer=made._authorizer)
 

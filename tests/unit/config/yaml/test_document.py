@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.config.yaml.document import MAX_BYTES, parse
-from ocync.config.yaml.node import Listing, Node, Place, Scalar, Table, at
+from ocync.config.yaml.node import Items, Node, Position, Scalar, Table, at
 from ocync.config.yaml.syntax import MAX_DEPTH
 from ocync.lib.errors import ConfigError
 
@@ -23,7 +23,7 @@ def written(node: Node[Scalar]) -> Any:
     match node:
         case Table():
             return {key: written(value) for key, value in node.entries.items()}
-        case Listing():
+        case Items():
             return [written(item) for item in node.items]
         case _:
             return node.text
@@ -54,11 +54,11 @@ def test_quoted_scalars_are_known_from_plain_ones() -> None:
 def test_every_value_and_key_has_its_place() -> None:
     table = tree("# one\na:\n  - b: c\n    dé: [x, yy]\n")
 
-    assert table.keys["a"] == Place(2, 1)
-    assert at(table, ("a", 0)).place == Place(3, 5)
-    assert at(table, ("a", 0, "b")).place == Place(3, 8)
-    assert at(table, ("a", 0)).keys["dé"] == Place(4, 5)
-    assert at(table, ("a", 0, "dé", 1)).place == Place(4, 13)
+    assert table.keys["a"] == Position(2, 1)
+    assert at(table, ("a", 0)).place == Position(3, 5)
+    assert at(table, ("a", 0, "b")).place == Position(3, 8)
+    assert at(table, ("a", 0)).keys["dé"] == Position(4, 5)
+    assert at(table, ("a", 0, "dé", 1)).place == Position(4, 13)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_variables_need_no_quotes_anywhere() -> None:
 
 
 def test_variables_do_not_move_the_places_of_what_follows() -> None:
-    assert at(tree("{ a: ${HOST:-x, y}, b: c }"), ("b",)).place == Place(1, 24)
+    assert at(tree("{ a: ${HOST:-x, y}, b: c }"), ("b",)).place == Position(1, 24)
 
 
 def test_variables_work_in_quotes_and_blocks_as_elsewhere() -> None:
@@ -200,7 +200,7 @@ def test_merges_add_what_the_map_itself_has_not() -> None:
 
     assert written(tree(text))["c"] == {"x": "3", "y": "1", "z": "2"}
     assert written(tree(text))["d"] == {"w": "4", "y": "2", "z": "2"}
-    assert tree(text).entries["d"].keys["z"] == Place(2, 14)
+    assert tree(text).entries["d"].keys["z"] == Position(2, 14)
 
 
 def bomb(levels: int, width: int, *, merge: bool = False) -> str:

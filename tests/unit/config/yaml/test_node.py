@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ocync.config.yaml.document import parse
-from ocync.config.yaml.node import NOWHERE, Place, Scalar, Value, at, key_place, render
+from ocync.config.yaml.node import NOWHERE, Position, Scalar, Value, at, key_place, render
 from ocync.config.yaml.substitute import substitute
 
 TREE = parse(b"a:\n  - b: c\n    d: [e]\n", "c.yaml")
@@ -26,7 +26,7 @@ def test_paths_are_written_as_people_write_them(path: tuple[str | int, ...], tex
 
 
 def test_a_path_leads_to_what_stands_there() -> None:
-    assert at(TREE, ("a", 0, "d", 0)) == Scalar(Place(3, 9), "e", True)
+    assert at(TREE, ("a", 0, "d", 0)) == Scalar(Position(3, 9), "e", True)
     assert at(TREE, ()) is TREE
 
 
@@ -37,12 +37,12 @@ def test_a_path_may_lead_nowhere(path: tuple[str | int, ...]) -> None:
 
 
 def test_a_value_is_found_by_its_key_or_where_it_begins() -> None:
-    assert key_place(TREE, ("a", 0, "d")) == Place(3, 5)
-    assert key_place(TREE, ("a", 0)) == Place(2, 5)
-    assert key_place(TREE, ()) == Place(1, 1)
+    assert key_place(TREE, ("a", 0, "d")) == Position(3, 5)
+    assert key_place(TREE, ("a", 0)) == Position(2, 5)
+    assert key_place(TREE, ()) == Position(1, 1)
 
 
 def test_a_value_keeps_its_content_out_of_its_repr() -> None:
-    value = Value(Place(1, 2), "hunter2", substitute("${X}", {"X": "hunter2"}))
+    value = Value(Position(1, 2), "hunter2", substitute("${X}", {"X": "hunter2"}))
 
     assert repr(value) == "Value(str at 1:2)"
