@@ -9,6 +9,7 @@ from ocync.lib.errors import OcyncError
 from ocync.oci.media import OCTET_STREAM
 from ocync.registry.call import stored_length
 from ocync.registry.client import stream_time
+from ocync.registry.limits.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,6 +68,7 @@ class Blob:
             # Without a length the body would be chunked, which zot ignores and GAR refuses.
             headers["Content-Length"] = str(length)
         answer = await self.client.once(
+            Kind.UPLOAD,
             method,
             url,
             what=self.what,
@@ -86,7 +88,9 @@ class Blob:
         """Look for the blob, once: where that can't be told, what was said before the look is the error."""
         path = f"/v2/{self.repository}/blobs/{self.descriptor.digest}"
         try:
-            answer = await self.client.once("HEAD", path, what=self.what, scopes=self.scopes)
+            answer = await self.client.once(
+                Kind.METADATA, "HEAD", path, what=self.what, scopes=self.scopes, is_timed=True
+            )
         except OcyncError as error:
             log.debug("can't tell what is there: %s", error)
             return False

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ocync.registry.auth.scope import Scope
     from ocync.registry.http.message import Headers
     from ocync.registry.limits.host import Asked
+    from ocync.registry.limits.kinds import Kind
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -71,11 +72,14 @@ class Answer:
 class Call:
     """What one attempt asks for, wherever redirects lead; `what` says it to a person."""
 
+    kind: Kind
     method: str
     what: str
     scopes: frozenset[Scope]
     headers: Mapping[str, str]
     content: bytes | AsyncIterator[bytes] | None
+    is_timed: bool
+    """Whether the first byte tells how busy the registry is; with blobs and lists it tells their size."""
     patience: float
     """Seconds beyond the usual ones that the answer may take when all has been sent."""
     until: float

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ocync.lib import remedies
 from ocync.lib.errors import NetworkError, OcyncError, ServerError, UnreachableError, VerificationError
 from ocync.registry import links
+from ocync.registry.limits.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -140,7 +141,9 @@ class Parts:
         """
         client = self._blob.client
         try:
-            answer = await client.once("GET", self.location, what=self._blob.what, scopes=self._blob.scopes)
+            answer = await client.once(
+                Kind.METADATA, "GET", self.location, what=self._blob.what, scopes=self._blob.scopes
+            )
         except OcyncError as error:
             raise why from error
         told = _RANGE.fullmatch((answer.headers.get("range") or "").strip())

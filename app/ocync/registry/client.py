@@ -25,7 +25,6 @@ from ocync.registry import error_response, links
 from ocync.registry.call import Answer, Call
 from ocync.registry.content_encoding import decoded
 from ocync.registry.error_response import translated
-from ocync.registry.limits.kinds import kind_of
 from ocync.registry.pull_quota import PullQuota
 from ocync.registry.ratelimit_headers import date, read_allowance, tells_allowance
 from ocync.registry.retry import GIVE_UP_AFTER
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from ocync.registry.http.message import Headers
     from ocync.registry.http.pool import Pool, Response
     from ocync.registry.limits.host import Asked, HostLimits
+    from ocync.registry.limits.kinds import Kind
     from ocync.registry.retry import RetryPolicy
 
 __all__ = ["Answer", "RegistryClient", "RequestTally", "stream_time"]
@@ -155,6 +155,7 @@ class RegistryClient:
 
     async def request(
         self,
+        kind: Kind,
         method: str,
         path: str,
         *,
@@ -165,6 +166,7 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         limit: int = error_response.MAX_BODY,
+        is_timed: bool = False,
     ) -> T:
         """
         Ask until an expected answer comes or the policy gives up; `read` turns the answer into the result.
@@ -172,12 +174,13 @@ class RegistryClient:
         `path` begins with `/v2/` or is a whole URL. What `read` raises counts as a failure of the attempt. Answers
         with a body longer than `limit` bytes are a ProtocolError.
         """
-        bucket = self.limits.bucket(kind_of(method, path))
+        bucket = self.limits.bucket(kind)
         attempts = self.policy.retrying()
         async for attempt in attempts:
             with attempt:
                 async with bucket.hold():
                     answer = await self.once(
+                        kind,
                         method,
                         path,
                         what=what,
@@ -185,6 +188,7 @@ class RegistryClient:
                         headers=headers,
                         content=content,
                         limit=limit,
+                        is_timed=is_timed,
                         seconds=attempts.begin(),
                     )
                 try:
@@ -198,6 +202,7 @@ class RegistryClient:
 
     async def once(
         self,
+        kind: Kind,
         method: str,
         path: str,
         *,
@@ -206,6 +211,7 @@ class RegistryClient:
         headers: Mapping[str, str] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
         limit: int = error_response.MAX_BODY,
+        is_timed: bool = False,
         seconds: float = REQUEST_TIME,
         patience: float = 0.0,
     ) -> Answer:
@@ -216,11 +222,13 @@ class RegistryClient:
         """
         until = asyncio.get_running_loop().time() + seconds
         call = Call(
+            kind=kind,
             method=method,
             what=what,
             scopes=scopes,
             headers=headers or {},
             content=content,
+            is_timed=is_timed,
             patience=patience,
             until=until,
         )
@@ -239,7 +247,7 @@ class RegistryClient:
 
     @asynccontextmanager
     async def exchange(
-        self, path: str, *, what: str, scopes: frozenset[Scope], headers: Mapping[str, str]
+        self, kind: Kind, path: str, *, what: str, scopes: frozenset[Scope], headers: Mapping[str, str]
     ) -> AsyncIterator[Response]:
         """
         Make one attempt to GET and give the response with its body unread, which has to begin within ANSWER_TIME.
@@ -251,7 +259,15 @@ class RegistryClient:
         """
         until = asyncio.get_running_loop().time() + ANSWER_TIME
         call = Call(
-            method="GET", what=what, scopes=scopes, headers=headers, content=None, patience=0.0, until=until
+            kind=kind,
+            method="GET",
+            what=what,
+            scopes=scopes,
+            headers=headers,
+            content=None,
+            is_timed=False,
+            patience=0.0,
+            until=until,
         )
         with translated(what, self.host):
             async with asyncio.timeout_at(until + _LAST):
@@ -264,14 +280,13 @@ class RegistryClient:
 
     async def _answered(self, call: Call, path: str) -> Response:
         """Make an attempt, and let the limits take note of what came of it."""
-        kind = kind_of(call.method, path)
-        if self.limits.bucket(kind).turns_away():
+        if self.limits.bucket(call.kind).turns_away():
             raise ThrottledError(
                 f"can't {call.what}: {self.host} has refused all requests of this kind, or asked for a pause, for "
                 "longer than is waited, and gets few more until it takes one again",
                 host=self.host,
             )
-        asked = self.limits.asked(kind)
+        asked = self.limits.asked(call.kind)
         response = await self._converse(call, self._absolute(path))
         response.note = asked
         if response.status not in _MAYBE_REFUSED:
@@ -346,8 +361,7 @@ class RegistryClient:
         response = await self._sender.send(
             url, call.method, fields, call.content, until=call.until, patience=call.patience
         )
-        # Of blobs and lists, how long the first byte takes tells more of their size than of the registry.
-        if call.method == "HEAD" or (call.method == "GET" and "/manifests/" in url):
+        if call.is_timed:
             response.seconds = time.monotonic() - started
         return response
 

@@ -11,6 +11,7 @@ from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.registry import links
 from ocync.registry.error_response import clean
+from ocync.registry.limits.kinds import Kind
 from ocync.registry.pagination import Page, read_all
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class ReferrersApi:
         self.pages += 1
         try:
             page = await self._client.request(
+                Kind.METADATA,
                 "GET",
                 url,
                 what=what,

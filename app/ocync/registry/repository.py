@@ -141,6 +141,7 @@ class RegistryRepository:
             return (_described(answer) if answer.status == 200 else None) or True
 
         found = await self._client.request(
+            Kind.METADATA,
             "HEAD",
             self._manifest_path(reference),
             what=what,
@@ -148,6 +149,7 @@ class RegistryRepository:
             expect=frozenset({200, 404}) | _ASK_BY_GET,
             read=read,
             headers=_ACCEPT,
+            is_timed=True,
         )
         if isinstance(found, Descriptor):
             return found
@@ -195,6 +197,7 @@ class RegistryRepository:
 
         async with self._client.quota.pull(what, self._client.policy.sleep) as begun:
             return await self._client.request(
+                Kind.METADATA,
                 "GET",
                 self._manifest_path(reference),
                 what=what,
@@ -203,6 +206,7 @@ class RegistryRepository:
                 read=read,
                 headers=_ACCEPT,
                 limit=manifests.MAX_SIZE,
+                is_timed=True,
             )
 
     def _read_manifest(self, answer: Answer, reference: str, digest: Digest) -> Manifest:
@@ -246,7 +250,8 @@ class RegistryRepository:
 
     def _reading(self, descriptor: Descriptor, start: int, what: str) -> AbstractAsyncContextManager[Response]:
         path = f"/v2/{self._repository}/blobs/{descriptor.digest}"
-        return self._client.exchange(path, what=what, scopes=self._scopes, headers=ranges.asking_from(start))
+        headers = ranges.asking_from(start)
+        return self._client.exchange(Kind.BLOB, path, what=what, scopes=self._scopes, headers=headers)
 
     def _whole(
         self, response: Response, descriptor: Descriptor, start: int, what: str
@@ -287,12 +292,14 @@ class RegistryRepository:
             return length is None or length == descriptor.size
 
         return await self._client.request(
+            Kind.METADATA,
             "HEAD",
             f"/v2/{self._repository}/blobs/{descriptor.digest}",
             what=what,
             scopes=self._scopes,
             expect=frozenset({200, 403, 404}) | _UNKNOWN_BY_HEAD,
             read=read,
+            is_timed=True,
         )
 
     @property
@@ -361,6 +368,7 @@ class RegistryRepository:
             return subject is not None and (answer.headers.get("oci-subject") or "").strip() == str(subject.digest)
 
         return await self._client.request(
+            Kind.MANIFEST,
             "PUT",
             self._manifest_path(reference),
             what=what,

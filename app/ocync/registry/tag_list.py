@@ -10,6 +10,7 @@ from ocync.lib.errors import NotFoundError, ProtocolError
 from ocync.oci.reference import is_tag
 from ocync.oci.repository import TagPage
 from ocync.registry import links
+from ocync.registry.limits.kinds import Kind
 from ocync.registry.pagination import Page, read_all
 
 if TYPE_CHECKING:
@@ -88,7 +89,14 @@ class TagList:
         self.pages += 1
         try:
             return await self._client.request(
-                "GET", url, what=what, scopes=self._scopes, expect=frozenset({200}), read=read, limit=_MAX_BODY
+                Kind.METADATA,
+                "GET",
+                url,
+                what=what,
+                scopes=self._scopes,
+                expect=frozenset({200}),
+                read=read,
+                limit=_MAX_BODY,
             )
         except ProtocolError as error:
             # Older versions of distribution refuse n above their limit instead of clamping it.
@@ -97,7 +105,14 @@ class TagList:
             self.pages += 1
             bare = f"{self._client.registry.api}/v2/{self._repository}/tags/list"
             return await self._client.request(
-                "GET", bare, what=what, scopes=self._scopes, expect=frozenset({200}), read=read, limit=_MAX_BODY
+                Kind.METADATA,
+                "GET",
+                bare,
+                what=what,
+                scopes=self._scopes,
+                expect=frozenset({200}),
+                read=read,
+                limit=_MAX_BODY,
             )
 
 

@@ -108,7 +108,11 @@ class RegistryUpload:
         try:
             async with asyncio.timeout(_CANCEL_TIME), bucket.hold():
                 await client.once(
-                    "DELETE", self._location, what=f"cancel: {self._blob.what}", scopes=self._blob.scopes
+                    Kind.UPLOAD,
+                    "DELETE",
+                    self._location,
+                    what=f"cancel: {self._blob.what}",
+                    scopes=self._blob.scopes,
                 )
         except (OcyncError, TimeoutError) as error:
             log.debug("%s", error)
@@ -167,6 +171,7 @@ class SinglePost:
             # Whatever it has against such a POST, it may be said of every other one too: the usual way shows that.
             log.debug("not sent by one POST: %s", client.refusal(answer, what=self._blob.what))
             opened = await client.once(
+                Kind.UPLOAD,
                 "POST",
                 self._blob.path,
                 what=f"open an upload at {self._blob.name}",
@@ -295,6 +300,7 @@ async def _post(
         return None if answer.status == _MOUNTED else _opened(blob, answer)
 
     return await blob.client.request(
+        Kind.UPLOAD,
         "POST",
         path,
         what=f"open an upload at {blob.name}",
