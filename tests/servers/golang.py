@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from machine import GIVEN
 from servers.process import ServerFailedError
 
 GO_NEEDED = "Go 1.24 or newer is needed to build it: https://go.dev/dl"
@@ -27,7 +28,7 @@ class GoProgram:
 
     def built(self) -> Path:
         """Return the program, built where it has not been yet; raises ServerFailedError saying what is missing."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocync-tests"
+        cache = Path(GIVEN.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocync-tests"
         path = cache / f"{self.name}-{self.version}"
         if path.exists():
             return path
@@ -38,7 +39,7 @@ class GoProgram:
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             done = subprocess.run(
                 [go, "install", f"{self.module}@{self.version}"],
-                env={**os.environ, "GOBIN": folder, "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"},
+                env={**GIVEN, "GOBIN": folder, "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"},
                 capture_output=True,
                 text=True,
                 timeout=self.within,
