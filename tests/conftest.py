@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, settings
 
 import machine
+from skipping import Skipping
 
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Mapping
+
     import pytest
 
 # How long an example takes is a matter of the machine and of what else it does; pytest's own time limit holds.
@@ -29,3 +33,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Before any test module is imported, where tests run: not where workers are started that need to know."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         machine.forget()
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]] | None:
+    """Skip what is waited for in tests that are marked so."""
+    return {"skipping": Skipping} if item.get_closest_marker("skips_waits") else None
