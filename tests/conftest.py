@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ import machine
 from skipping import Skipping
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Mapping
 
     import pytest
@@ -35,8 +35,6 @@ def pytest_configure(config: pytest.Config) -> None:
         machine.forget()
 
 
-def pytest_asyncio_loop_factories(
-    item: pytest.Item,
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]] | None:
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Skip what is waited for in tests that are marked so."""
-    return {"skipping": Skipping} if item.get_closest_marker("skips_waits") else None
+    return {"loop": Skipping if item.get_closest_marker("skips_waits") else asyncio.new_event_loop}

@@ -75,6 +75,7 @@ async def test_a_source_that_drips_a_layer_keeps_it_from_nobody_who_has_it_from_
             await arrive(target, [("team/good", "1", good_image.digest)])
 
 
+@pytest.mark.skips_waits
 @pytest.mark.parametrize(
     ("method", "pattern", "fault"),
     [
@@ -105,6 +106,7 @@ async def test_one_of_two_targets_that_stands_still_keeps_nothing_from_the_other
             await arrive(target, [("team/app", tag, image.digest) for tag, image in images.items()])
 
 
+@pytest.mark.skips_waits
 async def test_a_source_with_endless_work_leaves_workers_for_each_of_many_others() -> None:
     image = build.image()
     async with registries(27) as (target, endless, *others), Side(idle=PATIENT) as side:
@@ -155,6 +157,7 @@ async def test_a_tag_that_is_a_tree_of_thousands_of_indexes_fails_alone_and_says
         assert target.resolve("team/evil", "1") is None
 
 
+@pytest.mark.skips_waits
 @pytest.mark.parametrize("who", ["the source", "the target"])
 async def test_a_registry_that_is_away_for_some_seconds_at_the_end_of_a_pass_fails_nothing(who: str) -> None:
     images = {f"1.{number}": build.image(label=str(number)) for number in range(4)}
