@@ -35,6 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
         machine.forget()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the image, in whatever order the rest comes: one worker builds it, and others would wait for it."""
+    items.sort(key=lambda item: item.path.parent.name != "image")
+
+
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Skip what is waited for in tests that are marked so."""
     return {"loop": Skipping if item.get_closest_marker("skips_waits") else asyncio.new_event_loop}
