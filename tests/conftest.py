@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the image, in whatever order the rest comes: one worker builds it, and others would wait for it."""
+    """Begin with the image, in whatever order the rest comes: others would wait for the worker that builds it."""
     items.sort(key=lambda item: item.path.parent.name != "image")
 
 
