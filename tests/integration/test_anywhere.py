@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TELLING = (
-    *("tests/unit/cli", "tests/unit/http", "tests/unit/layout", "tests/unit/report"),
-    *("tests/unit/config/test_settings.py", "tests/unit/memory/test_file.py"),
-    *("tests/unit/test_log.py", "tests/unit/test_health.py", "tests/unit/test_interrupt.py"),
-    *("tests/unit/scripted/test_scripted_evidence.py", "tests/unit/scripted/test_scripted_faults.py"),
+    *("tests/unit/cli", "tests/unit/http", "tests/unit/layout/test_draft.py", "tests/unit/test_log.py"),
+    *("tests/unit/report/test_progress.py", "tests/unit/report/test_text.py", "tests/unit/report/test_textfile.py"),
+    "tests/unit/scripted/test_scripted_evidence.py",
 )
 
 
