@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 _LIMITS = "limits"
 _UPLOADS = "uploads"
+_RETURN_TIME = 30.0
+"""Seconds that a host which does not answer is waited for before its images are tried once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ async def run_pass(
                 repositories=repositories,
                 settings=PassSettings(
                     images_at_once=settings.max_concurrent_transfers,
+                    return_time=min(_RETURN_TIME, settings.retry.max_delay),
                     dry_run=options.dry_run,
                     audit=options.audit,
                     audit_every=settings.audit_every,

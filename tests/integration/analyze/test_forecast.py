@@ -22,6 +22,7 @@ from ocync.transfer.events import ImageFinished
 from ocync.transfer.staging import Staging
 from scripted import Basic, Bearer, ScriptedRegistry, User, build, faults, media
 from scripted.storage import StoredManifest
+from share import ALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -33,6 +34,8 @@ ROBOT = User(name="robot", password="secret")
 ACCOUNT = ("robot", "secret")
 IDLE = 20.0
 """Seconds: a busy machine must not make a request that is counted time out and be made again."""
+WAYS = {True: "one POST", False: "POST and PUT"}
+"""How a registry takes small blobs, by whether one request is enough."""
 LAYERS = [build.layer(3_000, seed) for seed in range(4)]
 
 
@@ -370,12 +373,15 @@ UNSURE = [
 ]
 
 
+# Each scenario in one of both ways, by turns, and in both with scripts/test-long.
 @pytest.mark.parametrize(
-    ("scenario", "unknown"),
-    [*((scenario, set[RequestKind]()) for scenario in EXACT), *UNSURE],
-    ids=lambda value: getattr(value, "__name__", ""),
+    ("scenario", "unknown", "single_post"),
+    [
+        pytest.param(scenario, unknown, is_one, id=f"{scenario.__name__}-{WAYS[is_one]}")
+        for number, (scenario, unknown) in enumerate([*((each, set[RequestKind]()) for each in EXACT), *UNSURE])
+        for is_one in ((True, False) if ALL else (number % 2 == 0,))
+    ],
 )
-@pytest.mark.parametrize("single_post", [True, False], ids=["one POST", "POST and PUT"])
 async def test_a_pass_asks_what_was_forecast(
     world: World,
     scenario: Callable[[World], list[MappingConfig]],

@@ -571,6 +571,7 @@ async def test_a_tag_that_is_listed_and_not_given_fails_alone_with_the_registry_
     assert "403 DENIED: not entitled" in failed.error.message
 
 
+@pytest.mark.skips_waits
 async def test_a_source_that_answers_slowly_keeps_no_image_of_another_one_waiting() -> None:
     async with (
         ScriptedRegistry() as slow,

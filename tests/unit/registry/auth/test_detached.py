@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -33,12 +32,10 @@ async def test_what_a_call_raises_is_raised() -> None:
 
 async def test_who_is_cancelled_does_not_wait_for_the_call() -> None:
     event = threading.Event()
-    started = time.monotonic()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
-            await away(lambda: event.wait(10), name="test")
+            await away(event.wait, name="test")
 
-    assert time.monotonic() - started < 5
     event.set()
     await asyncio.sleep(0.05)  # its end is nobody's business any more
 
