@@ -23,7 +23,11 @@ TELLING = (
         "tests/unit/layout/test_atomic_file.py",
         "tests/unit/lib/test_log.py",
     ),
-    *("tests/unit/report/test_progress.py", "tests/unit/report/test_text.py", "tests/unit/report/test_textfile.py"),
+    *(
+        "tests/unit/report/progress/test_choose.py",
+        "tests/unit/report/test_text.py",
+        "tests/unit/report/test_textfile.py",
+    ),
     "tests/unit/scripted/test_scripted_evidence.py",
 )
 
