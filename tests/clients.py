@@ -154,7 +154,8 @@ class Side:
     def repository(self, url: str, name: str = "team/app", *, writable: bool = True) -> RegistryRepository:
         """Return a repository of the registry at a URL."""
         config = self.config(url)
-        found = self.repositories.target(config, name) if writable else self.repositories.source(config, name)
+        give = self.repositories.target if writable else self.repositories.source
+        found = give(config, config.repository(name))
         assert isinstance(found, RegistryRepository)
         return found
 
@@ -165,8 +166,8 @@ class Side:
         return MappingConfig(
             name=repository,
             source=self.config(source),
-            source_repository=repository,
-            targets=tuple((self.config(url), repository) for url in targets),
+            source_repository=self.config(source).repository(repository),
+            targets=tuple((each := self.config(url), each.repository(repository)) for url in targets),
             tags=tags or TagRules(),
         )
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ocync.analyze.tally import Order
     from ocync.config.model import RegistryConfig
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository, TargetRepository, Upload
     from ocync.plan.discover import Repositories
     from ocync.plan.model import ImagePlan
@@ -54,9 +55,9 @@ class World:
         self.folders: set[str] = set()
         """Places that take no requests."""
 
-    def spot(self, registry: RegistryConfig, path: str, *, is_target: bool) -> Spot:
+    def spot(self, registry: RegistryConfig, repository: RepositoryName, *, is_target: bool) -> Spot:
         """Return a repository, the same one whatever its registry is called."""
-        inner = (self.repositories.target if is_target else self.repositories.source)(registry, path)
+        inner = (self.repositories.target if is_target else self.repositories.source)(registry, repository)
         if registry.layout is not None:
             self.folders.add(inner.host)
         key = (inner.host, inner.path, is_target)
@@ -353,20 +354,27 @@ class Rehearsed:
         self._expected: dict[tuple[str, Digest], set[str]] = {}
         """Target places for which a read of a blob is kept, by the place that it is read at."""
 
-    def source(self, registry: RegistryConfig, repository: str) -> Recorded:
+    def source(self, registry: RegistryConfig, repository: RepositoryName) -> Recorded:
         """Return a repository to read from."""
         spot = self._world.spot(registry, repository, is_target=False)
         return self._sources.setdefault(spot.key, Recorded(spot, self._world, self.tally, self._order))
 
-    def target(self, registry: RegistryConfig, repository: str) -> RecordedTarget:
+    def target(self, registry: RegistryConfig, repository: RepositoryName) -> RecordedTarget:
         """Return a repository to write to."""
         spot = self._world.spot(registry, repository, is_target=True)
-        made = RecordedTarget(spot, self._world, self.tally, self._order, holds=partial(self._holds, registry))
+        holds = partial(self._holds, registry, repository)
+        made = RecordedTarget(spot, self._world, self.tally, self._order, holds=holds)
         return self.targets.setdefault(spot.key, made)
 
-    async def _holds(self, registry: RegistryConfig, path: str, descriptor: Descriptor) -> bool:
-        """Tell whether a repository holds a blob; it is asked, uncounted, where nobody has seen that (a hint)."""
-        holder = self.target(registry, path)
+    async def _holds(
+        self, registry: RegistryConfig, mounting: RepositoryName, path: str, descriptor: Descriptor
+    ) -> bool:
+        """
+        Return whether the repository with the path, beside the one that mounts, holds a blob.
+
+        It is asked, uncounted, where nobody has seen that (a hint).
+        """
+        holder = self.target(registry, replace(mounting, path=path))
         # What images of the same place consist of is taken to be there.
         if (holder.host, path, False) in self._sources or descriptor.digest in holder.blobs:
             return True

@@ -62,11 +62,11 @@ def _scope(registry: RegistryConfig, config: Config) -> Scope | None:
     """Return what a mapping would ask of the registry, so that the answer is about a repository that is used."""
     for mapping in config.mappings:
         if mapping.source is registry:
-            return Scope(mapping.source_repository, ("pull",))
+            return Scope(mapping.source_repository.path, ("pull",))
     for mapping in config.mappings:
         for target, repository in mapping.targets:
             if target is registry:
-                return Scope(repository, ("pull", "push"))
+                return Scope(repository.path, ("pull", "push"))
     return None
 
 

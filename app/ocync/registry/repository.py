@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from ocync.lib.limiter import Lane, Slots
+    from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import TagPage, Upload
     from ocync.registry.client import Answer, RegistryClient
     from ocync.registry.http.pool import Response
@@ -55,7 +56,7 @@ class RegistryRepository:
     def __init__(
         self,
         client: RegistryClient,
-        repository: str,
+        name: RepositoryName,
         *,
         writable: bool = False,
         creation: RepositoryCreation | None = None,
@@ -63,7 +64,7 @@ class RegistryRepository:
         """`creation` makes the repository where a write finds that it is missing; without one, that is an error."""
         self._client = client
         self._creation = creation
-        self._repository = repository
+        self._repository = repository = name.path
         actions = ("pull", "push") if writable else ("pull",)
         self._scopes = frozenset({Scope(repository, actions)})
         self._tags = TagList(client, repository, self._scopes)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from ocync.config.model import RegistryConfig, Timeouts, TlsSettings
     from ocync.layout.hashed import Sound
+    from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository, TargetRepository
     from ocync.registry.auth.token import Send
     from ocync.registry.client import RequestTally
@@ -83,7 +84,7 @@ class RepositoryFactory:
         self._pools: dict[TlsSettings, Pool] = {}
         self._folders: dict[str, tuple[Slots, Sound]] = {}
         self._clients: dict[str, RegistryClient] = {}
-        self._repositories: dict[tuple[str, str, bool], TargetRepository] = {}
+        self._repositories: dict[tuple[str, RepositoryName, bool], TargetRepository] = {}
         self._creations: dict[str, RepositoryCreation] = {}
         self._starts: Callable[[str], Mapping[Kind, Start]] = lambda _host: {}
         self._single_posts: Callable[[str], bool | None] = lambda _host: None
@@ -97,11 +98,11 @@ class RepositoryFactory:
     async def __aexit__(self, *_exception: object) -> None:
         await self._closing.aclose()
 
-    def source(self, registry: RegistryConfig, repository: str) -> Repository:
+    def source(self, registry: RegistryConfig, repository: RepositoryName) -> Repository:
         """Return a repository to read from; credentials are asked to allow no more than that."""
         return self._repository(registry, repository, writable=False)
 
-    def target(self, registry: RegistryConfig, repository: str) -> TargetRepository:
+    def target(self, registry: RegistryConfig, repository: RepositoryName) -> TargetRepository:
         """Return a repository to write to."""
         return self._repository(registry, repository, writable=True)
 
@@ -142,13 +143,17 @@ class RepositoryFactory:
         shown = {client.host: client.habits.single_post for client in self._clients.values()}
         return {host: single for host, single in shown.items() if single is not None}
 
-    def _repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
+    def _repository(
+        self, registry: RegistryConfig, repository: RepositoryName, *, writable: bool
+    ) -> TargetRepository:
         key = (registry.name, repository, writable)
         if key not in self._repositories:
             self._repositories[key] = self._make_repository(registry, repository, writable=writable)
         return self._repositories[key]
 
-    def _make_repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
+    def _make_repository(
+        self, registry: RegistryConfig, repository: RepositoryName, *, writable: bool
+    ) -> TargetRepository:
         if registry.layout is None:
             return RegistryRepository(
                 self.client(registry),
@@ -163,7 +168,7 @@ class RepositoryFactory:
         if host not in self._folders:
             self._folders[host] = Slots(host, min(registry.max_concurrent, _FOLDER_SLOTS)), Sound()
         slots, sound = self._folders[host]
-        return LayoutRepository(registry.layout, repository, slots=slots, sound=sound)
+        return LayoutRepository(registry.layout, repository.path, slots=slots, sound=sound)
 
     def _creation(self, registry: RegistryConfig) -> RepositoryCreation | None:
         if registry.create_repository is None:

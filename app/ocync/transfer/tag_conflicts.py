@@ -13,7 +13,6 @@ from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ocync.config.repository import Repository as Spot
 from ocync.lib.errors import OcyncError
 
 if TYPE_CHECKING:
@@ -21,12 +20,13 @@ if TYPE_CHECKING:
 
     from ocync.config.model import MappingConfig, RegistryConfig
     from ocync.oci.digest import Digest
+    from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository
     from ocync.plan.discover import Repositories
 
 log = logging.getLogger(__name__)
 
-_Named = tuple["RegistryConfig", str]
+_Named = tuple["RegistryConfig", "RepositoryName"]
 
 
 class Rivals:
@@ -45,17 +45,16 @@ class Rivals:
 
     def know(self, mappings: Iterable[MappingConfig]) -> None:
         """Take the mappings of the pass, in the order of the config; nothing is asked for."""
-        feeds: dict[Spot, dict[Spot, _Named]] = defaultdict(dict)
-        targets: dict[Spot, _Named] = {}
+        feeds: dict[RepositoryName, dict[RepositoryName, _Named]] = defaultdict(dict)
+        targets: dict[RepositoryName, _Named] = {}
         for mapping in mappings:
-            source = Spot.whole(mapping.source, mapping.source_repository)
-            for target in mapping.targets:
-                spot = Spot.whole(*target)
-                targets.setdefault(spot, target)
+            source = mapping.source_repository
+            for registry, target in mapping.targets:
+                targets.setdefault(target, (registry, target))
                 if mapping.artifacts.enabled:
-                    feeds[spot].setdefault(source, (mapping.source, mapping.source_repository))
+                    feeds[target].setdefault(source, (mapping.source, source))
         self._named = [
-            (targets[spot], list(sources.values())) for spot, sources in feeds.items() if len(sources) > 1
+            (targets[target], list(sources.values())) for target, sources in feeds.items() if len(sources) > 1
         ]
 
     @asynccontextmanager

@@ -115,7 +115,11 @@ def a_second_target_that_is_new(world: World) -> list[MappingConfig]:
 def one_repository_to_two_of_one_target(world: World) -> list[MappingConfig]:
     world.source.seed("team/app", "1", build.multi_arch(shared=LAYERS))
     mapping = world.mapping()
-    return [replace(mapping, targets=(*mapping.targets, (mapping.targets[0][0], "team/copy")))]
+    return [
+        replace(
+            mapping, targets=(*mapping.targets, (config := mapping.targets[0][0], config.repository("team/copy")))
+        )
+    ]
 
 
 def nothing_changed(world: World) -> list[MappingConfig]:
@@ -304,7 +308,7 @@ def two_mappings_into_one_repository(world: World) -> list[MappingConfig]:
     for number in range(2):
         world.source.seed(f"team/app{number}", f"v{number}", build.multi_arch(shared=LAYERS, seed=number))
         mapping = world.mapping(f"team/app{number}")
-        work.append(replace(mapping, targets=((mapping.targets[0][0], "all/apps"),)))
+        work.append(replace(mapping, targets=((config := mapping.targets[0][0], config.repository("all/apps")),)))
     return work
 
 
@@ -313,7 +317,7 @@ def from_a_folder_into_a_folder(world: World) -> list[MappingConfig]:
         world.source.seed(f"team/app{number}", "1", build.multi_arch(shared=LAYERS, seed=number))
     mappings = [world.mapping(f"team/app{number}") for number in range(2)]
     return [
-        replace(mapping, targets=((world.into("disk"), mapping.source_repository), *mapping.targets))
+        replace(mapping, targets=((disk := world.into("disk"), disk.repository(mapping.name)), *mapping.targets))
         for mapping in mappings
     ]
 
@@ -321,9 +325,13 @@ def from_a_folder_into_a_folder(world: World) -> list[MappingConfig]:
 def a_registry_into_itself(world: World) -> list[MappingConfig]:
     for number in range(2):
         world.other.seed(f"team/app{number}", "1", build.multi_arch(shared=LAYERS, seed=number))
-    here = Side().config(world.other.url)
+    side = Side()
+    here = side.config(world.other.url)
     return [
-        replace(world.mapping(f"team/app{number}"), source=here, targets=((here, f"mirror/app{number}"),))
+        replace(
+            side.mapping(world.other.url, repository=f"team/app{number}"),
+            targets=((here, here.repository(f"mirror/app{number}")),),
+        )
         for number in range(2)
     ]
 

@@ -61,7 +61,7 @@ def mapping(side: Side, source: str, target: str, name: str, settings: CreateRep
     config = RegistryConfig(
         name="ecr", registry=Registry.parse(target), auth_type=AuthType.ECR, create_repository=settings
     )
-    return replace(made, targets=((config, name),))
+    return replace(made, targets=((config, config.repository(name)),))
 
 
 async def test_what_a_push_finds_missing_is_made_once_with_the_settings_of_the_config(aws: FakeAws) -> None:

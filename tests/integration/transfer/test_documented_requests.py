@@ -349,7 +349,7 @@ def one_registry(world: World) -> dict[str, int]:
     numbers = cold(world)
     here = world.work[0].source
     world.work = [
-        replace(mapping, targets=((here, f"mirror/{mapping.source_repository}"),)) for mapping in world.work
+        replace(mapping, targets=((here, here.repository(f"mirror/{mapping.name}")),)) for mapping in world.work
     ]
     return numbers
 

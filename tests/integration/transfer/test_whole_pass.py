@@ -452,7 +452,7 @@ async def test_two_repositories_of_one_target_share_one_upload(world: World) -> 
     source.seed("team/app", "1", image)
     mapping = side.mapping(source.url, target.url)
     config = mapping.targets[0][0]
-    mapping = replace(mapping, targets=((config, "one/app"), (config, "two/app")))
+    mapping = replace(mapping, targets=tuple((config, config.repository(name)) for name in ("one/app", "two/app")))
 
     results = await side.sync(mapping)
 
@@ -497,7 +497,7 @@ async def test_a_registry_can_be_mirrored_into_itself() -> None:
     async with ScriptedRegistry() as registry, Side() as side:
         registry.seed("team/app", "1", build.multi_arch(shared=[SHARED]))
         mapping = side.mapping(registry.url, registry.url)
-        mapping = replace(mapping, targets=((mapping.source, "mirror/app"),))
+        mapping = replace(mapping, targets=((mapping.source, mapping.source.repository("mirror/app")),))
 
         await side.sync(mapping)
 

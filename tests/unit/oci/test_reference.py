@@ -37,7 +37,7 @@ def test_a_reference_is_taken_apart(
     reference = Reference.parse(f"{scheme}{host}/{repository}{suffix(tag, digest)}")
 
     assert reference.registry == Registry(host, "http" if scheme == "http://" else "https")
-    assert (reference.repository, reference.tag, reference.digest) == (repository, tag, digest)
+    assert (reference.repository.path, reference.tag, reference.digest) == (repository, tag, digest)
     assert str(reference) == f"{host}/{repository}{suffix(tag, digest)}"
     assert reference.reference == str(digest or tag or "latest")
 
@@ -50,7 +50,12 @@ def test_a_layout_reference_is_written_so_that_it_reads_the_same(
 
     reference = Reference.parse(f"oci:{folder.rstrip('/')}/{name}{suffix(tag, None)}")
 
-    assert (reference.registry, reference.folder, reference.repository, reference.tag) == (None, folder, name, tag)
+    assert (reference.registry, reference.folder, reference.repository.path, reference.tag) == (
+        None,
+        folder,
+        name,
+        tag,
+    )
     assert Reference.parse(str(reference)) == reference
 
 
@@ -145,7 +150,7 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
         assert "\n" not in str(error)
     else:
         assert reference.registry is not None
-        assert is_repository(reference.repository)
+        assert is_repository(reference.repository.path)
         assert reference.tag is None or is_tag(reference.tag)
         assert Reference.parse(str(reference)).repository == reference.repository
 
@@ -231,7 +236,7 @@ def test_any_text_is_a_registry_or_refused(text: str) -> None:
     ],
 )
 def test_a_registry_names_its_repositories(registry: str, name: str, full: str) -> None:
-    assert Registry.parse(registry).repository(name) == full
+    assert Registry.parse(registry).repository(name).path == full
 
 
 @pytest.mark.parametrize(
