@@ -14,8 +14,8 @@ from ocync.oci.reference import Registry
 from ocync.registry.auth.authorizer import Authorizer
 from ocync.registry.auth.credential import Anonymous
 from ocync.registry.auth.scope import Scope
+from ocync.registry.call import Call
 from ocync.registry.client import RequestTally
-from ocync.registry.limits.kinds import Kind
 from ocync.registry.retry import RetryPolicy
 from ocync.run.repositories import RepositoryFactory
 
@@ -70,7 +70,13 @@ class Conversation:
     ) -> int:
         """Make one request as a pass does; returns the status of the answer, after new credentials if need be."""
         answer = await self.client.once(
-            Kind.METADATA, method, path, what=f"ask for {path}", scopes=scopes, headers={"Accept": media.ACCEPT}
+            Call(
+                method=method,
+                url=self.client.url(path),
+                what=f"ask for {path}",
+                scopes=scopes,
+                headers={"Accept": media.ACCEPT},
+            )
         )
         return answer.status
 

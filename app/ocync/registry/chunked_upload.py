@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from ocync.lib import remedies
 from ocync.lib.errors import NetworkError, OcyncError, ServerError, UnreachableError, VerificationError
 from ocync.registry import links
-from ocync.registry.limits.kinds import Kind
+from ocync.registry.call import Call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocync.registry.blob_push import Blob
     from ocync.registry.call import Answer
+    from ocync.registry.http.origin import Url
 
 # Bytes of a part that have come before it broke off, so that it is worth to go on with the rest.
 _PROGRESS = 64 * 1024
@@ -33,7 +34,7 @@ _TOO_LARGE = re.compile(rb"too large|exceeds the maximum", re.IGNORECASE)
 class Parts:
     """The parts of one blob on their way into a session; `location` is where the next one goes."""
 
-    def __init__(self, blob: Blob, location: str, part: int, *, least: int) -> None:
+    def __init__(self, blob: Blob, location: Url, part: int, *, least: int) -> None:
         """Parts have `part` bytes; a last one of less than `least` goes with the PUT."""
         self.location = location
         self._least = least
@@ -142,7 +143,7 @@ class Parts:
         client = self._blob.client
         try:
             answer = await client.once(
-                Kind.METADATA, "GET", self.location, what=self._blob.what, scopes=self._blob.scopes
+                Call(method="GET", url=self.location, what=self._blob.what, scopes=self._blob.api.scopes)
             )
         except OcyncError as error:
             raise why from error
@@ -156,7 +157,7 @@ class Parts:
 
     def _refused(self, answer: Answer, *, retryable: bool = False) -> OcyncError:
         client = self._blob.client
-        error = client.refusal(answer, what=self._blob.what)
+        error = client.refusal(answer)
         if _is_too_large(answer):
             error.hint = remedies.TOO_LARGE
         elif 400 <= answer.status < 500 and answer.status not in (401, 403, 404, 408, 416, 429):

@@ -11,7 +11,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from ocync.lib.errors import NetworkError, ProtocolError
-from ocync.registry.call import content_length, encoding_of
+from ocync.registry.headers import content_length, encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
     from ocync.registry.ratelimit_headers import Allowance
 
-MAX_BODY = 64 * 1024
-"""Bytes of an error's body that are read at most."""
 _SHOWN = 300
 
 # Docker Hub's quota: "You have reached your pull rate limit. ... https://www.docker.com/increase-rate-limit"

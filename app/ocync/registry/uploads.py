@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from ocync.lib.errors import (
 from ocync.registry import links
 from ocync.registry.auth.scope import Scope
 from ocync.registry.blob_push import Blob, StoredError
+from ocync.registry.call import Call
 from ocync.registry.chunked_upload import Parts
 from ocync.registry.limits.kinds import Kind
 from ocync.registry.upload_strategy import SMALL, Form
@@ -32,14 +34,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocync.oci.manifest import Descriptor
-    from ocync.registry.client import Answer, RegistryClient
+    from ocync.registry.call import Answer
+    from ocync.registry.http.origin import Url
+    from ocync.registry.repository_api import RepositoryApi
 
 log = logging.getLogger(__name__)
 
 _MOUNTED = 201
 # Seconds that the cancelling of a session may take, with the wait for its turn.
 _CANCEL_TIME = 10.0
-_OPENED = frozenset({202})
 # What a registry says of a session that it has lost or of bytes that it has lost: another session may do.
 _SPOILT = frozenset(
     {"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "RANGE_INVALID", "SIZE_INVALID"}
@@ -51,7 +54,7 @@ _NOT_ABOUT_THE_FORM = frozenset({401, 403, 404, 408, 429})
 class RegistryUpload:
     """An upload session at a registry: one PUT with the whole blob, or parts where the host wants that."""
 
-    def __init__(self, blob: Blob, location: str, *, least: int = 0) -> None:
+    def __init__(self, blob: Blob, location: Url, *, least: int = 0) -> None:
         """`least` is what the host wants parts to have, in bytes."""
         self._blob = blob
         self._location = location
@@ -88,15 +91,15 @@ class RegistryUpload:
 
     async def _commit(self, content: bytes | AsyncIterator[bytes], length: int, *, span: str | None = None) -> None:
         blob, client = self._blob, self._blob.client
-        url = links.with_digest(self._location, str(blob.descriptor.digest))
+        url = self._location.with_query(f"digest={blob.descriptor.digest}")
         answer = await blob.send("PUT", url, content, length=length, span=span)
         if answer.status not in (200, 201, 202, 204):
-            error = client.refusal(answer, what=blob.what)
+            error = client.refusal(answer)
             error.retryable = error.retryable or _is_spoilt(answer.status, error)
             if answer.status == 413:
                 _too_large(blob, error, length)
             raise error
-        client.refuse_page(answer, what=blob.what)
+        client.refuse_page(answer)
 
     async def abandon(self) -> None:
         """Cancel the session; many registries do not allow it, and sessions end by themselves."""
@@ -108,11 +111,13 @@ class RegistryUpload:
         try:
             async with asyncio.timeout(_CANCEL_TIME), bucket.hold():
                 await client.once(
-                    Kind.UPLOAD,
-                    "DELETE",
-                    self._location,
-                    what=f"cancel: {self._blob.what}",
-                    scopes=self._blob.scopes,
+                    Call(
+                        method="DELETE",
+                        url=self._location,
+                        what=f"cancel: {self._blob.what}",
+                        scopes=self._blob.api.scopes,
+                        kind=Kind.UPLOAD,
+                    )
                 )
         except (OcyncError, TimeoutError) as error:
             log.debug("%s", error)
@@ -166,20 +171,13 @@ class SinglePost:
             habits.refuses_single_post()
             await _opened(self._blob, answer).put(body)
         elif answer.status in (401, 408, 429, 503):
-            raise client.refusal(answer, what=self._blob.what)
+            raise client.refusal(answer)
         else:
             # Whatever it has against such a POST, it may be said of every other one too: the usual way shows that.
-            log.debug("not sent by one POST: %s", client.refusal(answer, what=self._blob.what))
-            opened = await client.once(
-                Kind.UPLOAD,
-                "POST",
-                self._blob.path,
-                what=f"open an upload at {self._blob.name}",
-                scopes=self._blob.scopes,
-                headers={"Content-Length": "0"},
-            )
+            log.debug("not sent by one POST: %s", client.refusal(answer))
+            opened = await client.once(self._blob.opening())
             if opened.status != 202:
-                raise client.refusal(opened, what=f"open an upload at {self._blob.name}")
+                raise client.refusal(opened)
             session = _opened(self._blob, opened)
             habits.refuses_single_post()
             await session.put(body)
@@ -198,7 +196,7 @@ class SinglePost:
             habits.takes_single_post(size)
             habits.whole_arrived(size)
             return
-        error = client.refusal(answer, what=self._blob.what)
+        error = client.refusal(answer)
         if answer.status == 413:
             _too_large(self._blob, error, size)
         elif answer.status >= 500:
@@ -212,7 +210,7 @@ class SinglePost:
 
     async def _post(self, content: bytes | AsyncIterator[bytes]) -> Answer:
         digest = quote(str(self._blob.descriptor.digest), safe=":")
-        return await self._blob.send("POST", f"{self._blob.path}?digest={digest}", content)
+        return await self._blob.send("POST", self._blob.api.url(f"blobs/uploads/?digest={digest}"), content)
 
     def _end_trial(self, *, failed: bool = False) -> None:
         if self._is_trial:
@@ -265,47 +263,31 @@ def _is_spoilt(status: int, error: OcyncError) -> bool:
 
 
 async def open_upload(
-    client: RegistryClient,
-    repository: str,
-    descriptor: Descriptor,
-    *,
-    scopes: frozenset[Scope],
-    mount_from: str | None,
+    api: RepositoryApi, descriptor: Descriptor, *, mount_from: str | None
 ) -> RegistryUpload | SinglePost | None:
     """Open a session, mount, or promise one POST; see endpoint.TargetRepository.open_upload."""
-    blob = Blob(client, repository, descriptor, scopes)
+    blob = Blob(api, descriptor)
     if mount_from is not None:
         query = f"?mount={quote(str(descriptor.digest), safe=':')}&from={quote(mount_from, safe='/')}"
-        both = scopes | {Scope(mount_from, ("pull",))}
+        mount = blob.opening(query, scopes=frozenset({Scope(mount_from, ("pull",))}))
         try:
-            return await _post(blob, blob.path + query, both, expect=frozenset({201, 202}))
+            return await _post(blob, replace(mount, expect=frozenset({_MOUNTED, 202})))
         except (AuthError, ProtocolError, NotFoundError, ServerError) as error:
             # Whatever a registry, or its token service, has against a mount: the bytes can still be sent.
             log.debug("mount refused: %s", error)
-    form = await client.habits.form(descriptor.size)
+    form = await api.client.habits.form(descriptor.size)
     if form is not Form.SESSION:
         return SinglePost(blob, is_trial=form is Form.TRIAL)
-    session = await _post(blob, blob.path, scopes, expect=_OPENED)
+    session = await _post(blob, blob.opening())
     if session is None:
-        raise ProtocolError(f"{blob.name} answered 201 to an upload that has no bytes yet", host=client.host)
+        raise ProtocolError(f"{api.name} answered 201 to an upload that has no bytes yet", host=api.client.host)
     return session
 
 
-async def _post(
-    blob: Blob, path: str, scopes: frozenset[Scope], *, expect: frozenset[int]
-) -> RegistryUpload | None:
+async def _post(blob: Blob, call: Call) -> RegistryUpload | None:
     """Return the session, or None when the blob was mounted."""
 
     def read(answer: Answer) -> RegistryUpload | None:
         return None if answer.status == _MOUNTED else _opened(blob, answer)
 
-    return await blob.client.request(
-        Kind.UPLOAD,
-        "POST",
-        path,
-        what=f"open an upload at {blob.name}",
-        scopes=scopes,
-        expect=expect,
-        read=read,
-        headers={"Content-Length": "0"},
-    )
+    return await blob.client.request(call, read)

@@ -51,8 +51,8 @@ async def client(config: RegistryConfig) -> AsyncIterator[Conversation]:
     )
     async with repositories:
         made = repositories.client(config)
-        assert made._authorizer is not None
-        yield Conversation(client=made, authorizer=made._authorizer)
+        assert made._authenticated.authorizer is not None
+        yield Conversation(client=made, authorizer=made._authenticated.authorizer)
 
 
 async def test_the_projected_token_is_exchanged_and_the_registry_takes_what_comes(
