@@ -89,34 +89,37 @@ class ReferrersApi:
                 read,
             )
         except RegistryError as error:
-            if not self._tells_that_there_is_none(error):
+            if not self._says_no_list(error):
                 raise
+            self._learn_from(error)
             log.debug("%s; tags are looked at instead", error.message)
             return None
         self.supported = page is not None
         return page
 
-    def _tells_that_there_is_none(self, error: RegistryError) -> bool:
+    def _says_no_list(self, error: RegistryError) -> bool:
         if isinstance(error, AuthError) and error.status == 403:
-            if self.supported:
-                return False
             # Said of the whole path by proxies and by gateways that were not made for it; the image itself could
             # be read with the same credentials.
-            if self.supported is None:
-                log.warning(
-                    "%s refuses to list referrers (403): only what is attached by tags is found there",
-                    self._api.name,
-                )
+            return not self.supported
+        return _is_of_another_host(error) or error.status in _NO_API
+
+    def _learn_from(self, error: RegistryError) -> None:
+        """Note that there is no API, where a refusal says that of the repository and not of one subject."""
+        if self.supported is not None or _is_of_another_host(error):
+            return
+        if isinstance(error, AuthError):
+            log.warning(
+                "%s refuses to list referrers (403): only what is attached by tags is found there", self._api.name
+            )
             self.supported = False
-            return True
-        if isinstance(error, ServerError) and error.status in (400, 403):
-            # From a host that the registry has sent us on to (GHCR does: artifacthub/hub#4785).
-            return True
-        if error.status not in _NO_API:
-            return False
-        if error.code not in _OF_THE_SUBJECT and self.supported is None:
+        elif error.code not in _OF_THE_SUBJECT:
             self.supported = False
-        return True
+
+
+def _is_of_another_host(error: RegistryError) -> bool:
+    # GHCR redirects lists to storage, which refuses them so (artifacthub/hub#4785).
+    return isinstance(error, ServerError) and error.status in (400, 403)
 
 
 def read_page(answer: Answer, *, what: str, host: str) -> Page[Descriptor] | None:

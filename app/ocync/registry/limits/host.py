@@ -144,8 +144,11 @@ class Bucket(Lane):
         self._in_vain, self._left_alone_until = 0, 0.0
         if under_way > self._level.proven:
             self._level = levels.proved(self._level, under_way)
-        is_slow = seconds is not None and self._is_slow(seconds)
-        if is_slow:
+        if seconds is not None:
+            # Some thousand answers forget the least: a registry may have become a slower one for good.
+            self._least = min(seconds, self._least * _FORGET) if self._least else seconds
+            self._usual = self._usual + (seconds - self._usual) * _SMOOTH if self._usual else seconds
+        if seconds is not None and self._is_slow:
             if now - self._eased >= _EASE_EVERY:
                 self._eased = now
                 self._change(levels.eased(self._level, now=now), "answers take long")
@@ -225,10 +228,8 @@ class Bucket(Lane):
             return self._now_well / max(past, 0.25)
         return self._now_well + self._before_well * (1.0 - past)
 
-    def _is_slow(self, seconds: float) -> bool:
-        # Some thousand answers forget it: a registry may have become a slower one for good.
-        self._least = min(seconds, self._least * _FORGET) if self._least else seconds
-        self._usual = self._usual + (seconds - self._usual) * _SMOOTH if self._usual else seconds
+    @property
+    def _is_slow(self) -> bool:
         return self._usual > max(self._least * _SLOW_TIMES, self._least + _SLOW_SECONDS)
 
 
