@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from ocync.lib.errors import ProtocolError
-from ocync.lib.ssrf import may_send_on
+from ocync.lib.ssrf import may_redirect_to
 from ocync.registry.error_response import clean
 from ocync.registry.http.origin import Url
 
@@ -121,7 +121,7 @@ def resolve(location: str | None, url: Url, *, what: str, host: str) -> Url:
             hint="a registry behind a TLS proxy has to be told its scheme (X-Forwarded-Proto, or its external URL)",
         )
     other = absolute.origin.host
-    if not may_send_on(url.origin.host, other):
+    if not may_redirect_to(url.origin.host, other):
         raise ProtocolError(
             f"{host} answered {what} with a way to {other[:80]}, which belongs to this machine; it is not taken",
             host=host,
