@@ -31,7 +31,7 @@ _RANGE = re.compile(r"(?:bytes[= ])?0-(\d{1,18})", re.ASCII)
 _TOO_LARGE = re.compile(rb"too large|exceeds the maximum", re.IGNORECASE)
 
 
-class Parts:
+class ChunkedUpload:
     """The parts of one blob on their way into a session; `location` is where the next one goes."""
 
     def __init__(self, blob: Blob, location: Url, part: int, *, least: int) -> None:
@@ -39,7 +39,7 @@ class Parts:
         self.location = location
         self._least = least
         self._blob = blob
-        self._habits = blob.client.habits
+        self._strategy = blob.client.upload_strategy
         self._part = part
         self._offset = 0
         """Bytes that the session holds."""
@@ -54,7 +54,7 @@ class Parts:
         size = self._blob.descriptor.size
         rest = b""
         cutter = Cutter(pieces, what=self._blob.what, host=self._blob.client.host)
-        with self._habits.buffer() as is_buffered:
+        with self._strategy.buffer() as is_buffered:
             while self._offset < size:
                 length = min(self._part, size - self._offset)
                 if length < self._least and self._offset:
@@ -71,7 +71,7 @@ class Parts:
         answer = await self._patch(content, length)
         if answer.status not in _TAKEN:
             if _is_too_large(answer):
-                self._habits.part_too_large(length)
+                self._strategy.part_too_large(length)
             raise self._refused(answer, retryable=_is_too_large(answer))
         self._taken(answer, length)
 
@@ -108,7 +108,7 @@ class Parts:
             data, is_repeated = data[held:], held < _PROGRESS
 
     async def _smaller(self, data: bytes, answer: Answer) -> None:
-        smaller = self._habits.part_too_large(len(data))
+        smaller = self._strategy.part_too_large(len(data))
         if smaller is None:
             raise self._refused(answer)
         self._part = smaller
@@ -124,7 +124,7 @@ class Parts:
     def _taken(self, answer: Answer, length: int) -> None:
         self._offset += length
         self._follow(answer)
-        self._habits.part_arrived()
+        self._strategy.part_arrived()
 
     def _follow(self, answer: Answer) -> None:
         """Take the newest Location: distribution's holds how far the upload is."""
@@ -162,7 +162,7 @@ class Parts:
             error.hint = remedies.TOO_LARGE
         elif 400 <= answer.status < 500 and answer.status not in (401, 403, 404, 408, 416, 429):
             # Perhaps it takes no parts at all.
-            self._habits.part_refused()
+            self._strategy.part_refused()
             retryable = True
         error.retryable = error.retryable or retryable or answer.status in (404, 416)
         return error

@@ -29,7 +29,7 @@ from ocync.registry.pull_quota import PullQuota
 from ocync.registry.ratelimit_headers import date, read_allowance, tells_allowance
 from ocync.registry.retry import GIVE_UP_AFTER
 from ocync.registry.sender import RequestTally, Sender
-from ocync.registry.upload_strategy import Habits
+from ocync.registry.upload_strategy import UploadStrategy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -111,7 +111,7 @@ class RegistryClient:
         self.policy = policy
         self.ignores_ranges = False
         """Whether the registry was seen to give no parts of blobs, or wrong ones."""
-        self.habits = Habits(settings_of(registry.host), host=registry.host)
+        self.upload_strategy = UploadStrategy(settings_of(registry.host), host=registry.host)
         self.quota = PullQuota(registry.host)
         self._sender = Sender(host=registry.host, pool=pool, timeouts=timeouts, tally=tally)
         self._authenticated = AuthenticatedSender(registry, self._sender)

@@ -127,12 +127,12 @@ class RegistryRepository:
     @property
     def mounts_after_commit(self) -> bool:
         """Whether the host is known to mount a blob only from where a manifest lists it."""
-        return self._client.habits.mounts_after_commit
+        return self._client.upload_strategy.mounts_after_commit
 
     @property
     def single_post(self) -> bool | None:
         """Whether the host takes a blob by one POST; None where it has not shown that yet."""
-        return self._client.habits.single_post
+        return self._client.upload_strategy.single_post
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> Upload | None:
         """Open an upload, or mount the blob (None)."""

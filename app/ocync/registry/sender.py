@@ -14,7 +14,7 @@ import httpx
 
 from ocync import USER_AGENT
 from ocync.lib.errors import OcyncError, ProtocolError
-from ocync.registry.circuit_breaker import Outage
+from ocync.registry.circuit_breaker import CircuitBreaker
 from ocync.registry.content_encoding import decoded
 from ocync.registry.error_response import clean
 from ocync.registry.headers import content_length, warnings
@@ -59,7 +59,7 @@ class Sender:
         self._tally = tally
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._warned: set[str] = set()
-        self._outages: dict[Origin, Outage] = {}
+        self._breakers: dict[Origin, CircuitBreaker] = {}
 
     async def send(
         self,
@@ -83,22 +83,22 @@ class Sender:
         given = {name.lower() for name, _ in fields}
         fields = [*(field for field in own if field[0].lower() not in given), *fields]
         limits = replace(self._limits, patience=patience) if patience else self._limits
-        outage, probes, began = self._outages.get(origin), False, time.monotonic()
+        breaker, probes, began = self._breakers.get(origin), False, time.monotonic()
         # A stream is let through: its outcome may be long in coming, and whoever opened it has had an answer.
-        if outage is not None and (content is None or isinstance(content, bytes)):
-            probes = await outage.admit(origin.authority)
+        if breaker is not None and (content is None or isinstance(content, bytes)):
+            probes = await breaker.admit(origin.authority)
         try:
             async with _in_time(until, "no answer came"):
                 response = await self._pool.send(origin, method, url.target, fields, content, limits)
         except BaseException as error:
             self._tally.answered(self._host, None)
-            if outage is not None and probes:
-                outage.probed()
+            if breaker is not None and probes:
+                breaker.probed()
             if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.LocalProtocolError):
                 self._unanswered(origin, error, began)
             raise
-        if outage is not None and probes:
-            response.when_closed = outage.probed
+        if breaker is not None and probes:
+            response.when_closed = breaker.probed
         self._tally.answered(self._host, response.status)
         if log.isEnabledFor(5):
             log.log(5, "%s %s -> %d", method, url.text.partition("?")[0], response.status)
@@ -124,21 +124,21 @@ class Sender:
 
     async def wait_for(self, origin: Origin) -> None:
         """Wait a moment where a host has given no answer for long; raises UnreachableError if it still does not."""
-        if self._outages and (outage := self._outages.get(origin)) is not None:
-            await outage.wait(origin.authority)
+        if self._breakers and (breaker := self._breakers.get(origin)) is not None:
+            await breaker.wait(origin.authority)
 
     def _unanswered(self, origin: Origin, error: httpx.TransportError, began: float) -> None:
-        outage = self._outages.setdefault(origin, Outage(began))
-        outage.failed(clean(str(error)) or type(error).__name__)
-        if outage.is_long():
+        breaker = self._breakers.setdefault(origin, CircuitBreaker(began))
+        breaker.failed(clean(str(error)) or type(error).__name__)
+        if breaker.is_long():
             # Said also to those who only wait for this request: who may come after it need not wait as long.
-            raise outage.error(origin.authority) from error
+            raise breaker.error(origin.authority) from error
 
     def answered(self, response: Response) -> None:
         """Say that as much of an answer has come as was asked for: its host is alive."""
-        outage = self._outages.pop(response.origin, None) if self._outages else None
-        if outage is not None:
-            outage.end()
+        breaker = self._breakers.pop(response.origin, None) if self._breakers else None
+        if breaker is not None:
+            breaker.end()
 
     def _tell_warnings(self, response: Response) -> None:
         """Tell people what the registry wants them to know, each text once."""

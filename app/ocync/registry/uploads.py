@@ -26,7 +26,7 @@ from ocync.registry import links
 from ocync.registry.auth.scope import Scope
 from ocync.registry.blob_push import Blob, StoredError
 from ocync.registry.call import Call
-from ocync.registry.chunked_upload import Parts
+from ocync.registry.chunked_upload import ChunkedUpload
 from ocync.registry.limits.kinds import Kind
 from ocync.registry.upload_strategy import SMALL, Form
 
@@ -66,11 +66,11 @@ class RegistryUpload:
             await self._send(pieces)
 
     async def _send(self, pieces: AsyncIterator[bytes]) -> None:
-        part = self._blob.client.habits.part(self._blob.descriptor.size, least=self._least)
+        part = self._blob.client.upload_strategy.part(self._blob.descriptor.size, least=self._least)
         if part is None:
             await self.put(pieces)
             return
-        parts = Parts(self._blob, self._location, part, least=self._least)
+        parts = ChunkedUpload(self._blob, self._location, part, least=self._least)
         try:
             rest = await parts.send(pieces)
         finally:
@@ -79,15 +79,15 @@ class RegistryUpload:
 
     async def put(self, content: bytes | AsyncIterator[bytes]) -> None:
         """Send all bytes in one request and commit."""
-        habits, size = self._blob.client.habits, self._blob.descriptor.size
-        watched, began = content if isinstance(content, bytes) else Watched(content), habits.whole_begins()
+        strategy, size = self._blob.client.upload_strategy, self._blob.descriptor.size
+        watched, began = content if isinstance(content, bytes) else Watched(content), strategy.whole_begins()
         try:
             await self._commit(watched, size)
         except NetworkError as error:
             if isinstance(watched, Watched) and not watched.failed and not isinstance(error, UnreachableError):
-                habits.whole_broke(began, watched.given)
+                strategy.whole_broke(began, watched.given)
             raise
-        habits.whole_arrived(size)
+        strategy.whole_arrived(size)
 
     async def _commit(self, content: bytes | AsyncIterator[bytes], length: int, *, span: str | None = None) -> None:
         blob, client = self._blob, self._blob.client
@@ -163,12 +163,12 @@ class SinglePost:
             await self._session.abandon()
 
     async def _replayable(self, body: bytes) -> None:
-        habits, client = self._blob.client.habits, self._blob.client
+        strategy, client = self._blob.client.upload_strategy, self._blob.client
         answer = await self._post(body)
         if answer.status == 201:
-            habits.takes_single_post(len(body))
+            strategy.takes_single_post(len(body))
         elif answer.status == 202:
-            habits.refuses_single_post()
+            strategy.refuses_single_post()
             await _opened(self._blob, answer).put(body)
         elif answer.status in (401, 408, 429, 503):
             raise client.refusal(answer)
@@ -179,30 +179,30 @@ class SinglePost:
             if opened.status != 202:
                 raise client.refusal(opened)
             session = _opened(self._blob, opened)
-            habits.refuses_single_post()
+            strategy.refuses_single_post()
             await session.put(body)
 
     async def _stream(self, pieces: AsyncIterator[bytes]) -> None:
-        habits, client = self._blob.client.habits, self._blob.client
-        size, watched, began = self._blob.descriptor.size, Watched(pieces), habits.whole_begins()
+        strategy, client = self._blob.client.upload_strategy, self._blob.client
+        size, watched, began = self._blob.descriptor.size, Watched(pieces), strategy.whole_begins()
         try:
             answer = await self._post(watched)
         except NetworkError as broken:
             if not watched.failed and not isinstance(broken, UnreachableError):
-                habits.stream_failed()
-                habits.whole_broke(began, watched.given)
+                strategy.stream_failed()
+                strategy.whole_broke(began, watched.given)
             raise
         if answer.status == 201:
-            habits.takes_single_post(size)
-            habits.whole_arrived(size)
+            strategy.takes_single_post(size)
+            strategy.whole_arrived(size)
             return
         error = client.refusal(answer)
         if answer.status == 413:
             _too_large(self._blob, error, size)
         elif answer.status >= 500:
-            habits.stream_failed()
+            strategy.stream_failed()
         elif answer.status not in _NOT_ABOUT_THE_FORM:
-            habits.refuses_single_post()
+            strategy.refuses_single_post()
             error.retryable = True
         if answer.status == 202:
             self._session = _opened(self._blob, answer)
@@ -215,7 +215,7 @@ class SinglePost:
     def _end_trial(self, *, failed: bool = False) -> None:
         if self._is_trial:
             self._is_trial = False
-            self._blob.client.habits.trial_ended(failed=failed)
+            self._blob.client.upload_strategy.trial_ended(failed=failed)
 
 
 class Watched:
@@ -250,7 +250,7 @@ def _opened(blob: Blob, answer: Answer) -> RegistryUpload:
 
 def _too_large(blob: Blob, error: OcyncError, length: int) -> None:
     """Complete the error of a request that was too large: another upload may go in parts."""
-    if blob.client.habits.too_large(length):
+    if blob.client.upload_strategy.too_large(length):
         error.retryable = True
     else:
         error.hint = remedies.TOO_LARGE
@@ -275,7 +275,7 @@ async def open_upload(
         except (AuthError, ProtocolError, NotFoundError, ServerError) as error:
             # Whatever a registry, or its token service, has against a mount: the bytes can still be sent.
             log.debug("mount refused: %s", error)
-    form = await api.client.habits.form(descriptor.size)
+    form = await api.client.upload_strategy.form(descriptor.size)
     if form is not Form.SESSION:
         return SinglePost(blob, is_trial=form is Form.TRIAL)
     session = await _post(blob, blob.opening())

@@ -140,7 +140,7 @@ class RepositoryFactory:
 
     def single_posts(self) -> dict[str, bool]:
         """Return, for every host that has shown it, whether it takes a blob by one POST."""
-        shown = {client.host: client.habits.single_post for client in self._clients.values()}
+        shown = {client.host: client.upload_strategy.single_post for client in self._clients.values()}
         return {host: single for host, single in shown.items() if single is not None}
 
     def _repository(
@@ -197,7 +197,7 @@ class RepositoryFactory:
             timeouts=self._timeouts,
             tally=self._tally,
         )
-        client.habits.begin_at(self._single_posts(host))
+        client.upload_strategy.begin_at(self._single_posts(host))
         client.authorize(
             Authorizer(
                 registry=config.registry,
