@@ -70,13 +70,7 @@ class Conversation:
     ) -> int:
         """Make one request as a pass does; returns the status of the answer, after new credentials if need be."""
         answer = await self.client.once(
-            Call(
-                method=method,
-                url=self.client.url(path),
-                what=f"ask for {path}",
-                scopes=scopes,
-                headers={"Accept": media.ACCEPT},
-            )
+            Call(method, self.client.url(path), f"ask for {path}", scopes, headers={"Accept": media.ACCEPT})
         )
         return answer.status
 

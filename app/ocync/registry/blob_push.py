@@ -45,10 +45,10 @@ class Blob:
     def opening(self, query: str = "", *, scopes: frozenset[Scope] = frozenset()) -> Call:
         """Return the POST that opens a session or mounts; `scopes` are asked for besides the repository's own."""
         return Call(
-            method="POST",
-            url=self.api.url(f"blobs/uploads/{query}"),
-            what=f"open an upload at {self.api.name}",
-            scopes=self.api.scopes | scopes,
+            "POST",
+            self.api.url(f"blobs/uploads/{query}"),
+            f"open an upload at {self.api.name}",
+            self.api.scopes | scopes,
             kind=Kind.UPLOAD,
             headers={"Content-Length": "0"},
             expect=frozenset({202}),
@@ -81,10 +81,10 @@ class Blob:
         stored = length if method == "PATCH" else self.descriptor.size
         answer = await self.client.once(
             Call(
-                method=method,
-                url=url,
-                what=self.what,
-                scopes=self.api.scopes,
+                method,
+                url,
+                self.what,
+                self.api.scopes,
                 kind=Kind.UPLOAD,
                 headers=headers,
                 content=content,
@@ -100,11 +100,7 @@ class Blob:
     async def _is_there(self) -> bool:
         """Look for the blob, once: where that can't be told, what was said before the look is the error."""
         look = Call(
-            method="HEAD",
-            url=self.api.url(f"blobs/{self.descriptor.digest}"),
-            what=self.what,
-            scopes=self.api.scopes,
-            is_timed=True,
+            "HEAD", self.api.url(f"blobs/{self.descriptor.digest}"), self.what, self.api.scopes, is_timed=True
         )
         try:
             answer = await self.client.once(look)

@@ -68,10 +68,10 @@ class BlobReader:
     def _reading(self, descriptor: Descriptor, start: int, what: str) -> AbstractAsyncContextManager[Response]:
         return self._client.exchange(
             Call(
-                method="GET",
-                url=self._api.url(f"blobs/{descriptor.digest}"),
-                what=what,
-                scopes=self._api.scopes,
+                "GET",
+                self._api.url(f"blobs/{descriptor.digest}"),
+                what,
+                self._api.scopes,
                 kind=Kind.BLOB,
                 headers=asking_from(start),
             )
@@ -116,10 +116,10 @@ class BlobReader:
 
         return await self._client.request(
             Call(
-                method="HEAD",
-                url=self._api.url(f"blobs/{descriptor.digest}"),
-                what=f"look for blob {descriptor.digest.algorithm}:{descriptor.digest.short} at {self._api.name}",
-                scopes=self._api.scopes,
+                "HEAD",
+                self._api.url(f"blobs/{descriptor.digest}"),
+                f"look for blob {descriptor.digest.algorithm}:{descriptor.digest.short} at {self._api.name}",
+                self._api.scopes,
                 expect=frozenset({200, 403, 404}) | _UNKNOWN_BY_HEAD,
                 is_timed=True,
             ),

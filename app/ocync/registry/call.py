@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ocync.oci import media
@@ -56,7 +56,7 @@ class Answer:
         return is_html and is_one and "docker-content-digest" not in self.headers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """A request to the registry, which may be made several times and is followed wherever redirects lead."""
 
@@ -65,6 +65,7 @@ class Call:
     what: str
     """What it is for, as errors say it: `fetch the manifest of x`."""
     scopes: frozenset[Scope]
+    _: KW_ONLY
     kind: Kind = Kind.METADATA
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | AsyncIterator[bytes] | None = None

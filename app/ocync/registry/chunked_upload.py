@@ -142,9 +142,7 @@ class ChunkedUpload:
         """
         client = self._blob.client
         try:
-            answer = await client.once(
-                Call(method="GET", url=self.location, what=self._blob.what, scopes=self._blob.api.scopes)
-            )
+            answer = await client.once(Call("GET", self.location, self._blob.what, self._blob.api.scopes))
         except OcyncError as error:
             raise why from error
         told = _RANGE.fullmatch((answer.headers.get("range") or "").strip())

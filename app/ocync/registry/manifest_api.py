@@ -54,10 +54,10 @@ class ManifestApi:
 
         found = await self._client.request(
             Call(
-                method="HEAD",
-                url=self._api.url(f"manifests/{reference}"),
-                what=f"look up {self._api.image(reference)}",
-                scopes=self._api.scopes,
+                "HEAD",
+                self._api.url(f"manifests/{reference}"),
+                f"look up {self._api.image(reference)}",
+                self._api.scopes,
                 headers=_ACCEPT,
                 expect=frozenset({200, 404}) | _ASK_BY_GET,
                 is_timed=True,
@@ -113,10 +113,10 @@ class ManifestApi:
         async with self._client.quota.pull(what, self._client.policy.sleep) as begun:
             return await self._client.request(
                 Call(
-                    method="GET",
-                    url=self._api.url(f"manifests/{reference}"),
-                    what=what,
-                    scopes=self._api.scopes,
+                    "GET",
+                    self._api.url(f"manifests/{reference}"),
+                    what,
+                    self._api.scopes,
                     headers=_ACCEPT,
                     limit=manifests.MAX_SIZE,
                     is_timed=True,
@@ -175,10 +175,10 @@ class ManifestApi:
 
         return await self._client.request(
             Call(
-                method="PUT",
-                url=self._api.url(f"manifests/{reference}"),
-                what=f"push the manifest of {image}",
-                scopes=self._api.scopes,
+                "PUT",
+                self._api.url(f"manifests/{reference}"),
+                f"push the manifest of {image}",
+                self._api.scopes,
                 kind=Kind.MANIFEST,
                 headers={"Content-Type": manifest.media_type},
                 content=manifest.raw,

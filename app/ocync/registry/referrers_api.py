@@ -79,10 +79,10 @@ class ReferrersApi:
         try:
             page = await self._client.request(
                 Call(
-                    method="GET",
-                    url=url,
-                    what=what,
-                    scopes=self._api.scopes,
+                    "GET",
+                    url,
+                    what,
+                    self._api.scopes,
                     headers={"Accept": media.OCI_INDEX},
                     limit=manifests.MAX_SIZE,
                 ),

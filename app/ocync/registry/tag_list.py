@@ -80,7 +80,7 @@ class TagList:
             self._client.refuse_page(answer, wanted=True)
             return read_page(answer, what=what, host=self._client.host)
 
-        call = Call(method="GET", url=url, what=what, scopes=self._api.scopes, limit=_MAX_BODY)
+        call = Call("GET", url, what, self._api.scopes, limit=_MAX_BODY)
         self.pages += 1
         try:
             return await self._client.request(call, read)

@@ -112,10 +112,10 @@ class RegistryUpload:
             async with asyncio.timeout(_CANCEL_TIME), bucket.hold():
                 await client.once(
                     Call(
-                        method="DELETE",
-                        url=self._location,
-                        what=f"cancel: {self._blob.what}",
-                        scopes=self._blob.api.scopes,
+                        "DELETE",
+                        self._location,
+                        f"cancel: {self._blob.what}",
+                        self._blob.api.scopes,
                         kind=Kind.UPLOAD,
                     )
                 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ocync.cache.store import Keeper, StateLocation
 from ocync.registry.client import RequestTally
-from ocync.registry.limits.saved import starts_in, text_of
+from ocync.registry.limits.aimd import starts_in, text_of
 from ocync.registry.retry import RetryPolicy
 from ocync.registry.upload_strategy import form_in, text_of_form
 from ocync.report.summary import RunReport

@@ -401,4 +401,4 @@ async def test_an_answer_that_drips_is_cut_off_in_the_end(registry: ScriptedRegi
         with pytest.raises(NetworkError, match="the answer did not end within"):
             async with asyncio.timeout(5), repository.slots.hold():
                 url = client.url("/v2/team/app/manifests/1")
-                await client.once(Call(method="GET", url=url, what="fetch", scopes=frozenset()), seconds=0.3)
+                await client.once(Call("GET", url, "fetch", frozenset()), seconds=0.3)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skips_waits
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(circuit_breaker, "PATIENCE", 0.0)
-    monkeypatch.setattr(sender, "Outage", partial(circuit_breaker.Outage, clock=now))
+    monkeypatch.setattr(sender, "CircuitBreaker", partial(circuit_breaker.CircuitBreaker, clock=now))
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from ocync.lib.limiter import Lane, Slots, Time
 from ocync.registry.limits import aimd as levels
-from ocync.registry.limits.allowed import allowed_in
 from ocync.registry.limits.counter import Counter
 from ocync.registry.limits.kinds import Kind
 
@@ -40,6 +40,8 @@ LONGEST = 120.0
 PATIENCE = 150.0
 """Seconds for which a host may refuse all requests of a kind before those that come are not made any more."""
 _REFUSALS = 5
+_ALLOWED = re.compile(r"allowed: *([1-9][0-9]{0,8})/(second|minute|hour)", re.ASCII | re.IGNORECASE)
+_UNITS = {"second": 1, "minute": 60, "hour": 3600}
 
 
 class Bucket(Lane):
@@ -262,6 +264,16 @@ class Asked:
             allowed=allowed_in(said),
             counted=counted,
         )
+
+
+def allowed_in(text: str) -> float | None:
+    """
+    Return how many requests a second a refusal says are allowed, if it does.
+
+    As GHCR's "TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute" (dependabot/cli#380).
+    """
+    match = _ALLOWED.search(text)
+    return None if match is None else int(match.group(1)) / _UNITS[match.group(2).lower()]
 
 
 class HostLimits:
