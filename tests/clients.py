@@ -18,9 +18,9 @@ from ocync.oci.reference import Registry
 from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
 from ocync.plan.source import SourceImage
-from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
 from ocync.registry.retry import GIVE_UP_AFTER, RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 from ocync.transfer.engine import Pass, PassSettings
 from scripted.evidence import PASSES

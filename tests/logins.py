@@ -15,8 +15,8 @@ from ocync.registry.auth.authorizer import Authorizer
 from ocync.registry.auth.credential import Anonymous
 from ocync.registry.auth.scope import Scope
 from ocync.registry.call import Call
-from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from ocync.lib.errors import ExitCode
 from ocync.registry.auth.check import CheckOutcome, Finding
 from ocync.registry.auth.check import check as check_registry
 from ocync.registry.auth.scope import Scope
-from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -65,7 +64,15 @@ class AuthenticatedSender:
                 # Before a token is waited for together with others, as long as a dead host takes to be noticed.
                 await self._sender.wait_for(url.origin)
                 used = await self.authorizer.header(call.scopes)
-            response = await self._send(call, url, used, until)
+            response = await self._sender.send(
+                url,
+                call.method,
+                [*call.fields, *self._authorization(used)],
+                call.content,
+                until=until,
+                patience=call.patience,
+                is_timed=call.is_timed,
+            )
             try:
                 if response.status in (401, 403) and at_home and response.status not in renewals:
                     renewals.add(response.status)
@@ -99,19 +106,12 @@ class AuthenticatedSender:
             response.url = url
             return response
 
-    async def _send(self, call: Call, url: Url, authorization: str | None, until: float) -> Response:
-        fields = call.fields
-        if authorization is not None:
-            fields.append(("Authorization", authorization))
-            if authorization not in self._shown:
-                self._shown.append(authorization)
-        started = time.monotonic()
-        response = await self._sender.send(
-            url, call.method, fields, call.content, until=until, patience=call.patience
-        )
-        if call.is_timed:
-            response.seconds = time.monotonic() - started
-        return response
+    def _authorization(self, shown: str | None) -> list[tuple[str, str]]:
+        if shown is None:
+            return []
+        if shown not in self._shown:
+            self._shown.append(shown)
+        return [("Authorization", shown)]
 
     async def _renew(self, call: Call, response: Response, url: Url, used: str | None) -> str | None:
         if self.authorizer is None:

@@ -44,12 +44,8 @@ if TYPE_CHECKING:
     from ocync.registry.limits.host import Asked, HostLimits
     from ocync.registry.retry import RetryPolicy
 
-__all__ = ["Answer", "RegistryClient", "RequestTally", "stream_time"]
-
 T = TypeVar("T")
 
-REQUEST_TIME = GIVE_UP_AFTER
-"""Seconds that one attempt at a request with a small answer may take in all."""
 ANSWER_TIME = 60.0
 """Seconds after which a blob's bytes have to begin: what is in a cache of another registry is fetched first."""
 _TOKEN_TIME = 25.0
@@ -174,7 +170,7 @@ class RegistryClient:
                     del answer
         raise AssertionError("a retry loop ends by returning or raising")
 
-    async def once(self, call: Call, *, seconds: float = REQUEST_TIME) -> Answer:
+    async def once(self, call: Call, *, seconds: float = GIVE_UP_AFTER) -> Answer:
         """
         Make one attempt and read the whole answer, whatever its status.
 

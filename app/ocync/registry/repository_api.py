@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from ocync.registry.auth.scope import Scope
+from ocync.registry.http.origin import Url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ocync.oci.reference import RepositoryName
     from ocync.registry.client import RegistryClient
-    from ocync.registry.http.origin import Url
     from ocync.registry.repository_creation import RepositoryCreation
 
 T = TypeVar("T")
@@ -31,6 +31,7 @@ class RepositoryApi:
         self.client = client
         self.path = name.path
         self.name = f"{client.host}/{name.path}"
+        self._root = client.url(f"/v2/{name.path}/")
         self.scopes = frozenset({Scope(name.path, ("pull", "push") if writable else ("pull",))})
         self.creation = creation
         """Makes the repository where a write finds that it is missing; without one, that is an error."""
@@ -40,7 +41,7 @@ class RepositoryApi:
 
     def url(self, resource: str) -> Url:
         """Return the URL of what the repository has, such as `manifests/latest`."""
-        return self.client.url(f"/v2/{self.path}/{resource}")
+        return Url(self._root.origin, self._root.text + resource)
 
     def image(self, reference: str) -> str:
         """Return the name of what a tag or digest points to."""

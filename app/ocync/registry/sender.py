@@ -70,6 +70,7 @@ class Sender:
         *,
         until: float,
         patience: float = 0.0,
+        is_timed: bool = False,
     ) -> Response:
         """
         Send one request and return its answer with the body unread; the head has to come `until` then.
@@ -100,6 +101,8 @@ class Sender:
         if breaker is not None and probes:
             response.when_closed = breaker.probed
         self._tally.answered(self._host, response.status)
+        if is_timed:
+            response.seconds = time.monotonic() - began
         if log.isEnabledFor(5):
             log.log(5, "%s %s -> %d", method, url.text.partition("?")[0], response.status)
         self._tell_warnings(response)

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ocync.cache.store import Keeper, StateLocation
-from ocync.registry.client import RequestTally
 from ocync.registry.limits.aimd import starts_in, text_of
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.registry.upload_strategy import form_in, text_of_form
 from ocync.report.summary import RunReport
 from ocync.run.repositories import RepositoryFactory

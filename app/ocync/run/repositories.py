@@ -29,6 +29,7 @@ from ocync.registry.repository_creation import RepositoryCreation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import httpx
 
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository, TargetRepository
     from ocync.registry.auth.token import Send
-    from ocync.registry.client import RequestTally
     from ocync.registry.retry import RetryPolicy
+    from ocync.registry.sender import RequestTally
 
 
 async def _nobody(request: httpx.Request) -> httpx.Response:
@@ -148,27 +149,27 @@ class RepositoryFactory:
     ) -> TargetRepository:
         key = (registry.name, repository, writable)
         if key not in self._repositories:
-            self._repositories[key] = self._make_repository(registry, repository, writable=writable)
+            self._repositories[key] = (
+                self._layout(registry.layout, registry.max_concurrent, repository.path)
+                if registry.layout is not None
+                else RegistryRepository(
+                    self.client(registry),
+                    repository,
+                    writable=writable,
+                    creation=self._creation(registry) if writable else None,
+                )
+            )
         return self._repositories[key]
 
-    def _make_repository(
-        self, registry: RegistryConfig, repository: RepositoryName, *, writable: bool
-    ) -> TargetRepository:
-        if registry.layout is None:
-            return RegistryRepository(
-                self.client(registry),
-                repository,
-                writable=writable,
-                creation=self._creation(registry) if writable else None,
-            )
+    def _layout(self, folder: Path, most: int, path: str) -> TargetRepository:
         from ocync.layout.hashed import Sound  # noqa: PLC0415
         from ocync.layout.repository import LayoutRepository  # noqa: PLC0415 -- for passes with folders
 
-        host = f"oci:{registry.layout}"
+        host = f"oci:{folder}"
         if host not in self._folders:
-            self._folders[host] = Slots(host, min(registry.max_concurrent, _FOLDER_SLOTS)), Sound()
+            self._folders[host] = Slots(host, min(most, _FOLDER_SLOTS)), Sound()
         slots, sound = self._folders[host]
-        return LayoutRepository(registry.layout, repository.path, slots=slots, sound=sound)
+        return LayoutRepository(folder, path, slots=slots, sound=sound)
 
     def _creation(self, registry: RegistryConfig) -> RepositoryCreation | None:
         if registry.create_repository is None:

@@ -14,12 +14,13 @@ from ocync.lib.errors import OcyncError
 from ocync.oci import manifest as manifests
 from ocync.oci.digest import Digest
 from ocync.oci.reference import Registry
-from ocync.registry.client import RegistryClient, RequestTally
+from ocync.registry.client import RegistryClient
 from ocync.registry.http.pool import Pool
 from ocync.registry.limits.host import Asked, HostLimits
 from ocync.registry.limits.kinds import Kind
 from ocync.registry.repository import RegistryRepository
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from scripted import ScriptedRegistry, build, faults
 from scripted.evidence import PASSES
 

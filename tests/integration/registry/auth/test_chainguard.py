@@ -15,8 +15,8 @@ from ocync.lib.errors import AuthError, NetworkError, OcyncError, ProtocolError,
 from ocync.registry.auth.chainguard import TOKEN_FILE
 from ocync.registry.auth.credential import UserPassword
 from ocync.registry.auth.keychain import source_for
-from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 from scripted import Bearer, ScriptedRegistry, User, build
 
