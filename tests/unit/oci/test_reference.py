@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.oci.digest import Digest
-from ocync.oci.reference import Reference, Registry, is_repository, is_tag
+from ocync.oci.reference import Reference, Registry, RepositoryName, is_repository, is_tag
 
 HEX = "0123456789abcdef" * 4
 DIGEST = f"sha256:{HEX}"
@@ -255,3 +255,13 @@ def test_a_registry_names_its_repositories(registry: str, name: str, full: str) 
 )
 def test_spellings_of_one_registry_have_one_canonical_form(text: str, canonical: str) -> None:
     assert Registry.parse(text).canonical == canonical
+
+
+def test_names_of_one_repository_are_equal_however_its_registry_is_written() -> None:
+    name = Registry.parse("https://ghcr.io:443/acme").repository("app")
+
+    assert name == Registry.parse("GHCR.io").repository("acme/app") == RepositoryName("ghcr.io", "acme/app")
+    assert name != Registry.parse("ghcr.io:8443").repository("acme/app")
+    assert str(name) == "ghcr.io/acme/app"
+    assert RepositoryName.in_folder("./mirror/", "app") == RepositoryName.in_folder("mirror", "app")
+    assert str(RepositoryName.in_folder("/", "app")) == "oci:/app"
