@@ -267,7 +267,7 @@ class RecordedTarget(Recorded):
         return tuple({**{each.digest: each for each in found}, **self._referring[subject]}.values())
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
-        """Tell whether the repository holds the blob."""
+        """Return whether the repository holds the blob."""
         await self.order.take(self.name)
         self.tally[self.host, RequestKind.BLOB_HEAD][descriptor.digest] += 1
         if descriptor.digest not in self.blobs and await self.really_has(descriptor):
@@ -275,7 +275,7 @@ class RecordedTarget(Recorded):
         return descriptor.digest in self.blobs
 
     async def really_has(self, descriptor: Descriptor) -> bool:
-        """Tell whether the real repository holds the blob; not counted."""
+        """Return whether the real repository holds the blob; not counted."""
         return await self.spot.ask("blob", descriptor.digest, lambda: self.spot.inner.has_blob(descriptor), False)
 
     # Writes
@@ -383,7 +383,7 @@ class Rehearsed:
         return False
 
     async def send(self, delivery: Delivery, source: Repository, *, nearer: Repository | None = None) -> None:
-        """Note that a blob is read and sent."""
+        """Record that a blob is read and sent."""
         repository, blob, reader = delivery.repository, delivery.blob, (nearer or source).host
         assert isinstance(repository, RecordedTarget)
         self.tally[reader, Fate.READ][blob.digest] = 1
@@ -400,7 +400,7 @@ class Rehearsed:
         """Do nothing: nobody waits."""
 
     def copied(self, plan: ImagePlan, tree: Tree) -> None:
-        """Note that an image is copied, and what it consists of."""
+        """Record that an image is copied, and what it consists of."""
         source, target = plan.candidate.source, plan.candidate.target.repository
         assert isinstance(target, RecordedTarget)
         self._world.trees.add(tree.manifests)

@@ -63,7 +63,7 @@ class Keeper:
 
     @asynccontextmanager
     async def memory(self, location: StateLocation, *, ttl: float) -> AsyncIterator[Memory]:
-        """Give a memory for one pass, and keep what it learns; never raises an error of its own."""
+        """Yield a memory for one pass, and keep what it learns; never raises an error of its own."""
         memory = Memory(ttl=ttl, clock=self._clock)
         last, self._last = self._last, None
         path = location.folder / file.NAME if location.folder is not None else None

@@ -100,7 +100,7 @@ def _verify(options: argparse.Namespace) -> VerifyRules | None:
 
 
 def _onto_itself(source: Reference, destination: Reference) -> bool:
-    """Tell whether the image would be put where it is read, under the very tag or digest that it is read by."""
+    """Return whether the image would be put where it is read, under the very tag or digest that it is read by."""
     if (source.registry, source.repository) != (destination.registry, destination.repository):
         return False
     return (destination.tag or source.tag or source.reference) == source.reference

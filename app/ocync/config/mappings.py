@@ -84,7 +84,7 @@ def _mapping(layered: Layered, names: Names, signers: Signers, findings: Finding
 
 
 def _require(layered: Layered, key: str, findings: Findings) -> None:
-    """Note that neither the mapping nor the defaults have the key, unless something else is wrong with it."""
+    """Record that neither the mapping nor the defaults have the key, unless something else is wrong with it."""
     own, default = layered.own, layered.default
     if not any(section.has(key) or findings.touch(section.at(key)) for section in (own, default)):
         findings.error("is missing, and defaults have none", own.at(key), own.table.place)
@@ -93,7 +93,7 @@ def _require(layered: Layered, key: str, findings: Findings) -> None:
 def _check_repository(
     section: Section, key: str, registries: Iterable[RegistryConfig | None], findings: Findings
 ) -> None:
-    """Note what is wrong with a repository's name, once for all registries that it is wrong for."""
+    """Record what is wrong with a repository's name, once for all registries that it is wrong for."""
     value = section.value(key)
     if value is None or findings.touch(section.at(key)):
         return

@@ -85,12 +85,12 @@ class Claim:
         return frozenset(select(tags, self.rules).kept)
 
     def selects(self, tag: str) -> bool:
-        """Tell whether a tag that `may_select` gave is selected whatever other tags there are."""
+        """Return whether a tag that `may_select` gave is selected whatever other tags there are."""
         return self.mapping.tags.latest is None or tag in select((tag,), self.rules).pinned
 
 
 def check_overlaps(mappings: Iterable[tuple[MappingConfig, Path, Position]], findings: Findings) -> None:
-    """Note mappings that write the same tags of a repository; each mapping's worst such is enough."""
+    """Record mappings that write the same tags of a repository; each mapping's worst such is enough."""
     writers: dict[RepositoryName, list[tuple[MappingConfig, Path, Position]]] = defaultdict(list)
     for mapping, path, place in mappings:
         for _, repository in mapping.targets:
@@ -140,7 +140,7 @@ def _check_repository(repository: RepositoryName, claims: Sequence[Claim], findi
 
 
 def _compare(repository: RepositoryName, claim: Claim, earlier: Sequence[Claim], findings: Findings) -> None:
-    """Note what is worst about a mapping and those before it that write the same repository."""
+    """Record what is worst about a mapping and those before it that write the same repository."""
     warning = ""
     for other in earlier:
         decision, tag = overlap(claim, other)

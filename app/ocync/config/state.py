@@ -46,7 +46,7 @@ def check_state(
     section: Section, kept: StateConfig | None, mappings: Iterable[MappingConfig], findings: Findings
 ) -> None:
     """
-    Note a mapping that writes where the state is kept: each would take the other's place, whatever the tags are.
+    Record a mapping that writes where the state is kept: each would take the other's place, whatever the tags are.
 
     One that reads there does no harm, and is warned of where it would copy the state like an image.
     """

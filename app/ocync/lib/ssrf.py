@@ -56,7 +56,7 @@ def reachability(host: str) -> Reachability:
 
 
 def may_delegate_to(own: str, other: str) -> bool:
-    """Tell whether a registry at the one host may name the other: itself, or one that is no further inside."""
+    """Return whether a registry at the one host may name the other: itself, or one that is no further inside."""
     return _same(own, other) or (
         reachability(other) is not Reachability.NEVER and reachability(other) <= reachability(own)
     )
@@ -64,7 +64,7 @@ def may_delegate_to(own: str, other: str) -> bool:
 
 def may_redirect_to(own: str, other: str) -> bool:
     """
-    Tell whether an answer from the one host may send requests without credentials to the other.
+    Return whether an answer from the one host may send requests without credentials to the other.
 
     As `may_delegate_to`, but private addresses are allowed: registries of companies keep their blobs there.
     """
@@ -72,7 +72,7 @@ def may_redirect_to(own: str, other: str) -> bool:
 
 
 def is_never_meant(address: str) -> bool:
-    """Tell whether a name that leads to this address is not to be followed: to a metadata service, or nowhere."""
+    """Return whether a name that leads to this address is not to be followed: to a metadata service, or nowhere."""
     found = _address(address)
     return found is not None and _is_nobody_s(found)
 

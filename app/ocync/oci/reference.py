@@ -29,17 +29,17 @@ _HUB_API = "registry-1.docker.io"
 
 
 def is_repository(text: str) -> bool:
-    """Tell whether the text is a repository name of the distribution specification (255 characters at most)."""
+    """Return whether the text is a repository name of the distribution specification (255 characters at most)."""
     return len(text) <= 255 and _REPOSITORY.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:
-    """Tell whether the text is a tag of the distribution specification."""
+    """Return whether the text is a tag of the distribution specification."""
     return _TAG.fullmatch(text) is not None
 
 
 def _is_host(text: str) -> bool:
-    """Tell whether the text is a host with or without a port (RFC 1123 2.1, RFC 3986 3.2.2)."""
+    """Return whether the text is a host with or without a port (RFC 1123 2.1, RFC 3986 3.2.2)."""
     found = _HOST.fullmatch(text)
     if found is None or len(found["name"]) > 253 or not 0 < int(found["port"] or "443") < 65536:
         return False

@@ -205,7 +205,7 @@ class Attachments:
         return following
 
     def _is_named(self, subject: Digest) -> bool:
-        """Tell whether a tag of the source is known to stand for what is attached to a manifest."""
+        """Return whether a tag of the source is known to stand for what is attached to a manifest."""
         return self._by_name is not None and any(
             name in self._by_name for name in referrers.attached_names(subject)
         )
@@ -313,7 +313,7 @@ class Attachments:
         self._listed = True
 
     def _wants(self, types: tuple[str, ...]) -> bool:
-        """Tell whether an artifact of these types (several names of one thing) is to be copied."""
+        """Return whether an artifact of these types (several names of one thing) is to be copied."""
         if any(map(self._exclude.matches, types)):
             return False
         return not self._include or any(map(self._include.matches, types))

@@ -53,7 +53,7 @@ class Resolved:
     """The targets whose tags have been listed so far."""
 
     def candidates(self, state: TargetState) -> Iterator[Candidate]:
-        """Give the work that one target makes."""
+        """Yield the work that one target makes."""
         self.states.append(state)
         rules = self.mapping.tags
         immutable = Pattern(rules.immutable_tags) if rules.immutable_tags else None

@@ -66,7 +66,7 @@ class SourceImage:
         return not self.platforms
 
     def finish(self, host: str) -> None:
-        """Note that a target at a host needs nothing more of the image."""
+        """Record that a target at a host needs nothing more of the image."""
         self._left -= 1
         if not self._left:
             # Who looks at it again reads it by its digest: there may be ten thousand others.

@@ -80,7 +80,7 @@ class BlobReader:
     def _whole(
         self, response: Response, descriptor: Descriptor, start: int, what: str
     ) -> AsyncGenerator[bytes, None]:
-        """Give a 200 from `start` on; raises VerificationError where it announces another length."""
+        """Yield a 200 from `start` on; raises VerificationError where it announces another length."""
         length = stored_length(response.headers)
         if length is not None and length != descriptor.size:
             raise _wrong_length(what, length, descriptor.size, self._client.host)
@@ -88,7 +88,7 @@ class BlobReader:
         return _behind(body, start) if start else body
 
     def _pieces(self, response: Response, descriptor: Descriptor, what: str) -> AsyncGenerator[bytes, None]:
-        """Give the body of a 200, or of a 206 that has been found to be the part that was asked for."""
+        """Yield the body of a 200, or of a 206 that has been found to be the part that was asked for."""
         return self._client.body(
             response,
             what=what,
@@ -98,7 +98,7 @@ class BlobReader:
 
     async def has(self, descriptor: Descriptor) -> bool:
         """
-        Tell whether the repository holds the blob.
+        Return whether the repository holds the blob.
 
         One of another length is not taken for it, and where a HEAD can't be answered it is not known to be there:
         sending a blob once more does no harm.
@@ -128,7 +128,7 @@ class BlobReader:
 
 
 async def _behind(pieces: AsyncGenerator[bytes, None], start: int) -> AsyncGenerator[bytes, None]:
-    """Give what stands behind the first `start` bytes."""
+    """Yield what stands behind the first `start` bytes."""
     unused = start
     async with aclosing(pieces):
         async for piece in pieces:

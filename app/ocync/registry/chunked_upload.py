@@ -180,7 +180,7 @@ class Cutter:
         self._host = host
 
     async def next(self, length: int) -> AsyncIterator[bytes]:
-        """Give the next so many bytes; raises VerificationError where there are fewer."""
+        """Yield the next so many bytes; raises VerificationError where there are fewer."""
         while length > 0:
             piece = self._rest or await self._more()
             if piece is None:

@@ -248,7 +248,7 @@ class RegistryClient:
         self, response: Response, *, what: str, is_as_stored: bool, is_packed: bool
     ) -> AsyncGenerator[bytes, None]:
         """
-        Give the pieces of a response's body as they are stored at the registry; raises NetworkError.
+        Yield the pieces of a response's body as they are stored at the registry; raises NetworkError.
 
         `is_as_stored` and `is_packed` are as in encoding.decoded.
         """

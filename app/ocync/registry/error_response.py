@@ -180,7 +180,7 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
 
 
 def may_be_immutable(error: RegistryError) -> bool:
-    """Tell whether a tag was refused, perhaps, because it is set: some registries say so in unknown words."""
+    """Return whether a tag was refused, perhaps, because it is set: some registries say so in unknown words."""
     if isinstance(error, ImmutableTagError) or error.status in (403, 409, 412):
         return True
     return error.status == 400 and error.code == "TAG_INVALID"

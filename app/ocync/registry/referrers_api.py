@@ -105,7 +105,7 @@ class ReferrersApi:
         return _is_of_another_host(error) or error.status in _NO_API
 
     def _learn_from(self, error: RegistryError) -> None:
-        """Note that there is no API, where a refusal says that of the repository and not of one subject."""
+        """Record that there is no API, where a refusal says that of the repository and not of one subject."""
         if self.supported is not None or _is_of_another_host(error):
             return
         if isinstance(error, AuthError):

@@ -109,7 +109,7 @@ class Sender:
         return response
 
     async def ping(self, url: Url, *, seconds: float) -> bool:
-        """Tell whether a host answers within so many seconds, even where it is taken for dead."""
+        """Return whether a host answers within so many seconds, even where it is taken for dead."""
         origin = url.origin
         until = asyncio.get_running_loop().time() + seconds
         fields = [("Host", origin.authority), *_FIELDS]

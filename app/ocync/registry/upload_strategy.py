@@ -228,7 +228,7 @@ class UploadStrategy:
 
     @contextmanager
     def buffer(self) -> Iterator[bool]:
-        """Tell whether a part may be kept in memory while this lasts."""
+        """Return whether a part may be kept in memory while this lasts."""
         is_free = self._buffers < BUFFERS
         self._buffers += is_free
         try:

@@ -257,7 +257,7 @@ def _too_large(blob: Blob, error: OcyncError, length: int) -> None:
 
 
 def _is_spoilt(status: int, error: OcyncError) -> bool:
-    """Tell whether only this session is at an end: forgotten by a restart, or by a registry of many."""
+    """Return whether only this session is at an end: forgotten by a restart, or by a registry of many."""
     code = error.code if isinstance(error, RegistryError) else None
     return status in (404, 416) or (status == 400 and code in _SPOILT)
 

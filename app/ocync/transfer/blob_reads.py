@@ -99,7 +99,7 @@ class Delivery:
         self._spent = None
 
     def failed(self, now: float) -> float:
-        """Note that the target has failed; return the seconds for which it took nothing before it did, in all."""
+        """Record that the target has failed; return the seconds for which it took nothing before it did, in all."""
         self._stood += now - self._took_at
         return self._stood
 
@@ -152,7 +152,7 @@ class BlobMover(Protocol):
         """
 
     def changed(self) -> None:
-        """Note that a target has got a blob, or needs nothing more of an image."""
+        """Record that a target has got a blob, or needs nothing more of an image."""
 
 
 class BlobReads:
@@ -182,7 +182,7 @@ class BlobReads:
         return f"<BlobReads: {len(self._reads)} of them, {len(self._kept)} kept on disk>"
 
     def changed(self, digest: Digest | None = None) -> None:
-        """Note that a target has got a blob, or (without its digest) needs nothing more of an image."""
+        """Record that a target has got a blob, or (without its digest) needs nothing more of an image."""
         for each in list(self._waiting) if digest is None else [digest]:
             for change in self._waiting.pop(each, ()):
                 if not change.done():

@@ -141,7 +141,7 @@ def as_ocync_error(error: Exception, what: str) -> OcyncError:
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:
-    """Give the errors within a group, or the error itself."""
+    """Yield the errors within a group, or the error itself."""
     if isinstance(error, ExceptionGroup):
         for inner in error.exceptions:
             yield from _leaves(inner)

@@ -542,7 +542,7 @@ class Branch:
         return await self._whole.next(self)
 
     async def pieces(self, moved: Callable[[int], None]) -> AsyncIterator[bytes]:
-        """Give the pieces as an upload's body."""
+        """Yield the pieces as an upload's body."""
         while piece := await self.next():
             moved(len(piece))
             yield piece

@@ -48,7 +48,7 @@ class EvidenceReader:
     async def read(
         self, attached: Attached, source: Repository
     ) -> AsyncGenerator[Evidence | str | OcyncError, None]:
-        """Give what stands for signatures of a manifest, or why one of them is none, or can't be read now."""
+        """Yield what stands for signatures of a manifest, or why one of them is none, or can't be read now."""
         found = _signatures(attached)
         left, attestations = MAX_TOTAL, sum(_is_attestation(each.annotation(PREDICATE)) for each in found)
         blobs: dict[Digest, bytes] = {}
@@ -113,7 +113,7 @@ def _signatures(attached: Attached) -> list[Descriptor]:
 
 def _is_attestation(predicate: Any) -> bool:
     """
-    Tell whether a bundle says of itself that it tells of an image and is no signature: then it is not even read.
+    Return whether a bundle says of itself that it tells of an image and is no signature: then it is not even read.
 
     cosign writes that beside each bundle (pkg/oci/remote, WriteAttestationNewBundleFormat). What says nothing, or
     lies, is read, and then it is what has been signed that counts.

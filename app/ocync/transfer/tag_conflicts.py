@@ -72,7 +72,7 @@ class Rivals:
         return held[1] if held is not None else None
 
     def put(self, target: str, tag: str, source: Repository, digest: Digest) -> None:
-        """Note what was put there. Warns where it is in the place of what another source has put there."""
+        """Record what was put there. Warns where it is in the place of what another source has put there."""
         if target not in self._feeds():
             return
         earlier = self._set.get((target, tag))

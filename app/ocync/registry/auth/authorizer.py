@@ -140,7 +140,7 @@ class Authorizer:
         return header
 
     def accepted(self, used: str) -> None:
-        """Note that a request which carried `used` was answered with anything but 401."""
+        """Record that a request which carried `used` was answered with anything but 401."""
         credential = self._shown.get(used)
         if credential is not None:
             self._refusals.taken(credential)

@@ -76,7 +76,7 @@ class Resolver:
         return in_order(known.addresses, turn=known.turn - 1, first=known.reached)
 
     def reached(self, host: str, port: int, family: int) -> None:
-        """Note over which family a host was reached: the next connection begins with it."""
+        """Record over which family a host was reached: the next connection begins with it."""
         known = self._known.get((host, port))
         if known is not None:
             known.reached = family

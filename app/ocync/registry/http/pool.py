@@ -59,7 +59,7 @@ class Response:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """
-        Give the body as it comes, once; at its end the response is closed.
+        Yield the body as it comes, once; at its end the response is closed.
 
         Raises ReadError, ReadTimeout and RemoteProtocolError of httpx. After `close` there is nothing more.
         """

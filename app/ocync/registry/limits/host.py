@@ -113,7 +113,7 @@ class Bucket(Lane):
             self._next = max(self._next, now) + 1 / self._level.rate
 
     def pressed(self, *, by_number: bool) -> None:
-        """Note that somebody has to wait for this lane: for its number, or for its time."""
+        """Record that somebody has to wait for this lane: for its number, or for its time."""
         if by_number:
             self._by_number = True
         else:
@@ -121,7 +121,7 @@ class Bucket(Lane):
 
     def turns_away(self) -> bool:
         """
-        Tell whether a request whose turn has come is not to be made after all.
+        Return whether a request whose turn has come is not to be made after all.
 
         Pauses let one request through at a time, so a host that takes nothing for long would keep a pass waiting
         for as many of them as there are requests. Then one is made after each pause, and the others fail at once.
@@ -303,7 +303,7 @@ class HostLimits:
         return self._buckets[kind]
 
     def asked(self, kind: Kind) -> Asked:
-        """Note the beginning of a request; its slot is held already."""
+        """Record the beginning of a request; its slot is held already."""
         return Asked(self._buckets[kind], self._counter, self._clock())
 
     def learned(self, before: Mapping[Kind, Start] | None = None) -> dict[Kind, Start]:

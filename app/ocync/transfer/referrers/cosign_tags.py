@@ -44,7 +44,7 @@ class Wanted:
 
     async def is_within(self, target: TargetRepository) -> bool:
         """
-        Tell whether the target's tag, which is not the source's, leads to all that the source's leads to.
+        Return whether the target's tag, which is not the source's, leads to all that the source's leads to.
 
         Warns where it leads to more besides and is to be replaced all the same. Raises OcyncError where it can't be
         told.
