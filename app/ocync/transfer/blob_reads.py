@@ -68,7 +68,7 @@ class Delivery:
         """A session that was begun and not committed."""
         self._took_at = self._stood = 0.0
 
-    async def is_there(self) -> bool:
+    async def prepare(self) -> bool:
         """
         Ensure that there is a session to use, or return true where the repository holds the blob by now.
 
@@ -213,7 +213,7 @@ class BlobReads:
 
     async def _attempt(self, delivery: Delivery, reading: Reading) -> None:
         """Bring the blob by a read of its own."""
-        if await delivery.is_there():
+        if await delivery.prepare():
             return
         read = SharedRead(reading)
         branch = read.join(delivery.repository.host)
@@ -226,7 +226,7 @@ class BlobReads:
 
     async def _attempt_together(self, delivery: Delivery, reading: Reading) -> None:
         """Bring the blob by a read that others may take part in."""
-        if await delivery.is_there():
+        if await delivery.prepare():
             return
         key = (reading.reader.host, delivery.blob.digest)
         host = delivery.repository.host

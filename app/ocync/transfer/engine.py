@@ -481,7 +481,7 @@ class Pass:
     # Failures
 
     def _mapping_failed(self, item: _MappingWork, error: OcyncError, started: float) -> None:
-        if self._is_tried_again(replace(item, error=error), error):
+        if self._try_again_later(replace(item, error=error), error):
             return
         self._announce(item, 1)
         mapping = item.mapping
@@ -493,7 +493,7 @@ class Pass:
     def _image_failed(
         self, candidate: Candidate, destination: Destination, error: OcyncError, started: float
     ) -> None:
-        if self._is_tried_again(_ImageWork(candidate, error), error):
+        if self._try_again_later(_ImageWork(candidate, error), error):
             self._earlier[outcome.target_name(candidate)] = destination
             return
         elapsed = self._clock() - started
@@ -501,7 +501,7 @@ class Pass:
         # Claims and shared artifacts keep it for the next image that needs what could not be had.
         _strip(error)
 
-    def _is_tried_again(self, work: _Work, error: OcyncError) -> bool:
+    def _try_again_later(self, work: _Work, error: OcyncError) -> bool:
         """
         Keep for the second round what failed for a passing reason in the first one; return whether it is kept.
         """

@@ -119,7 +119,7 @@ class Attaching:
         listed = await self._look(attachment, way)
 
         async def bring(descriptor: Descriptor) -> None:
-            if descriptor.digest not in listed.there or not await self._is_whole(descriptor, way):
+            if descriptor.digest not in listed.there or not await self._complete(descriptor, way):
                 await self._bring_missing(descriptor, attachment.subject, way, listed=listed)
             else:
                 way.present += 1
@@ -153,11 +153,11 @@ class Attaching:
         listed.there |= await listed_and_there(repository, listed.index, wanted)
         return listed
 
-    async def _is_whole(self, descriptor: Descriptor, way: _Way) -> bool:
+    async def _complete(self, descriptor: Descriptor, way: _Way) -> bool:
         """
-        Return whether an artifact that is listed is there; with all that it lists, where that is looked for.
+        Return whether the target has an artifact that its list names.
 
-        What is lost below it is brought again.
+        In an audit, or where the tag has moved, copy what is missing below it.
         """
         if not way.is_deep or way.destination.claims.has_manifest(way.destination.repository, descriptor.digest):
             return True
@@ -248,7 +248,7 @@ class Attaching:
             wanted = Wanted(attached, way.source)
             there = await self._find_tag(wanted, way)
             # What others have put there is theirs to mend.
-            if there is not None and (there != wanted.digest or await self._is_whole(attached.descriptor, way)):
+            if there is not None and (there != wanted.digest or await self._complete(attached.descriptor, way)):
                 way.present += 1
                 return
             await self._bring_missing(attached.descriptor, subject, way, tag=attached.tag, manifest=wanted.manifest)
@@ -268,7 +268,7 @@ class Attaching:
             return there
         if await self._rivals.keeps(repository.name, tag, wanted.source, there):
             return there
-        return there if rival is None and await wanted.is_within(repository) else None
+        return there if rival is None and await wanted.compare_with(repository) else None
 
 
 def _explain(error: OcyncError, manifest: Manifest, descriptor: Descriptor, tag: str | None) -> None:
