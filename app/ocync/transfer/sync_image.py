@@ -15,8 +15,7 @@ from ocync.lib.errors import IncompleteArtifactsError
 from ocync.lib.tasks import each_of
 from ocync.oci import media
 from ocync.plan.budget import MAX_DEPTH
-from ocync.plan.compare import look
-from ocync.plan.decide import decide
+from ocync.plan.compare import decide, look
 from ocync.plan.model import Copy, Skip
 from ocync.transfer import outcome
 from ocync.transfer.image import ImageCopier
