@@ -42,7 +42,7 @@ from ocync.transfer.events import (
 from ocync.transfer.image_queue import ImageQueue
 from ocync.transfer.referrers.copy import ArtifactCopy
 from ocync.transfer.result import BlobStats, ImageResult, Status
-from ocync.transfer.signatures import Signatures
+from ocync.transfer.signatures import SignatureCheck
 from ocync.transfer.sync_image import ImageSync
 from ocync.transfer.tag_conflicts import Rivals
 from ocync.transfer.tree import ManifestReader
@@ -194,7 +194,7 @@ class Pass:
             mover=self._mover,
             reader=reader,
             artifacts=self._artifacts,
-            signatures=Signatures(policy),
+            signatures=SignatureCheck(policy),
             dry_run=settings.dry_run,
             copied=copied,
         )

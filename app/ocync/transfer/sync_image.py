@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.destination import Destination
     from ocync.transfer.referrers.copy import ArtifactCopy
-    from ocync.transfer.signatures import Signatures
+    from ocync.transfer.signatures import SignatureCheck
     from ocync.transfer.tree import ManifestReader, Tree
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class ImageSync:
         mover: BlobMover,
         reader: ManifestReader,
         artifacts: ArtifactCopy,
-        signatures: Signatures | None = None,
+        signatures: SignatureCheck | None = None,
         dry_run: bool = False,
         copied: Callable[[ImagePlan, Tree], None] = lambda _plan, _tree: None,
     ) -> None:
@@ -85,7 +85,7 @@ class ImageSync:
         is_copied = isinstance(plan.decision, Copy)
         if is_copied and self._signatures is not None:
             # Before the first byte: nothing of an image that nobody vouches for gets to a target.
-            await self._signatures.demand(plan, destination, budget)
+            await self._signatures.require(plan, destination, budget)
         brings = root is not None and not self._dry_run and (is_copied or destination.is_audited)
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._attached(plan, destination, budget))
