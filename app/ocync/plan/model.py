@@ -123,3 +123,8 @@ class ImagePlan:
     """The digest of the source's own index, if `platforms` reduced it."""
     there: Manifest | None = None
     """What the target's tag points to now, if it was read."""
+
+    @property
+    def source_digest(self) -> Digest:
+        """The digest of the source's tag, before `platforms` reduced the index."""
+        return self.original or self.resolved.digest

@@ -80,7 +80,7 @@ class SignatureCheck:
         rules = plan.candidate.mapping.verify
         if rules is None:
             return
-        subject = plan.original or plan.resolved.digest
+        subject = plan.source_digest
         name = outcome.source_name(plan.candidate)
         key = (plan.candidate.source.name, subject, rules)
         error: OcyncError
