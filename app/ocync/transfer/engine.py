@@ -3,8 +3,8 @@ A pass: from mappings to results, with bounds on everything that runs at once.
 
 The unit of work is one image at one target. Each target host has its own workers, which take images from the
 sources in turn, so that a host that hangs delays no other. Several mappings are resolved at a time, and each puts
-its images into a short queue; no stage waits for an earlier one to end. What fails for a passing reason is tried once
-more in a second round, when its hosts answer again. A rolling audit of some unchanged images comes last.
+its images into a short queue; no stage waits for an earlier one to end. What fails for a passing reason is tried
+once more in a second round, when its hosts answer again. A rolling audit of some unchanged images comes last.
 """
 
 from __future__ import annotations
@@ -265,13 +265,12 @@ class Pass:
         """Wait for the host that did not answer in the first round."""
         if not isinstance(item.error, NetworkError) or self._stop.requested():
             return
-        hosts: list[Repository] = []
+        repositories: list[Repository]
         if isinstance(item, _ImageWork):
-            hosts = [item.candidate.source, item.candidate.target.repository]
+            repositories = [item.candidate.source, item.candidate.target.repository]
         else:
-            mapping = item.mapping
-            hosts = [self._repositories.source(mapping.source, mapping.source_repository)]
-        for repository in hosts:
+            repositories = [self._repositories.source(item.mapping.source, item.mapping.source_repository)]
+        for repository in repositories:
             if repository.host == item.error.host:
                 await self._answers.get(repository.host, partial(repository.answers, self._settings.return_time))
 
