@@ -18,9 +18,9 @@ from ocync.oci.reference import Registry
 from ocync.plan.attachments import Attachments
 from ocync.plan.model import Candidate, TargetState
 from ocync.plan.source import SourceImage
-from ocync.registry.client import RequestTally
 from ocync.registry.repository import RegistryRepository
 from ocync.registry.retry import GIVE_UP_AFTER, RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 from ocync.transfer.engine import Pass, PassSettings
 from scripted.evidence import PASSES
@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 
 IDLE = 0.5
 """Seconds without a byte after which our side gives up: registries of tests are on loopback."""
+
+
+def now() -> float:
+    """Return what the clock says that the loop goes by (`skipping`), looked up at each call."""
+    return time.monotonic()
 
 
 @dataclass
@@ -66,7 +71,7 @@ class Waits:
             self._skipped += seconds
             return asyncio.get_running_loop().call_soon(call)
 
-        return Time(now=lambda: time.monotonic() + self.passed, later=later)
+        return Time(now=lambda: now() + self.passed, later=later)
 
 
 @dataclass(kw_only=True)
@@ -101,6 +106,7 @@ class Side:
             attempts=self.attempts,
             give_up_after=self.give_up_after,
             sleep=sleep,
+            clock=now,
             stopping=self.stop.requested,
         )
         self.repositories = RepositoryFactory(
@@ -108,7 +114,7 @@ class Side:
             policy=self.policy,
             tally=self.tally,
             environ=self.environ,
-            time=Time() if self.sleep else self.waits.time(),
+            time=Time(now=now) if self.sleep else self.waits.time(),
         )
         self._by_hand = ExitStack()
         self.repositories.begin_at(lambda host: self.starts.get(host, {}))
@@ -148,7 +154,8 @@ class Side:
     def repository(self, url: str, name: str = "team/app", *, writable: bool = True) -> RegistryRepository:
         """Return a repository of the registry at a URL."""
         config = self.config(url)
-        found = self.repositories.target(config, name) if writable else self.repositories.source(config, name)
+        give = self.repositories.target if writable else self.repositories.source
+        found = give(config, config.repository(name))
         assert isinstance(found, RegistryRepository)
         return found
 
@@ -159,8 +166,8 @@ class Side:
         return MappingConfig(
             name=repository,
             source=self.config(source),
-            source_repository=repository,
-            targets=tuple((self.config(url), repository) for url in targets),
+            source_repository=self.config(source).repository(repository),
+            targets=tuple((each := self.config(url), each.repository(repository)) for url in targets),
             tags=tags or TagRules(),
         )
 

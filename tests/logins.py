@@ -14,8 +14,9 @@ from ocync.oci.reference import Registry
 from ocync.registry.auth.authorizer import Authorizer
 from ocync.registry.auth.credential import Anonymous
 from ocync.registry.auth.scope import Scope
-from ocync.registry.client import RequestTally
+from ocync.registry.call import Call
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Conversation:
     ) -> int:
         """Make one request as a pass does; returns the status of the answer, after new credentials if need be."""
         answer = await self.client.once(
-            method, path, what=f"ask for {path}", scopes=scopes, headers={"Accept": media.ACCEPT}
+            Call(method, self.client.url(path), f"ask for {path}", scopes, headers={"Accept": media.ACCEPT})
         )
         return answer.status
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from memory import MemoryRepository, Place
     from ocync.lib.errors import OcyncError
+    from ocync.oci.reference import RepositoryName
     from ocync.transfer.events import Event
     from ocync.transfer.result import ImageResult
     from ocync.transfer.staging import Staging
@@ -31,19 +32,19 @@ class MemoryPlaces:
     def __init__(self, *repositories: Place) -> None:
         self._places = {host.name: host for host in repositories}
 
-    def source(self, registry: RegistryConfig, repository: str) -> MemoryRepository:
-        return self._places[registry.name].repository(repository)
+    def source(self, registry: RegistryConfig, repository: RepositoryName) -> MemoryRepository:
+        return self._places[registry.name].repository(repository.path)
 
-    def target(self, registry: RegistryConfig, repository: str) -> MemoryRepository:
-        return self._places[registry.name].repository(repository)
+    def target(self, registry: RegistryConfig, repository: RepositoryName) -> MemoryRepository:
+        return self._places[registry.name].repository(repository.path)
 
 
 def mapping(path: str, *targets: str, tags: TagRules | None = None, source: str = "source") -> MappingConfig:
     return MappingConfig(
         name=path,
         source=registry(source),
-        source_repository=path,
-        targets=tuple((registry(name), path) for name in targets or ("a",)),
+        source_repository=registry(source).repository(path),
+        targets=tuple((each := registry(name), each.repository(path)) for name in targets or ("a",)),
         tags=tags or TagRules(),
     )
 

@@ -328,11 +328,12 @@ class World:
     def _mapping(self, name: str) -> MappingConfig:
         at_targets = [self._config(target, WRITER) for target in self.targets]
         folder = RegistryConfig(name="folder", layout=self.folder.folder)
+        source = self._config(self.registry, READER)
         return MappingConfig(
             name=name,
-            source=self._config(self.registry, READER),
-            source_repository=name,
-            targets=tuple((each, name) for each in (*at_targets, folder)),
+            source=source,
+            source_repository=source.repository(name),
+            targets=tuple((each, each.repository(name)) for each in (*at_targets, folder)),
         )
 
     def _config(self, registry: ScriptedRegistry, user: User) -> RegistryConfig:

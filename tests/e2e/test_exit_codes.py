@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scripted import ScriptedRegistry
 
 SYNC = ("sync", "-c", "ocync.yaml")
-HASTY = "global: { retry: { attempts: 1 }, timeouts: { connect: 1s, idle: 1s } }\n"
+HASTY = "global: { retry: { attempts: 1, max_delay: 1s }, timeouts: { connect: 1s, idle: 1s } }\n"
 
 
 def hasty(program: Program) -> None:

@@ -155,7 +155,7 @@ def proxy_is_down(stage: Stage) -> None:
         HTTP_PROXY=f"http://me:{WRONG}@127.0.0.1:{free_port()}", HTTPS_PROXY=f"http://me:{WRONG}@127.0.0.1:1"
     )
     text = readme.configuration("http://registry.invalid", stage.target.url)
-    stage.program.write(text + "global: { retry: { attempts: 1 } }\n")
+    stage.program.write(text + "global: { retry: { attempts: 1, max_delay: 1s } }\n")
 
 
 def secret_in_a_url(stage: Stage) -> None:

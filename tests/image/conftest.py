@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from image.bundle import Image, Runner, unpack
+from machine import GIVEN
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("buildah", "runc")
@@ -47,7 +48,7 @@ def run_build(folder: Path, made: Build) -> None:
     """Build with a container storage of this run's own, so that nothing of the user's is touched."""
     storage = folder / "storage.conf"
     storage.write_text(f'[storage]\ndriver = ""\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n')
-    env = os.environ | {
+    env = GIVEN | {
         "BASE": "local", "ENGINE": "buildah", "PYTHON": sys.executable, "OUT": str(made.archive),
         "IMAGE": "localhost/ocync:test", "CONTAINERS_STORAGE_CONF": str(storage),
     }  # fmt: skip

@@ -39,11 +39,12 @@ def registry_of(registry: ScriptedRegistry, user: User) -> RegistryConfig:
 
 
 async def mirror(source: ScriptedRegistry, *targets: RegistryConfig, within: float = 30.0) -> list[ImageResult]:
+    config = registry_of(source, OF_SOURCE)
     mapping = MappingConfig(
         name="team/app",
-        source=registry_of(source, OF_SOURCE),
-        source_repository="team/app",
-        targets=tuple((target, "team/app") for target in targets),
+        source=config,
+        source_repository=config.repository("team/app"),
+        targets=tuple((target, target.repository("team/app")) for target in targets),
     )
     async with Side(attempts=2) as side:
         return list((await side.sync(mapping, within=within)).values())
@@ -209,8 +210,8 @@ async def test_a_line_end_in_a_credential_adds_no_header_and_no_request(field: s
         mapping = MappingConfig(
             name="team/app",
             source=config,
-            source_repository="team/app",
-            targets=((registry_of(target, OF_TARGET), "team/app"),),
+            source_repository=config.repository("team/app"),
+            targets=((into := registry_of(target, OF_TARGET), into.repository("team/app")),),
         )
         async with Side(attempts=2) as side:
             results = await side.sync(mapping)

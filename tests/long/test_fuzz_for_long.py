@@ -25,18 +25,23 @@ PARSERS = (
         "registry/auth/test_scope.py",
         "registry/auth/test_realm.py",
     ),
-    *("registry/auth/test_docker.py", "registry/auth/test_jwt.py", "registry/auth/test_excerpt.py"),
+    *("registry/auth/test_docker_config.py", "registry/auth/test_jwt.py"),
     # heads and chunks of HTTP
     "registry/http/test_message.py",
     # Link, Location, Retry-After, dates, Warning, errors, tag lists, referrers, ranges, encodings, rate limits
-    *("registry/test_links.py", "registry/test_waiting.py", "registry/test_notices.py", "registry/test_problem.py"),
-    *("registry/test_tags.py", "registry/test_referrers_page.py", "registry/test_ranges.py"),
-    *("registry/test_encoding.py", "registry/test_allowance.py", "test_reach.py"),
+    *(
+        "registry/test_links.py",
+        "registry/test_retry.py",
+        "registry/test_headers.py",
+        "registry/test_error_response.py",
+    ),
+    *("registry/test_tag_list.py", "registry/test_referrers_page.py", "registry/http/test_origin.py"),
+    *("registry/test_content_encoding.py", "registry/test_ratelimit_headers.py", "lib/test_ssrf.py"),
     # manifests, digests, references, index.json, the memory of earlier passes
     *("oci/test_manifest.py", "oci/test_select_platforms.py", "oci/test_digest.py", "oci/test_reference.py"),
-    *("layout/test_index.py", "cache/test_facts.py"),
+    *("layout/test_index.py", "cache/test_entries.py"),
     # what becomes of foreign text
-    *("test_printable.py", "test_redaction.py", "test_log.py"),
+    *("lib/test_sanitize.py", "lib/test_redaction.py", "lib/test_log.py"),
 )
 
 

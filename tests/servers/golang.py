@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import machine
 from servers.process import ServerFailedError
 
 GO_NEEDED = "Go 1.24 or newer is needed to build it: https://go.dev/dl"
@@ -27,18 +27,18 @@ class GoProgram:
 
     def built(self) -> Path:
         """Return the program, built where it has not been yet; raises ServerFailedError saying what is missing."""
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocync-tests"
+        cache = Path(machine.GIVEN.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocync-tests"
         path = cache / f"{self.name}-{self.version}"
         if path.exists():
             return path
-        go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin:/usr/lib/go/bin")
+        go = shutil.which("go", path=f"{machine.GIVEN.get('PATH', '')}:/usr/local/go/bin:/usr/lib/go/bin")
         if go is None:
             raise ServerFailedError(f"{self.module} is missing: {GO_NEEDED}")
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as folder:
             done = subprocess.run(
                 [go, "install", f"{self.module}@{self.version}"],
-                env={**os.environ, "GOBIN": folder, "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"},
+                env={**machine.GIVEN, "GOBIN": folder, "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0"},
                 capture_output=True,
                 text=True,
                 timeout=self.within,

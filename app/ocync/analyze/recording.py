@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ocync.analyze.tally import Order
     from ocync.config.model import RegistryConfig
     from ocync.oci.manifest import Descriptor, Manifest
+    from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository, TargetRepository, Upload
     from ocync.plan.discover import Repositories
     from ocync.plan.model import ImagePlan
@@ -54,9 +55,9 @@ class World:
         self.folders: set[str] = set()
         """Places that take no requests."""
 
-    def spot(self, registry: RegistryConfig, path: str, *, is_target: bool) -> Spot:
+    def spot(self, registry: RegistryConfig, repository: RepositoryName, *, is_target: bool) -> Spot:
         """Return a repository, the same one whatever its registry is called."""
-        inner = (self.repositories.target if is_target else self.repositories.source)(registry, path)
+        inner = (self.repositories.target if is_target else self.repositories.source)(registry, repository)
         if registry.layout is not None:
             self.folders.add(inner.host)
         key = (inner.host, inner.path, is_target)
@@ -266,7 +267,7 @@ class RecordedTarget(Recorded):
         return tuple({**{each.digest: each for each in found}, **self._referring[subject]}.values())
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
-        """Tell whether the repository holds the blob."""
+        """Return whether the repository holds the blob."""
         await self.order.take(self.name)
         self.tally[self.host, RequestKind.BLOB_HEAD][descriptor.digest] += 1
         if descriptor.digest not in self.blobs and await self.really_has(descriptor):
@@ -274,7 +275,7 @@ class RecordedTarget(Recorded):
         return descriptor.digest in self.blobs
 
     async def really_has(self, descriptor: Descriptor) -> bool:
-        """Tell whether the real repository holds the blob; not counted."""
+        """Return whether the real repository holds the blob; not counted."""
         return await self.spot.ask("blob", descriptor.digest, lambda: self.spot.inner.has_blob(descriptor), False)
 
     # Writes
@@ -353,20 +354,27 @@ class Rehearsed:
         self._expected: dict[tuple[str, Digest], set[str]] = {}
         """Target places for which a read of a blob is kept, by the place that it is read at."""
 
-    def source(self, registry: RegistryConfig, repository: str) -> Recorded:
+    def source(self, registry: RegistryConfig, repository: RepositoryName) -> Recorded:
         """Return a repository to read from."""
         spot = self._world.spot(registry, repository, is_target=False)
         return self._sources.setdefault(spot.key, Recorded(spot, self._world, self.tally, self._order))
 
-    def target(self, registry: RegistryConfig, repository: str) -> RecordedTarget:
+    def target(self, registry: RegistryConfig, repository: RepositoryName) -> RecordedTarget:
         """Return a repository to write to."""
         spot = self._world.spot(registry, repository, is_target=True)
-        made = RecordedTarget(spot, self._world, self.tally, self._order, holds=partial(self._holds, registry))
+        holds = partial(self._holds, registry, repository)
+        made = RecordedTarget(spot, self._world, self.tally, self._order, holds=holds)
         return self.targets.setdefault(spot.key, made)
 
-    async def _holds(self, registry: RegistryConfig, path: str, descriptor: Descriptor) -> bool:
-        """Tell whether a repository holds a blob; it is asked, uncounted, where nobody has seen that (a hint)."""
-        holder = self.target(registry, path)
+    async def _holds(
+        self, registry: RegistryConfig, mounting: RepositoryName, path: str, descriptor: Descriptor
+    ) -> bool:
+        """
+        Return whether the repository with the path, beside the one that mounts, holds a blob.
+
+        It is asked, uncounted, where nobody has seen that (a hint).
+        """
+        holder = self.target(registry, replace(mounting, path=path))
         # What images of the same place consist of is taken to be there.
         if (holder.host, path, False) in self._sources or descriptor.digest in holder.blobs:
             return True
@@ -375,7 +383,7 @@ class Rehearsed:
         return False
 
     async def send(self, delivery: Delivery, source: Repository, *, nearer: Repository | None = None) -> None:
-        """Note that a blob is read and sent."""
+        """Record that a blob is read and sent."""
         repository, blob, reader = delivery.repository, delivery.blob, (nearer or source).host
         assert isinstance(repository, RecordedTarget)
         self.tally[reader, Fate.READ][blob.digest] = 1
@@ -392,7 +400,7 @@ class Rehearsed:
         """Do nothing: nobody waits."""
 
     def copied(self, plan: ImagePlan, tree: Tree) -> None:
-        """Note that an image is copied, and what it consists of."""
+        """Record that an image is copied, and what it consists of."""
         source, target = plan.candidate.source, plan.candidate.target.repository
         assert isinstance(target, RecordedTarget)
         self._world.trees.add(tree.manifests)

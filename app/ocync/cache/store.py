@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ocync.cache import entries, file, state_artifact
 from ocync.cache.hints import Memory
-from ocync.cache.thread import in_thread
 from ocync.lib.errors import OcyncError
+from ocync.lib.threads import run_detached
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -63,7 +63,7 @@ class Keeper:
 
     @asynccontextmanager
     async def memory(self, location: StateLocation, *, ttl: float) -> AsyncIterator[Memory]:
-        """Give a memory for one pass, and keep what it learns; never raises an error of its own."""
+        """Yield a memory for one pass, and keep what it learns; never raises an error of its own."""
         memory = Memory(ttl=ttl, clock=self._clock)
         last, self._last = self._last, None
         path = location.folder / file.NAME if location.folder is not None else None
@@ -71,7 +71,7 @@ class Keeper:
         try:
             if path is not None:
                 async with self._attempt(f"{path} can't be read", "cache_dir", _LOAD_TIME):
-                    opened = await in_thread(partial(file.load, path, self._clock()))
+                    opened = await run_detached(partial(file.load, path, self._clock()), name="memory")
             if opened is not None:
                 memory.add(opened.facts)
                 if opened.damage:
@@ -110,7 +110,7 @@ class Keeper:
         changes, is_written = memory.take_changes(), False
         try:
             async with self._attempt(f"{path} can't be written", "cache_dir", within):
-                await in_thread(partial(file.save, path, changes, self._clock(), tidy=tidy))
+                await run_detached(partial(file.save, path, changes, self._clock(), tidy=tidy), name="memory")
                 is_written = True
         finally:
             if not is_written:

@@ -16,8 +16,8 @@ from ocync.cache.store import Keeper, StateLocation
 from ocync.cli import runner, streams
 from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
-from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.report.progress.choose import progress
 from ocync.report.summary import RunReport
 from ocync.report.text import render_failures, wants_color

@@ -13,8 +13,8 @@ from ocync.lib.errors import ExitCode
 from ocync.registry.auth.check import CheckOutcome, Finding
 from ocync.registry.auth.check import check as check_registry
 from ocync.registry.auth.scope import Scope
-from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def _scope(registry: RegistryConfig, config: Config) -> Scope | None:
     """Return what a mapping would ask of the registry, so that the answer is about a repository that is used."""
     for mapping in config.mappings:
         if mapping.source is registry:
-            return Scope(mapping.source_repository, ("pull",))
+            return Scope(mapping.source_repository.path, ("pull",))
     for mapping in config.mappings:
         for target, repository in mapping.targets:
             if target is registry:
-                return Scope(repository, ("pull", "push"))
+                return Scope(repository.path, ("pull", "push"))
     return None
 
 

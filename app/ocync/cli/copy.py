@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from typing import TYPE_CHECKING
 
 from ocync.cli import runner
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocync.config.model import Config
-    from ocync.oci.reference import Reference, Registry
+    from ocync.oci.reference import Reference
     from ocync.plan.discover import Repositories
 
 
@@ -46,7 +45,7 @@ def _job(options: argparse.Namespace, config: Config | None) -> runner.Job:
         )
     artifacts = ArtifactRules(enabled=options.artifacts)
     mapping = MappingConfig(
-        name=source.repository,
+        name=source.repository.path,
         source=registry_of(source, config),
         source_repository=source.repository,
         targets=((registry_of(destination, config), destination.repository),),
@@ -101,11 +100,7 @@ def _verify(options: argparse.Namespace) -> VerifyRules | None:
 
 
 def _onto_itself(source: Reference, destination: Reference) -> bool:
-    """Tell whether the image would be put where it is read, under the very tag or digest that it is read by."""
-    if _repository(source) != _repository(destination):
+    """Return whether the image would be put where it is read, under the very tag or digest that it is read by."""
+    if (source.registry, source.repository) != (destination.registry, destination.repository):
         return False
     return (destination.tag or source.tag or source.reference) == source.reference
-
-
-def _repository(name: Reference) -> tuple[Registry | None, str, str]:
-    return name.registry, os.path.normpath(name.folder), name.repository

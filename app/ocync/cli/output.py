@@ -83,7 +83,7 @@ def _show(report: RunReport, options: argparse.Namespace, environ: Mapping[str, 
 
 
 def selection(resolved: Resolved, *, verbose: bool) -> Iterator[str]:
-    """Give the lines that show how a mapping's tags were selected."""
+    """Yield the lines that show how a mapping's tags were selected."""
     from ocync.tags.explain import rules_in_short, selection_in_full
 
     mapping = resolved.mapping

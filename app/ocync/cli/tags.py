@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ocync.cli import runner, streams
 from ocync.cli.references import configuration, reference, registry_of, settings
 from ocync.lib.errors import ConfigError, ExitCode, TagRuleError
-from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 from ocync.tags.rules import SortOrder, TagRules
 from ocync.tags.select import select

@@ -20,7 +20,7 @@ _TAIL = re.compile(r"[^*?\]}\\]*$")
 
 def are_disjoint(one: TagRules, other: TagRules) -> bool:
     """
-    Tell whether no tag can be selected by both, but for tags that the rules name.
+    Return whether no tag can be selected by both, but for tags that the rules name.
 
     True is certain; False may only mean that it can't be seen from the rules.
     """
@@ -33,12 +33,12 @@ def are_disjoint(one: TagRules, other: TagRules) -> bool:
 
 
 def ranges_meet(one: Range, other: Range) -> bool:
-    """Tell whether some version is in both ranges."""
+    """Return whether some version is in both ranges."""
     return any(_is_satisfiable((*a, *b)) for a in one.alternatives for b in other.alternatives)
 
 
 def patterns_may_meet(one: str, other: str) -> bool:
-    """Tell whether some text may match both, by what stands before their first wildcard and behind the last."""
+    """Return whether some text may match both, by what stands before their first wildcard and behind the last."""
     heads = sorted((_found(_HEAD, one), _found(_HEAD, other)), key=len)
     tails = sorted((_found(_TAIL, one), _found(_TAIL, other)), key=len)
     return heads[1].startswith(heads[0]) and tails[1].endswith(tails[0])
@@ -55,14 +55,14 @@ def _patterns(rules: TagRules) -> tuple[str, ...]:
 
 
 def _drops(rules: TagRules, patterns: tuple[str, ...]) -> bool:
-    """Tell whether the rules exclude all that the patterns match."""
+    """Return whether the rules exclude all that the patterns match."""
     soft = () if any(not is_literal(text) for text in rules.include) else rules.default_exclude
     return bool(patterns) and set(patterns) <= {*rules.exclude, *soft}
 
 
 def _is_satisfiable(comparisons: Sequence[Comparison]) -> bool:
     """
-    Tell whether some version fulfils all comparisons.
+    Return whether some version fulfils all comparisons.
 
     Between two different versions there is always a third (1.0.1 and its like), and none is below 0.
     """

@@ -107,7 +107,7 @@ class _Written:
 
 
 def _secret_variables(node: Typed, here: Shape | None) -> Iterator[str]:
-    """Give the variables that some credential is made of."""
+    """Yield the variables that some credential is made of."""
     match node:
         case Table():
             for name, value in node.entries.items():

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ocync.config.merge import Layered
 from ocync.config.model import MappingConfig
 from ocync.config.overlap import check_overlaps
-from ocync.config.repository import Repository
 from ocync.config.rules import artifact_rules, check_rules, platforms, tag_rules
 from ocync.config.verify import Signers, check_verify, verify_rules
 from ocync.oci.reference import is_repository
@@ -64,8 +63,8 @@ def _mapping(layered: Layered, names: Names, signers: Signers, findings: Finding
         return None
     if any(findings.touch(path) for path in (section.path, section.at("from"), section.at("to"))):
         return None
-    here = Repository.of(source, name)
-    pairs = tuple((target, Repository.of(target, to or name)) for target in targets)
+    here = source.repository(name)
+    pairs = tuple((target, target.repository(to or name)) for target in targets)
     if here in (there for _, there in pairs):
         findings.error(
             f"copies {here} onto itself: choose another to, or other targets", section.path, section.place(key)
@@ -74,8 +73,8 @@ def _mapping(layered: Layered, names: Names, signers: Signers, findings: Finding
     return MappingConfig(
         name=name,
         source=source,
-        source_repository=here.name,
-        targets=tuple((target, there.name) for target, there in pairs),
+        source_repository=here,
+        targets=pairs,
         platforms=platforms(layered),
         tags=tags,
         artifacts=artifacts,
@@ -85,7 +84,7 @@ def _mapping(layered: Layered, names: Names, signers: Signers, findings: Finding
 
 
 def _require(layered: Layered, key: str, findings: Findings) -> None:
-    """Note that neither the mapping nor the defaults have the key, unless something else is wrong with it."""
+    """Record that neither the mapping nor the defaults have the key, unless something else is wrong with it."""
     own, default = layered.own, layered.default
     if not any(section.has(key) or findings.touch(section.at(key)) for section in (own, default)):
         findings.error("is missing, and defaults have none", own.at(key), own.table.place)
@@ -94,7 +93,7 @@ def _require(layered: Layered, key: str, findings: Findings) -> None:
 def _check_repository(
     section: Section, key: str, registries: Iterable[RegistryConfig | None], findings: Findings
 ) -> None:
-    """Note what is wrong with a repository's name, once for all registries that it is wrong for."""
+    """Record what is wrong with a repository's name, once for all registries that it is wrong for."""
     value = section.value(key)
     if value is None or findings.touch(section.at(key)):
         return
@@ -115,7 +114,7 @@ def _wrong_name(text: str, registry: RegistryConfig) -> str:
     host = registry.registry.host if registry.registry else ""
     if host and text.startswith(f"{host}/"):
         return f"begins with the registry: write it without {host}/"
-    if is_repository(Repository.of(registry, text).name):
+    if is_repository(registry.repository(text).path):
         return ""
     if ":" in text.rpartition("/")[2] or "@" in text:
         return "has a tag or digest: write the repository alone, and choose tags with tags.glob"

@@ -34,7 +34,7 @@ class Layered(NamedTuple):
 
 
 def require_artifacts(artifacts: Layered) -> bool:
-    """Tell whether images without artifacts fail."""
+    """Return whether images without artifacts fail."""
     if _is_waived(artifacts):
         return False
     return artifacts.of("require_artifacts").flag("require_artifacts") or False

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ocync.oci.reference import RepositoryName
 from ocync.tags.rules import TagRules
 
 if TYPE_CHECKING:
@@ -86,8 +87,7 @@ class StateConfig:
     """The repository and tag in which passes keep what they learn."""
 
     registry: RegistryConfig
-    repository: str
-    """With the registry's prefix."""
+    repository: RepositoryName
     tag: str
 
 
@@ -149,6 +149,12 @@ class RegistryConfig:
     """None: a repository that is missing at a target is an error."""
     tls: TlsSettings = TlsSettings()
 
+    def repository(self, name: str) -> RepositoryName:
+        """Return the whole name of the repository that users call `name` here."""
+        if self.registry is not None:
+            return self.registry.repository(name)
+        return RepositoryName.in_folder(str(self.layout), name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactRules:
@@ -206,10 +212,9 @@ class MappingConfig:
     name: str
     """`from` as the user wrote it: how reports name the mapping."""
     source: RegistryConfig
-    source_repository: str
-    """With the registry's prefix and Docker Hub's library/."""
-    targets: tuple[tuple[RegistryConfig, str], ...]
-    """Each target with its repository, prefix included; at least one, no pair twice."""
+    source_repository: RepositoryName
+    targets: tuple[tuple[RegistryConfig, RepositoryName], ...]
+    """Each target with its repository; at least one, no pair twice."""
     platforms: tuple[Platform, ...] = ()
     tags: TagRules = field(default_factory=TagRules)
     artifacts: ArtifactRules = ArtifactRules()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.config.repository import Repository
 from ocync.config.schema import suggest
 from ocync.config.yaml.node import Items, Path, Position, Value
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from ocync.config.model import RegistryConfig
     from ocync.config.section import Section
     from ocync.config.yaml.findings import Findings
+    from ocync.oci.reference import RepositoryName
 
 _LISTED = 10
 """Known names that a message shows where none is alike."""
@@ -86,9 +86,9 @@ class Names:
 
     def _refuse_twins(self, registries: tuple[RegistryConfig, ...], path: Path, place: Position) -> None:
         """Refuse two names for one registry: it would be written to twice."""
-        seen: dict[Repository, str] = {}
+        seen: dict[RepositoryName, str] = {}
         for registry in registries:
-            first = seen.setdefault(Repository.of(registry, "any/repository"), registry.name)
+            first = seen.setdefault(registry.repository("any/repository"), registry.name)
             if first != registry.name:
                 self.findings.error(f"{first} and {registry.name} are the same registry", path, place)
 

@@ -15,7 +15,6 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ocync.config.disjoint import are_disjoint
-from ocync.config.repository import Repository
 from ocync.config.yaml.node import render
 from ocync.lib.errors import TagRuleError
 from ocync.tags.glob import is_literal
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from ocync.config.model import MappingConfig
     from ocync.config.yaml.findings import Findings
     from ocync.config.yaml.node import Path, Position
+    from ocync.oci.reference import RepositoryName
     from ocync.tags.rules import TagRules
 
 MAX_COMPARISONS = 20_000
@@ -65,11 +65,6 @@ class Claim:
         return cls(path=path, place=place, mapping=mapping, rules=rules, names=names)
 
     @property
-    def source(self) -> Repository:
-        """Where the images come from."""
-        return Repository.whole(self.mapping.source, self.mapping.source_repository)
-
-    @property
     def is_closed(self) -> bool:
         """Whether nothing can be selected but tags that the rules name."""
         return bool(self.rules.glob) and all(map(is_literal, (*self.rules.glob, *self.rules.include)))
@@ -90,16 +85,16 @@ class Claim:
         return frozenset(select(tags, self.rules).kept)
 
     def selects(self, tag: str) -> bool:
-        """Tell whether a tag that `may_select` gave is selected whatever other tags there are."""
+        """Return whether a tag that `may_select` gave is selected whatever other tags there are."""
         return self.mapping.tags.latest is None or tag in select((tag,), self.rules).pinned
 
 
 def check_overlaps(mappings: Iterable[tuple[MappingConfig, Path, Position]], findings: Findings) -> None:
-    """Note mappings that write the same tags of a repository; each mapping's worst such is enough."""
-    writers: dict[Repository, list[tuple[MappingConfig, Path, Position]]] = defaultdict(list)
+    """Record mappings that write the same tags of a repository; each mapping's worst such is enough."""
+    writers: dict[RepositoryName, list[tuple[MappingConfig, Path, Position]]] = defaultdict(list)
     for mapping, path, place in mappings:
-        for target, name in mapping.targets:
-            writers[Repository.whole(target, name)].append((mapping, path, place))
+        for _, repository in mapping.targets:
+            writers[repository].append((mapping, path, place))
     for repository, several in writers.items():
         if len(several) > 1:
             _check_repository(repository, [claim for each in several if (claim := Claim.of(*each))], findings)
@@ -121,7 +116,7 @@ def overlap(one: Claim, other: Claim) -> tuple[Overlap, str]:
     return Overlap.POSSIBLE, ""
 
 
-def _check_repository(repository: Repository, claims: Sequence[Claim], findings: Findings) -> None:
+def _check_repository(repository: RepositoryName, claims: Sequence[Claim], findings: Findings) -> None:
     """Compare each mapping with those before it; where both name their tags, only with those of common names."""
     named: dict[str, Claim] = {}
     closed: list[Claim] = []
@@ -144,8 +139,8 @@ def _check_repository(repository: Repository, claims: Sequence[Claim], findings:
         _compare(repository, claim, earlier, findings)
 
 
-def _compare(repository: Repository, claim: Claim, earlier: Sequence[Claim], findings: Findings) -> None:
-    """Note what is worst about a mapping and those before it that write the same repository."""
+def _compare(repository: RepositoryName, claim: Claim, earlier: Sequence[Claim], findings: Findings) -> None:
+    """Record what is worst about a mapping and those before it that write the same repository."""
     warning = ""
     for other in earlier:
         decision, tag = overlap(claim, other)
@@ -176,7 +171,7 @@ def _compare(repository: Repository, claim: Claim, earlier: Sequence[Claim], fin
 
 def _difference(claim: Claim, other: Claim) -> str:
     """Return in what the images differ that two mappings put at the same tag; empty, if in nothing."""
-    if claim.source != other.source:
+    if claim.mapping.source_repository != other.mapping.source_repository:
         return "from another source"
     if set(claim.mapping.platforms) != set(other.mapping.platforms):
         return "with other platforms"

@@ -34,7 +34,7 @@ _KINDS = {
 
 
 def validate(table: Table[Value], findings: Findings) -> None:
-    """Note every way in which the file is not what the schema asks for."""
+    """Record every way in which the file is not what the schema asks for."""
     for error in _validator().iter_errors(plain(table)):
         path: Path = tuple(error.absolute_path)
         if not findings.is_wrong(path):
@@ -154,7 +154,7 @@ def _hidden(node: Value | Table[Value] | Items[Value], here: Shape) -> bool:
 
 
 def _is_secret(here: Shape) -> bool:
-    """Tell whether a place, or one directly below it, is that of a secret: it may stand too high up by mistake."""
+    """Return whether a path, or one just below it, holds a secret, which may stand too high up by mistake."""
     return here.secret or any(field.secret for field in here.fields.values())
 
 

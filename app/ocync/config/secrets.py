@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def secrets_of(config: Config) -> Iterator[tuple[str, str]]:
     """
-    Give each secret with the user name that it is sent with (empty for a token).
+    Yield each secret with the user name that it is sent with (empty for a token).
 
     Secrets that stand in files are not read here: who reads them makes them known.
     """

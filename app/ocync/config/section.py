@@ -31,7 +31,7 @@ class Section(NamedTuple):
     path: Path
 
     def has(self, key: str) -> bool:
-        """Tell whether something stands behind the key."""
+        """Return whether something stands behind the key."""
         node = self.table.entries.get(key)
         return node is not None and not (isinstance(node, Value) and node.content is None)
 
@@ -69,7 +69,7 @@ class Section(NamedTuple):
         return tuple(value.content for _, value in self.values(key) if isinstance(value.content, str))
 
     def values(self, key: str) -> Iterator[tuple[Path, Value]]:
-        """Give the scalars behind a key with their paths: those of a list, or one alone."""
+        """Yield the scalars behind a key with their paths: those of a list, or one alone."""
         node = self.table.entries.get(key)
         if isinstance(node, Value) and node.content is not None:
             yield self.at(key), node
@@ -84,14 +84,14 @@ class Section(NamedTuple):
         return Section(node if isinstance(node, Table) else Table(self.place(key)), self.at(key))
 
     def sections(self, key: str) -> Iterator[Section]:
-        """Give the maps in the list behind a key."""
+        """Yield the maps in the list behind a key."""
         node = self.table.entries.get(key)
         for index, item in enumerate(node.items if isinstance(node, Items) else ()):
             if isinstance(item, Table):
                 yield Section(item, (*self.path, key, index))
 
     def named(self, key: str) -> Iterator[tuple[str, Section]]:
-        """Give the maps behind the names that users chose, in the map behind a key."""
+        """Yield the maps behind the names that users chose, in the map behind a key."""
         inner = self.section(key)
         for name in inner.table.entries:
             yield name, inner.section(name)

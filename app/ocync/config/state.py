@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ocync.config.model import RegistryConfig, StateConfig
 from ocync.config.overlap import Claim
-from ocync.config.repository import Repository
 from ocync.oci.reference import Reference, is_repository, is_tag
 
 if TYPE_CHECKING:
@@ -47,22 +46,22 @@ def check_state(
     section: Section, kept: StateConfig | None, mappings: Iterable[MappingConfig], findings: Findings
 ) -> None:
     """
-    Note a mapping that writes where the state is kept: each would take the other's place, whatever the tags are.
+    Record a mapping that writes where the state is kept: each would take the other's place, whatever the tags are.
 
     One that reads there does no harm, and is warned of where it would copy the state like an image.
     """
     value = section.value("artifact")
     if kept is None or value is None:
         return
-    where = Repository.whole(kept.registry, kept.repository)
+    where = kept.repository
     path, place = section.at("artifact"), section.place("artifact")
     for mapping in mappings:
         what = f"the mapping of {mapping.name} (line {mapping.line})"
-        if where in (Repository.whole(*target) for target in mapping.targets):
+        if where in (repository for _, repository in mapping.targets):
             message = f"is in {where}, which {what} writes: name a repository that no mapping has as a target"
             findings.error(message, path, place, value.source)
             return
-        if where == Repository.whole(mapping.source, mapping.source_repository):
+        if where == mapping.source_repository:
             claim = Claim.of(mapping, path, place)
             if claim is not None and claim.may_select([kept.tag]):
                 message = (
@@ -73,8 +72,8 @@ def check_state(
 
 def _in(registry: RegistryConfig, rest: str) -> StateConfig:
     repository, colon, tag = rest.partition(":")
-    full = registry.registry.repository(repository) if registry.registry is not None else repository
-    if not is_repository(full) or (colon and not is_tag(tag)):
+    full = registry.repository(repository)
+    if not is_repository(full.path) or (colon and not is_tag(tag)):
         raise ValueError(f"{rest!r} is not REPOSITORY or REPOSITORY:TAG")
     return StateConfig(registry=registry, repository=full, tag=tag or TAG)
 

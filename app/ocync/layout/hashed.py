@@ -45,7 +45,7 @@ class Sound:
         self._known[stamp.device, stamp.inode, digest] = stamp, is_sound
 
     def is_damaged(self, stamp: Stamp, digest: Digest) -> bool:
-        """Tell whether a file was hashed, and not to the digest."""
+        """Return whether a file was hashed, and not to the digest."""
         return self._known.get((stamp.device, stamp.inode, digest)) == (stamp, False)
 
     async def check(self, path: Path, blob: Descriptor) -> Stamp | None:

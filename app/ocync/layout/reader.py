@@ -49,7 +49,7 @@ class Stamp:
         return cls.of(status) if stat.S_ISREG(status.st_mode) else None
 
     def is_as(self, other: Stamp) -> bool:
-        """Tell whether it is of the same file and content, whether or not the file got or lost a name since."""
+        """Return whether it is of the same file and content, whether or not the file got or lost a name since."""
         return self == replace(other, changed=self.changed)
 
 

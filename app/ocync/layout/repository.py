@@ -198,7 +198,7 @@ class LayoutRepository:
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """
-        Tell whether the layout holds the blob, and its bytes hash to its digest: each file is read once in a pass.
+        Return whether the layout holds the blob with the right bytes; each file is read once in a pass.
 
         One that is damaged, or can't be read, is told in the log and counts as not there: bringing it mends it.
         """

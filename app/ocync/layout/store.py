@@ -158,7 +158,7 @@ class Store:
         return linked
 
     def _has_marker(self) -> bool:
-        """Tell whether there is a file oci-layout; raises StorageError for one of another version."""
+        """Return whether there is a file oci-layout; raises StorageError for one of another version."""
         path = self._find("oci-layout")
         if path is None:
             return False

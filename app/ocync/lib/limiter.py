@@ -70,7 +70,7 @@ class Lane:
         """Count one that begins now, for the pace."""
 
     def pressed(self, *, by_number: bool) -> None:
-        """Note that somebody has to wait for this lane: for its number, or for its time."""
+        """Record that somebody has to wait for this lane: for its number, or for its time."""
 
 
 class _Turn:

@@ -180,3 +180,14 @@ def _exception(info: ExcInfo, level: int) -> str:
         return logging.Formatter().formatException(info)
     error = info[1]
     return f"{type(error).__name__}: {error}" if error is not None else "no exception"
+
+
+def silence(*loggers: str) -> None:
+    """
+    Have libraries log nothing, also at trace.
+
+    They write down what they were answered, which are secrets, before anybody can tell which. What is wrong they
+    raise as well.
+    """
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -31,7 +31,7 @@ class Stop:
         return f"<Stop {self.reason or 'not requested'}{', forced' if self.forced else ''}>"
 
     def requested(self) -> bool:
-        """Tell whether nothing new is to be begun."""
+        """Return whether nothing new is to be begun."""
         return self.reason is not None
 
     def request(self, reason: str) -> None:
@@ -65,7 +65,7 @@ class Stop:
 
     @contextmanager
     def for_one_pass(self) -> Iterator[Stop]:
-        """Give a stop for one of many passes: requests of this one reach it, and its deadline ends it alone."""
+        """Yield a stop for one of many passes: requests of this one reach it, and its deadline ends it alone."""
         own = Stop(grace=self.grace)
 
         def requested(_seconds: float) -> None:

@@ -29,7 +29,7 @@ _METADATA = frozenset(
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-class Reach(IntEnum):
+class Reachability(IntEnum):
     """Who can be reached at a host, from the widest to the most sensitive."""
 
     ANYWHERE = 0
@@ -38,39 +38,41 @@ class Reach(IntEnum):
     NEVER = 3
 
 
-def reach(host: str) -> Reach:
+def reachability(host: str) -> Reachability:
     """Return who is reached at a host, as far as its name or address says so: nothing is looked up."""
     name = host.rstrip(".").lower()
     if name in _METADATA_NAMES:
-        return Reach.NEVER
+        return Reachability.NEVER
     if name in _LOCAL_NAMES or name.endswith(".localhost"):
-        return Reach.LOOPBACK
+        return Reachability.LOOPBACK
     address = _address(name)
     if address is None:
-        return Reach.ANYWHERE
+        return Reachability.ANYWHERE
     if address.is_loopback:
-        return Reach.LOOPBACK
+        return Reachability.LOOPBACK
     if _is_nobody_s(address) or address.is_reserved:
-        return Reach.NEVER
-    return Reach.ANYWHERE if address.is_global else Reach.PRIVATE
+        return Reachability.NEVER
+    return Reachability.ANYWHERE if address.is_global else Reachability.PRIVATE
 
 
-def may_lead(own: str, other: str) -> bool:
-    """Tell whether a registry at the one host may name the other: itself, or one that is no further inside."""
-    return _same(own, other) or (reach(other) is not Reach.NEVER and reach(other) <= reach(own))
+def may_delegate_to(own: str, other: str) -> bool:
+    """Return whether a registry at the one host may name the other: itself, or one that is no further inside."""
+    return _same(own, other) or (
+        reachability(other) is not Reachability.NEVER and reachability(other) <= reachability(own)
+    )
 
 
-def may_send_on(own: str, other: str) -> bool:
+def may_redirect_to(own: str, other: str) -> bool:
     """
-    Tell whether an answer from the one host may send requests without credentials to the other.
+    Return whether an answer from the one host may send requests without credentials to the other.
 
-    As `may_lead`, but private addresses are allowed: registries of companies keep their blobs there.
+    As `may_delegate_to`, but private addresses are allowed: registries of companies keep their blobs there.
     """
-    return may_lead(own, other) or reach(other) <= Reach.PRIVATE
+    return may_delegate_to(own, other) or reachability(other) <= Reachability.PRIVATE
 
 
 def is_never_meant(address: str) -> bool:
-    """Tell whether a name that leads to this address is not to be followed: to a metadata service, or nowhere."""
+    """Return whether a name that leads to this address is not to be followed: to a metadata service, or nowhere."""
     found = _address(address)
     return found is not None and _is_nobody_s(found)
 

@@ -287,7 +287,7 @@ def _media_type(body: dict[str, Any], header: str) -> str:
 
 
 def _is_ambiguous(body: dict[str, Any], media_type: str) -> bool:
-    """Tell whether readers may differ in what the document is (CVE-2021-41190; containerd refuses the same)."""
+    """Return whether readers may differ in what the document is (CVE-2021-41190; containerd refuses the same)."""
     if media_type in media.INDEXES:
         return bool(body.get("config") or body.get("layers"))
     if media_type in media.ARTIFACTS:

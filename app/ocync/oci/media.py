@@ -46,12 +46,12 @@ _FOREIGN = frozenset(
 
 
 def is_foreign(media_type: str) -> bool:
-    """Tell whether a layer of this type is fetched from its `urls` and not kept by registries."""
+    """Return whether a layer of this type is fetched from its `urls` and not kept by registries."""
     return media_type in _FOREIGN
 
 
 def is_manifest_like(media_type: str) -> bool:
-    """Tell whether a descriptor of this type, inside an index, is stored under manifests/ and not blobs/."""
+    """Return whether a descriptor of this type, inside an index, is stored under manifests/ and not blobs/."""
     if media_type in MANIFESTS or media_type in INDEXES or media_type in ARTIFACTS:
         return True
     bare = media_type.removesuffix("+json").removesuffix(".v1").removesuffix(".v2")
@@ -59,7 +59,7 @@ def is_manifest_like(media_type: str) -> bool:
 
 
 def is_markup(body: bytes) -> bool:
-    """Tell whether a body can be a page for people, whatever type it is said to have, and can't be JSON."""
+    """Return whether a body can be a page for people, whatever type it is said to have, and can't be JSON."""
     return body.lstrip()[:1] == b"<"
 
 

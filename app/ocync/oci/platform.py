@@ -26,7 +26,7 @@ class Platform:
 
     def selects(self, other: Platform) -> bool:
         """
-        Tell whether an entry of platform `other` is wanted where this one is asked for; case has no say.
+        Return whether an entry of platform `other` is wanted where this one is asked for; case has no say.
 
         A platform without a variant selects every variant, but for arm64, whose only variant v8 is often left
         out on either side.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from os.path import normpath
 
 from ocync.oci.digest import Digest
 
@@ -28,17 +29,17 @@ _HUB_API = "registry-1.docker.io"
 
 
 def is_repository(text: str) -> bool:
-    """Tell whether the text is a repository name of the distribution specification (255 characters at most)."""
+    """Return whether the text is a repository name of the distribution specification (255 characters at most)."""
     return len(text) <= 255 and _REPOSITORY.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:
-    """Tell whether the text is a tag of the distribution specification."""
+    """Return whether the text is a tag of the distribution specification."""
     return _TAG.fullmatch(text) is not None
 
 
 def _is_host(text: str) -> bool:
-    """Tell whether the text is a host with or without a port (RFC 1123 2.1, RFC 3986 3.2.2)."""
+    """Return whether the text is a host with or without a port (RFC 1123 2.1, RFC 3986 3.2.2)."""
     found = _HOST.fullmatch(text)
     if found is None or len(found["name"]) > 253 or not 0 < int(found["port"] or "443") < 65536:
         return False
@@ -49,6 +50,28 @@ def _is_host(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RepositoryName:
+    """
+    A repository: made where its name is read, and carried from there to the requests.
+
+    Two names of one repository are equal, also where one of them has the port that the scheme implies.
+    """
+
+    registry: str
+    """`host[:port]` without the scheme's own port, or `oci:FOLDER`."""
+    path: str
+    """With the registry's prefix and Docker Hub's library/."""
+
+    @classmethod
+    def in_folder(cls, folder: str, path: str) -> RepositoryName:
+        """Return the name of a layout in a folder."""
+        return cls(f"oci:{normpath(folder)}", path)
+
+    def __str__(self) -> str:
+        return f"{self.registry.rstrip('/')}/{self.path}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -97,10 +120,11 @@ class Registry:
         host = self.host.removesuffix(":443" if self.scheme == "https" else ":80")
         return DOCKER_HUB if host in DOCKER_HUB_HOSTS else host
 
-    def repository(self, name: str) -> str:
-        """Return the repository's name as this registry knows it: with the prefix, and Docker Hub's library/."""
+    def repository(self, name: str) -> RepositoryName:
+        """Return the whole name of the repository that users call `name` at this registry."""
         full = f"{self.prefix}/{name}" if self.prefix else name
-        return f"library/{full}" if self.host == DOCKER_HUB and "/" not in full else full
+        path = f"library/{full}" if self.host == DOCKER_HUB and "/" not in full else full
+        return RepositoryName(self.canonical, path)
 
     def __str__(self) -> str:
         return self.host
@@ -114,7 +138,7 @@ class Reference:
     """None for an OCI layout."""
     folder: str = ""
     """The folder of OCI layouts, for `oci:`; empty otherwise."""
-    repository: str
+    repository: RepositoryName
     tag: str | None = None
     digest: Digest | None = None
 
@@ -134,10 +158,10 @@ class Reference:
             registry, repository = Registry.parse(scheme + first), remainder
         else:
             registry, repository = Registry(DOCKER_HUB), rest
-        repository = registry.repository(repository)
-        if not is_repository(repository):
-            raise ValueError(f"{text!r}: {repository!r} is not a repository name (lower case, digits, . _ - /)")
-        return cls(registry=registry, repository=repository, tag=tag, digest=digest)
+        name = registry.repository(repository)
+        if not is_repository(name.path):
+            raise ValueError(f"{text!r}: {name.path!r} is not a repository name (lower case, digits, . _ - /)")
+        return cls(registry=registry, repository=name, tag=tag, digest=digest)
 
     @classmethod
     def _parse_layout(cls, text: str) -> Reference:
@@ -147,7 +171,9 @@ class Reference:
             folder = "/"
         if name in ("", ".", "..") or "\0" in rest:
             raise ValueError(f"{text!r}: write oci:FOLDER/repository[:tag]")
-        return cls(registry=None, folder=folder or ".", repository=name, tag=tag, digest=digest)
+        folder = folder or "."
+        repository = RepositoryName.in_folder(folder, name)
+        return cls(registry=None, folder=folder, repository=repository, tag=tag, digest=digest)
 
     @property
     def reference(self) -> str:
@@ -155,10 +181,10 @@ class Reference:
         return str(self.digest) if self.digest else (self.tag or "latest")
 
     def __str__(self) -> str:
-        place = str(self.registry) if self.registry else f"oci:{self.folder.rstrip('/')}"
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
-        return f"{place}/{self.repository}{tag}{digest}"
+        host = self.registry or f"oci:{self.folder.rstrip('/')}"
+        return f"{host}/{self.repository.path}{tag}{digest}"
 
 
 def _split(rest: str) -> tuple[str, str | None, Digest | None]:

@@ -43,7 +43,7 @@ def fallback_tag(subject: Digest) -> str:
 
 def is_list(manifest: Manifest, subject: Digest) -> bool:
     """
-    Tell whether what the fallback tag of a subject points to can be the list of its referrers.
+    Return whether what the fallback tag of a subject points to can be the list of its referrers.
 
     `cosign copy` gives that name to the subject itself (sigstore/cosign, cmd/cosign/cli/copy), also to an index.
     """
@@ -56,7 +56,7 @@ def attached_names(subject: Digest) -> tuple[str, ...]:
 
 
 def is_signed(tag: str) -> bool:
-    """Tell whether what a tag of cosign's scheme stands for is a signature, or signed by its nature."""
+    """Return whether what a tag of cosign's scheme stands for is a signature, or signed by its nature."""
     return tag.partition(".")[2] in _SIGNED
 
 
@@ -138,5 +138,5 @@ def _index(body: dict[str, Any]) -> Manifest:
 
 
 def lists_all(index: Manifest, digests: Sequence[Digest]) -> bool:
-    """Tell whether the index lists all of these."""
+    """Return whether the index lists all of these."""
     return set(digests) <= {child.digest for child in index.children}

@@ -119,7 +119,7 @@ class TargetRepository(Repository, Protocol):
         """Whether a blob can only be mounted from here when a manifest here lists it."""
 
     async def has_blob(self, descriptor: Descriptor) -> bool:
-        """Tell whether the repository holds the blob."""
+        """Return whether the repository holds the blob."""
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> Upload | None:
         """

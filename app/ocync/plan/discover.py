@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ocync.config.model import MappingConfig, RegistryConfig
+    from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository, TargetRepository
     from ocync.tags.selection import Selection
 
@@ -31,10 +32,10 @@ log = logging.getLogger(__name__)
 class Repositories(Protocol):
     """Repositories of configured registries; the same object for the same name."""
 
-    def source(self, registry: RegistryConfig, repository: str) -> Repository:
+    def source(self, registry: RegistryConfig, repository: RepositoryName) -> Repository:
         """Return a repository to read from."""
 
-    def target(self, registry: RegistryConfig, repository: str) -> TargetRepository:
+    def target(self, registry: RegistryConfig, repository: RepositoryName) -> TargetRepository:
         """Return a repository to write to."""
 
 

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 from ocync.lib.errors import OcyncError
 from ocync.oci.media import OCTET_STREAM
-from ocync.registry.call import stored_length
+from ocync.registry.call import Call
 from ocync.registry.client import stream_time
+from ocync.registry.headers import stored_length
+from ocync.registry.limits.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocync.oci.manifest import Descriptor
     from ocync.registry.auth.scope import Scope
-    from ocync.registry.client import Answer, RegistryClient
+    from ocync.registry.call import Answer
+    from ocync.registry.http.origin import Url
+    from ocync.registry.repository_api import RepositoryApi
 
 log = logging.getLogger(__name__)
 
@@ -32,21 +36,28 @@ class StoredError(Exception):
 class Blob:
     """A blob on its way to a repository: what its requests have in common."""
 
-    def __init__(
-        self, client: RegistryClient, repository: str, descriptor: Descriptor, scopes: frozenset[Scope]
-    ) -> None:
-        self.client = client
-        self.repository = repository
+    def __init__(self, api: RepositoryApi, descriptor: Descriptor) -> None:
+        self.api = api
+        self.client = api.client
         self.descriptor = descriptor
-        self.scopes = scopes
-        self.name = f"{client.host}/{repository}"
-        self.what = f"push blob {descriptor.digest.algorithm}:{descriptor.digest.short} to {self.name}"
-        self.path = f"/v2/{repository}/blobs/uploads/"
+        self.what = f"push blob {descriptor.digest.algorithm}:{descriptor.digest.short} to {api.name}"
+
+    def opening(self, query: str = "", *, scopes: frozenset[Scope] = frozenset()) -> Call:
+        """Return the POST that opens a session or mounts; `scopes` are asked for besides the repository's own."""
+        return Call(
+            "POST",
+            self.api.url(f"blobs/uploads/{query}"),
+            f"open an upload at {self.api.name}",
+            self.api.scopes | scopes,
+            kind=Kind.UPLOAD,
+            headers={"Content-Length": "0"},
+            expect=frozenset({202}),
+        )
 
     async def send(
         self,
         method: str,
-        url: str,
+        url: Url,
         content: bytes | AsyncIterator[bytes],
         *,
         length: int | None = None,
@@ -66,16 +77,20 @@ class Blob:
         if not isinstance(content, bytes):
             # Without a length the body would be chunked, which zot ignores and GAR refuses.
             headers["Content-Length"] = str(length)
+        # A part is stored for itself; what commits may have to copy everything.
+        stored = length if method == "PATCH" else self.descriptor.size
         answer = await self.client.once(
-            method,
-            url,
-            what=self.what,
-            scopes=self.scopes,
-            headers=headers,
-            content=content,
-            # A part is stored for itself; what commits may have to copy everything.
-            seconds=stream_time(length if method == "PATCH" else self.descriptor.size),
-            patience=(length if method == "PATCH" else self.descriptor.size) / _STORES,
+            Call(
+                method,
+                url,
+                self.what,
+                self.api.scopes,
+                kind=Kind.UPLOAD,
+                headers=headers,
+                content=content,
+                patience=stored / _STORES,
+            ),
+            seconds=stream_time(stored),
         )
         if answer.status == _CONFLICT and await self._is_there():
             log.debug("%s: another writer was first", self.what)
@@ -84,9 +99,11 @@ class Blob:
 
     async def _is_there(self) -> bool:
         """Look for the blob, once: where that can't be told, what was said before the look is the error."""
-        path = f"/v2/{self.repository}/blobs/{self.descriptor.digest}"
+        look = Call(
+            "HEAD", self.api.url(f"blobs/{self.descriptor.digest}"), self.what, self.api.scopes, is_timed=True
+        )
         try:
-            answer = await self.client.once("HEAD", path, what=self.what, scopes=self.scopes)
+            answer = await self.client.once(look)
         except OcyncError as error:
             log.debug("can't tell what is there: %s", error)
             return False

@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ocync.oci import media
+from ocync.registry.limits.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from ocync.registry.auth.scope import Scope
     from ocync.registry.http.message import Headers
+    from ocync.registry.http.origin import Url
     from ocync.registry.limits.host import Asked
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-
-
-def encoding_of(headers: Headers) -> str:
-    """Return the Content-Encoding, in lower case; empty for none."""
-    encoding = (headers.get("content-encoding") or "").strip().lower()
-    return "" if encoding == "identity" else encoding
-
-
-def content_length(headers: Headers) -> int | None:
-    """Return Content-Length; None where it is not told."""
-    length = headers.get("content-length") or ""
-    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
-
-
-def stored_length(headers: Headers) -> int | None:
-    """Return Content-Length as the size of what is stored; None where it is not told, or is that of an encoding."""
-    return None if encoding_of(headers) else content_length(headers)
+MAX_ERROR = 64 * 1024
+"""Bytes of an error's body that are read at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +30,10 @@ class Answer:
     headers: Headers
     reason: str
     body: bytes
-    url: str
+    url: Url
     """The URL that answered, after redirects."""
+    what: str = ""
+    """What it answers, as errors say it."""
     asked: Asked | None = None
     """What is told when it turns out to be a refusal."""
 
@@ -67,19 +56,27 @@ class Answer:
         return is_html and is_one and "docker-content-digest" not in self.headers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Call:
-    """What one attempt asks for, wherever redirects lead; `what` says it to a person."""
+    """A request to the registry, which may be made several times and is followed wherever redirects lead."""
 
     method: str
+    url: Url
     what: str
+    """What it is for, as errors say it: `fetch the manifest of x`."""
     scopes: frozenset[Scope]
-    headers: Mapping[str, str]
-    content: bytes | AsyncIterator[bytes] | None
-    patience: float
+    _: KW_ONLY
+    kind: Kind = Kind.METADATA
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | AsyncIterator[bytes] | None = None
+    expect: frozenset[int] = frozenset({200})
+    """Statuses that are no errors; for requests that are made until one of them comes."""
+    limit: int = MAX_ERROR
+    """Bytes that the answer may have."""
+    patience: float = 0.0
     """Seconds beyond the usual ones that the answer may take when all has been sent."""
-    until: float
-    """When the answer has to be there, by the loop's clock: all of a small one, the head of a blob."""
+    is_timed: bool = False
+    """Whether the first byte tells how busy the registry is; with blobs and lists it tells their size."""
 
     @property
     def is_replayable(self) -> bool:
@@ -95,7 +92,7 @@ class Call:
         return fields
 
     def follows(self, status: int) -> bool:
-        """Tell whether a redirect is followed: 307 and 308 keep the method, the others make a GET of it."""
+        """Return whether a redirect is followed: 307 and 308 keep the method, the others make a GET of it."""
         if self.method in ("GET", "HEAD"):
             return status in _REDIRECTS
         return status in (307, 308) and self.is_replayable

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from ocync.lib import remedies
 from ocync.lib.errors import NetworkError, OcyncError, ServerError, UnreachableError, VerificationError
 from ocync.registry import links
+from ocync.registry.call import Call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocync.registry.blob_push import Blob
     from ocync.registry.call import Answer
+    from ocync.registry.http.origin import Url
 
 # Bytes of a part that have come before it broke off, so that it is worth to go on with the rest.
 _PROGRESS = 64 * 1024
@@ -29,15 +31,15 @@ _RANGE = re.compile(r"(?:bytes[= ])?0-(\d{1,18})", re.ASCII)
 _TOO_LARGE = re.compile(rb"too large|exceeds the maximum", re.IGNORECASE)
 
 
-class Parts:
+class ChunkedUpload:
     """The parts of one blob on their way into a session; `location` is where the next one goes."""
 
-    def __init__(self, blob: Blob, location: str, part: int, *, least: int) -> None:
+    def __init__(self, blob: Blob, location: Url, part: int, *, least: int) -> None:
         """Parts have `part` bytes; a last one of less than `least` goes with the PUT."""
         self.location = location
         self._least = least
         self._blob = blob
-        self._habits = blob.client.habits
+        self._strategy = blob.client.upload_strategy
         self._part = part
         self._offset = 0
         """Bytes that the session holds."""
@@ -52,7 +54,7 @@ class Parts:
         size = self._blob.descriptor.size
         rest = b""
         cutter = Cutter(pieces, what=self._blob.what, host=self._blob.client.host)
-        with self._habits.buffer() as is_buffered:
+        with self._strategy.buffer() as is_buffered:
             while self._offset < size:
                 length = min(self._part, size - self._offset)
                 if length < self._least and self._offset:
@@ -69,7 +71,7 @@ class Parts:
         answer = await self._patch(content, length)
         if answer.status not in _TAKEN:
             if _is_too_large(answer):
-                self._habits.part_too_large(length)
+                self._strategy.part_too_large(length)
             raise self._refused(answer, retryable=_is_too_large(answer))
         self._taken(answer, length)
 
@@ -106,7 +108,7 @@ class Parts:
             data, is_repeated = data[held:], held < _PROGRESS
 
     async def _smaller(self, data: bytes, answer: Answer) -> None:
-        smaller = self._habits.part_too_large(len(data))
+        smaller = self._strategy.part_too_large(len(data))
         if smaller is None:
             raise self._refused(answer)
         self._part = smaller
@@ -122,7 +124,7 @@ class Parts:
     def _taken(self, answer: Answer, length: int) -> None:
         self._offset += length
         self._follow(answer)
-        self._habits.part_arrived()
+        self._strategy.part_arrived()
 
     def _follow(self, answer: Answer) -> None:
         """Take the newest Location: distribution's holds how far the upload is."""
@@ -140,7 +142,7 @@ class Parts:
         """
         client = self._blob.client
         try:
-            answer = await client.once("GET", self.location, what=self._blob.what, scopes=self._blob.scopes)
+            answer = await client.once(Call("GET", self.location, self._blob.what, self._blob.api.scopes))
         except OcyncError as error:
             raise why from error
         told = _RANGE.fullmatch((answer.headers.get("range") or "").strip())
@@ -153,12 +155,12 @@ class Parts:
 
     def _refused(self, answer: Answer, *, retryable: bool = False) -> OcyncError:
         client = self._blob.client
-        error = client.refusal(answer, what=self._blob.what)
+        error = client.refusal(answer)
         if _is_too_large(answer):
             error.hint = remedies.TOO_LARGE
         elif 400 <= answer.status < 500 and answer.status not in (401, 403, 404, 408, 416, 429):
             # Perhaps it takes no parts at all.
-            self._habits.part_refused()
+            self._strategy.part_refused()
             retryable = True
         error.retryable = error.retryable or retryable or answer.status in (404, 416)
         return error
@@ -178,7 +180,7 @@ class Cutter:
         self._host = host
 
     async def next(self, length: int) -> AsyncIterator[bytes]:
-        """Give the next so many bytes; raises VerificationError where there are fewer."""
+        """Yield the next so many bytes; raises VerificationError where there are fewer."""
         while length > 0:
             piece = self._rest or await self._more()
             if piece is None:

@@ -24,7 +24,7 @@ FAILURES = 3
 _WAIT = 0.5
 
 
-class Outage:
+class CircuitBreaker:
     """A host that some attempts have failed at since it gave its last answer; made when the first one did."""
 
     def __init__(self, since: float | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,7 +38,7 @@ class Outage:
         self._probed_at = 0.0
 
     def __repr__(self) -> str:
-        return f"<Outage for {self._clock() - self._since:.0f} s, {self._failures} failures>"
+        return f"<CircuitBreaker for {self._clock() - self._since:.0f} s, {self._failures} failures>"
 
     def is_long(self) -> bool:
         """Whether the host is taken for dead."""

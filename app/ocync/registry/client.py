@@ -9,8 +9,6 @@ followed here.
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,40 +16,36 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from ocync.lib.errors import AuthError, OcyncError, ProtocolError, RateLimitedError, ThrottledError
+from ocync.lib.errors import OcyncError, ProtocolError, RateLimitedError, ThrottledError
 from ocync.oci import media
 from ocync.oci.providers import settings_of
-from ocync.registry import error_response, links
-from ocync.registry.call import Answer, Call
+from ocync.registry import error_response
+from ocync.registry.authenticated_sender import AuthenticatedSender
+from ocync.registry.call import MAX_ERROR, Answer
 from ocync.registry.content_encoding import decoded
 from ocync.registry.error_response import translated
-from ocync.registry.limits.kinds import kind_of
+from ocync.registry.http.origin import Url
 from ocync.registry.pull_quota import PullQuota
 from ocync.registry.ratelimit_headers import date, read_allowance, tells_allowance
 from ocync.registry.retry import GIVE_UP_AFTER
 from ocync.registry.sender import RequestTally, Sender
-from ocync.registry.upload_strategy import Habits
+from ocync.registry.upload_strategy import UploadStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
     from ocync.config.model import Timeouts
     from ocync.lib.errors import RegistryError
     from ocync.oci.reference import Registry
     from ocync.registry.auth.authorizer import Authorizer
-    from ocync.registry.auth.scope import Scope
+    from ocync.registry.call import Call
     from ocync.registry.http.message import Headers
     from ocync.registry.http.pool import Pool, Response
     from ocync.registry.limits.host import Asked, HostLimits
     from ocync.registry.retry import RetryPolicy
 
-__all__ = ["Answer", "RegistryClient", "RequestTally", "stream_time"]
-
 T = TypeVar("T")
 
-MAX_REDIRECTS = 5
-REQUEST_TIME = GIVE_UP_AFTER
-"""Seconds that one attempt at a request with a small answer may take in all."""
 ANSWER_TIME = 60.0
 """Seconds after which a blob's bytes have to begin: what is in a cache of another registry is fetched first."""
 _TOKEN_TIME = 25.0
@@ -69,8 +63,6 @@ _STREAM_GRACE = 300.0
 _FREE_AGAIN = 0.1
 # Statuses that may ask for patience, as the body tells.
 _MAYBE_REFUSED = frozenset({403, 429, 503})
-_SHORTEST_TOKEN = 8
-"""Characters; a shorter one would be found, by accident, everywhere."""
 
 
 def stream_time(size: int) -> float:
@@ -115,17 +107,19 @@ class RegistryClient:
         self.policy = policy
         self.ignores_ranges = False
         """Whether the registry was seen to give no parts of blobs, or wrong ones."""
-        self.habits = Habits(settings_of(registry.host), host=registry.host)
+        self.upload_strategy = UploadStrategy(settings_of(registry.host), host=registry.host)
         self.quota = PullQuota(registry.host)
-        self._authorizer: Authorizer | None = None
         self._sender = Sender(host=registry.host, pool=pool, timeouts=timeouts, tally=tally)
-        self._home = links.origin(registry.api)
-        # What was shown lately: some registries repeat it when they refuse it. More than are under way at once.
-        self._shown: deque[str] = deque(maxlen=256)
+        self._authenticated = AuthenticatedSender(registry, self._sender)
 
     def authorize(self, authorizer: Authorizer) -> None:
         """Set who makes the credentials; without one, requests go out without any."""
-        self._authorizer = authorizer
+        self._authenticated.authorizer = authorizer
+
+    def url(self, path: str) -> Url:
+        """Return the URL of a path, `/v2/…`, at the registry."""
+        home = self._authenticated.home
+        return Url(home.origin, home.text + path)
 
     async def send_to_token_service(self, request: httpx.Request) -> httpx.Response:
         """
@@ -135,13 +129,14 @@ class RegistryClient:
         are worth another try (408, 429, 5xx): the request that the token is for is tried again then, and waits
         without a slot.
         """
-        is_ping = str(request.url) == f"{self.registry.api}/v2/"
+        url = Url.parse(str(request.url))
+        is_ping = url == self.url("/v2/")
         what = f"reach {self.host}" if is_ping else f"log in at {request.url.netloc.decode('ascii')}"
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
         until = asyncio.get_running_loop().time() + _TOKEN_TIME
         with translated(what, self.host):
             content = await request.aread() or None
-            response = await self._sender.send(str(request.url), request.method, fields, content, until=until)
+            response = await self._sender.send(url, request.method, fields, content, until=until)
             body = await self._read(response, MAX_TOKEN_BODY, what=what, until=until)
         if response.status in (408, 429) or response.status >= 500:
             raise self._problem(response, body, what=what)
@@ -153,202 +148,82 @@ class RegistryClient:
         ]
         return httpx.Response(response.status, headers=fields_of_answer, content=body, request=request)
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        what: str,
-        scopes: frozenset[Scope],
-        expect: frozenset[int],
-        read: Callable[[Answer], T],
-        headers: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-        limit: int = error_response.MAX_BODY,
-    ) -> T:
+    async def request(self, call: Call, read: Callable[[Answer], T]) -> T:
         """
         Ask until an expected answer comes or the policy gives up; `read` turns the answer into the result.
 
-        `path` begins with `/v2/` or is a whole URL. What `read` raises counts as a failure of the attempt. Answers
-        with a body longer than `limit` bytes are a ProtocolError.
+        What `read` raises counts as a failure of the attempt. An answer longer than the call's limit is a
+        ProtocolError.
         """
-        bucket = self.limits.bucket(kind_of(method, path))
+        bucket = self.limits.bucket(call.kind)
         attempts = self.policy.retrying()
         async for attempt in attempts:
             with attempt:
                 async with bucket.hold():
-                    answer = await self.once(
-                        method,
-                        path,
-                        what=what,
-                        scopes=scopes,
-                        headers=headers,
-                        content=content,
-                        limit=limit,
-                        seconds=attempts.begin(),
-                    )
+                    answer = await self.once(call, seconds=attempts.begin())
                 try:
-                    if answer.status not in expect:
-                        raise self.refusal(answer, what=what)
+                    if answer.status not in call.expect:
+                        raise self.refusal(answer)
                     return _read(answer, read)
                 finally:
                     # An error that a pass keeps until its end keeps what stands here.
                     del answer
         raise AssertionError("a retry loop ends by returning or raising")
 
-    async def once(
-        self,
-        method: str,
-        path: str,
-        *,
-        what: str,
-        scopes: frozenset[Scope],
-        headers: Mapping[str, str] | None = None,
-        content: bytes | AsyncIterator[bytes] | None = None,
-        limit: int = error_response.MAX_BODY,
-        seconds: float = REQUEST_TIME,
-        patience: float = 0.0,
-    ) -> Answer:
+    async def once(self, call: Call, *, seconds: float = GIVE_UP_AFTER) -> Answer:
         """
         Make one attempt and read the whole answer, whatever its status.
 
         A caller that does not come from `request` holds a slot.
         """
         until = asyncio.get_running_loop().time() + seconds
-        call = Call(
-            method=method,
-            what=what,
-            scopes=scopes,
-            headers=headers or {},
-            content=content,
-            patience=patience,
-            until=until,
-        )
-        with translated(what, self.host):
+        with translated(call.what, self.host):
             async with asyncio.timeout_at(until + _LAST):
-                response = await self._answered(call, path)
-                body = await self._read(response, limit, what=what, until=until)
+                response = await self._answered(call, until)
+                body = await self._read(response, call.limit, what=call.what, until=until)
+        assert response.url is not None
         return Answer(
             status=response.status,
             headers=response.headers,
             reason=response.reason,
             body=body,
             url=response.url,
+            what=call.what,
             asked=response.note,
         )
 
     @asynccontextmanager
-    async def exchange(
-        self, path: str, *, what: str, scopes: frozenset[Scope], headers: Mapping[str, str]
-    ) -> AsyncIterator[Response]:
+    async def exchange(self, call: Call) -> AsyncIterator[Response]:
         """
         Make one attempt to GET and give the response with its body unread, which has to begin within ANSWER_TIME.
 
-        Redirects are followed; the Authorization goes to the registry's own scheme, host and port and nowhere else.
-        A 401, and a 403 to a token that was not fresh, are answered once with new credentials. Errors of the
-        transport and of time are raised as NetworkError, also those that come while the body is read inside of the
-        context, which has no limit of its own but that nothing stands still.
+        Errors of the transport and of time are raised as NetworkError, also those that come while the body is read
+        inside of the context, which has no limit of its own but that nothing stands still.
         """
         until = asyncio.get_running_loop().time() + ANSWER_TIME
-        call = Call(
-            method="GET", what=what, scopes=scopes, headers=headers, content=None, patience=0.0, until=until
-        )
-        with translated(what, self.host):
+        with translated(call.what, self.host):
             async with asyncio.timeout_at(until + _LAST):
-                response = await self._answered(call, path)
+                response = await self._answered(call, until)
             self._sender.answered(response)
             try:
                 yield response
             finally:
                 response.close()
 
-    async def _answered(self, call: Call, path: str) -> Response:
+    async def _answered(self, call: Call, until: float) -> Response:
         """Make an attempt, and let the limits take note of what came of it."""
-        kind = kind_of(call.method, path)
-        if self.limits.bucket(kind).turns_away():
+        if self.limits.bucket(call.kind).turns_away():
             raise ThrottledError(
                 f"can't {call.what}: {self.host} has refused all requests of this kind, or asked for a pause, for "
                 "longer than is waited, and gets few more until it takes one again",
                 host=self.host,
             )
-        asked = self.limits.asked(kind)
-        response = await self._converse(call, self._absolute(path))
+        asked = self.limits.asked(call.kind)
+        response = await self._authenticated.send(call, until=until)
         response.note = asked
         if response.status not in _MAYBE_REFUSED:
             asked.answered(seconds=response.seconds)
             self._note_allowance(response.headers, asked)
-        return response
-
-    async def _converse(self, call: Call, url: str) -> Response:
-        renewed: str | None = None
-        elsewhere: str | None = None
-        renewals, redirects = set[int](), 0
-        while True:
-            at_home = links.origin(url) == self._home
-            used = renewed if at_home else elsewhere
-            if at_home and used is None and self._authorizer is not None:
-                # Before a token is waited for together with others, as long as a dead host takes to be noticed.
-                await self._sender.wait_for(url)
-                used = await self._authorizer.header(call.scopes)
-            response = await self._send(call, url, used)
-            try:
-                if response.status in (401, 403) and at_home and response.status not in renewals:
-                    renewals.add(response.status)
-                    renewed = await self._renew(response, url, call.scopes, used)
-                    if renewed is not None:
-                        await self._sender.discard(response, until=call.until)
-                        if not call.is_replayable:
-                            raise self._sent_in_vain(call.what)
-                        continue
-                if response.status == 401 and not at_home and elsewhere is None and self._authorizer is not None:
-                    # Front ends such as registry.k8s.io lead to hosts that want tokens of their own.
-                    elsewhere = await self._authorizer.elsewhere(response.headers, url)
-                    if elsewhere is not None:
-                        await self._sender.discard(response, until=call.until)
-                        continue
-                if call.follows(response.status):
-                    await self._sender.discard(response, until=call.until)
-                    redirects, elsewhere = redirects + 1, None
-                    if redirects > MAX_REDIRECTS:
-                        raise ProtocolError(f"can't {call.what}: {self.host} redirects in a circle", host=self.host)
-                    what = f"the request to {call.what}"
-                    url = links.resolve(response.headers.get("location"), url, what=what, host=self.host)
-                    continue
-            except BaseException:
-                response.close()
-                raise
-            if used is not None and at_home and response.status != 401 and self._authorizer is not None:
-                self._authorizer.accepted(used)
-            response.url = url
-            return response
-
-    async def _renew(self, response: Response, url: str, scopes: frozenset[Scope], used: str | None) -> str | None:
-        if self._authorizer is None:
-            return None
-        if response.status == 401:
-            return await self._authorizer.rejected(response.headers, url, scopes, used)
-        return await self._authorizer.forbidden(scopes, used)
-
-    def _sent_in_vain(self, what: str) -> AuthError:
-        error = AuthError(
-            f"can't {what}: {self.host} wanted new credentials after the bytes were sent", host=self.host
-        )
-        error.retryable = True
-        return error
-
-    async def _send(self, call: Call, url: str, authorization: str | None) -> Response:
-        fields = call.fields
-        if authorization is not None:
-            fields.append(("Authorization", authorization))
-            if authorization not in self._shown:
-                self._shown.append(authorization)
-        started = time.monotonic()
-        response = await self._sender.send(
-            url, call.method, fields, call.content, until=call.until, patience=call.patience
-        )
-        # Of blobs and lists, how long the first byte takes tells more of their size than of the registry.
-        if call.method == "HEAD" or (call.method == "GET" and "/manifests/" in url):
-            response.seconds = time.monotonic() - started
         return response
 
     def _note_allowance(self, headers: Headers, asked: Asked) -> None:
@@ -360,14 +235,11 @@ class RegistryClient:
             is_told = allowance.resets_in is not None
             asked.left(allowance.remaining, allowance.renewed_in * (1.0 if is_told else _FREE_AGAIN))
 
-    def _absolute(self, path: str) -> str:
-        return self.registry.api + path if path.startswith("/") else path
-
     async def _read(self, response: Response, limit: int, *, what: str, until: float) -> bytes:
         """Read the whole body of a success, or what there is of an error's, and close the response."""
         try:
             if response.status >= 400:
-                return await self._sender.read_some(response, error_response.MAX_BODY, until=until)
+                return await self._sender.read_some(response, MAX_ERROR, until=until)
             return await self._sender.read(response, limit, what=what, until=until)
         finally:
             response.close()
@@ -376,7 +248,7 @@ class RegistryClient:
         self, response: Response, *, what: str, is_as_stored: bool, is_packed: bool
     ) -> AsyncGenerator[bytes, None]:
         """
-        Give the pieces of a response's body as they are stored at the registry; raises NetworkError.
+        Yield the pieces of a response's body as they are stored at the registry; raises NetworkError.
 
         `is_as_stored` and `is_packed` are as in encoding.decoded.
         """
@@ -394,7 +266,7 @@ class RegistryClient:
         clock = asyncio.get_running_loop().time
         end = clock() + within
         while not self.policy.stopping() and (left := end - clock()) > 0:
-            if await self._sender.ping(f"{self.registry.api}/v2/", seconds=min(left, _PING_TIME)):
+            if await self._sender.ping(self.url("/v2/"), seconds=min(left, _PING_TIME)):
                 return True
             await asyncio.sleep(min(max(end - clock(), 0.0), _PING_EVERY))
         return False
@@ -402,37 +274,33 @@ class RegistryClient:
     async def refusal_of(self, response: Response, *, what: str) -> OcyncError:
         """Read the body of an unexpected response and return the error that it is."""
         until = asyncio.get_running_loop().time() + _TOKEN_TIME
-        body = await self._sender.read_some(response, error_response.MAX_BODY, until=until)
+        body = await self._sender.read_some(response, MAX_ERROR, until=until)
         return self._problem(response, body, what=what)
 
-    def refusal(self, answer: Answer, *, what: str) -> OcyncError:
+    def refusal(self, answer: Answer) -> OcyncError:
         """Return the error that an unexpected answer is."""
-        return self._problem(answer, answer.body, what=what)
+        return self._problem(answer, answer.body, what=answer.what)
 
-    def refuse_page(self, answer: Answer, *, what: str, wanted: bool = False) -> None:
+    def refuse_page(self, answer: Answer, *, wanted: bool = False) -> None:
         """
         Raise ProtocolError where a success is a page for people: who sent it is no registry.
 
         `wanted` says that a document in JSON was asked for: those have the type of a page here and there.
         """
         if media.is_markup(answer.body) if wanted else answer.is_page:
-            raise ProtocolError.of_page(self.host, answer.status, what=what)
+            raise ProtocolError.of_page(self.host, answer.status, what=answer.what)
 
-    def elsewhere(self, answer: Response | Answer) -> str | None:
-        """Return the host that answered, where the registry had sent us on to another one."""
-        # A token service's answer has no URL: it was asked directly.
-        if not answer.url:
-            return None
-        answering = links.origin(answer.url)
-        return None if answering == self._home else answering.authority
+    def redirected_to(self, answer: Answer) -> str | None:
+        """Return the host that has answered, where the registry had redirected to another one."""
+        return self._authenticated.redirected_to(answer.url)
 
     def _problem(self, answer: Response | Answer, body: bytes, *, what: str) -> OcyncError:
         refusal = error_response.Refusal(
             answer.status,
             answer.reason,
             answer.headers.get("retry-after"),
-            self._without_credentials(body),
-            self.elsewhere(answer),
+            self._authenticated.without_credentials(body),
+            self._authenticated.redirected_to(answer.url),
             read_allowance(answer.headers, datetime.now(UTC).timestamp()),
         )
         # By the registry's clock, which its dates are told by: ours may be wrong, or have jumped.
@@ -444,10 +312,3 @@ class RegistryClient:
         elif answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
             _tell(asked, error, counted=error.retry_after is not None)
         return error
-
-    def _without_credentials(self, body: bytes) -> bytes:
-        for shown in self._shown:
-            value = shown.partition(" ")[2].encode("latin-1", "replace")
-            if len(value) >= _SHORTEST_TOKEN:
-                body = body.replace(value, b"***")
-        return body

@@ -11,7 +11,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 from ocync.lib.errors import NetworkError, ProtocolError
-from ocync.registry.call import content_length, encoding_of
+from ocync.registry.headers import content_length, encoding_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -28,7 +28,7 @@ async def decoded(
     response: Response, *, host: str, is_as_stored: bool = False, is_packed: bool = False
 ) -> AsyncIterator[bytes]:
     """
-    Give the body's bytes as they are stored at the registry: digests are over these.
+    Yield the body's bytes as they are stored at the registry: digests are over these.
 
     `is_as_stored` says that its length is that of what is stored: then it is taken as it is, whatever its label
     says, as is one that is no gzip. `is_packed` says that what is stored is gzip itself: where no length is told,
@@ -112,7 +112,7 @@ class Gunzip:
         return not self._begun or self._member.eof
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Give what comes of the next bytes, in bounded pieces; raises zlib.error."""
+        """Yield what comes of the next bytes, in bounded pieces; raises zlib.error."""
         rest = piece
         while rest:
             if self._member.eof:

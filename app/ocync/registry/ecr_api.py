@@ -7,8 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocync.lib.errors import NetworkError, RegistryError
+from ocync.lib.threads import run_detached
 from ocync.registry.auth import aws
-from ocync.registry.auth.detached import away
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ class EcrRepositories:
                 seconds = attempts.begin()
                 try:
                     async with asyncio.timeout(seconds):
-                        return await away(call, name="botocore")
+                        return await run_detached(call, name="botocore")
                 except TimeoutError:
                     raise NetworkError(f"{failed} within {seconds:g} s", host=self._place.host) from None
         raise AssertionError("a retry loop ends by returning or raising")

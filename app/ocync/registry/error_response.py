@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,13 +32,11 @@ from ocync.registry.pull_quota import renewal
 from ocync.registry.ratelimit_headers import DURATION, go_duration, retry_after
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
-    from types import TracebackType
 
     from ocync.registry.ratelimit_headers import Allowance
 
-MAX_BODY = 64 * 1024
-"""Bytes of an error's body that are read at most."""
 _SHOWN = 300
 
 # Docker Hub's quota: "You have reached your pull rate limit. ... https://www.docker.com/increase-rate-limit"
@@ -181,7 +180,7 @@ def _classify(status: int, detail: Detail, *, message: str, host: str, wait: flo
 
 
 def may_be_immutable(error: RegistryError) -> bool:
-    """Tell whether a tag was refused, perhaps, because it is set: some registries say so in unknown words."""
+    """Return whether a tag was refused, perhaps, because it is set: some registries say so in unknown words."""
     if isinstance(error, ImmutableTagError) or error.status in (403, 409, 412):
         return True
     return error.status == 400 and error.code == "TAG_INVALID"
@@ -225,20 +224,12 @@ def from_transport(error: httpx.TransportError, *, what: str, host: str) -> Regi
     return NetworkError(message, host=host, hint=hint)
 
 
-class translated:  # noqa: N801 -- used as a with statement, read as an adjective
-    """Turns errors of the transport, and of time, into NetworkError with what was tried."""
-
-    def __init__(self, what: str, host: str) -> None:
-        self._what = what
-        self._host = host
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if isinstance(error, httpx.TransportError):
-            raise from_transport(error, what=self._what, host=self._host) from error
-        if isinstance(error, TimeoutError):
-            raise NetworkError(f"can't {self._what}: {self._host} took too long", host=self._host) from error
+@contextmanager
+def translated(what: str, host: str) -> Iterator[None]:
+    """Raise errors of the transport, and of time, as NetworkError with what was tried."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise from_transport(error, what=what, host=host) from error
+    except TimeoutError as error:
+        raise NetworkError(f"can't {what}: {host} took too long", host=host) from error

@@ -4,42 +4,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import urljoin
 
 from ocync.lib.errors import ProtocolError
-from ocync.lib.ssrf import may_send_on
+from ocync.lib.ssrf import may_redirect_to
 from ocync.registry.error_response import clean
-from ocync.registry.http.origin import PORTS, Origin
+from ocync.registry.http.origin import Url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
 _PARAMETER = re.compile(r"""\s*;\s*(?:([^\s=;,"]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?)?""")
 # What is no link to the letter may still say that the list goes on. Two steps, each of which looks at a byte once.
 _RELATION = re.compile(r"\brel\b[^,;<>]*", re.IGNORECASE)
 _NEXT = re.compile(r"\bnext\b", re.IGNORECASE)
 
 
-def origin(url: str) -> Origin:
-    """Return scheme, host and port: what credentials belong to. Raises ValueError for what is no http URL."""
-    # The path has no part in it, and there are few hosts.
-    end = url.find("/", len("https://"))
-    return _origin(url if end < 0 else url[:end])
-
-
-@lru_cache(maxsize=1024)
-def _origin(url: str) -> Origin:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
-        raise ValueError("not an http or https URL")
-    assert parts.hostname is not None
-    return Origin(parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme])
-
-
-def next_page(headers: list[str], url: str, *, what: str, host: str) -> str | None:
+def next_page(headers: list[str], url: Url, *, what: str, host: str) -> Url | None:
     """
     Return the URL of the next page (`rel="next"`, RFC 8288), or None for the last one.
 
@@ -50,7 +32,7 @@ def next_page(headers: list[str], url: str, *, what: str, host: str) -> str | No
     for header in headers:
         for link in _links(header):
             if link.is_next and link.target and (absolute := _joined(url, link.target)) is not None:
-                if origin(absolute) != origin(url):
+                if absolute.origin != url.origin:
                     raise ProtocolError(
                         f"can't {what}: the list goes on at another host; it is not followed", host=host
                     )
@@ -112,17 +94,15 @@ def _says_next(text: str) -> bool:
     return any(_NEXT.search(relation) for relation in _RELATION.findall(text))
 
 
-def _joined(url: str, target: str) -> str | None:
+def _joined(url: Url, target: str) -> Url | None:
     """Return the absolute URL of a target seen at `url`; None where that is no http URL."""
     try:
-        absolute = urljoin(url, target)
-        origin(absolute)
+        return Url.parse(urljoin(url.text, target))
     except ValueError:
         return None
-    return absolute
 
 
-def resolve(location: str | None, url: str, *, what: str, host: str) -> str:
+def resolve(location: str | None, url: Url, *, what: str, host: str) -> Url:
     """
     Return the absolute URL that a Location of an answer from `url` names.
 
@@ -134,37 +114,16 @@ def resolve(location: str | None, url: str, *, what: str, host: str) -> str:
     absolute = _joined(url, location)
     if absolute is None:
         raise ProtocolError(f"{host} answered {what} with a Location that is no http URL", host=host)
-    if urlsplit(absolute).scheme == "http" and urlsplit(url).scheme == "https":
+    if absolute.origin.scheme == "http" and url.origin.scheme == "https":
         raise ProtocolError(
             f"{host} answered {what} with a way from https down to http; it is not taken",
             host=host,
             hint="a registry behind a TLS proxy has to be told its scheme (X-Forwarded-Proto, or its external URL)",
         )
-    other = urlsplit(absolute).hostname or ""
-    if not may_send_on(urlsplit(url).hostname or "", other):
+    other = absolute.origin.host
+    if not may_redirect_to(url.origin.host, other):
         raise ProtocolError(
             f"{host} answered {what} with a way to {other[:80]}, which belongs to this machine; it is not taken",
             host=host,
         )
     return absolute
-
-
-def with_digest(location: str, digest: str) -> str:
-    """Add `digest=` to an upload's Location and leave its own query as it is, byte for byte."""
-    bare, hash_, fragment = location.partition("#")
-    return f"{bare}{'&' if '?' in bare else '?'}digest={digest}{hash_}{fragment}"
-
-
-def target(url: str) -> bytes:
-    """
-    Return what a request line asks for, exactly as the URL says it: signed queries do not survive another encoding.
-
-    Only bytes that can't stand in a request line at all are encoded.
-    """
-    start = url.find("/", len("https://"))
-    if start > 0 and url.isascii() and url.isprintable() and not (" " in url or "#" in url or "?" in url[:start]):
-        return url[start:].encode("ascii")
-    parts = urlsplit(url)
-    text = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    # Header fields were read as Latin-1: written so, the bytes are those that came.
-    return quote(text.encode("latin-1", "replace"), safe="!\"#$%&'()*+,/:;<=>?@[\\]^_`{|}~-.").encode("ascii")

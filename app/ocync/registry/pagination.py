@@ -10,6 +10,8 @@ from ocync.lib.errors import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Sequence
 
+    from ocync.registry.http.origin import Url
+
 T = TypeVar("T")
 
 # Pages that bring nothing new, in a row, before a list is called endless; a page may well be empty.
@@ -21,15 +23,15 @@ class Page(Generic[T]):
     """One page of a list."""
 
     entries: Sequence[T]
-    next: str | None
+    next: Url | None
     """The URL of the next page, where a Link gives it."""
-    guess: str | None = None
+    guess: Url | None = None
     """Where the list may go on though no Link says so."""
 
 
 async def read_all(
-    first: str,
-    read: Callable[[str], Awaitable[Page[T]]],
+    first: Url,
+    read: Callable[[Url], Awaitable[Page[T]]],
     *,
     name: Callable[[T], Hashable],
     most: int,
@@ -44,9 +46,9 @@ async def read_all(
     taken for the whole. `what` is the list's name in that error.
     """
     found: dict[Hashable, T] = {}
-    seen: set[str] = set()
+    seen: set[Url] = set()
     idle, has_links = 0, False
-    url: str | None = first
+    url: Url | None = first
     while url is not None:
         seen.add(url)
         page = await read(url)

@@ -86,7 +86,7 @@ class Allowance:
 
 
 def tells_allowance(headers: Headers) -> bool:
-    """Tell whether there is anything for `read_allowance` to read."""
+    """Return whether there is anything for `read_allowance` to read."""
     return "ratelimit-remaining" in headers or "x-ratelimit-remaining" in headers or "ratelimit" in headers
 
 

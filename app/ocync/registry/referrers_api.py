@@ -10,13 +10,15 @@ from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.registry import links
+from ocync.registry.call import Call
 from ocync.registry.error_response import clean
 from ocync.registry.pagination import Page, read_all
 
 if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor, Manifest
-    from ocync.registry.auth.scope import Scope
-    from ocync.registry.client import Answer, RegistryClient
+    from ocync.registry.call import Answer
+    from ocync.registry.http.origin import Url
+    from ocync.registry.repository_api import RepositoryApi
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +34,9 @@ _NO_API = frozenset({400, 404, 405, 406, 410, 501})
 class ReferrersApi:
     """The API at one repository; what was learned of it there holds for the pass."""
 
-    def __init__(self, client: RegistryClient, repository: str, scopes: frozenset[Scope]) -> None:
-        self._client = client
-        self._repository = repository
-        self._scopes = scopes
+    def __init__(self, api: RepositoryApi) -> None:
+        self._api = api
+        self._client = api.client
         self.supported: bool | None = None
         """Whether the repository has the API; None while that is not known."""
         self.pages = 0
@@ -49,13 +50,13 @@ class ReferrersApi:
         """
         if self.supported is False:
             return None
-        url = f"{self._client.registry.api}/v2/{self._repository}/referrers/{subject}"
-        what = f"list what refers to {self._client.host}/{self._repository}@{subject.algorithm}:{subject.short}"
+        url = self._api.url(f"referrers/{subject}")
+        what = f"list what refers to {self._api.name}@{subject.algorithm}:{subject.short}"
         first = await self._page(url, what)
         if first is None:
             return None
 
-        async def read(at: str) -> Page[Descriptor]:
+        async def read(at: Url) -> Page[Descriptor]:
             page = first if at == url else await self._page(at, what)
             if page is None:
                 raise ProtocolError(f"can't {what}: the list breaks off after a page", host=self._client.host)
@@ -70,52 +71,55 @@ class ReferrersApi:
             host=self._client.host,
         )
 
-    async def _page(self, url: str, what: str) -> Page[Descriptor] | None:
+    async def _page(self, url: Url, what: str) -> Page[Descriptor] | None:
         def read(answer: Answer) -> Page[Descriptor] | None:
             return read_page(answer, what=what, host=self._client.host)
 
         self.pages += 1
         try:
             page = await self._client.request(
-                "GET",
-                url,
-                what=what,
-                scopes=self._scopes,
-                expect=frozenset({200}),
-                read=read,
-                headers={"Accept": media.OCI_INDEX},
-                limit=manifests.MAX_SIZE,
+                Call(
+                    "GET",
+                    url,
+                    what,
+                    self._api.scopes,
+                    headers={"Accept": media.OCI_INDEX},
+                    limit=manifests.MAX_SIZE,
+                ),
+                read,
             )
         except RegistryError as error:
-            if not self._tells_that_there_is_none(error):
+            if not self._says_no_list(error):
                 raise
+            self._learn_from(error)
             log.debug("%s; tags are looked at instead", error.message)
             return None
         self.supported = page is not None
         return page
 
-    def _tells_that_there_is_none(self, error: RegistryError) -> bool:
+    def _says_no_list(self, error: RegistryError) -> bool:
         if isinstance(error, AuthError) and error.status == 403:
-            if self.supported:
-                return False
             # Said of the whole path by proxies and by gateways that were not made for it; the image itself could
             # be read with the same credentials.
-            if self.supported is None:
-                log.warning(
-                    "%s/%s refuses to list referrers (403): only what is attached by tags is found there",
-                    self._client.host,
-                    self._repository,
-                )
+            return not self.supported
+        return _is_of_another_host(error) or error.status in _NO_API
+
+    def _learn_from(self, error: RegistryError) -> None:
+        """Record that there is no API, where a refusal says that of the repository and not of one subject."""
+        if self.supported is not None or _is_of_another_host(error):
+            return
+        if isinstance(error, AuthError):
+            log.warning(
+                "%s refuses to list referrers (403): only what is attached by tags is found there", self._api.name
+            )
             self.supported = False
-            return True
-        if isinstance(error, ServerError) and error.status in (400, 403):
-            # From a host that the registry has sent us on to (GHCR does: artifacthub/hub#4785).
-            return True
-        if error.status not in _NO_API:
-            return False
-        if error.code not in _OF_THE_SUBJECT and self.supported is None:
+        elif error.code not in _OF_THE_SUBJECT:
             self.supported = False
-        return True
+
+
+def _is_of_another_host(error: RegistryError) -> bool:
+    # GHCR redirects lists to storage, which refuses them so (artifacthub/hub#4785).
+    return isinstance(error, ServerError) and error.status in (400, 403)
 
 
 def read_page(answer: Answer, *, what: str, host: str) -> Page[Descriptor] | None:

@@ -8,7 +8,7 @@ from copy import copy
 from typing import TYPE_CHECKING, TypeVar
 
 from ocync.lib.errors import NotFoundError, OcyncError
-from ocync.lib.singleflight import Flights
+from ocync.lib.singleflight import Memo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -40,9 +40,8 @@ class RepositoryCreation:
     ) -> None:
         self._create = create
         self._sleep = sleep
-        self._made: set[str] = set()
         self._refused: dict[str, OcyncError] = {}
-        self._making = Flights[str, None]()
+        self._made = Memo[str, None]()
 
     async def writing(self, repository: str, write: Callable[[], Awaitable[T]]) -> T:
         """Return what `write` does, after making the repository where it says that there is none."""
@@ -68,23 +67,17 @@ class RepositoryCreation:
 
     async def _make(self, repository: str) -> None:
         """Make the repository, unless it was made already; raises what the one try that counts has raised."""
-        if repository in self._made:
-            return
         if (refused := self._refused.get(repository)) is not None:
             raise copy(refused).with_traceback(None)
-        await self._making.run(repository, lambda: self._made_by(repository))
+        await self._made.get(repository, lambda: self._made_by(repository))
 
     async def _made_by(self, repository: str) -> None:
-        # Who comes between two flights finds what the first has left.
-        if repository in self._made:
-            return
         try:
             await self._create(repository)
         except OcyncError as error:
             if not error.retryable:
                 self._refused[repository] = error
             raise
-        self._made.add(repository)
 
 
 class _GuardedUpload:

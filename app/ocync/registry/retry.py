@@ -37,7 +37,7 @@ def asked_wait(error: BaseException | None) -> float | None:
 
 
 def is_retryable(error: BaseException) -> bool:
-    """Tell whether another try may help soon; cancellation and unknown errors are never among these."""
+    """Return whether another try may help soon; cancellation and unknown errors are never among these."""
     return isinstance(error, OcyncError) and error.retryable and not isinstance(error, _NOT_SOON)
 
 
@@ -123,7 +123,7 @@ class Attempts:
         )
 
     def _is_over(self, state: RetryCallState) -> bool:
-        """Tell whether there is no other attempt: for their number, the time, or a pass that is ending."""
+        """Return whether there is no other attempt: for their number, the time, or a pass that is ending."""
         policy = self._policy
         is_late = self._spent + state.upcoming_sleep > policy.give_up_after * (1 - _LEAST_SHARE)
         return is_late or state.attempt_number >= policy.attempts or policy.stopping()

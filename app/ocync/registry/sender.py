@@ -14,17 +14,17 @@ import httpx
 
 from ocync import USER_AGENT
 from ocync.lib.errors import OcyncError, ProtocolError
-from ocync.registry import links, notices
-from ocync.registry.call import content_length
-from ocync.registry.circuit_breaker import Outage
+from ocync.registry.circuit_breaker import CircuitBreaker
 from ocync.registry.content_encoding import decoded
 from ocync.registry.error_response import clean
+from ocync.registry.headers import content_length, warnings
 from ocync.registry.http.pool import ConnectionLimits, Origin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocync.config.model import Timeouts
+    from ocync.registry.http.origin import Url
     from ocync.registry.http.pool import Pool, Response
 
 log = logging.getLogger(__name__)
@@ -59,17 +59,18 @@ class Sender:
         self._tally = tally
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._warned: set[str] = set()
-        self._outages: dict[Origin, Outage] = {}
+        self._breakers: dict[Origin, CircuitBreaker] = {}
 
     async def send(
         self,
-        url: str,
+        url: Url,
         method: str,
         fields: list[tuple[str, str]],
         content: bytes | AsyncIterator[bytes] | None,
         *,
         until: float,
         patience: float = 0.0,
+        is_timed: bool = False,
     ) -> Response:
         """
         Send one request and return its answer with the body unread; the head has to come `until` then.
@@ -78,41 +79,43 @@ class Sender:
         body (`read`, `read_some`, `discard`), or says that its head is `answered` enough, lets the host count as
         alive: one that never comes to an end is no better than none.
         """
-        origin = links.origin(url)
+        origin = url.origin
         own = [("Host", origin.authority), *_FIELDS]
         given = {name.lower() for name, _ in fields}
         fields = [*(field for field in own if field[0].lower() not in given), *fields]
         limits = replace(self._limits, patience=patience) if patience else self._limits
-        outage, probes, began = self._outages.get(origin), False, time.monotonic()
+        breaker, probes, began = self._breakers.get(origin), False, time.monotonic()
         # A stream is let through: its outcome may be long in coming, and whoever opened it has had an answer.
-        if outage is not None and (content is None or isinstance(content, bytes)):
-            probes = await outage.admit(origin.authority)
+        if breaker is not None and (content is None or isinstance(content, bytes)):
+            probes = await breaker.admit(origin.authority)
         try:
             async with _in_time(until, "no answer came"):
-                response = await self._pool.send(origin, method, links.target(url), fields, content, limits)
+                response = await self._pool.send(origin, method, url.target, fields, content, limits)
         except BaseException as error:
             self._tally.answered(self._host, None)
-            if outage is not None and probes:
-                outage.probed()
+            if breaker is not None and probes:
+                breaker.probed()
             if isinstance(error, httpx.TransportError) and not isinstance(error, httpx.LocalProtocolError):
                 self._unanswered(origin, error, began)
             raise
-        if outage is not None and probes:
-            response.when_closed = outage.probed
+        if breaker is not None and probes:
+            response.when_closed = breaker.probed
         self._tally.answered(self._host, response.status)
+        if is_timed:
+            response.seconds = time.monotonic() - began
         if log.isEnabledFor(5):
-            log.log(5, "%s %s -> %d", method, url.partition("?")[0], response.status)
+            log.log(5, "%s %s -> %d", method, url.text.partition("?")[0], response.status)
         self._tell_warnings(response)
         return response
 
-    async def ping(self, url: str, *, seconds: float) -> bool:
-        """Tell whether a host answers within so many seconds, even where it is taken for dead."""
-        origin = links.origin(url)
+    async def ping(self, url: Url, *, seconds: float) -> bool:
+        """Return whether a host answers within so many seconds, even where it is taken for dead."""
+        origin = url.origin
         until = asyncio.get_running_loop().time() + seconds
         fields = [("Host", origin.authority), *_FIELDS]
         try:
             async with _in_time(until, "no answer came"):
-                response = await self._pool.send(origin, "GET", links.target(url), fields, None, self._limits)
+                response = await self._pool.send(origin, "GET", url.target, fields, None, self._limits)
         except httpx.TransportError as error:
             self._tally.answered(self._host, None)
             log.debug("%s: %s", origin.authority, error)
@@ -122,27 +125,27 @@ class Sender:
         response.close()
         return True
 
-    async def wait_for(self, url: str) -> None:
+    async def wait_for(self, origin: Origin) -> None:
         """Wait a moment where a host has given no answer for long; raises UnreachableError if it still does not."""
-        if self._outages and (outage := self._outages.get(origin := links.origin(url))) is not None:
-            await outage.wait(origin.authority)
+        if self._breakers and (breaker := self._breakers.get(origin)) is not None:
+            await breaker.wait(origin.authority)
 
     def _unanswered(self, origin: Origin, error: httpx.TransportError, began: float) -> None:
-        outage = self._outages.setdefault(origin, Outage(began))
-        outage.failed(clean(str(error)) or type(error).__name__)
-        if outage.is_long():
+        breaker = self._breakers.setdefault(origin, CircuitBreaker(began))
+        breaker.failed(clean(str(error)) or type(error).__name__)
+        if breaker.is_long():
             # Said also to those who only wait for this request: who may come after it need not wait as long.
-            raise outage.error(origin.authority) from error
+            raise breaker.error(origin.authority) from error
 
     def answered(self, response: Response) -> None:
         """Say that as much of an answer has come as was asked for: its host is alive."""
-        outage = self._outages.pop(response.origin, None) if self._outages else None
-        if outage is not None:
-            outage.end()
+        breaker = self._breakers.pop(response.origin, None) if self._breakers else None
+        if breaker is not None:
+            breaker.end()
 
     def _tell_warnings(self, response: Response) -> None:
         """Tell people what the registry wants them to know, each text once."""
-        for text in notices.texts(response.headers.get_list("warning")):
+        for text in warnings(response.headers.get_list("warning")):
             if text not in self._warned and len(self._warned) < _MAX_WARNINGS:
                 self._warned.add(text)
                 log.warning("%s says: %s", self._host, clean(text))

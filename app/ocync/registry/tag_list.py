@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ocync.lib.errors import NotFoundError, ProtocolError
 from ocync.oci.reference import is_tag
 from ocync.oci.repository import TagPage
 from ocync.registry import links
+from ocync.registry.call import Call
 from ocync.registry.pagination import Page, read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ocync.registry.auth.scope import Scope
-    from ocync.registry.client import Answer, RegistryClient
+    from ocync.registry.call import Answer
+    from ocync.registry.http.origin import Url
+    from ocync.registry.repository_api import RepositoryApi
 
 # ECR refuses more than 1000 (google/go-containerregistry#1091); distribution 3 clamps to it.
 _PAGE = 1000
@@ -28,13 +30,10 @@ _MAX_BODY = 16 * 1024 * 1024
 class TagList:
     """The tags of one repository."""
 
-    def __init__(
-        self, client: RegistryClient, repository: str, scopes: frozenset[Scope], *, max_pages: int = MAX_PAGES
-    ) -> None:
+    def __init__(self, api: RepositoryApi, *, max_pages: int = MAX_PAGES) -> None:
         self._max_pages = max_pages
-        self._client = client
-        self._repository = repository
-        self._scopes = scopes
+        self._api = api
+        self._client = api.client
         self.pages = 0
         """Pages that were asked for so far, retries not counted."""
 
@@ -46,7 +45,7 @@ class TagList:
         list is never taken for the whole.
         """
 
-        async def read(url: str) -> Page[str]:
+        async def read(url: Url) -> Page[str]:
             listing = await self._page(url)
             # Gitea honours n and sends no Link. Where `last` is ignored nothing new comes, and that is the end.
             is_open = listing.is_full and listing.entries
@@ -56,7 +55,7 @@ class TagList:
                 guess=self._first(last=listing.entries[-1]) if is_open else None,
             )
 
-        what = f"the tag list of {self._name}"
+        what = f"the tag list of {self._api.name}"
         entries = await read_all(
             self._first(), read, name=str, most=self._max_pages, what=what, host=self._client.host
         )
@@ -70,35 +69,27 @@ class TagList:
             return TagPage(tags=(), complete=True)
         return TagPage(tags=_tags_of(dict.fromkeys(page.entries)), complete=page.next is None and not page.is_full)
 
-    @property
-    def _name(self) -> str:
-        return f"{self._client.host}/{self._repository}"
-
-    def _first(self, last: str | None = None) -> str:
+    def _first(self, last: str | None = None) -> Url:
         after = f"&last={quote(last, safe='')}" if last else ""
-        return f"{self._client.registry.api}/v2/{self._repository}/tags/list?n={_PAGE}{after}"
+        return self._api.url(f"tags/list?n={_PAGE}{after}")
 
-    async def _page(self, url: str) -> Listing:
-        what = f"list the tags of {self._name}"
+    async def _page(self, url: Url) -> Listing:
+        what = f"list the tags of {self._api.name}"
 
         def read(answer: Answer) -> Listing:
-            self._client.refuse_page(answer, what=what, wanted=True)
+            self._client.refuse_page(answer, wanted=True)
             return read_page(answer, what=what, host=self._client.host)
 
+        call = Call("GET", url, what, self._api.scopes, limit=_MAX_BODY)
         self.pages += 1
         try:
-            return await self._client.request(
-                "GET", url, what=what, scopes=self._scopes, expect=frozenset({200}), read=read, limit=_MAX_BODY
-            )
+            return await self._client.request(call, read)
         except ProtocolError as error:
             # Older versions of distribution refuse n above their limit instead of clamping it.
-            if error.code != "PAGINATION_NUMBER_INVALID" or "n=" not in urlsplit(url).query:
+            if error.code != "PAGINATION_NUMBER_INVALID" or "n=" not in url.text.partition("?")[2]:
                 raise
             self.pages += 1
-            bare = f"{self._client.registry.api}/v2/{self._repository}/tags/list"
-            return await self._client.request(
-                "GET", bare, what=what, scopes=self._scopes, expect=frozenset({200}), read=read, limit=_MAX_BODY
-            )
+            return await self._client.request(replace(call, url=self._api.url("tags/list")), read)
 
 
 def _tags_of(entries: Iterable[str]) -> tuple[str, ...]:
@@ -112,7 +103,7 @@ class Listing:
 
     entries: list[str]
     """What it lists, whether it is a tag or not."""
-    next: str | None
+    next: Url | None
     """The URL of the next page, where a Link gives it."""
     is_full: bool
     """Whether it holds as many entries as were asked for, so that there may be more."""

@@ -73,7 +73,7 @@ class Form(Enum):
     SESSION = "a POST that opens a session, then one PUT, or parts"
 
 
-class Habits:
+class UploadStrategy:
     """What is known of one host; used from one event loop."""
 
     def __init__(
@@ -96,7 +96,7 @@ class Habits:
         self._buffers = 0
 
     def __repr__(self) -> str:
-        return f"<Habits: single POST {self._single}, parts of {self._part}>"
+        return f"<UploadStrategy: single POST {self._single}, parts of {self._part}>"
 
     @property
     def mounts_after_commit(self) -> bool:
@@ -228,7 +228,7 @@ class Habits:
 
     @contextmanager
     def buffer(self) -> Iterator[bool]:
-        """Tell whether a part may be kept in memory while this lasts."""
+        """Return whether a part may be kept in memory while this lasts."""
         is_free = self._buffers < BUFFERS
         self._buffers += is_free
         try:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -24,7 +25,8 @@ from ocync.lib.errors import (
 from ocync.registry import links
 from ocync.registry.auth.scope import Scope
 from ocync.registry.blob_push import Blob, StoredError
-from ocync.registry.chunked_upload import Parts
+from ocync.registry.call import Call
+from ocync.registry.chunked_upload import ChunkedUpload
 from ocync.registry.limits.kinds import Kind
 from ocync.registry.upload_strategy import SMALL, Form
 
@@ -32,14 +34,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from ocync.oci.manifest import Descriptor
-    from ocync.registry.client import Answer, RegistryClient
+    from ocync.registry.call import Answer
+    from ocync.registry.http.origin import Url
+    from ocync.registry.repository_api import RepositoryApi
 
 log = logging.getLogger(__name__)
 
 _MOUNTED = 201
 # Seconds that the cancelling of a session may take, with the wait for its turn.
 _CANCEL_TIME = 10.0
-_OPENED = frozenset({202})
 # What a registry says of a session that it has lost or of bytes that it has lost: another session may do.
 _SPOILT = frozenset(
     {"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "RANGE_INVALID", "SIZE_INVALID"}
@@ -51,7 +54,7 @@ _NOT_ABOUT_THE_FORM = frozenset({401, 403, 404, 408, 429})
 class RegistryUpload:
     """An upload session at a registry: one PUT with the whole blob, or parts where the host wants that."""
 
-    def __init__(self, blob: Blob, location: str, *, least: int = 0) -> None:
+    def __init__(self, blob: Blob, location: Url, *, least: int = 0) -> None:
         """`least` is what the host wants parts to have, in bytes."""
         self._blob = blob
         self._location = location
@@ -63,11 +66,11 @@ class RegistryUpload:
             await self._send(pieces)
 
     async def _send(self, pieces: AsyncIterator[bytes]) -> None:
-        part = self._blob.client.habits.part(self._blob.descriptor.size, least=self._least)
+        part = self._blob.client.upload_strategy.part(self._blob.descriptor.size, least=self._least)
         if part is None:
             await self.put(pieces)
             return
-        parts = Parts(self._blob, self._location, part, least=self._least)
+        parts = ChunkedUpload(self._blob, self._location, part, least=self._least)
         try:
             rest = await parts.send(pieces)
         finally:
@@ -76,27 +79,27 @@ class RegistryUpload:
 
     async def put(self, content: bytes | AsyncIterator[bytes]) -> None:
         """Send all bytes in one request and commit."""
-        habits, size = self._blob.client.habits, self._blob.descriptor.size
-        watched, began = content if isinstance(content, bytes) else Watched(content), habits.whole_begins()
+        strategy, size = self._blob.client.upload_strategy, self._blob.descriptor.size
+        watched, began = content if isinstance(content, bytes) else Watched(content), strategy.whole_begins()
         try:
             await self._commit(watched, size)
         except NetworkError as error:
             if isinstance(watched, Watched) and not watched.failed and not isinstance(error, UnreachableError):
-                habits.whole_broke(began, watched.given)
+                strategy.whole_broke(began, watched.given)
             raise
-        habits.whole_arrived(size)
+        strategy.whole_arrived(size)
 
     async def _commit(self, content: bytes | AsyncIterator[bytes], length: int, *, span: str | None = None) -> None:
         blob, client = self._blob, self._blob.client
-        url = links.with_digest(self._location, str(blob.descriptor.digest))
+        url = self._location.with_query(f"digest={blob.descriptor.digest}")
         answer = await blob.send("PUT", url, content, length=length, span=span)
         if answer.status not in (200, 201, 202, 204):
-            error = client.refusal(answer, what=blob.what)
+            error = client.refusal(answer)
             error.retryable = error.retryable or _is_spoilt(answer.status, error)
             if answer.status == 413:
                 _too_large(blob, error, length)
             raise error
-        client.refuse_page(answer, what=blob.what)
+        client.refuse_page(answer)
 
     async def abandon(self) -> None:
         """Cancel the session; many registries do not allow it, and sessions end by themselves."""
@@ -108,7 +111,13 @@ class RegistryUpload:
         try:
             async with asyncio.timeout(_CANCEL_TIME), bucket.hold():
                 await client.once(
-                    "DELETE", self._location, what=f"cancel: {self._blob.what}", scopes=self._blob.scopes
+                    Call(
+                        "DELETE",
+                        self._location,
+                        f"cancel: {self._blob.what}",
+                        self._blob.api.scopes,
+                        kind=Kind.UPLOAD,
+                    )
                 )
         except (OcyncError, TimeoutError) as error:
             log.debug("%s", error)
@@ -154,52 +163,46 @@ class SinglePost:
             await self._session.abandon()
 
     async def _replayable(self, body: bytes) -> None:
-        habits, client = self._blob.client.habits, self._blob.client
+        strategy, client = self._blob.client.upload_strategy, self._blob.client
         answer = await self._post(body)
         if answer.status == 201:
-            habits.takes_single_post(len(body))
+            strategy.takes_single_post(len(body))
         elif answer.status == 202:
-            habits.refuses_single_post()
+            strategy.refuses_single_post()
             await _opened(self._blob, answer).put(body)
         elif answer.status in (401, 408, 429, 503):
-            raise client.refusal(answer, what=self._blob.what)
+            raise client.refusal(answer)
         else:
             # Whatever it has against such a POST, it may be said of every other one too: the usual way shows that.
-            log.debug("not sent by one POST: %s", client.refusal(answer, what=self._blob.what))
-            opened = await client.once(
-                "POST",
-                self._blob.path,
-                what=f"open an upload at {self._blob.name}",
-                scopes=self._blob.scopes,
-                headers={"Content-Length": "0"},
-            )
+            log.debug("not sent by one POST: %s", client.refusal(answer))
+            opened = await client.once(self._blob.opening())
             if opened.status != 202:
-                raise client.refusal(opened, what=f"open an upload at {self._blob.name}")
+                raise client.refusal(opened)
             session = _opened(self._blob, opened)
-            habits.refuses_single_post()
+            strategy.refuses_single_post()
             await session.put(body)
 
     async def _stream(self, pieces: AsyncIterator[bytes]) -> None:
-        habits, client = self._blob.client.habits, self._blob.client
-        size, watched, began = self._blob.descriptor.size, Watched(pieces), habits.whole_begins()
+        strategy, client = self._blob.client.upload_strategy, self._blob.client
+        size, watched, began = self._blob.descriptor.size, Watched(pieces), strategy.whole_begins()
         try:
             answer = await self._post(watched)
         except NetworkError as broken:
             if not watched.failed and not isinstance(broken, UnreachableError):
-                habits.stream_failed()
-                habits.whole_broke(began, watched.given)
+                strategy.stream_failed()
+                strategy.whole_broke(began, watched.given)
             raise
         if answer.status == 201:
-            habits.takes_single_post(size)
-            habits.whole_arrived(size)
+            strategy.takes_single_post(size)
+            strategy.whole_arrived(size)
             return
-        error = client.refusal(answer, what=self._blob.what)
+        error = client.refusal(answer)
         if answer.status == 413:
             _too_large(self._blob, error, size)
         elif answer.status >= 500:
-            habits.stream_failed()
+            strategy.stream_failed()
         elif answer.status not in _NOT_ABOUT_THE_FORM:
-            habits.refuses_single_post()
+            strategy.refuses_single_post()
             error.retryable = True
         if answer.status == 202:
             self._session = _opened(self._blob, answer)
@@ -207,12 +210,12 @@ class SinglePost:
 
     async def _post(self, content: bytes | AsyncIterator[bytes]) -> Answer:
         digest = quote(str(self._blob.descriptor.digest), safe=":")
-        return await self._blob.send("POST", f"{self._blob.path}?digest={digest}", content)
+        return await self._blob.send("POST", self._blob.api.url(f"blobs/uploads/?digest={digest}"), content)
 
     def _end_trial(self, *, failed: bool = False) -> None:
         if self._is_trial:
             self._is_trial = False
-            self._blob.client.habits.trial_ended(failed=failed)
+            self._blob.client.upload_strategy.trial_ended(failed=failed)
 
 
 class Watched:
@@ -247,59 +250,44 @@ def _opened(blob: Blob, answer: Answer) -> RegistryUpload:
 
 def _too_large(blob: Blob, error: OcyncError, length: int) -> None:
     """Complete the error of a request that was too large: another upload may go in parts."""
-    if blob.client.habits.too_large(length):
+    if blob.client.upload_strategy.too_large(length):
         error.retryable = True
     else:
         error.hint = remedies.TOO_LARGE
 
 
 def _is_spoilt(status: int, error: OcyncError) -> bool:
-    """Tell whether only this session is at an end: forgotten by a restart, or by a registry of many."""
+    """Return whether only this session is at an end: forgotten by a restart, or by a registry of many."""
     code = error.code if isinstance(error, RegistryError) else None
     return status in (404, 416) or (status == 400 and code in _SPOILT)
 
 
 async def open_upload(
-    client: RegistryClient,
-    repository: str,
-    descriptor: Descriptor,
-    *,
-    scopes: frozenset[Scope],
-    mount_from: str | None,
+    api: RepositoryApi, descriptor: Descriptor, *, mount_from: str | None
 ) -> RegistryUpload | SinglePost | None:
     """Open a session, mount, or promise one POST; see endpoint.TargetRepository.open_upload."""
-    blob = Blob(client, repository, descriptor, scopes)
+    blob = Blob(api, descriptor)
     if mount_from is not None:
         query = f"?mount={quote(str(descriptor.digest), safe=':')}&from={quote(mount_from, safe='/')}"
-        both = scopes | {Scope(mount_from, ("pull",))}
+        mount = blob.opening(query, scopes=frozenset({Scope(mount_from, ("pull",))}))
         try:
-            return await _post(blob, blob.path + query, both, expect=frozenset({201, 202}))
+            return await _post(blob, replace(mount, expect=frozenset({_MOUNTED, 202})))
         except (AuthError, ProtocolError, NotFoundError, ServerError) as error:
             # Whatever a registry, or its token service, has against a mount: the bytes can still be sent.
             log.debug("mount refused: %s", error)
-    form = await client.habits.form(descriptor.size)
+    form = await api.client.upload_strategy.form(descriptor.size)
     if form is not Form.SESSION:
         return SinglePost(blob, is_trial=form is Form.TRIAL)
-    session = await _post(blob, blob.path, scopes, expect=_OPENED)
+    session = await _post(blob, blob.opening())
     if session is None:
-        raise ProtocolError(f"{blob.name} answered 201 to an upload that has no bytes yet", host=client.host)
+        raise ProtocolError(f"{api.name} answered 201 to an upload that has no bytes yet", host=api.client.host)
     return session
 
 
-async def _post(
-    blob: Blob, path: str, scopes: frozenset[Scope], *, expect: frozenset[int]
-) -> RegistryUpload | None:
+async def _post(blob: Blob, call: Call) -> RegistryUpload | None:
     """Return the session, or None when the blob was mounted."""
 
     def read(answer: Answer) -> RegistryUpload | None:
         return None if answer.status == _MOUNTED else _opened(blob, answer)
 
-    return await blob.client.request(
-        "POST",
-        path,
-        what=f"open an upload at {blob.name}",
-        scopes=scopes,
-        expect=expect,
-        read=read,
-        headers={"Content-Length": "0"},
-    )
+    return await blob.client.request(call, read)

@@ -61,7 +61,7 @@ class LastRun(Collector):
         self._last_success = last_success
 
     def collect(self) -> Iterator[Metric]:
-        """Give each metric with its samples."""
+        """Yield each metric with its samples."""
         yield _labelled("ocync_build_info", "The version that runs.", "version", {__version__: 1})
         if self._interval is not None:
             yield _gauge("ocync_schedule_interval_seconds", "Time from one pass to the next.", self._interval)

@@ -40,7 +40,7 @@ class Limits:
 
 
 def wants_color(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Tell whether colours are fit for the stream (no-color.org)."""
+    """Return whether colours are fit for the stream (no-color.org)."""
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
@@ -156,7 +156,7 @@ def _failures(failures: Sequence[ImageResult], paint: _Paint, limits: Limits) ->
 
 
 def _errors(images: Sequence[ImageResult], remedy: str, limits: Limits) -> Iterator[str]:
-    """Give each error of one kind once, with the images it befell and its own hint, if that says more."""
+    """Yield each error of one kind once, with the images it befell and its own hint, if that says more."""
     by_error: dict[tuple[str, str | None], list[ImageResult]] = defaultdict(list)
     for image in images:
         error = image.error

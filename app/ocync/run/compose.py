@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ocync.cache.store import Keeper, StateLocation
-from ocync.registry.client import RequestTally
-from ocync.registry.limits.saved import starts_in, text_of
+from ocync.registry.limits.aimd import starts_in, text_of
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.registry.upload_strategy import form_in, text_of_form
 from ocync.report.summary import RunReport
 from ocync.run.repositories import RepositoryFactory
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 _LIMITS = "limits"
 _UPLOADS = "uploads"
+_RETURN_TIME = 30.0
+"""Seconds that a host which does not answer is waited for before its images are tried once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,7 @@ async def run_pass(
                 repositories=repositories,
                 settings=PassSettings(
                     images_at_once=settings.max_concurrent_transfers,
+                    return_time=min(_RETURN_TIME, settings.retry.max_delay),
                     dry_run=options.dry_run,
                     audit=options.audit,
                     audit_every=settings.audit_every,

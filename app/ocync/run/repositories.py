@@ -29,15 +29,17 @@ from ocync.registry.repository_creation import RepositoryCreation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import httpx
 
     from ocync.config.model import RegistryConfig, Timeouts, TlsSettings
     from ocync.layout.hashed import Sound
+    from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository, TargetRepository
     from ocync.registry.auth.token import Send
-    from ocync.registry.client import RequestTally
     from ocync.registry.retry import RetryPolicy
+    from ocync.registry.sender import RequestTally
 
 
 async def _nobody(request: httpx.Request) -> httpx.Response:
@@ -83,7 +85,7 @@ class RepositoryFactory:
         self._pools: dict[TlsSettings, Pool] = {}
         self._folders: dict[str, tuple[Slots, Sound]] = {}
         self._clients: dict[str, RegistryClient] = {}
-        self._repositories: dict[tuple[str, str, bool], TargetRepository] = {}
+        self._repositories: dict[tuple[str, RepositoryName, bool], TargetRepository] = {}
         self._creations: dict[str, RepositoryCreation] = {}
         self._starts: Callable[[str], Mapping[Kind, Start]] = lambda _host: {}
         self._single_posts: Callable[[str], bool | None] = lambda _host: None
@@ -97,11 +99,11 @@ class RepositoryFactory:
     async def __aexit__(self, *_exception: object) -> None:
         await self._closing.aclose()
 
-    def source(self, registry: RegistryConfig, repository: str) -> Repository:
+    def source(self, registry: RegistryConfig, repository: RepositoryName) -> Repository:
         """Return a repository to read from; credentials are asked to allow no more than that."""
         return self._repository(registry, repository, writable=False)
 
-    def target(self, registry: RegistryConfig, repository: str) -> TargetRepository:
+    def target(self, registry: RegistryConfig, repository: RepositoryName) -> TargetRepository:
         """Return a repository to write to."""
         return self._repository(registry, repository, writable=True)
 
@@ -139,31 +141,35 @@ class RepositoryFactory:
 
     def single_posts(self) -> dict[str, bool]:
         """Return, for every host that has shown it, whether it takes a blob by one POST."""
-        shown = {client.host: client.habits.single_post for client in self._clients.values()}
+        shown = {client.host: client.upload_strategy.single_post for client in self._clients.values()}
         return {host: single for host, single in shown.items() if single is not None}
 
-    def _repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
+    def _repository(
+        self, registry: RegistryConfig, repository: RepositoryName, *, writable: bool
+    ) -> TargetRepository:
         key = (registry.name, repository, writable)
         if key not in self._repositories:
-            self._repositories[key] = self._make_repository(registry, repository, writable=writable)
+            self._repositories[key] = (
+                self._layout(registry.layout, registry.max_concurrent, repository.path)
+                if registry.layout is not None
+                else RegistryRepository(
+                    self.client(registry),
+                    repository,
+                    writable=writable,
+                    creation=self._creation(registry) if writable else None,
+                )
+            )
         return self._repositories[key]
 
-    def _make_repository(self, registry: RegistryConfig, repository: str, *, writable: bool) -> TargetRepository:
-        if registry.layout is None:
-            return RegistryRepository(
-                self.client(registry),
-                repository,
-                writable=writable,
-                creation=self._creation(registry) if writable else None,
-            )
+    def _layout(self, folder: Path, most: int, path: str) -> TargetRepository:
         from ocync.layout.hashed import Sound  # noqa: PLC0415
         from ocync.layout.repository import LayoutRepository  # noqa: PLC0415 -- for passes with folders
 
-        host = f"oci:{registry.layout}"
+        host = f"oci:{folder}"
         if host not in self._folders:
-            self._folders[host] = Slots(host, min(registry.max_concurrent, _FOLDER_SLOTS)), Sound()
+            self._folders[host] = Slots(host, min(most, _FOLDER_SLOTS)), Sound()
         slots, sound = self._folders[host]
-        return LayoutRepository(registry.layout, repository, slots=slots, sound=sound)
+        return LayoutRepository(folder, path, slots=slots, sound=sound)
 
     def _creation(self, registry: RegistryConfig) -> RepositoryCreation | None:
         if registry.create_repository is None:
@@ -192,7 +198,7 @@ class RepositoryFactory:
             timeouts=self._timeouts,
             tally=self._tally,
         )
-        client.habits.begin_at(self._single_posts(host))
+        client.upload_strategy.begin_at(self._single_posts(host))
         client.authorize(
             Authorizer(
                 registry=config.registry,

@@ -55,7 +55,7 @@ class Pattern:
         self._matcher = _Matcher(plain, ignore_case=ignore_case)
 
     def matches(self, tag: str) -> bool:
-        """Tell whether the whole tag fits."""
+        """Return whether the whole tag fits."""
         return self._matcher.matches(tag)
 
 
@@ -70,7 +70,7 @@ class Patterns:
         self._matcher = _Matcher(plain, ignore_case=ignore_case)
 
     def matches(self, tag: str) -> bool:
-        """Tell whether the whole tag fits one of them."""
+        """Return whether the whole tag fits one of them."""
         return self._matcher.matches(tag)
 
     def __bool__(self) -> bool:
@@ -88,7 +88,7 @@ class Wildcards:
         self._matcher = _Matcher(plain, ignore_case=True)
 
     def matches(self, text: str) -> bool:
-        """Tell whether the whole text fits one of them."""
+        """Return whether the whole text fits one of them."""
         return self._matcher.matches(text)
 
     def __bool__(self) -> bool:
@@ -102,7 +102,7 @@ def check(text: str) -> None:
 
 def is_literal(text: str) -> bool:
     """
-    Tell whether a pattern names its tags, and so may be asked for without a list of all tags.
+    Return whether a pattern names its tags, and so may be asked for without a list of all tags.
 
     Braces are no wildcards: `{1.2,1.3}` names two tags.
     """

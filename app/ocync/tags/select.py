@@ -81,7 +81,7 @@ def select(tags: Iterable[str], rules: TagRules) -> Selection:
 
 
 def is_digest_named(tag: str) -> bool:
-    """Tell whether a tag is one of the referrers tag schema or of cosign, and so follows its image."""
+    """Return whether a tag is one of the referrers tag schema or of cosign, and so follows its image."""
     return tag.startswith(_DIGEST_PREFIXES) and _DIGEST_NAMED.fullmatch(tag) is not None
 
 
@@ -114,7 +114,7 @@ class _Compiled:
     versions: _Versions
 
     def is_rescued(self, tag: str) -> bool:
-        """Tell whether a tag would be out but for a pattern of include."""
+        """Return whether a tag would be out but for a pattern of include."""
         return self.rescue.matches(tag) and (
             (bool(self.glob) and not self.glob.matches(tag))
             or self.default_exclude.matches(tag)
@@ -144,7 +144,7 @@ def _compile(rules: TagRules) -> _Compiled:
 
 
 def _selects(rules: TagRules) -> bool:
-    """Tell whether any rule says which tags are wanted; `min_tags` and `immutable_tags` do not."""
+    """Return whether any rule says which tags are wanted; `min_tags` and `immutable_tags` do not."""
     lists = (rules.glob, rules.include, rules.exclude, rules.default_exclude)
     return any(lists) or any(rule is not None for rule in (rules.semver, rules.sort, rules.latest))
 

@@ -69,7 +69,7 @@ class Comparison:
     bound: Numbers
 
     def holds(self, numbers: Numbers) -> bool:
-        """Tell whether the numbers compare so with the bound."""
+        """Return whether the numbers compare so with the bound."""
         match self.operator:
             case ">=":
                 return numbers >= self.bound
@@ -103,7 +103,7 @@ class Range:
         return cls(text, tuple(_alternative(part, shown) for part in _OR.split(text)))
 
     def matches(self, version: TagVersion) -> bool:
-        """Tell whether the version's numbers are in the range; the suffix has no say."""
+        """Return whether the version's numbers are in the range; the suffix has no say."""
         return any(
             all(comparison.holds(version.numbers) for comparison in alternative)
             for alternative in self.alternatives

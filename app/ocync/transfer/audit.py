@@ -111,7 +111,7 @@ class RollingAudit:
 
     def turns(self, requests: Callable[[], int]) -> Iterator[Candidate]:
         """
-        Give the images to look below, until a tenth of the pass's requests has been spent on it.
+        Yield the images to look below, until a tenth of the pass's requests has been spent on it.
 
         `requests` tells how many the pass has made so far. One image is given in any case where it is just due. The
         caller says of each when it is `done`.
@@ -128,7 +128,7 @@ class RollingAudit:
             yield candidate
 
     def done(self) -> None:
-        """Note that an image has been looked below."""
+        """Record that an image has been looked below."""
         self._done += 1
 
 

@@ -87,7 +87,7 @@ async def _bring(
         from_where = None
     is_looked_for = blob.size >= LARGE or claim.is_known or (is_likely and not destination.is_empty)
     if from_where is None or destination.is_audited:
-        if is_looked_for and await _is_there(blob, destination):
+        if is_looked_for and await _find(blob, destination):
             return
         claims.check_refusal()
     async with claims.sessions(source, repository).hold():
@@ -99,7 +99,7 @@ async def _bring(
             if from_where is not None:
                 _not_mounted(blob, destination, claim)
                 # Where nobody has looked: large ones are not sent in vain.
-                is_there = blob.size >= LARGE and await _is_there(blob, destination)
+                is_there = blob.size >= LARGE and await _find(blob, destination)
                 if is_there:
                     await upload.abandon()
                     return
@@ -110,7 +110,7 @@ async def _bring(
         await _send(blob, source, destination, mover, claim=claim, upload=upload)
 
 
-async def _is_there(blob: Descriptor, destination: Destination) -> bool:
+async def _find(blob: Descriptor, destination: Destination) -> bool:
     if not await destination.repository.has_blob(blob):
         destination.lost += destination.is_audited
         return False

@@ -68,7 +68,7 @@ class Delivery:
         """A session that was begun and not committed."""
         self._took_at = self._stood = 0.0
 
-    async def is_there(self) -> bool:
+    async def prepare(self) -> bool:
         """
         Ensure that there is a session to use, or return true where the repository holds the blob by now.
 
@@ -99,7 +99,7 @@ class Delivery:
         self._spent = None
 
     def failed(self, now: float) -> float:
-        """Note that the target has failed; return the seconds for which it took nothing before it did, in all."""
+        """Record that the target has failed; return the seconds for which it took nothing before it did, in all."""
         self._stood += now - self._took_at
         return self._stood
 
@@ -152,7 +152,7 @@ class BlobMover(Protocol):
         """
 
     def changed(self) -> None:
-        """Note that a target has got a blob, or needs nothing more of an image."""
+        """Record that a target has got a blob, or needs nothing more of an image."""
 
 
 class BlobReads:
@@ -182,7 +182,7 @@ class BlobReads:
         return f"<BlobReads: {len(self._reads)} of them, {len(self._kept)} kept on disk>"
 
     def changed(self, digest: Digest | None = None) -> None:
-        """Note that a target has got a blob, or (without its digest) needs nothing more of an image."""
+        """Record that a target has got a blob, or (without its digest) needs nothing more of an image."""
         for each in list(self._waiting) if digest is None else [digest]:
             for change in self._waiting.pop(each, ()):
                 if not change.done():
@@ -213,7 +213,7 @@ class BlobReads:
 
     async def _attempt(self, delivery: Delivery, reading: Reading) -> None:
         """Bring the blob by a read of its own."""
-        if await delivery.is_there():
+        if await delivery.prepare():
             return
         read = SharedRead(reading)
         branch = read.join(delivery.repository.host)
@@ -226,7 +226,7 @@ class BlobReads:
 
     async def _attempt_together(self, delivery: Delivery, reading: Reading) -> None:
         """Bring the blob by a read that others may take part in."""
-        if await delivery.is_there():
+        if await delivery.prepare():
             return
         key = (reading.reader.host, delivery.blob.digest)
         host = delivery.repository.host

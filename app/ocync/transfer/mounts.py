@@ -64,7 +64,7 @@ class Mounts:
         return len(self._refused) >= _NEVER and len(self._refusing) > 1 and not self._granted
 
     def may_ask(self, holder: str, path: str) -> bool:
-        """Tell whether a mount from one repository to another may be granted."""
+        """Return whether a mount from one repository to another may be granted."""
         return (holder, path) not in self._refused and not self.are_never_granted
 
     def granted(self, holder: str, path: str) -> None:
@@ -134,7 +134,7 @@ class Mounts:
             self._uncommitted.add((path, digest))
 
     def is_committed(self, path: str, digest: Digest) -> bool:
-        """Tell whether a blob that a repository has can be mounted from it, as far as that is known."""
+        """Return whether a blob that a repository has can be mounted from it, as far as that is known."""
         return (path, digest) not in self._uncommitted
 
     def until(self, holder: str, digest: Digest, unit: Unit | None) -> asyncio.Future[None] | None:

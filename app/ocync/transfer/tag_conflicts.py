@@ -13,7 +13,6 @@ from collections import defaultdict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ocync.config.repository import Repository as Spot
 from ocync.lib.errors import OcyncError
 
 if TYPE_CHECKING:
@@ -21,12 +20,13 @@ if TYPE_CHECKING:
 
     from ocync.config.model import MappingConfig, RegistryConfig
     from ocync.oci.digest import Digest
+    from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository
     from ocync.plan.discover import Repositories
 
 log = logging.getLogger(__name__)
 
-_Spec = tuple["RegistryConfig", str]
+_Spec = tuple["RegistryConfig", "RepositoryName"]
 
 
 class TagConflicts:
@@ -45,16 +45,15 @@ class TagConflicts:
 
     def set_mappings(self, mappings: Iterable[MappingConfig]) -> None:
         """Set the mappings of the pass, in the order of the config; makes no request."""
-        sources: dict[Spot, dict[Spot, _Spec]] = defaultdict(dict)
-        targets: dict[Spot, _Spec] = {}
+        sources: dict[RepositoryName, dict[RepositoryName, _Spec]] = defaultdict(dict)
+        targets: dict[RepositoryName, _Spec] = {}
         for mapping in mappings:
-            source = Spot.whole(mapping.source, mapping.source_repository)
-            for target in mapping.targets:
-                spot = Spot.whole(*target)
-                targets.setdefault(spot, target)
+            source = mapping.source_repository
+            for registry, target in mapping.targets:
+                targets.setdefault(target, (registry, target))
                 if mapping.artifacts.enabled:
-                    sources[spot].setdefault(source, (mapping.source, mapping.source_repository))
-        self._specs = [(targets[spot], list(each.values())) for spot, each in sources.items() if len(each) > 1]
+                    sources[target].setdefault(source, (mapping.source, source))
+        self._specs = [(targets[name], list(each.values())) for name, each in sources.items() if len(each) > 1]
 
     @asynccontextmanager
     async def exclusive(self, target: str, tag: str) -> AsyncIterator[None]:

@@ -68,7 +68,7 @@ def pre_authentication_encoding(kind: str, payload: bytes) -> bytes:
 
 def signed(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
     """
-    Tell whether the key has signed the data.
+    Return whether the key has signed the data.
 
     cosign hashes with SHA-256 whatever the curve, and its newer bundles with the hash that belongs to the curve.
     """

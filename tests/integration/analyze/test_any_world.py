@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 IDLE = 20.0
 """Seconds: a busy machine must not make a request that is counted time out and be made again."""
-SEEDS = range(int(os.environ.get("OCYNC_TEST_WORLDS", "15")))
+SEEDS = range(int(os.environ.get("OCYNC_TEST_WORLDS", "5")))
 """The variable makes it more of them, for an hour to spare."""
 
 NOW = time.time()
@@ -78,7 +78,7 @@ class Chance:
 
     def may_attach(self, mapping: MappingConfig) -> bool:
         """Tell whether artifacts may go there: memory keeps one set where several sources attach to a manifest."""
-        return not self.remembers or all(path != "all/apps" for _, path in mapping.targets)
+        return not self.remembers or all(to.path != "all/apps" for _, to in mapping.targets)
 
     def attach(self, registry: ScriptedRegistry, repository: str, what: Sequence[tuple[str, Image]]) -> None:
         for subject, artifact in what:
@@ -101,9 +101,14 @@ class Chance:
         at_targets = self.random.sample(self.targets, self.random.randint(1, len(self.targets)))
         mapping = Side().mapping(source.url, *(target.url for target in at_targets), repository=repository)
         if source in at_targets:
-            mapping = replace(mapping, targets=tuple((each, f"mirror/{path}") for each, path in mapping.targets))
+            mapping = replace(
+                mapping,
+                targets=tuple((each, each.repository(f"mirror/{repository}")) for each, _ in mapping.targets),
+            )
         if self.happens(0.3):
-            mapping = replace(mapping, targets=tuple((each, "all/apps") for each, _ in mapping.targets))
+            mapping = replace(
+                mapping, targets=tuple((each, each.repository("all/apps")) for each, _ in mapping.targets)
+            )
         if self.happens(0.1):
             mapping = replace(mapping, platforms=(Platform("linux", "amd64", ""), Platform("linux", "p0", "")))
         for number in range(self.random.randint(1, 4)):
@@ -116,10 +121,10 @@ class Chance:
                 source.seed(repository, build.cosign_tag(image.digest), build.cosign_signature(image))
             attached = self.attached(image) if self.happens(0.5) and self.may_attach(mapping) else []
             self.attach(source, repository, attached)
-            for target, (_, path) in zip(at_targets, mapping.targets, strict=True):
+            for target, (_, to) in zip(at_targets, mapping.targets, strict=True):
                 if self.happens(0.25):
-                    target.seed(path, tag, image if self.happens(0.5) else self.random.choice(self.images))
-                    self.attach(target, path, [each for each in attached if self.happens(0.5)])
+                    target.seed(to.path, tag, image if self.happens(0.5) else self.random.choice(self.images))
+                    self.attach(target, to.path, [each for each in attached if self.happens(0.5)])
         return mapping
 
 
@@ -161,7 +166,7 @@ async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(see
         ):
             await passed(side, work[: chance.random.randint(1, len(work))])
         for mapping in work:
-            repository = mapping.source_repository
+            repository = mapping.source_repository.path
             for tag in list(registries[0].repository(repository).tags):
                 if "-v" in tag and chance.happens(0.4):
                     image = chance.random.choice(chance.singles if mapping.platforms else chance.images)

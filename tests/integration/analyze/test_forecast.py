@@ -22,6 +22,7 @@ from ocync.transfer.events import ImageFinished
 from ocync.transfer.staging import Staging
 from scripted import Basic, Bearer, ScriptedRegistry, User, build, faults, media
 from scripted.storage import StoredManifest
+from share import ALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -33,6 +34,8 @@ ROBOT = User(name="robot", password="secret")
 ACCOUNT = ("robot", "secret")
 IDLE = 20.0
 """Seconds: a busy machine must not make a request that is counted time out and be made again."""
+WAYS = {True: "one POST", False: "POST and PUT"}
+"""How a registry takes small blobs, by whether one request is enough."""
 LAYERS = [build.layer(3_000, seed) for seed in range(4)]
 
 
@@ -112,7 +115,11 @@ def a_second_target_that_is_new(world: World) -> list[MappingConfig]:
 def one_repository_to_two_of_one_target(world: World) -> list[MappingConfig]:
     world.source.seed("team/app", "1", build.multi_arch(shared=LAYERS))
     mapping = world.mapping()
-    return [replace(mapping, targets=(*mapping.targets, (mapping.targets[0][0], "team/copy")))]
+    return [
+        replace(
+            mapping, targets=(*mapping.targets, (config := mapping.targets[0][0], config.repository("team/copy")))
+        )
+    ]
 
 
 def nothing_changed(world: World) -> list[MappingConfig]:
@@ -301,7 +308,7 @@ def two_mappings_into_one_repository(world: World) -> list[MappingConfig]:
     for number in range(2):
         world.source.seed(f"team/app{number}", f"v{number}", build.multi_arch(shared=LAYERS, seed=number))
         mapping = world.mapping(f"team/app{number}")
-        work.append(replace(mapping, targets=((mapping.targets[0][0], "all/apps"),)))
+        work.append(replace(mapping, targets=((config := mapping.targets[0][0], config.repository("all/apps")),)))
     return work
 
 
@@ -310,7 +317,7 @@ def from_a_folder_into_a_folder(world: World) -> list[MappingConfig]:
         world.source.seed(f"team/app{number}", "1", build.multi_arch(shared=LAYERS, seed=number))
     mappings = [world.mapping(f"team/app{number}") for number in range(2)]
     return [
-        replace(mapping, targets=((world.into("disk"), mapping.source_repository), *mapping.targets))
+        replace(mapping, targets=((disk := world.into("disk"), disk.repository(mapping.name)), *mapping.targets))
         for mapping in mappings
     ]
 
@@ -318,9 +325,13 @@ def from_a_folder_into_a_folder(world: World) -> list[MappingConfig]:
 def a_registry_into_itself(world: World) -> list[MappingConfig]:
     for number in range(2):
         world.other.seed(f"team/app{number}", "1", build.multi_arch(shared=LAYERS, seed=number))
-    here = Side().config(world.other.url)
+    side = Side()
+    here = side.config(world.other.url)
     return [
-        replace(world.mapping(f"team/app{number}"), source=here, targets=((here, f"mirror/app{number}"),))
+        replace(
+            side.mapping(world.other.url, repository=f"team/app{number}"),
+            targets=((here, here.repository(f"mirror/app{number}")),),
+        )
         for number in range(2)
     ]
 
@@ -370,12 +381,15 @@ UNSURE = [
 ]
 
 
+# Each scenario in one of both ways, by turns, and in both with scripts/test-long.
 @pytest.mark.parametrize(
-    ("scenario", "unknown"),
-    [*((scenario, set[RequestKind]()) for scenario in EXACT), *UNSURE],
-    ids=lambda value: getattr(value, "__name__", ""),
+    ("scenario", "unknown", "single_post"),
+    [
+        pytest.param(scenario, unknown, is_one, id=f"{scenario.__name__}-{WAYS[is_one]}")
+        for number, (scenario, unknown) in enumerate([*((each, set[RequestKind]()) for each in EXACT), *UNSURE])
+        for is_one in ((True, False) if ALL else (number % 2 == 0,))
+    ],
 )
-@pytest.mark.parametrize("single_post", [True, False], ids=["one POST", "POST and PUT"])
 async def test_a_pass_asks_what_was_forecast(
     world: World,
     scenario: Callable[[World], list[MappingConfig]],

@@ -4,9 +4,10 @@ import asyncio
 import json
 import os
 import stat
+import threading
 import tracemalloc
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,7 +31,7 @@ from ocync.lib.errors import NetworkError, ProtocolError, StorageError, Verifica
 from ocync.oci import media
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 APP = image(b"layer one", b"layer two")
@@ -310,23 +311,24 @@ async def test_memory_does_not_grow_with_the_blob(repository: LayoutRepository) 
     assert peak < 2 * 1024 * 1024
 
 
-async def test_the_loop_is_not_held_up_by_writing(repository: LayoutRepository) -> None:
-    data = os.urandom(32 * 1024 * 1024)
-    longest = 0.0
+async def test_the_loop_is_not_held_up_by_writing(
+    repository: LayoutRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: dict[str, set[int]] = {"write": set(), "fsync": set()}
 
-    async def watch() -> None:
-        nonlocal longest
-        loop = asyncio.get_running_loop()
-        while True:
-            before = loop.time()
-            await asyncio.sleep(0.001)
-            longest = max(longest, loop.time() - before)
+    def noted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*arguments: Any) -> Any:
+            threads[name].add(threading.get_ident())
+            return call(*arguments)
 
-    watching = asyncio.create_task(watch())
-    await put_blob_in_large_pieces(repository, data)
-    watching.cancel()
+        return noting
 
-    assert 0 < longest < 0.5
+    for name in threads:
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    await put_blob_in_large_pieces(repository, os.urandom(4 * 1024 * 1024))
+
+    assert all(threads.values())
+    assert all(threading.get_ident() not in those for those in threads.values())
 
 
 async def put_blob_in_large_pieces(repository: LayoutRepository, data: bytes) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from scripted.rules import Action
 
+pytestmark = pytest.mark.skips_waits
+
 DATA = b"".join(bytes(piece) for piece in GeneratedBlob(300_000, 7).pieces(0, 300_000))
 BLOB = descriptor(DATA)
 UPLOADS = r"/uploads/"

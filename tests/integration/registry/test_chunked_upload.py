@@ -12,7 +12,7 @@ from ocync.lib.errors import NetworkError, OcyncError, ProtocolError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.oci.providers import settings_of
-from ocync.registry.upload_strategy import PART, Habits
+from ocync.registry.upload_strategy import PART, UploadStrategy
 from ocync.transfer.result import Status
 from scripted import Basic, Bearer, GeneratedBlob, ScriptedRegistry, User, build, faults
 from scripted.content import Bytes
@@ -87,8 +87,8 @@ async def in_parts(
     """Give a repository whose host is known to take no whole blobs of this size."""
     async with repository_of(registry.url, account=ACCOUNT, **settings) as repository:
         if host:
-            repository._client.habits = Habits(settings_of(host), host=host)
-        assert repository._client.habits.too_large(2 * PART)
+            repository._client.upload_strategy = UploadStrategy(settings_of(host), host=host)
+        assert repository._client.upload_strategy.too_large(2 * PART)
         yield repository
 
 
@@ -197,7 +197,7 @@ async def test_ecr_gets_parts_of_five_mib_and_its_range_is_not_believed(registry
 
 async def test_a_registry_of_google_gets_no_parts_and_the_reason_is_told(registry: ScriptedRegistry) -> None:
     async with repository_of(registry.url, account=ACCOUNT) as repository:
-        repository._client.habits = Habits(settings_of("europe-docker.pkg.dev"))
+        repository._client.upload_strategy = UploadStrategy(settings_of("europe-docker.pkg.dev"))
         with pytest.raises(ProtocolError, match="raise that limit"):
             await attempts(repository)
 
@@ -207,7 +207,7 @@ async def test_a_registry_of_google_gets_no_parts_and_the_reason_is_told(registr
 async def test_acr_gets_parts_after_the_first_large_upload_that_breaks_others_after_two() -> None:
     for host, breaks in (("my-registry.azurecr.io", 1), ("r.example", 2)):
         async with ScriptedRegistry(single_post=False) as registry, repository_of(registry.url) as repository:
-            repository._client.habits = Habits(settings_of(host))
+            repository._client.upload_strategy = UploadStrategy(settings_of(host))
             registry.on("PUT", UPLOADS, respond=faults.reset_upload(after=2 * MIB), when=_is_large)
             assert await attempts(repository) == breaks + 1
             assert stored(registry)
@@ -353,7 +353,7 @@ async def test_parts_that_are_not_kept_in_memory_arrive_too_and_what_fails_is_se
     async with AsyncExitStack() as stack:
         repository = await stack.enter_async_context(in_parts(registry))
         for _ in range(4):
-            assert stack.enter_context(repository._client.habits.buffer())
+            assert stack.enter_context(repository._client.upload_strategy.buffer())
         registry.behaviour.body_limit = None
         await write(repository, DATA)
         assert stored(registry)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from scripted.wire import Request, Response
 
+pytestmark = pytest.mark.skips_waits
+
 MANIFEST, UPLOADS = r"/manifests/", r"/blobs/uploads/"
 SLOTS = 50
 

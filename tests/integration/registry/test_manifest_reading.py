@@ -11,6 +11,7 @@ import pytest
 from clients import asked, repository_of
 from ocync.lib.errors import NetworkError, NotFoundError, OcyncError, ProtocolError, VerificationError
 from ocync.oci.manifest import MAX_SIZE
+from ocync.registry.call import Call
 from scripted import ScriptedRegistry, build, faults, media
 
 if TYPE_CHECKING:
@@ -399,4 +400,5 @@ async def test_an_answer_that_drips_is_cut_off_in_the_end(registry: ScriptedRegi
         client = repository._client
         with pytest.raises(NetworkError, match="the answer did not end within"):
             async with asyncio.timeout(5), repository.slots.hold():
-                await client.once("GET", "/v2/team/app/manifests/1", what="fetch", scopes=frozenset(), seconds=0.3)
+                url = client.url("/v2/team/app/manifests/1")
+                await client.once(Call("GET", url, "fetch", frozenset()), seconds=0.3)

@@ -10,7 +10,7 @@ import pytest
 from clients import asked, cut, descriptor, repository_of, write
 from ocync.lib.errors import AuthError, NetworkError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
 from ocync.oci.providers import settings_of
-from ocync.registry.upload_strategy import SMALL, Habits
+from ocync.registry.upload_strategy import SMALL, UploadStrategy
 from scripted import Basic, Bearer, ScriptedRegistry, User, faults
 from scripted.content import Bytes
 
@@ -103,7 +103,7 @@ async def test_a_host_that_is_known_to_want_two_requests_is_not_tried(
     registry: ScriptedRegistry, host: str
 ) -> None:
     async with repository_of(registry.url, account=ACCOUNT) as repository:
-        repository._client.habits = Habits(settings_of(host))
+        repository._client.upload_strategy = UploadStrategy(settings_of(host))
         await write(repository, LITTLE)
 
     assert methods(registry) == ["POST", "PUT"]

@@ -11,8 +11,8 @@ import pytest
 from clients import Side, asked, repository_of
 from ocync.lib.errors import AuthError, NotFoundError, OcyncError, ProtocolError, RateLimitedError
 from ocync.oci.digest import Digest
-from ocync.registry.auth.scope import Scope
 from ocync.registry.call import Answer
+from ocync.registry.repository_api import RepositoryApi
 from ocync.registry.tag_list import TagList
 from scripted import ScriptedRegistry, build, faults
 from scripted.behaviour import LINKS
@@ -231,8 +231,9 @@ async def test_an_endless_list_is_an_error_and_no_part_of_it_is_used(
     registry.on("GET", LIST, respond=faults.endless_tags(kind))
 
     async with Side() as side:
-        client = side.repositories.client(side.config(registry.url))
-        tags = TagList(client, "team/app", frozenset({Scope("team/app", ("pull",))}), max_pages=20)
+        config = side.config(registry.url)
+        api = RepositoryApi(side.repositories.client(config), config.repository("team/app"))
+        tags = TagList(api, max_pages=20)
         with pytest.raises(ProtocolError, match="does not end"):
             await tags.all()
 
@@ -250,8 +251,9 @@ async def test_a_list_that_grows_without_end_and_without_links_is_an_error(regis
     registry.on("GET", LIST, respond=faults.edit_json(grown))
 
     async with Side() as side:
-        client = side.repositories.client(side.config(registry.url))
-        tags = TagList(client, "team/app", frozenset({Scope("team/app", ("pull",))}), max_pages=20)
+        config = side.config(registry.url)
+        api = RepositoryApi(side.repositories.client(config), config.repository("team/app"))
+        tags = TagList(api, max_pages=20)
         with pytest.raises(ProtocolError, match="does not end"):
             await tags.all()
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from scripted.rules import Action
     from scripted.wire import Request, Response
 
+pytestmark = pytest.mark.skips_waits
+
 MANIFEST = r"/manifests/"
 QUOTA = (
     "You have reached your pull rate limit. You may increase the limit by authenticating and upgrading: "

@@ -1013,7 +1013,7 @@ async def test_a_list_that_names_what_a_folder_has_lost_is_written_without_that(
     world.source.seed(APP, "1", index)
     world.source.seed(APP, None, first)
     folder = RegistryConfig(name="folder", layout=tmp_path)
-    mapping = replace(world.mapping(), targets=((folder, APP),))
+    mapping = replace(world.mapping(), targets=((folder, folder.repository(APP)),))
     await world.side.sync(mapping)
     (tmp_path / APP / "blobs" / first.digest.replace(":", "/")).unlink()
     del world.source.repository(APP).manifests[first.digest]

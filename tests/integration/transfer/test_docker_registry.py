@@ -247,7 +247,7 @@ async def test_a_blob_takes_two_requests_there_and_finding_that_out_takes_none(t
 async def test_parts_are_put_together_there_too(target: DockerRegistry) -> None:
     data = bytes(range(256)) * 40_000
     async with repository_of(target.url, account=ACCOUNT) as repository:
-        assert repository._client.habits.too_large(len(data))
+        assert repository._client.upload_strategy.too_large(len(data))
         await write(repository, data)
 
     assert target.blob(str(descriptor(data).digest)) == data

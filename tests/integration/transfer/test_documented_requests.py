@@ -16,7 +16,7 @@ import pytest
 from attached import attach
 from clients import Side
 from forecasts import asked_by_kind
-from ocync.analyze.requests import Kind
+from ocync.analyze.requests import RequestKind
 from ocync.cache.store import Keeper, StateLocation
 from ocync.config.model import ArtifactRules, TagRules
 from ocync.oci.platform import Platform
@@ -79,10 +79,10 @@ def bounds(cell: str, numbers: Mapping[str, int]) -> range:
     return range(formulas[0], formulas[-1] + 1)
 
 
-def misses(asked: Mapping[Kind, int], heading: str, column: int, numbers: Mapping[str, int]) -> list[str]:
+def misses(asked: Mapping[RequestKind, int], heading: str, column: int, numbers: Mapping[str, int]) -> list[str]:
     """Return what was asked more or less often than a table says for a world of these numbers."""
-    cells = {Kind(row[0].strip("`")): row[column] for row in SECTIONS[heading][2:]}
-    allowed = {kind: bounds(cells.get(kind, "0"), numbers) for kind in Kind}
+    cells = {RequestKind(row[0].strip("`")): row[column] for row in SECTIONS[heading][2:]}
+    allowed = {kind: bounds(cells.get(kind, "0"), numbers) for kind in RequestKind}
     return [
         f"{SECTIONS[heading][0][column]}: {asked.get(kind, 0)} {kind}, and not {cells.get(kind, '0')}: {count}"
         for kind, count in allowed.items()
@@ -349,7 +349,7 @@ def one_registry(world: World) -> dict[str, int]:
     numbers = cold(world)
     here = world.work[0].source
     world.work = [
-        replace(mapping, targets=((here, f"mirror/{mapping.source_repository}"),)) for mapping in world.work
+        replace(mapping, targets=((here, here.repository(f"mirror/{mapping.name}")),)) for mapping in world.work
     ]
     return numbers
 
@@ -512,7 +512,7 @@ def test_every_name_of_a_formula_is_explained() -> None:
     ]
 
     assert {name for each in formulas for name in re.findall(r"[a-z_]+", each)} <= explained
-    assert {kind.value for kind in Kind} <= explained
+    assert {kind.value for kind in RequestKind} <= explained
 
 
 FILLED = ("Platforms: nothing changed", "Signed images: nothing changed", "Nothing changed, with --audit")
@@ -546,7 +546,7 @@ async def test_a_pass_makes_as_many_requests_as_the_page_says(
 
     at_source, at_target = asked_by_kind(world.source), asked_by_kind(world.target)
     if heading == "A target that grants no mounts":
-        numbers["refused"] = at_target[Kind.BLOB_MOUNT]
+        numbers["refused"] = at_target[RequestKind.BLOB_MOUNT]
         # Those of three pairs of repositories, and what was under way: how many depends on the order of images.
         assert 3 <= numbers["refused"] <= numbers["mounts"]
     assert misses(at_source, heading, 1, numbers) == []

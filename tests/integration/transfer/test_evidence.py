@@ -33,6 +33,7 @@ from ocync.oci.digest import Digest
 from ocync.transfer.result import Status
 from scripted import Checks, ScriptedRegistry, build, faults
 from scripted.storage import Repository
+from share import share
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -305,14 +306,14 @@ async def play(
     assert not wrong, "\n".join([f"{len(wrong)} things are wrong in {played} cases:", *wrong])
 
 
-@pytest.mark.parametrize(("memory", "checks"), MATRIX)
+@pytest.mark.parametrize(("memory", "checks"), share(MATRIX, of=2))
 async def test_a_moved_image_ends_whole_or_is_told_to_have_failed(
     tmp_path: Path, memory: str, checks: Checks
 ) -> None:
     await play(tmp_path, memory, checks, cases, None)
 
 
-@pytest.mark.parametrize(("memory", "checks"), MATRIX)
+@pytest.mark.parametrize(("memory", "checks"), share(MATRIX, of=2))
 async def test_an_audit_brings_back_what_was_lost_below_a_tag_that_stays(
     tmp_path: Path, memory: str, checks: Checks
 ) -> None:

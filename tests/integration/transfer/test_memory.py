@@ -17,7 +17,7 @@ import pytest
 
 from clients import Side
 from forecasts import asked_by_kind
-from ocync.analyze.requests import Kind
+from ocync.analyze.requests import RequestKind
 from ocync.cache import file, store
 from ocync.cache.store import Keeper, StateLocation
 from ocync.config.model import GlobalSettings, Timeouts
@@ -93,7 +93,7 @@ class World:
             return memory
 
     @property
-    def asked(self) -> Counter[Kind]:
+    def asked(self) -> Counter[RequestKind]:
         """What the target was asked in the last pass."""
         return asked_by_kind(self.target)
 
@@ -131,7 +131,12 @@ async def test_a_new_repository_mounts_what_an_earlier_pass_brought_to_others(wo
 
     report = await world.sync("team/new")
 
-    assert world.asked == {Kind.TAG_LIST: 1, Kind.BLOB_MOUNT: 3, Kind.BLOB_POST: 2, Kind.MANIFEST_PUT: 1}
+    assert world.asked == {
+        RequestKind.TAG_LIST: 1,
+        RequestKind.BLOB_MOUNT: 3,
+        RequestKind.BLOB_POST: 2,
+        RequestKind.MANIFEST_PUT: 1,
+    }
     assert world.source.count("GET", r"/blobs/sha") == 2
     assert (report.discovery_cache_hits, report.discovery_target_stale) == (3, 0)
 
@@ -143,7 +148,7 @@ async def test_what_a_repository_held_itself_is_looked_for(world: World) -> None
     await world.sync(APP)
 
     # Not the config, which is as new as the manifest.
-    assert (world.asked[Kind.BLOB_HEAD], world.asked[Kind.BLOB_MOUNT]) == (3, 0)
+    assert (world.asked[RequestKind.BLOB_HEAD], world.asked[RequestKind.BLOB_MOUNT]) == (3, 0)
 
 
 @pytest.mark.parametrize(("days", "ttl", "mounts"), [(29, 30, 3), (2, 1, 0), (29, 0, 3), (31, 0, 0)])
@@ -154,7 +159,7 @@ async def test_it_is_remembered_for_as_long_as_it_may_be(world: World, days: int
 
     await world.sync("team/new", ttl=ttl * 24 * HOUR)
 
-    assert world.asked[Kind.BLOB_MOUNT] == mounts
+    assert world.asked[RequestKind.BLOB_MOUNT] == mounts
 
 
 async def test_a_blob_that_is_gone_from_there_is_sent_and_not_asked_for_again(world: World) -> None:
@@ -167,7 +172,7 @@ async def test_a_blob_that_is_gone_from_there_is_sent_and_not_asked_for_again(wo
     report = await world.sync("team/other", at_once=1)
 
     # The mount that was refused has opened the session in which the blob was sent; the configs are sent too.
-    assert (world.asked[Kind.BLOB_MOUNT], world.asked[Kind.BLOB_POST]) == (3, 2)
+    assert (world.asked[RequestKind.BLOB_MOUNT], world.asked[RequestKind.BLOB_POST]) == (3, 2)
     assert report.discovery_target_stale == 1
     holders = (await world.known()).holders(world.target.host, Digest.parse(SHARED[0].digest))
     assert holders[0] == "team/other"
@@ -184,7 +189,7 @@ async def test_a_registry_that_refuses_such_mounts_is_not_asked_for_each_blob(wo
     report = await world.sync("team/new")
 
     # As many as were on their way when the first one was refused.
-    assert 1 <= world.asked[Kind.BLOB_MOUNT] < 40
+    assert 1 <= world.asked[RequestKind.BLOB_MOUNT] < 40
     assert report.discovery_target_stale == 0
 
 
@@ -221,7 +226,7 @@ async def test_how_a_registry_takes_blobs_is_tried_once_for_all_passes(world: Wo
 
     await world.sync(APP)
 
-    assert world.asked[Kind.BLOB_PUT] == 2
+    assert world.asked[RequestKind.BLOB_PUT] == 2
     assert world.target.count("POST", r"\?digest=") == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from clients import Side
 from ocync.oci.providers import settings_of
-from ocync.registry.upload_strategy import Habits
+from ocync.registry.upload_strategy import UploadStrategy
 from ocync.transfer.result import Status
 from scripted import ScriptedRegistry, build
 
@@ -44,7 +44,7 @@ async def test_blobs_are_mounted_from_images_that_are_there_and_sent_once(*, ind
             source.seed(f"team/app{number}", "1", build.index([image]) if index else image)
         work = [side.mapping(source.url, target.url, repository=f"team/app{number}") for number in range(8)]
         client = side.repositories.client(side.config(target.url))
-        client.habits = Habits(settings_of(ECR), host=ECR)
+        client.upload_strategy = UploadStrategy(settings_of(ECR), host=ECR)
 
         results = await side.sync(*work)
 

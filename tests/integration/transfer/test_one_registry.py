@@ -37,7 +37,9 @@ async def registry() -> AsyncIterator[ScriptedRegistry]:
 def promotion(side: Side, registry: ScriptedRegistry, name: str, to: str) -> MappingConfig:
     """Map one repository of a registry to another one there."""
     config = side.config(registry.url)
-    return replace(side.mapping(registry.url, registry.url, repository=name), targets=((config, to),))
+    return replace(
+        side.mapping(registry.url, registry.url, repository=name), targets=((config, config.repository(to)),)
+    )
 
 
 def has_all(registry: ScriptedRegistry, name: str, to: str) -> bool:
@@ -87,7 +89,9 @@ async def test_two_entries_for_one_host_each_use_their_own_credentials(guard: Ca
         reader, writer = entry(side, registry, READER), entry(side, registry, WRITER)
         work = [
             replace(
-                promotion(side, registry, f"staging/{name}", ""), source=reader, targets=((writer, f"prod/{name}"),)
+                promotion(side, registry, f"staging/{name}", ""),
+                source=reader,
+                targets=((writer, writer.repository(f"prod/{name}")),),
             )
             for name in ("app", "db")
         ]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from scripted.wire import Request, Response
 
+pytestmark = pytest.mark.skips_waits
+
 
 @pytest.mark.parametrize("repositories", [1, 5], ids=["one repository", "several that share their layers"])
 @pytest.mark.parametrize("slots", [1, 2, 4])

@@ -21,6 +21,8 @@ from scripted import GeneratedBlob, faults
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.skips_waits
+
 MIB = 1024 * 1024
 CONTENT = GeneratedBlob(24 * MIB + 12_345, 17)
 BLOB = Descriptor(media_type="x", digest=Digest.parse(CONTENT.digest()), size=CONTENT.size)

@@ -452,7 +452,7 @@ async def test_two_repositories_of_one_target_share_one_upload(world: World) -> 
     source.seed("team/app", "1", image)
     mapping = side.mapping(source.url, target.url)
     config = mapping.targets[0][0]
-    mapping = replace(mapping, targets=((config, "one/app"), (config, "two/app")))
+    mapping = replace(mapping, targets=tuple((config, config.repository(name)) for name in ("one/app", "two/app")))
 
     results = await side.sync(mapping)
 
@@ -497,7 +497,7 @@ async def test_a_registry_can_be_mirrored_into_itself() -> None:
     async with ScriptedRegistry() as registry, Side() as side:
         registry.seed("team/app", "1", build.multi_arch(shared=[SHARED]))
         mapping = side.mapping(registry.url, registry.url)
-        mapping = replace(mapping, targets=((mapping.source, "mirror/app"),))
+        mapping = replace(mapping, targets=((mapping.source, mapping.source.repository("mirror/app")),))
 
         await side.sync(mapping)
 
@@ -571,6 +571,7 @@ async def test_a_tag_that_is_listed_and_not_given_fails_alone_with_the_registry_
     assert "403 DENIED: not entitled" in failed.error.message
 
 
+@pytest.mark.skips_waits
 async def test_a_source_that_answers_slowly_keeps_no_image_of_another_one_waiting() -> None:
     async with (
         ScriptedRegistry() as slow,

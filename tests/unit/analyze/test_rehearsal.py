@@ -250,7 +250,9 @@ async def test_within_one_registry_everything_is_mounted() -> None:
     put_image(source.repository("app"), "1", b"x")
     here = mapping("app", "source")
 
-    found = await rehearse(MemoryPlaces(source), replace(here, targets=((here.source, "copy"),)))
+    found = await rehearse(
+        MemoryPlaces(source), replace(here, targets=((here.source, here.source.repository("copy")),))
+    )
 
     assert counts(found, "source")[RequestKind.BLOB_MOUNT] == Bounds.exactly(2)
     assert RequestKind.BLOB_POST not in counts(found, "source")

@@ -203,13 +203,12 @@ def test_a_file_that_others_made_too_long_is_not_read_to_its_end(path: Path) -> 
     learned(path, 1)
     with path.open("r+b") as stream:
         stream.truncate(100 * 1024 * 1024 * 1024)
-    started = time.monotonic()
 
+    # To read it takes more memory and time than there is.
     assert "longer than any memory" in file.load(path, NOW).damage
     learned(path, 2)
 
     assert known(path, 2)
-    assert time.monotonic() - started < 10
 
 
 def test_files_of_other_versions_are_left_alone(path: Path) -> None:

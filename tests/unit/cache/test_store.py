@@ -120,13 +120,12 @@ async def test_a_file_that_another_program_holds_does_not_hold_the_pass(
 ) -> None:
     monkeypatch.setattr(file, "_LOCKED_FOR", 0.1)
     await learn(tmp_path, BLOB)
-    started = time.monotonic()
 
+    # It is locked for as long as the pass takes.
     with (tmp_path / file.NAME).with_suffix(".lock").open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         await learn(tmp_path, OTHER)
 
-    assert time.monotonic() - started < 5
     assert "locked" in caplog.text
     assert await known(tmp_path)
 
@@ -139,11 +138,9 @@ async def test_a_disk_that_hangs_does_not_hold_the_pass(
     # Reading from a pipe to which nobody writes is what a dead network file system looks like.
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.setattr(file, "_read", lambda *_arguments: (tmp_path / "pipe").read_bytes())
-    started = time.monotonic()
 
     await learn(tmp_path / "cache", BLOB)
 
-    assert time.monotonic() - started < 2
     assert "can't be read within 0.2 s" in caplog.text
     os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
 
@@ -154,15 +151,15 @@ async def test_a_disk_that_hangs_at_the_end_of_a_pass_that_was_stopped_takes_no_
     (tmp_path / "cache").mkdir()
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.setattr(file, "_append", lambda *_arguments: (tmp_path / "pipe").read_bytes())
-    started = time.monotonic()
+    assert store._SAVE_TIME_AFTER_STOP == 2
+    monkeypatch.setattr(store, "_SAVE_TIME_AFTER_STOP", 0.2)
 
     async with Keeper().memory(
         StateLocation(folder=tmp_path / "cache", in_a_hurry=lambda: True), ttl=0.0
     ) as memory:
         memory.learn_blob(PLACE, "app", BLOB)
 
-    assert time.monotonic() - started < 4
-    assert "can't be written within 2 s" in caplog.text
+    assert "can't be written within 0.2 s" in caplog.text
     os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
 
 

@@ -60,7 +60,7 @@ def test_the_page_s_config_is_read(read: Load) -> None:
     assert (ghcr.registry, ghcr.auth_type) == (Registry("ghcr.io"), AuthType.STATIC_TOKEN)
     assert ghcr.token is not None
     assert ghcr.token.value == "ghp_hunter2"
-    assert [(m.name, m.source.name, [(r.name, to) for r, to in m.targets]) for m in config.mappings] == [
+    assert [(m.name, m.source.name, [(r.name, to.path) for r, to in m.targets]) for m in config.mappings] == [
         ("chainguard/static", "src", [("ghcr", "myorg/static")]),
         ("chainguard/python", "src", [("ghcr", "myorg/python")]),
     ]
@@ -241,7 +241,7 @@ def test_a_config_of_ocync_0_5_2_is_read_unchanged(read: Load) -> None:
     redis, postgres, nginx = config.mappings
     assert config.settings.staging_size_limit == 2_000_000_000
     assert [registry.name for registry, _ in redis.targets] == ["east", "west"]
-    assert redis.source_repository == "library/redis"
+    assert redis.source_repository.path == "library/redis"
     assert redis.platforms == (Platform("linux", "amd64"), Platform("linux", "arm64"))
     assert redis.tags.default_exclude == ("*-debug", "*-rc*")
     assert postgres.tags == TagRules(
@@ -256,7 +256,7 @@ def test_a_config_of_ocync_0_5_2_is_read_unchanged(read: Load) -> None:
     )
     assert nginx.tags.glob == ("1.25", "1.26")
     assert nginx.tags.exclude == ("*-alpha",)
-    assert [name for _, name in nginx.targets] == ["library/nginx"] * 2
+    assert [to.path for _, to in nginx.targets] == ["library/nginx"] * 2
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,10 @@ def mapping(read: Load) -> Callable[..., MappingConfig]:
 def test_a_mapping_goes_by_default_to_where_it_comes_from(mapping: Callable[..., MappingConfig]) -> None:
     built = mapping("from: chainguard/static")
 
-    assert built.name == built.source_repository == "chainguard/static"
-    assert [(registry.name, name) for registry, name in built.targets] == [("dst", "chainguard/static")]
+    assert built.name == built.source_repository.path == "chainguard/static"
+    assert [(registry.name, repository.path) for registry, repository in built.targets] == [
+        ("dst", "chainguard/static")
+    ]
     assert built.line == 9
 
 
@@ -58,8 +60,8 @@ def test_repositories_have_what_their_registry_adds(
 ) -> None:
     built = mapping(text)
 
-    assert built.source_repository == source
-    assert [name for _, name in built.targets] == [target]
+    assert built.source_repository.path == source
+    assert [repository.path for _, repository in built.targets] == [target]
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,11 @@ REGISTRY = RegistryConfig(name="r", registry=Registry("a.b"))
 
 def claim(rules: TagRules, source: str = "x") -> Claim:
     mapping = MappingConfig(
-        name=source, source=REGISTRY, source_repository=source, targets=((REGISTRY, "y"),), tags=rules
+        name=source,
+        source=REGISTRY,
+        source_repository=REGISTRY.repository(source),
+        targets=((REGISTRY, REGISTRY.repository("y")),),
+        tags=rules,
     )
     made = Claim.of(mapping, ("mappings", 0), NOWHERE)
     assert made is not None

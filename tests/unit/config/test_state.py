@@ -47,7 +47,7 @@ def test_a_registry_s_name_or_a_host_stands_in_front(
 
     state = config.settings.state
     assert state is not None
-    assert (state.registry.name, state.repository, state.tag) == (name, repository, tag)
+    assert (state.registry.name, state.repository.path, state.tag) == (name, repository, tag)
     assert state.registry == config.registries.get(name, state.registry)
 
 

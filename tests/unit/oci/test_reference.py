@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.oci.digest import Digest
-from ocync.oci.reference import Reference, Registry, is_repository, is_tag
+from ocync.oci.reference import Reference, Registry, RepositoryName, is_repository, is_tag
 
 HEX = "0123456789abcdef" * 4
 DIGEST = f"sha256:{HEX}"
@@ -37,7 +37,7 @@ def test_a_reference_is_taken_apart(
     reference = Reference.parse(f"{scheme}{host}/{repository}{suffix(tag, digest)}")
 
     assert reference.registry == Registry(host, "http" if scheme == "http://" else "https")
-    assert (reference.repository, reference.tag, reference.digest) == (repository, tag, digest)
+    assert (reference.repository.path, reference.tag, reference.digest) == (repository, tag, digest)
     assert str(reference) == f"{host}/{repository}{suffix(tag, digest)}"
     assert reference.reference == str(digest or tag or "latest")
 
@@ -50,7 +50,12 @@ def test_a_layout_reference_is_written_so_that_it_reads_the_same(
 
     reference = Reference.parse(f"oci:{folder.rstrip('/')}/{name}{suffix(tag, None)}")
 
-    assert (reference.registry, reference.folder, reference.repository, reference.tag) == (None, folder, name, tag)
+    assert (reference.registry, reference.folder, reference.repository.path, reference.tag) == (
+        None,
+        folder,
+        name,
+        tag,
+    )
     assert Reference.parse(str(reference)) == reference
 
 
@@ -145,7 +150,7 @@ def test_any_text_is_a_reference_or_refused(text: str) -> None:
         assert "\n" not in str(error)
     else:
         assert reference.registry is not None
-        assert is_repository(reference.repository)
+        assert is_repository(reference.repository.path)
         assert reference.tag is None or is_tag(reference.tag)
         assert Reference.parse(str(reference)).repository == reference.repository
 
@@ -231,7 +236,7 @@ def test_any_text_is_a_registry_or_refused(text: str) -> None:
     ],
 )
 def test_a_registry_names_its_repositories(registry: str, name: str, full: str) -> None:
-    assert Registry.parse(registry).repository(name) == full
+    assert Registry.parse(registry).repository(name).path == full
 
 
 @pytest.mark.parametrize(
@@ -250,3 +255,13 @@ def test_a_registry_names_its_repositories(registry: str, name: str, full: str) 
 )
 def test_spellings_of_one_registry_have_one_canonical_form(text: str, canonical: str) -> None:
     assert Registry.parse(text).canonical == canonical
+
+
+def test_names_of_one_repository_are_equal_however_its_registry_is_written() -> None:
+    name = Registry.parse("https://ghcr.io:443/acme").repository("app")
+
+    assert name == Registry.parse("GHCR.io").repository("acme/app") == RepositoryName("ghcr.io", "acme/app")
+    assert name != Registry.parse("ghcr.io:8443").repository("acme/app")
+    assert str(name) == "ghcr.io/acme/app"
+    assert RepositoryName.in_folder("./mirror/", "app") == RepositoryName.in_folder("mirror", "app")
+    assert str(RepositoryName.in_folder("/", "app")) == "oci:/app"

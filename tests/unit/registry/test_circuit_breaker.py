@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ocync.lib.errors import UnreachableError
-from ocync.registry.circuit_breaker import FAILURES, PATIENCE, Outage
+from ocync.registry.circuit_breaker import FAILURES, PATIENCE, CircuitBreaker
 from ocync.registry.retry import is_retryable
 
 HOST = "dead.example"
@@ -21,13 +21,13 @@ class Clock:
         return self.now
 
 
-def dead() -> tuple[Outage, Clock]:
+def dead() -> tuple[CircuitBreaker, Clock]:
     clock = Clock()
-    outage = Outage(clock=clock)
+    breaker = CircuitBreaker(clock=clock)
     for _ in range(FAILURES):
-        outage.failed("refused")
+        breaker.failed("refused")
     clock.now += PATIENCE
-    return outage, clock
+    return breaker, clock
 
 
 @pytest.mark.parametrize(
@@ -43,52 +43,52 @@ async def test_a_host_is_dead_when_it_failed_often_and_for_long(
     failures: int, seconds: float, expected: bool
 ) -> None:
     clock = Clock()
-    outage = Outage(clock=clock)
+    breaker = CircuitBreaker(clock=clock)
     for _ in range(failures):
-        outage.failed("refused")
+        breaker.failed("refused")
     clock.now += seconds
 
-    assert outage.is_long() is expected
+    assert breaker.is_long() is expected
     # The first to come is let through in any case: somebody has to find out.
-    assert await outage.admit(HOST) is expected
+    assert await breaker.admit(HOST) is expected
 
 
 async def test_while_one_asks_a_dead_host_the_others_wait_a_moment_for_what_comes_of_it() -> None:
-    outage, _ = dead()
-    assert await outage.admit(HOST)
+    breaker, _ = dead()
+    assert await breaker.admit(HOST)
 
-    others = [asyncio.ensure_future(outage.admit(HOST)) for _ in range(3)]
+    others = [asyncio.ensure_future(breaker.admit(HOST)) for _ in range(3)]
     await asyncio.sleep(0)
     assert not any(other.done() for other in others)
-    outage.end()
-    outage.probed()
+    breaker.end()
+    breaker.probed()
 
     assert await asyncio.gather(*others) == [False, False, False]
 
 
 async def test_who_waited_in_vain_fails_and_does_not_ask_too() -> None:
-    outage, _ = dead()
-    assert await outage.admit(HOST)
+    breaker, _ = dead()
+    assert await breaker.admit(HOST)
 
-    others = [asyncio.ensure_future(outage.admit(HOST)) for _ in range(3)]
+    others = [asyncio.ensure_future(breaker.admit(HOST)) for _ in range(3)]
     await asyncio.sleep(0)
-    outage.failed("refused again")
-    outage.probed()
+    breaker.failed("refused again")
+    breaker.probed()
     answers = await asyncio.gather(*others, return_exceptions=True)
 
     assert [type(answer) for answer in answers] == [UnreachableError] * 3
     assert str(answers[0]) == f"{HOST} gives no answer and is not waited for any more: refused again"
-    assert await outage.admit(HOST)
+    assert await breaker.admit(HOST)
 
 
 async def test_a_slow_answer_is_not_waited_for_by_all() -> None:
-    outage, clock = dead()
-    assert await outage.admit(HOST)
+    breaker, clock = dead()
+    assert await breaker.admit(HOST)
     clock.now += 2
 
     async with asyncio.timeout(0.5):
         with pytest.raises(UnreachableError):
-            await outage.wait(HOST)
+            await breaker.wait(HOST)
 
 
 def test_the_error_is_worth_another_try_at_the_end_and_none_before() -> None:

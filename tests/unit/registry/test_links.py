@@ -10,12 +10,18 @@ from hypothesis import strategies as st
 
 from ocync.lib.errors import ProtocolError
 from ocync.registry import links
+from ocync.registry.http.origin import Url
 
 BASE = "https://registry.example:5000/v2/team/app/tags/list?n=2"
 
 
 def next_page(headers: list[str]) -> str | None:
-    return links.next_page(headers, BASE, what="list the tags", host="registry.example")
+    found = links.next_page(headers, Url.parse(BASE), what="list the tags", host="registry.example")
+    return found and found.text
+
+
+def resolve(location: str | None, url: str) -> str:
+    return links.resolve(location, Url.parse(url), what="x", host="h").text
 
 
 @pytest.mark.parametrize(
@@ -95,9 +101,9 @@ def test_a_next_page_that_can_t_be_read_is_not_the_end_of_the_list(header: str) 
 @pytest.mark.parametrize(
     "unit", ["<>,", '<>;a="', "<>;;; ", "<", "<> ", "x rel" + " " * 40, "<> rel" + " " * 45, "rel "]
 )
-def test_a_header_of_the_greatest_length_that_says_nothing_is_the_end_of_the_list(unit: str) -> None:
+def test_a_header_of_great_length_that_says_nothing_is_the_end_of_the_list(unit: str) -> None:
     # Without end, as good as, if what follows was looked at anew for each part.
-    assert next_page([unit * (1024 * 1024 // len(unit))]) is None
+    assert next_page([unit * (256 * 1024 // len(unit))]) is None
 
 
 def test_a_header_is_quoted_as_far_as_it_helps() -> None:
@@ -144,13 +150,13 @@ def test_any_link_header_is_read_or_refused(header: str) -> None:
     ],
 )
 def test_a_location_is_resolved_against_the_url_that_answered(location: str, expected: str) -> None:
-    assert links.resolve(location, "https://h/v2/a/blobs/uploads/", what="x", host="h") == expected
+    assert resolve(location, "https://h/v2/a/blobs/uploads/") == expected
 
 
 @pytest.mark.parametrize("location", [None, "", "ftp://h/x", "http://h/x", "https://[bad/x"])
 def test_a_location_that_leads_nowhere_good_is_refused(location: str | None) -> None:
     with pytest.raises(ProtocolError):
-        links.resolve(location, "https://h/v2/", what="x", host="h")
+        resolve(location, "https://h/v2/")
 
 
 @pytest.mark.parametrize(
@@ -166,79 +172,15 @@ def test_a_location_that_leads_nowhere_good_is_refused(location: str | None) -> 
 )
 def test_a_location_that_leads_to_this_machine_or_its_metadata_is_refused(location: str) -> None:
     with pytest.raises(ProtocolError, match="which belongs to this machine; it is not taken"):
-        links.resolve(location, "https://h/v2/", what="x", host="h")
+        resolve(location, "https://h/v2/")
 
 
 @given(st.text(max_size=200))
 def test_any_location_is_resolved_or_refused(location: str) -> None:
     try:
-        found = links.resolve(location, "https://h/v2/", what="x", host="h")
+        found = resolve(location, "https://h/v2/")
     except ProtocolError as error:
         assert len(error.message) < 300
         return
     assert found.startswith("https://")
-    assert links.origin(found)
-
-
-@pytest.mark.parametrize(
-    ("location", "expected"),
-    [
-        ("https://h/up", "https://h/up?digest=sha256:ab"),
-        ("https://h/up?_state=a%2Bb&x=", "https://h/up?_state=a%2Bb&x=&digest=sha256:ab"),
-    ],
-)
-def test_the_digest_is_added_and_the_query_kept(location: str, expected: str) -> None:
-    assert links.with_digest(location, "sha256:ab") == expected
-
-
-SIGNED = "/up;x=1?sig=a%2Fb+c%20d%2b==&empty=&~=%7E;x&q=a/b:c@d"
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("https://h", b"/"),
-        ("https://h?a=b", b"/?a=b"),
-        (f"https://h{SIGNED}", SIGNED.encode()),
-        ("https://h/up?a b", b"/up?a%20b"),
-        # Fields are read as Latin-1, so this byte came as E9 and goes as that.
-        ("https://h/caf\xe9", b"/caf%E9"),
-        ("https://h/up?x#fragment", b"/up?x"),
-    ],
-)
-def test_a_request_line_asks_for_what_the_url_says_byte_for_byte(url: str, expected: bytes) -> None:
-    assert links.target(url) == expected
-
-
-@given(st.text(max_size=100))
-def test_any_url_makes_a_request_line_that_can_be_sent(text: str) -> None:
-    try:
-        target = links.target(f"https://h/{text}")
-    except ValueError:
-        return
-    assert all(0x20 < byte < 0x7F for byte in target)
-
-
-@pytest.mark.parametrize(
-    "url", ["https://a b/", "https://a\x00/", "https://\u00e4.example/", "https:///x", "ftp://h/"]
-)
-def test_a_host_that_can_t_stand_in_a_header_is_no_origin(url: str) -> None:
-    with pytest.raises(ValueError):
-        links.origin(url)
-
-
-PRINTABLE = st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=60)
-
-
-@given(PRINTABLE, PRINTABLE)
-def test_a_url_that_can_be_sent_as_it_is_is_sent_as_it_is(path: str, query: str) -> None:
-    path, query = path.replace("?", "").replace("#", ""), query.replace("#", "")
-
-    assert links.target(f"https://h/{path}?{query}") == f"/{path}?{query}".encode()
-
-
-@given(st.text(max_size=30))
-def test_the_origin_does_not_depend_on_what_follows_the_host(rest: str) -> None:
-    assert links.origin(f"https://h.io:5000/{rest}") == links.origin("https://h.io:5000")
-    assert links.origin("http://h.io:80/") == links.origin("http://h.io")
-    assert links.origin("https://h.io/") != links.origin("http://h.io/")
+    assert Url.parse(found).origin.host

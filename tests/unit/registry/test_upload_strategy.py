@@ -8,12 +8,12 @@ from contextlib import ExitStack
 import pytest
 
 from ocync.oci.providers import MIB, Settings
-from ocync.registry.upload_strategy import PART, PATIENCE, SMALL, Form, Habits, form_in, text_of_form
+from ocync.registry.upload_strategy import PART, PATIENCE, SMALL, Form, UploadStrategy, form_in, text_of_form
 
 
-async def waits(habits: Habits, size: int = 10) -> asyncio.Task[Form]:
+async def waits(strategy: UploadStrategy, size: int = 10) -> asyncio.Task[Form]:
     """Begin to ask for a form, and make sure that the answer is not there yet."""
-    task = asyncio.create_task(habits.form(size))
+    task = asyncio.create_task(strategy.form(size))
     for _ in range(3):
         await asyncio.sleep(0)
     assert not task.done()
@@ -21,104 +21,104 @@ async def waits(habits: Habits, size: int = 10) -> asyncio.Task[Form]:
 
 
 async def test_the_first_small_blob_tries_and_all_others_wait_for_it() -> None:
-    habits = Habits()
-    assert await habits.form(SMALL) is Form.TRIAL
-    others = [await waits(habits, size) for size in (10, SMALL, SMALL + 1, 10**10)]
+    strategy = UploadStrategy()
+    assert await strategy.form(SMALL) is Form.TRIAL
+    others = [await waits(strategy, size) for size in (10, SMALL, SMALL + 1, 10**10)]
 
-    habits.takes_single_post(10)
-    habits.trial_ended()
+    strategy.takes_single_post(10)
+    strategy.trial_ended()
 
     assert [await task for task in others] == [Form.SINGLE] * 4
-    assert habits.single_post is True
+    assert strategy.single_post is True
 
 
 async def test_a_no_is_for_all() -> None:
-    habits = Habits()
-    assert await habits.form(10) is Form.TRIAL
-    other = await waits(habits)
+    strategy = UploadStrategy()
+    assert await strategy.form(10) is Form.TRIAL
+    other = await waits(strategy)
 
-    habits.refuses_single_post()
-    habits.trial_ended()
+    strategy.refuses_single_post()
+    strategy.trial_ended()
 
     assert await other is Form.SESSION
-    assert habits.single_post is False
+    assert strategy.single_post is False
 
 
 async def test_a_large_blob_never_tries_and_waits_for_nobody_who_has_not_begun() -> None:
-    habits = Habits()
+    strategy = UploadStrategy()
 
-    assert await habits.form(SMALL + 1) is Form.SESSION
-    assert await habits.form(SMALL) is Form.TRIAL
+    assert await strategy.form(SMALL + 1) is Form.SESSION
+    assert await strategy.form(SMALL) is Form.TRIAL
 
 
 async def test_a_trial_that_was_given_up_is_made_by_one_of_those_who_waited() -> None:
-    habits = Habits()
-    assert await habits.form(10) is Form.TRIAL
-    others = [await waits(habits), await waits(habits), await waits(habits, SMALL + 1)]
+    strategy = UploadStrategy()
+    assert await strategy.form(10) is Form.TRIAL
+    others = [await waits(strategy), await waits(strategy), await waits(strategy, SMALL + 1)]
 
-    habits.trial_ended()
+    strategy.trial_ended()
     assert await others[0] is Form.TRIAL
     assert not others[1].done()
-    habits.takes_single_post(10)
-    habits.trial_ended()
+    strategy.takes_single_post(10)
+    strategy.trial_ended()
 
     assert [await task for task in others[1:]] == [Form.SINGLE, Form.SINGLE]
 
 
 async def test_nobody_waits_longer_than_patience_lasts() -> None:
     now = 0.0
-    habits = Habits(clock=lambda: now)
-    assert await habits.form(10) is Form.TRIAL
+    strategy = UploadStrategy(clock=lambda: now)
+    assert await strategy.form(10) is Form.TRIAL
     now = PATIENCE - 0.01
-    other = await waits(habits)
+    other = await waits(strategy)
 
     now = PATIENCE + 0.01
     async with asyncio.timeout(2):
         assert await other is Form.SESSION
         # Neither is there a second trial beside the one that lasts.
-        assert await habits.form(10) is Form.SESSION
+        assert await strategy.form(10) is Form.SESSION
 
 
 async def test_a_host_that_says_neither_yes_nor_no_is_not_tried_for_ever() -> None:
-    habits = Habits()
+    strategy = UploadStrategy()
     for _ in range(3):
-        assert await habits.form(10) is Form.TRIAL
-        habits.trial_ended(failed=True)
+        assert await strategy.form(10) is Form.TRIAL
+        strategy.trial_ended(failed=True)
 
-    assert await habits.form(10) is Form.SESSION
-    assert habits.single_post is False
+    assert await strategy.form(10) is Form.SESSION
+    assert strategy.single_post is False
 
 
 async def test_large_blobs_that_fail_by_one_post_go_by_two_requests_and_small_ones_stay() -> None:
-    habits = Habits(Settings(single_post=True))
+    strategy = UploadStrategy(Settings(single_post=True))
     for _ in range(2):
-        habits.stream_failed()
-    habits.takes_single_post(SMALL + 1)
+        strategy.stream_failed()
+    strategy.takes_single_post(SMALL + 1)
     for _ in range(3):
-        assert await habits.form(SMALL + 1) is Form.SINGLE
-        habits.stream_failed()
+        assert await strategy.form(SMALL + 1) is Form.SINGLE
+        strategy.stream_failed()
 
-    assert await habits.form(SMALL + 1) is Form.SESSION
-    assert await habits.form(SMALL) is Form.SINGLE
+    assert await strategy.form(SMALL + 1) is Form.SESSION
+    assert await strategy.form(SMALL) is Form.SINGLE
 
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_what_is_known_is_not_tried(known: bool) -> None:
-    assert await Habits(Settings(single_post=known)).form(10) is (Form.SINGLE if known else Form.SESSION)
+    assert await UploadStrategy(Settings(single_post=known)).form(10) is (Form.SINGLE if known else Form.SESSION)
 
 
 def test_parts_have_a_size_that_the_host_bears() -> None:
-    assert Habits().part(10**9) is None
+    assert UploadStrategy().part(10**9) is None
     for settings, size, part in (
         (Settings(), 10**9, PART),
         (Settings(chunk_least=5 * MIB, chunk_most=10 * MIB), 10**9, 5 * MIB),
         (Settings(chunk_most=MIB), 10**9, MIB),
         (Settings(), 3 * MIB, 3 * MIB // 2),
     ):
-        habits = Habits(settings)
-        assert habits.too_large(size)
-        assert habits.part(size) == part
-        assert habits.part(part) is None
+        strategy = UploadStrategy(settings)
+        assert strategy.too_large(size)
+        assert strategy.part(size) == part
+        assert strategy.part(part) is None
 
 
 @pytest.mark.parametrize(
@@ -127,78 +127,78 @@ def test_parts_have_a_size_that_the_host_bears() -> None:
     ids=["no parts there", "too small", "no smaller than the least"],
 )
 def test_where_parts_can_t_help_the_whole_is_all_there_is(settings: Settings, size: int) -> None:
-    habits = Habits(settings)
+    strategy = UploadStrategy(settings)
 
-    assert not habits.too_large(size)
-    assert habits.part(size) is None
+    assert not strategy.too_large(size)
+    assert strategy.part(size) is None
 
 
 def test_a_part_that_is_too_large_is_halved_and_in_the_end_given_up() -> None:
-    habits = Habits()
-    assert habits.too_large(10**9)
+    strategy = UploadStrategy()
+    assert strategy.too_large(10**9)
     sizes = [PART]
-    while (smaller := habits.part_too_large(sizes[-1])) is not None:
+    while (smaller := strategy.part_too_large(sizes[-1])) is not None:
         sizes.append(smaller)
 
     assert sizes[1] == PART // 2
     assert sizes[-1] >= 64 * 1024
-    assert habits.part(10**9) is None
+    assert strategy.part(10**9) is None
 
 
 def test_large_uploads_that_break_one_after_the_other_go_in_parts() -> None:
-    habits = Habits()
+    strategy = UploadStrategy()
     for _ in range(2):
-        assert habits.part(10**9) is None
-        habits.whole_broke(habits.whole_begins(), 20 * MIB)
+        assert strategy.part(10**9) is None
+        strategy.whole_broke(strategy.whole_begins(), 20 * MIB)
 
-    assert habits.part(10**9) == PART
+    assert strategy.part(10**9) == PART
 
 
 def test_uploads_that_break_together_count_as_one() -> None:
-    habits = Habits()
-    began = [habits.whole_begins() for _ in range(16)]
+    strategy = UploadStrategy()
+    began = [strategy.whole_begins() for _ in range(16)]
     for each in began:
-        habits.whole_broke(each, 20 * MIB)
+        strategy.whole_broke(each, 20 * MIB)
 
-    assert habits.part(10**9) is None
+    assert strategy.part(10**9) is None
 
 
 @pytest.mark.parametrize(("arrived", "parts"), [(20 * MIB, False), (MIB, True)])
 def test_one_that_gets_as_far_shows_that_it_was_only_a_bad_moment(arrived: int, *, parts: bool) -> None:
-    habits = Habits()
-    habits.whole_broke(habits.whole_begins(), 20 * MIB)
-    habits.whole_arrived(arrived)
-    habits.whole_broke(habits.whole_begins(), 20 * MIB)
+    strategy = UploadStrategy()
+    strategy.whole_broke(strategy.whole_begins(), 20 * MIB)
+    strategy.whole_arrived(arrived)
+    strategy.whole_broke(strategy.whole_begins(), 20 * MIB)
 
-    assert (habits.part(10**9) is not None) is parts
+    assert (strategy.part(10**9) is not None) is parts
 
 
 def test_what_breaks_early_says_nothing_of_size() -> None:
-    habits = Habits()
+    strategy = UploadStrategy()
     for _ in range(9):
-        habits.whole_broke(habits.whole_begins(), 100_000)
+        strategy.whole_broke(strategy.whole_begins(), 100_000)
 
-    assert habits.part(10**9) is None
+    assert strategy.part(10**9) is None
 
 
 def test_few_parts_are_kept_in_memory_at_once() -> None:
-    habits = Habits()
+    strategy = UploadStrategy()
     with ExitStack() as stack:
-        assert [stack.enter_context(habits.buffer()) for _ in range(6)] == [True] * 4 + [False] * 2
-    with habits.buffer() as is_free:
+        assert [stack.enter_context(strategy.buffer()) for _ in range(6)] == [True] * 4 + [False] * 2
+    with strategy.buffer() as is_free:
         assert is_free
 
 
 def test_a_blob_has_no_more_parts_than_registries_allow() -> None:
-    ecr = Habits(Settings(chunk_least=5 * MIB, chunk_most=10 * MIB))
-    for habits in (ecr, Habits()):
-        assert habits.too_large(10**9)
+    ecr = UploadStrategy(Settings(chunk_least=5 * MIB, chunk_most=10 * MIB))
+    for strategy in (ecr, UploadStrategy()):
+        assert strategy.too_large(10**9)
         for size in (20 * 1024 * MIB, 39_000 * MIB):
-            part = habits.part(size)
+            part = strategy.part(size)
             assert part is not None
             assert -(-size // part) <= 4200
     # A size that was too large is not sent again for the sake of that.
-    other = Habits()
+    other = UploadStrategy()
     assert other.too_large(10**9)
     assert other.part_too_large(PART) == PART // 2
     assert other.part(20 * 1024 * MIB) == PART // 2
@@ -206,11 +206,11 @@ def test_a_blob_has_no_more_parts_than_registries_allow() -> None:
 
 @pytest.mark.parametrize("single", [True, False])
 def test_what_a_host_has_shown_is_kept_from_pass_to_pass(single: bool) -> None:
-    habits = Habits()
+    strategy = UploadStrategy()
 
-    habits.begin_at(form_in(text_of_form(single, 1_700_000_000.4), 1_700_086_400))
+    strategy.begin_at(form_in(text_of_form(single, 1_700_000_000.4), 1_700_086_400))
 
-    assert habits.single_post is single
+    assert strategy.single_post is single
 
 
 def test_a_no_is_forgotten_after_a_week_and_a_yes_is_not() -> None:

@@ -147,7 +147,7 @@ async def test_a_request_that_never_ends_is_ended(server: HealthServer, monkeypa
     started = time.monotonic()
     writer.write(b"GET /healthz HTTP/1.1\r\n")
     assert await reader.read() == b""
-    assert 0.1 < time.monotonic() - started < 20
+    assert time.monotonic() - started > 0.1
     writer.close()
     await writer.wait_closed()
 
@@ -174,12 +174,14 @@ async def test_a_crowd_of_idle_connections_ends_in_time(
         await writer.wait_closed()
 
 
-async def test_leaving_ends_open_connections_at_once_and_frees_the_port(state: HealthState) -> None:
+async def test_leaving_ends_open_connections_at_once_and_frees_the_port(
+    state: HealthState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever waits for them waits for ever.
+    monkeypatch.setattr(health, "_SECONDS", 1e6)
     async with HealthServer("127.0.0.1", 0, state) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         await asyncio.sleep(0.05)
-        started = time.monotonic()
-    assert time.monotonic() - started < health._SECONDS
     assert await reader.read() == b""
     writer.close()
     await writer.wait_closed()

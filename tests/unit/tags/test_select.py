@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from ocync.tags.glob import Patterns
 from ocync.tags.rules import SortOrder, TagRules
 from ocync.tags.select import is_digest_named, select
 from ocync.tags.selection import DropKind
+from steps import steps
 
 HEX = "0123456789abcdef" * 4
 
@@ -284,7 +284,7 @@ def test_rules_that_cant_be_applied_are_refused(rules: dict[str, Any], why: str)
         select(["1.0"], TagRules(**rules))
 
 
-def test_twenty_thousand_tags_are_selected_in_bounded_time() -> None:
+def test_each_of_many_tags_costs_as_much_as_each_of_few() -> None:
     tags = [f"{i % 30}.{i % 97}.{i}-r{i % 9}-alpine3.{i % 20}" for i in range(15_000)]
     tags += [f"sha256-{i:064x}.sig" for i in range(5_000)]
     rules = TagRules(
@@ -296,12 +296,9 @@ def test_twenty_thousand_tags_are_selected_in_bounded_time() -> None:
         sort=SortOrder.SEMVER,
         latest=50,
     )
-    started = time.process_time()
 
     assert len(select(tags, rules).kept) == 50
-
-    # 0.2 s on the slowest machine at hand; the rest is for a busy one.
-    assert time.process_time() - started < 10
+    assert steps(lambda: select(tags[::5], rules)) < 1.2 * 10 * steps(lambda: select(tags[::50], rules))
 
 
 TAGS = st.lists(

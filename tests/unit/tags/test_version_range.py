@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import pytest
@@ -238,12 +237,9 @@ def test_a_suffix_has_no_say_in_ranges(text: str, numbers: str, suffix: str) -> 
     assert wanted.matches(version(numbers)) == wanted.matches(version(numbers + suffix))
 
 
-def test_long_texts_are_read_fast() -> None:
-    started = time.process_time()
-
+def test_long_texts_are_read_once() -> None:
+    # Where each part is read from the beginning, the time limit of a test ends it.
     assert TagVersion.parse("1." * 100_000) is None
     assert TagVersion.parse("1-" + "a1" * 100_000) is not None
     with pytest.raises(ValueError, match="can't be read"):
         Range.parse("1." * 100_000 + "y")
-
-    assert time.process_time() - started < 10

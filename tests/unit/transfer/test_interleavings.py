@@ -159,9 +159,9 @@ class World:
             return
         assert {result.status for result in results} == {Status.SYNCED}
         for each in self.work:
-            wanted = self.hosts[each.source.name].tagged[each.source_repository]
-            for registry, path in each.targets:
-                assert self.hosts[registry.name].tagged[path] == wanted
+            wanted = self.hosts[each.source.name].tagged[each.source_repository.path]
+            for registry, to in each.targets:
+                assert self.hosts[registry.name].tagged[to.path] == wanted
 
 
 @pytest.mark.parametrize("mounts", MOUNTS.values(), ids=MOUNTS)

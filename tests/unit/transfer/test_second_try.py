@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ocync.lib.errors import OcyncError
     from ocync.oci.manifest import Manifest
+    from ocync.oci.reference import RepositoryName
 
 ONLY_APP = TagRules(semver=">=1")
 
@@ -209,8 +210,8 @@ async def test_what_was_sent_before_a_lost_answer_is_in_the_report() -> None:
             return stored
 
     class Repositories(MemoryPlaces):
-        def target(self, registry: object, repository: str) -> MemoryRepository:
-            return Losing(a, repository)
+        def target(self, registry: object, repository: RepositoryName) -> MemoryRepository:
+            return Losing(a, repository.path)
 
     result = (await run(Repositories(source, a), mapping("app")))["a/app:1"]
 

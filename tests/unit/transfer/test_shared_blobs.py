@@ -113,7 +113,7 @@ async def test_within_one_registry_blobs_are_mounted_and_not_read() -> None:
         name=work.name,
         source=work.source,
         source_repository=work.source_repository,
-        targets=((work.source, "prod/app"),),
+        targets=((work.source, work.source.repository("prod/app")),),
     )
 
     results = await run(MemoryPlaces(registry), work)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 import signing
 from ocync.oci.digest import Digest
+from ocync.verification import key as key_module
 from ocync.verification.evidence import Bundle, SimpleSignature, UntrustedError
 from ocync.verification.key import KeySigner
 from ocync.verification.verdict import judge
@@ -55,7 +55,7 @@ def test_the_signature_of_a_key_is_trusted_and_that_of_another_is_not(key: Any, 
     assert "not signed by that key" in str(found)
 
 
-def test_an_envelope_of_many_signatures_costs_no_time() -> None:
+def test_an_envelope_of_many_signatures_costs_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
     key, other = KEYS["P-256"], KEYS["RSA"]
     statement = signing.statement_of(str(IMAGE))
     body = signing.key_bundle(other, statement)
@@ -67,9 +67,11 @@ def test_an_envelope_of_many_signatures_costs_no_time() -> None:
         return judge(IMAGE, [Bundle.read(json.dumps(made).encode())], [signer(key)]).signer
 
     assert found(16) is not None
-    started = time.process_time()
+    # None of them is looked at.
+    checked = []
+    monkeypatch.setattr(key_module, "signed", lambda *given: checked.append(given))
     assert found(3_000) is None
-    assert time.process_time() - started < 0.3
+    assert not checked
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

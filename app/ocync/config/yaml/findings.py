@@ -32,7 +32,7 @@ class Findings:
         self._around: set[Path] = set()
 
     def error(self, message: str, path: Path, place: Position, source: Substituted | None = None) -> None:
-        """Note a problem; `source` is that of the value, whose missing variables are named with it."""
+        """Record a problem; `source` is that of the value, whose missing variables are named with it."""
         missing = bool(source and source.missing)
         if source and missing and source.reason not in message:
             message = f"{message}: {source.reason}"
@@ -44,7 +44,7 @@ class Findings:
         self._problems[_problem(message, path, place)] = None
 
     def warn(self, message: str, path: Path, place: Position) -> None:
-        """Note what is legal and probably not meant."""
+        """Record what is legal and probably not meant."""
         self._warnings[_problem(message, path, place)] = None
 
     @property
@@ -53,12 +53,12 @@ class Findings:
         return len(self._problems) < _FEW
 
     def is_wrong(self, path: Path) -> bool:
-        """Tell whether something was found here or above, so that nothing more needs to be said of it."""
+        """Return whether something was found here or above, so that nothing more needs to be said of it."""
         # Mostly nothing is wrong, and this is asked for each of tens of thousands of values.
         return bool(self._wrong) and any(path[:end] in self._wrong for end in range(len(path) + 1))
 
     def touch(self, path: Path) -> bool:
-        """Tell whether a problem was found here, above or below, so that nothing can be built from it."""
+        """Return whether a problem was found here, above or below, so that nothing can be built from it."""
         return bool(self._wrong) and (path in self._around or self.is_wrong(path))
 
     def warnings(self) -> tuple[str, ...]:

@@ -79,7 +79,7 @@ class Substituted:
 
 
 def has_signs(text: str) -> bool:
-    """Tell whether there is anything to do in the text; a dollar sign alone is only that."""
+    """Return whether there is anything to do in the text; a dollar sign alone is only that."""
     return "${" in text or "$$" in text
 
 

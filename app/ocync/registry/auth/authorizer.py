@@ -12,7 +12,7 @@ import httpx
 from ocync.lib import remedies
 from ocync.lib.errors import AuthError
 from ocync.lib.redaction import excerpt
-from ocync.lib.singleflight import Flights
+from ocync.lib.singleflight import Memo
 from ocync.oci.reference import Registry
 from ocync.registry.auth import challenge as challenges
 from ocync.registry.auth import scheme, token
@@ -74,8 +74,7 @@ class Authorizer:
         self._clock = clock
         self._tokens = TokenCache(clock)
         self._challenges = Challenges()
-        self._pinging = Flights[str, None]()
-        self._pinged = False
+        self._pings = Memo[str, None]()
         self._refusals = Refusals()
         self._shown: dict[str, Credential] = {}
         """Headers that are credentials as they are, and whose."""
@@ -141,7 +140,7 @@ class Authorizer:
         return header
 
     def accepted(self, used: str) -> None:
-        """Note that a request which carried `used` was answered with anything but 401."""
+        """Record that a request which carried `used` was answered with anything but 401."""
         credential = self._shown.get(used)
         if credential is not None:
             self._refusals.taken(credential)
@@ -217,15 +216,13 @@ class Authorizer:
         return await self._tokens.get(key, lambda: self._fetch(learned, there, key.credential, key.scopes))
 
     async def _known(self, scopes: frozenset[Scope]) -> Learned | None:
-        if not self._pinged:
-            await self._pinging.run("", self._ping)
+        await self._pings.get("", self._ping)
         return self._challenges.of(scopes)
 
     async def _ping(self) -> None:
         """Learn what `/v2/` says; 200 needs no credentials, and the rest is left to the real request's error."""
         url = f"{self._registry.api}/v2/"
         response = await self._send(httpx.Request("GET", url, headers=token.HEADERS))
-        self._pinged = True
         answered = _chosen(response.headers) if response.status_code == 401 else None
         if answered is not None:
             self._challenges.home = Learned(challenge=answered, url=url)

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from ocync import USER_AGENT
 from ocync.lib.errors import AuthError, NetworkError, ProtocolError, RateLimitedError, RegistryError, ServerError
+from ocync.lib.log import silence
 from ocync.lib.redaction import excerpt
 from ocync.registry.auth.credential import UserPassword
-from ocync.registry.auth.detached import hush
 from ocync.registry.auth.refresh import Login, NoLoginError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def client(place: EcrPlace) -> tuple[Any, str]:
             host=place.host,
             hint=f"install it: pip install 'ocync[{EXTRA}]'",
         ) from None
-    hush("botocore", "urllib3")
+    silence("botocore", "urllib3")
     session = botocore.session.Session(profile=place.profile)
     if place.ca_file is not None and session.get_config_variable("ca_bundle") is None:
         session.set_config_variable("ca_bundle", place.ca_file)

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from ocync.lib.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
+from ocync.lib.log import silence
 from ocync.lib.redaction import excerpt
+from ocync.lib.threads import run_detached
 from ocync.oci.providers import acr_cloud
 from ocync.registry.auth import token
 from ocync.registry.auth.credential import IdentityToken
-from ocync.registry.auth.detached import away, hush
 from ocync.registry.auth.jwt import life_of
 from ocync.registry.auth.refresh import Login, NoLoginError
 
@@ -55,7 +56,7 @@ class AcrLogin:
     async def __call__(self) -> Login:
         """Return the registry's refresh token; raises NoLoginError, AuthError, or what is worth another try."""
         host = self._registry.host
-        found, kind = await away(lambda: _entra_token(host, self._ca_file), name="azure-identity")
+        found, kind = await run_detached(lambda: _entra_token(host, self._ca_file), name="azure-identity")
         refresh = await self._exchange(found)
         origin = f"Azure credentials ({kind}), by {host}/oauth2/exchange"
         # Who knows no refresh tokens takes them as this user's password.
@@ -106,7 +107,7 @@ def _entra_token(host: str, ca_file: str | None) -> tuple[str, str]:
             host=host,
             hint=f"install it: pip install 'ocync[{EXTRA}]'",
         ) from None
-    hush("azure", "msal", "urllib3", "requests")
+    silence("azure", "msal", "urllib3", "requests")
     tried = []
     try:
         with DefaultAzureCredential(**_options(host, ca_file)) as chain:

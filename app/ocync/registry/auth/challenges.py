@@ -38,7 +38,7 @@ class Learned:
         return TokenService(url=url, service=self.challenge.get("service"), host=registry.host)
 
     def same_place(self, other: Learned) -> bool:
-        """Tell whether both name the same service."""
+        """Return whether both name the same service."""
         return all(self.challenge.get(name) == other.challenge.get(name) for name in ("realm", "service"))
 
 

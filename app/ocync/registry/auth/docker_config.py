@@ -167,7 +167,7 @@ def _place(key: str) -> tuple[str, str]:
 
 
 def _places(host: str, repository: str) -> Iterator[tuple[str, str]]:
-    """Give the places that a repository belongs to, from itself up to its host."""
+    """Yield the places that a repository belongs to, from itself up to its host."""
     path = repository
     while path:
         yield host, path

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ocync.lib.errors import AuthError, NetworkError, ProtocolError, RegistryError, ServerError
+from ocync.lib.log import silence
 from ocync.lib.redaction import excerpt
 from ocync.registry.auth.credential import UserPassword
-from ocync.registry.auth.detached import hush
 from ocync.registry.auth.refresh import Login, NoLoginError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def log_in(host: str, *, ca_file: str | None) -> Login:
             host=host,
             hint=f"install them: pip install 'ocync[{EXTRA}]'",
         ) from None
-    hush("google", "urllib3", "requests")
+    silence("google", "urllib3", "requests")
     # What it thinks of users' credentials and of Python's version is for developers.
     warnings.filterwarnings("ignore", module=r"google\.")
     with _translated(host), requests.Session() as session:

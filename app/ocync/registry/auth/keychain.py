@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ocync.config.model import AuthType
 from ocync.lib.errors import ConfigError
+from ocync.lib.threads import run_detached
 from ocync.oci.providers import Cloud, ecr_host, provider_of
 from ocync.registry.auth.credential import Anonymous
-from ocync.registry.auth.detached import away
 from ocync.registry.auth.fallback_source import EitherSource
 from ocync.registry.auth.refresh import Login, RenewingSource, bounded
 from ocync.registry.auth.sources import AnonymousSource, DockerPlace, DockerSource, TokenSource, UserSource
@@ -115,11 +115,13 @@ def _login(
             from ocync.registry.auth import aws  # noqa: PLC0415
 
             place = ecr_place(config, environ)
-            return bounded(host, lambda: away(lambda: aws.log_in(place), name="botocore"))
+            return bounded(host, lambda: run_detached(lambda: aws.log_in(place), name="botocore"))
         case Cloud.GAR | Cloud.GCR:
             from ocync.registry.auth import gcp  # noqa: PLC0415
 
-            return bounded(host, lambda: away(lambda: gcp.log_in(host, ca_file=ca_file), name="google-auth"))
+            return bounded(
+                host, lambda: run_detached(lambda: gcp.log_in(host, ca_file=ca_file), name="google-auth")
+            )
         case Cloud.ACR:
             from ocync.registry.auth.azure import AcrLogin  # noqa: PLC0415
 

@@ -34,7 +34,7 @@ class Refusals:
             self._errors[credential] = error
 
     def taken(self, credential: Credential) -> None:
-        """Note that the registry, or its token service, has taken the credentials for something."""
+        """Record that the registry, or its token service, has taken the credentials for something."""
         self._taken.add(credential)
 
     def check(self, credential: Credential) -> None:

@@ -62,6 +62,6 @@ def ordered(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
 
 
 def allowed_by(wanted: Iterable[Scope], granted: Iterable[Scope]) -> bool:
-    """Tell whether all actions that are wanted are among those granted."""
+    """Return whether all actions that are wanted are among those granted."""
     have = {(s.kind, s.repository, action) for s in granted for action in s.actions}
     return all((s.kind, s.repository, action) in have for s in wanted for action in s.actions)

@@ -84,11 +84,11 @@ class Connection:
         return self._wire.session
 
     def is_expired(self) -> bool:
-        """Tell whether the server is likely to close the idle connection about now."""
+        """Return whether the server is likely to close the idle connection about now."""
         return self._loop.time() >= self._kept_until
 
     def is_alive(self) -> bool:
-        """Tell whether the other side has left an idle connection open; bytes that nobody asked for end it too."""
+        """Return whether the other side keeps an idle connection open; bytes that nobody requested end it too."""
         try:
             return self.idle and self._wire.receive_nowait() is None
         except OSError:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-import threading
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from ocync.lib.ssrf import is_never_meant
+from ocync.lib.threads import run_detached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ class Resolver:
         return in_order(known.addresses, turn=known.turn - 1, first=known.reached)
 
     def reached(self, host: str, port: int, family: int) -> None:
-        """Note over which family a host was reached: the next connection begins with it."""
+        """Record over which family a host was reached: the next connection begins with it."""
         known = self._known.get((host, port))
         if known is not None:
             known.reached = family
@@ -89,10 +89,9 @@ class Resolver:
         key = (host, port)
         question = self._asked.get(key)
         if question is None:
-            loop = asyncio.get_running_loop()
-            question = self._asked[key] = loop.create_future()
+            look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            question = self._asked[key] = run_detached(look_up, name=f"DNS {host}")
             question.add_done_callback(lambda done: self._answered(key, done))
-            threading.Thread(target=_look_up, args=(host, port, question), name=f"DNS {host}", daemon=True).start()
         # Shielded: many wait for the same answer, and one that is cancelled must not take it from the others.
         answer = await asyncio.shield(question)
         return [Address(family, place) for family, _, _, _, place in answer]
@@ -102,27 +101,6 @@ class Resolver:
         if not question.cancelled():
             # Taken, so that nobody is told of a failure which nobody waits for any more.
             question.exception()
-
-
-def _look_up(host: str, port: int, question: asyncio.Future[list[Any]]) -> None:
-    found: list[Any] | Exception
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except Exception as error:
-        # Raised again by who asked.
-        found = error
-    # Where the loop has ended, nobody waits for the answer any more.
-    with suppress(RuntimeError):
-        question.get_loop().call_soon_threadsafe(_tell, question, found)
-
-
-def _tell(question: asyncio.Future[list[Any]], found: list[Any] | Exception) -> None:
-    if question.done():
-        return
-    if isinstance(found, Exception):
-        question.set_exception(found)
-    else:
-        question.set_result(found)
 
 
 def _meant(host: str, found: list[Address]) -> list[Address]:

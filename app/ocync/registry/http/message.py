@@ -36,7 +36,7 @@ class MalformedError(ValueError):
 
 @lru_cache(maxsize=1024)
 def _is_name(text: str) -> bool:
-    """Tell whether it can be the name of a field; there are few, and they come with every message."""
+    """Return whether it can be the name of a field; there are few, and they come with every message."""
     return _TOKEN.fullmatch(text) is not None
 
 
@@ -264,7 +264,7 @@ def framing_of(method: str, head: Head) -> tuple[Framing, int]:
 
 
 def is_ambiguous(head: Head) -> bool:
-    """Tell whether two readers could see different ends of the body: the connection must not be used again."""
+    """Return whether two readers could see different ends of the body: the connection must not be used again."""
     return "transfer-encoding" in head.headers and (head.minor == 0 or "content-length" in head.headers)
 
 

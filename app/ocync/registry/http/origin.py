@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import quote, urlsplit
 
 PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,55 @@ class Origin:
     @property
     def _bracketed(self) -> str:
         return f"[{self.host}]" if ":" in self.host else self.host
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An http or https URL, with its origin: what credentials belong to."""
+
+    origin: Origin
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Url:
+        """Read a URL; raises ValueError for what is no http URL."""
+        # The path has no part in the origin, and there are few hosts.
+        end = text.find("/", len("https://"))
+        return cls(_origin(text if end < 0 else text[:end]), text)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def with_query(self, query: str) -> Url:
+        """Add a query, and leave the URL's own as it is, byte for byte."""
+        bare, hash_, fragment = self.text.partition("#")
+        return Url(self.origin, f"{bare}{'&' if '?' in bare else '?'}{query}{hash_}{fragment}")
+
+    @property
+    def target(self) -> bytes:
+        """
+        What the request line asks for, exactly as the URL says it: signed queries do not survive another encoding.
+
+        Only bytes that can't stand in a request line at all are encoded.
+        """
+        url = self.text
+        start = url.find("/", len("https://"))
+        is_plain = url.isascii() and url.isprintable() and not (" " in url or "#" in url)
+        if start > 0 and is_plain and "?" not in url[:start]:
+            return url[start:].encode("ascii")
+        parts = urlsplit(url)
+        text = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        # Header fields were read as Latin-1: written so, the bytes are those that came.
+        return quote(text.encode("latin-1", "replace"), safe="!\"#$%&'()*+,/:;<=>?@[\\]^_`{|}~-.").encode("ascii")
+
+
+@lru_cache(maxsize=1024)
+def _origin(url: str) -> Origin:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(parts.hostname or ""):
+        raise ValueError("not an http or https URL")
+    assert parts.hostname is not None
+    return Origin(parts.scheme, parts.hostname, parts.port or PORTS[parts.scheme])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import httpx
 
 from ocync.registry.http.connect import Dialer
 from ocync.registry.http.message import render_request
-from ocync.registry.http.origin import ConnectionLimits, Origin
+from ocync.registry.http.origin import ConnectionLimits, Origin, Url
 
 if TYPE_CHECKING:
     import ssl
@@ -44,7 +44,7 @@ class Response:
         self.status: int = head.status
         self.reason: str = head.reason
         self.headers: Headers = head.headers
-        self.url = ""
+        self.url: Url | None = None
         """Set by who follows redirects: the URL that answered."""
         self.seconds: float | None = None
         """How long the head took to come, where that is worth knowing; set by who asked."""
@@ -59,7 +59,7 @@ class Response:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """
-        Give the body as it comes, once; at its end the response is closed.
+        Yield the body as it comes, once; at its end the response is closed.
 
         Raises ReadError, ReadTimeout and RemoteProtocolError of httpx. After `close` there is nothing more.
         """

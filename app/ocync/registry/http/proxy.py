@@ -73,7 +73,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
-    """Tell whether one entry of NO_PROXY (`*`, host, .suffix, host:port, address, CIDR) covers the host."""
+    """Return whether one entry of NO_PROXY (`*`, host, .suffix, host:port, address, CIDR) covers the host."""
     if entry == "*":
         return True
     network = _network(entry)

@@ -23,7 +23,7 @@ _UNKNOWN_AUTHORITY = (18, 19, 20, 21)
 
 
 def is_of_unknown_authority(error: BaseException | None) -> bool:
-    """Tell whether a certificate was refused for who has signed it, and not for its name or its time."""
+    """Return whether a certificate was refused for who has signed it, and not for its name or its time."""
     return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNKNOWN_AUTHORITY
 
 

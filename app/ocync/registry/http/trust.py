@@ -22,7 +22,7 @@ def context(settings: TlsSettings) -> ssl.SSLContext:
     result.minimum_version = ssl.TLSVersion.TLSv1_2
     # Before 3.11.4 Python took a connection that was cut for one that was closed (python/cpython#95494).
     result.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-    result.set_alpn_protocols(["registry/http/1.1"])
+    result.set_alpn_protocols(["http/1.1"])
     # A server of TLS 1.2 that shakes hands once more in the middle of a body is refused, as in Go's clients.
     result.options |= ssl.OP_NO_RENEGOTIATION
     # Since Python 3.13 the default refuses authorities without keyUsage; private ones often have none, and every

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from ocync.lib.limiter import Lane, Slots, Time
 from ocync.registry.limits import aimd as levels
-from ocync.registry.limits.allowed import allowed_in
 from ocync.registry.limits.counter import Counter
 from ocync.registry.limits.kinds import Kind
 
@@ -40,6 +40,8 @@ LONGEST = 120.0
 PATIENCE = 150.0
 """Seconds for which a host may refuse all requests of a kind before those that come are not made any more."""
 _REFUSALS = 5
+_ALLOWED = re.compile(r"allowed: *([1-9][0-9]{0,8})/(second|minute|hour)", re.ASCII | re.IGNORECASE)
+_UNITS = {"second": 1, "minute": 60, "hour": 3600}
 
 
 class Bucket(Lane):
@@ -111,7 +113,7 @@ class Bucket(Lane):
             self._next = max(self._next, now) + 1 / self._level.rate
 
     def pressed(self, *, by_number: bool) -> None:
-        """Note that somebody has to wait for this lane: for its number, or for its time."""
+        """Record that somebody has to wait for this lane: for its number, or for its time."""
         if by_number:
             self._by_number = True
         else:
@@ -119,7 +121,7 @@ class Bucket(Lane):
 
     def turns_away(self) -> bool:
         """
-        Tell whether a request whose turn has come is not to be made after all.
+        Return whether a request whose turn has come is not to be made after all.
 
         Pauses let one request through at a time, so a host that takes nothing for long would keep a pass waiting
         for as many of them as there are requests. Then one is made after each pause, and the others fail at once.
@@ -144,8 +146,11 @@ class Bucket(Lane):
         self._in_vain, self._left_alone_until = 0, 0.0
         if under_way > self._level.proven:
             self._level = levels.proved(self._level, under_way)
-        is_slow = seconds is not None and self._is_slow(seconds)
-        if is_slow:
+        if seconds is not None:
+            # Some thousand answers forget the least: a registry may have become a slower one for good.
+            self._least = min(seconds, self._least * _FORGET) if self._least else seconds
+            self._usual = self._usual + (seconds - self._usual) * _SMOOTH if self._usual else seconds
+        if seconds is not None and self._is_slow:
             if now - self._eased >= _EASE_EVERY:
                 self._eased = now
                 self._change(levels.eased(self._level, now=now), "answers take long")
@@ -225,10 +230,8 @@ class Bucket(Lane):
             return self._now_well / max(past, 0.25)
         return self._now_well + self._before_well * (1.0 - past)
 
-    def _is_slow(self, seconds: float) -> bool:
-        # Some thousand answers forget it: a registry may have become a slower one for good.
-        self._least = min(seconds, self._least * _FORGET) if self._least else seconds
-        self._usual = self._usual + (seconds - self._usual) * _SMOOTH if self._usual else seconds
+    @property
+    def _is_slow(self) -> bool:
         return self._usual > max(self._least * _SLOW_TIMES, self._least + _SLOW_SECONDS)
 
 
@@ -263,6 +266,16 @@ class Asked:
         )
 
 
+def allowed_in(text: str) -> float | None:
+    """
+    Return how many requests a second a refusal says are allowed, if it does.
+
+    As GHCR's "TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute" (dependabot/cli#380).
+    """
+    match = _ALLOWED.search(text)
+    return None if match is None else int(match.group(1)) / _UNITS[match.group(2).lower()]
+
+
 class HostLimits:
     """The slots of one host, and its buckets."""
 
@@ -290,7 +303,7 @@ class HostLimits:
         return self._buckets[kind]
 
     def asked(self, kind: Kind) -> Asked:
-        """Note the beginning of a request; its slot is held already."""
+        """Record the beginning of a request; its slot is held already."""
         return Asked(self._buckets[kind], self._counter, self._clock())
 
     def learned(self, before: Mapping[Kind, Start] | None = None) -> dict[Kind, Start]:

@@ -21,11 +21,3 @@ class Kind(StrEnum):
     """An upload is opened, sent, committed or cancelled, or a blob mounted."""
     MANIFEST = "manifest"
     """A manifest is written."""
-
-
-def kind_of(method: str, path: str) -> Kind:
-    """Tell the kind by method and path (or URL); uploads go to whatever path the registry has named."""
-    above = path.rpartition("/")[0]
-    if method in ("GET", "HEAD"):
-        return Kind.BLOB if method == "GET" and above.endswith("/blobs") else Kind.METADATA
-    return Kind.MANIFEST if above.endswith("/manifests") else Kind.UPLOAD

@@ -154,7 +154,7 @@ class ArtifactCopier:
         listed = await self._look(attachment, task)
 
         async def copy(descriptor: Descriptor) -> None:
-            if descriptor.digest not in listed.present or not await self._is_whole(descriptor, task):
+            if descriptor.digest not in listed.present or not await self._complete(descriptor, task):
                 await self._copy_missing(descriptor, attachment.subject, task, listed=listed)
             else:
                 task.present += 1
@@ -188,7 +188,7 @@ class ArtifactCopier:
         listed.present |= await listed_and_there(repository, listed.index, wanted)
         return listed
 
-    async def _is_whole(self, descriptor: Descriptor, task: _Task) -> bool:
+    async def _complete(self, descriptor: Descriptor, task: _Task) -> bool:
         """Return whether the target has a listed artifact; a deep copy restores what is missing below it."""
         if not task.is_deep or task.destination.claims.has_manifest(task.destination.repository, descriptor.digest):
             return True
@@ -279,7 +279,7 @@ class ArtifactCopier:
             wanted = Wanted(attached, task.source)
             there = await self._find_tag(wanted, task)
             # What another client has put there is not checked below.
-            if there is not None and (there != wanted.digest or await self._is_whole(attached.descriptor, task)):
+            if there is not None and (there != wanted.digest or await self._complete(attached.descriptor, task)):
                 task.present += 1
                 return
             await self._copy_missing(attached.descriptor, subject, task, tag=attached.tag, manifest=wanted.manifest)
@@ -300,7 +300,7 @@ class ArtifactCopier:
             return there
         if await self._conflicts.prefer_earlier_source(repository.name, tag, wanted.source, there):
             return there
-        return there if recorded is None and await wanted.is_within(repository) else None
+        return there if recorded is None and await wanted.compare_with(repository) else None
 
 
 def _explain(error: OcyncError, manifest: Manifest, descriptor: Descriptor, tag: str | None) -> None:

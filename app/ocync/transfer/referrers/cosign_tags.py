@@ -42,12 +42,12 @@ class Wanted:
                 self.manifest = await self.source.manifest(str(self.digest))
         return self.manifest
 
-    async def is_within(self, target: TargetRepository) -> bool:
+    async def compare_with(self, target: TargetRepository) -> bool:
         """
-        Tell whether the target's tag, which is not the source's, leads to all that the source's leads to.
+        Return whether the target's tag has all signatures of the source's tag, and more.
 
-        Warns where it leads to more besides and is to be replaced all the same. Raises OcyncError where it can't be
-        told.
+        Log a warning if it has others and lacks some: these are lost when it is replaced. Raises OcyncError where
+        the two cannot be compared.
         """
         if not referrers.is_signed(self.tag):
             return False

@@ -124,7 +124,7 @@ async def add_to_list(
 
 
 def _tells(index: Manifest, entries: Mapping[Digest, dict[str, Any]]) -> bool:
-    """Tell whether a list has these entries, no others, and the right size and artifact type of each."""
+    """Return whether a list has these entries, no others, and the right size and artifact type of each."""
     told = {child.digest: (child.size, child.artifact_type) for child in index.children}
     return told == {digest: (entry["size"], entry.get("artifactType", "")) for digest, entry in entries.items()}
 

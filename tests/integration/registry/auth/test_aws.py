@@ -297,7 +297,9 @@ async def test_a_password_that_ends_during_a_pass_is_fetched_anew_and_the_pass_g
     async with ScriptedRegistry() as source, ScriptedRegistry(auth=auth) as target, Side(environ=ENVIRON) as side:
         for number in range(6):
             source.seed("team/app", str(number), build.image(label=str(number)))
-        mapping = replace(side.mapping(source.url, target.url), targets=((ecr(target.url), "team/app"),))
+        mapping = replace(
+            side.mapping(source.url, target.url), targets=((into := ecr(target.url), into.repository("team/app")),)
+        )
 
         async def ended(_request: Any, proceed: Callable[[], Any]) -> Any:
             keys.state.password = "ecr-password-2"
@@ -323,7 +325,8 @@ async def test_a_password_that_has_ended_may_also_be_answered_with_403(keys: Fak
     async with ScriptedRegistry(auth=auth) as target, Side(environ=ENVIRON) as side:
         target.seed("team/app", "1", build.image())
         target.on("*", r"/v2/", when=is_old, respond=said)
-        repository = side.repositories.target(ecr(target.url), "team/app")
+        config = ecr(target.url)
+        repository = side.repositories.target(config, config.repository("team/app"))
         await repository.head("1")
         ended, keys.state.password = True, "ecr-password-2"
 
@@ -336,7 +339,8 @@ async def test_a_password_is_renewed_before_it_ends_and_is_never_refused(keys: F
     auth = Basic(users=(User(name="AWS", password="ecr-password-1"),))
     async with ScriptedRegistry(auth=auth) as target, Side(environ=ENVIRON) as side:
         target.seed("team/app", "1", build.image())
-        repository = side.repositories.target(ecr(target.url), "team/app")
+        config = ecr(target.url)
+        repository = side.repositories.target(config, config.repository("team/app"))
         await repository.head("1")
         await asyncio.sleep(3.2)
         await repository.head("1")

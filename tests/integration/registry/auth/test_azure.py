@@ -91,7 +91,7 @@ async def test_each_way_to_log_in_ends_with_an_image_at_the_registry(
 
 
 def replaced(mapping: MappingConfig, target: RegistryConfig) -> MappingConfig:
-    return replace(mapping, targets=((target, mapping.source_repository),))
+    return replace(mapping, targets=((target, target.repository(mapping.source_repository.path)),))
 
 
 async def test_a_refresh_token_that_is_refused_is_fetched_anew_and_the_pass_goes_on(
@@ -101,7 +101,7 @@ async def test_a_refresh_token_that_is_refused_is_fetched_anew_and_the_pass_goes
         monkeypatch.setenv(name, value)
     async with acr(entra) as target, Side() as side:
         target.registry.seed("team/app", "1", build.image())
-        repository = side.repositories.source(target.config, "team/app")
+        repository = side.repositories.source(target.config, target.config.repository("team/app"))
         assert await repository.head("1") is not None
         target.auth.tokens.revoke_all()
         target.auth.tokens._refresh.clear()
@@ -124,7 +124,10 @@ async def test_a_registry_that_does_not_know_refresh_tokens_takes_them_as_a_pass
             return await proceed()
 
         target.registry.on("GET", r"^/token", respond=known)
-        assert await side.repositories.source(target.config, "team/app").head("1") is not None
+        assert (
+            await side.repositories.source(target.config, target.config.repository("team/app")).head("1")
+            is not None
+        )
 
 
 @pytest.mark.parametrize(
@@ -222,7 +225,7 @@ async def test_a_refresh_token_is_renewed_before_it_ends(entra: FakeEntra, monke
         monkeypatch.setenv(name, value)
     async with acr(entra) as target, Side() as side:
         target.exchange.life = 4
-        repository = side.repositories.source(target.config, "team/app")
+        repository = side.repositories.source(target.config, target.config.repository("team/app"))
         await repository.head("1")
         await asyncio.sleep(3.2)
         await repository.head("1")

@@ -15,8 +15,8 @@ from ocync.lib.errors import AuthError, NetworkError, OcyncError, ProtocolError,
 from ocync.registry.auth.chainguard import TOKEN_FILE
 from ocync.registry.auth.credential import UserPassword
 from ocync.registry.auth.keychain import source_for
-from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 from scripted import Bearer, ScriptedRegistry, User, build
 
@@ -51,8 +51,8 @@ async def client(config: RegistryConfig) -> AsyncIterator[Conversation]:
     )
     async with repositories:
         made = repositories.client(config)
-        assert made._authorizer is not None
-        yield Conversation(client=made, authorizer=made._authorizer)
+        assert made._authenticated.authorizer is not None
+        yield Conversation(client=made, authorizer=made._authenticated.authorizer)
 
 
 async def test_the_projected_token_is_exchanged_and_the_registry_takes_what_comes(

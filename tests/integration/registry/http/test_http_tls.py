@@ -95,7 +95,7 @@ async def test_an_address_is_verified_as_such(tls_pool: Pool, authority: Authori
 async def test_the_server_is_told_the_name_and_the_protocol(tls_pool: Pool, authority: Authority) -> None:
     names: list[str | None] = []
     server = authority.server_context()
-    server.set_alpn_protocols(["h2", "registry/http/1.1"])
+    server.set_alpn_protocols(["h2", "http/1.1"])
     server.sni_callback = lambda _object, name, _context: names.append(name)
 
     async def script(peer: Peer) -> None:
@@ -103,7 +103,7 @@ async def test_the_server_is_told_the_name_and_the_protocol(tls_pool: Pool, auth
         await peer.answer(str(peer.writer.get_extra_info("ssl_object").selected_alpn_protocol()).encode())
 
     async with playing(script, tls=server) as stage:
-        assert await fetch(tls_pool, stage, scheme="https", host="localhost") == b"registry/http/1.1"
+        assert await fetch(tls_pool, stage, scheme="https", host="localhost") == b"http/1.1"
         assert names == ["localhost"]
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -223,11 +222,8 @@ def bomb(levels: int, width: int, *, merge: bool = False) -> str:
 )
 @pytest.mark.timeout(300)
 def test_bombs_are_refused_before_they_go_off(text: str) -> None:
-    started = time.process_time()
-
+    # One that goes off takes more memory and time than there is.
     assert "values, aliases written out" in refused(text)[0]
-    # It takes 2 s, and several times that where coverage is measured.
-    assert time.process_time() - started < 30
 
 
 def test_a_file_that_is_too_large_is_refused() -> None:

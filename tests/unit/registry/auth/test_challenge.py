@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.registry.auth.challenge import MAX_CHALLENGES, MAX_LENGTH, Challenge, choose, parse
+from steps import steps
 
 TOKEN = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789!#$%&'*+.^_`|~-", min_size=1, max_size=12)
 
@@ -103,8 +102,6 @@ def test_bearer_is_preferred_and_others_are_not_answered(headers: list[str], sch
 
 
 def test_reading_is_bounded() -> None:
-    started = time.process_time()
-
     assert len(parse([", ".join(f"S{n}" for n in range(1000))] * 10)) == MAX_CHALLENGES
     assert len(parse(["Bearer " + ",".join(f"p{n}=v" for n in range(1000))])[0].parameters) == 32
     assert len(parse(['Bearer realm="' + "a" * 10 * MAX_LENGTH])[0].get("realm") or "") < MAX_LENGTH
@@ -116,8 +113,7 @@ def test_reading_is_bounded() -> None:
         'x="\\' * 100_000,
         "=," * 99_999,
     ):
-        parse([evil])
-    assert time.process_time() - started < 10
+        assert steps(lambda evil=evil: parse([evil])) < 10 * MAX_LENGTH  # type: ignore[misc]
 
 
 @given(st.lists(st.text(max_size=300), max_size=5))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -53,7 +52,7 @@ def test_a_name_server_that_does_not_answer_does_not_keep_the_program_from_endin
 import asyncio, socket, time
 from ocync.registry.http.dns import Resolver
 
-socket.getaddrinfo = lambda *_args, **_options: time.sleep(30)
+socket.getaddrinfo = lambda *_args, **_options: time.sleep(600)
 
 async def main():
     try:
@@ -63,9 +62,6 @@ async def main():
 
 asyncio.run(main())
 """
-    started = time.monotonic()
-
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=50, check=True)
 
     assert (done.stdout, done.stderr) == ("gave up\n", "")
-    assert time.monotonic() - started < 10

@@ -6,10 +6,12 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ocync.lib.limiter import Time
 from ocync.registry.limits.aimd import Start
-from ocync.registry.limits.host import Bucket, HostLimits
+from ocync.registry.limits.host import Bucket, HostLimits, allowed_in
 from ocync.registry.limits.kinds import Kind
 
 if TYPE_CHECKING:
@@ -180,3 +182,16 @@ def test_a_change_of_direction_is_logged_once_and_a_long_pause_is_told_to_everyb
     assert "r.io: uploads: less than before" in told[0][1]
     assert "more than before" in told[1][1]
     assert told[2][1] == "r.io: uploads wait for 30 s, as the registry asks"
+
+
+def test_what_ghcr_allows_is_read_from_its_refusal() -> None:
+    said = "ghcr.io answered 429 TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute"
+    assert allowed_in(said) == pytest.approx(2000 / 60)
+    assert allowed_in("allowed: 5/second") == 5
+    for other in ("slow down", "allowed: 0/minute", "allowed: many/minute", "allowed: 5/fortnight"):
+        assert allowed_in(other) is None
+
+
+@given(st.text())
+def test_any_text_of_a_refusal_is_read(text: str) -> None:
+    assert allowed_in(text) is None or allowed_in(text) > 0  # type: ignore[operator]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import machine
 from scripted import Basic, Bearer, ScriptedRegistry, User
 from servers import conformance, golang
 from servers.process import ServerFailedError
@@ -83,7 +84,7 @@ async def test_a_registry_that_is_wrong_is_found_to_be(tmp_path: Path) -> None:
 
 
 def test_without_go_the_tests_fail_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(machine.GIVEN, "XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(golang.shutil, "which", lambda *_args, **_more: None)
 
     with pytest.raises(ServerFailedError, match=r"Go 1\.24 or newer is needed"):
@@ -94,8 +95,8 @@ def test_a_build_that_fails_says_why_and_leaves_nothing(tmp_path: Path, monkeypa
     go = tmp_path / "go"
     go.write_text("#!/bin/sh\necho 'no such module' >&2\nexit 1\n")
     go.chmod(stat.S_IRWXU)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setitem(machine.GIVEN, "PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setitem(machine.GIVEN, "XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     with pytest.raises(ServerFailedError, match="no such module"):
         golang.CONFORMANCE.built()

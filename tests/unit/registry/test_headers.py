@@ -1,4 +1,4 @@
-"""Whether a 206 is the rest of a blob, and nothing else."""
+"""What header fields say: warnings of registries, and whether a 206 is the rest of a blob."""
 
 from __future__ import annotations
 
@@ -6,8 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocync.registry.headers import MAX_WARNINGS, asking_from, is_rest, warnings
 from ocync.registry.http.message import Headers
-from ocync.registry.ranges import asking_from, is_rest
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        pytest.param(['299 - "one"'], ["one"], id="one"),
+        pytest.param(['299 - "one"', '299 - "two"'], ["one", "two"], id="two fields"),
+        pytest.param(['299 - "one", 299 - "two, with a comma"'], ["one", "two, with a comma"], id="one field"),
+        pytest.param([r'299 - "a \"quoted\" \\ word"'], ['a "quoted" \\ word'], id="escapes"),
+        pytest.param(['199 - "x"', '299 agent "x"', "299 - x", '299 - "x', ""], [], id="other forms"),
+        pytest.param(['299 - "' + "x" * MAX_WARNINGS + '"', '299 - "y"'], [], id="too long"),
+    ],
+)
+def test_texts_are_read_from_the_one_allowed_form(values: list[str], expected: list[str]) -> None:
+    assert list(warnings(values)) == expected
+
+
+@given(st.lists(st.text(max_size=300), max_size=20))
+def test_any_warning_is_read_or_left_out(values: list[str]) -> None:
+    assert sum(len(text) for text in warnings(values)) <= MAX_WARNINGS
+
+
+@given(st.text(alphabet=st.characters(blacklist_characters='"\\', min_codepoint=32), max_size=100))
+def test_a_text_comes_back_as_it_was_quoted(text: str) -> None:
+    assert list(warnings([f'299 - "{text}"'])) == [text]
 
 
 def test_all_from_a_byte_on_is_asked_for_and_for_the_whole_nothing() -> None:

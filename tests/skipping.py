@@ -1,0 +1,80 @@
+"""
+An event loop whose time passes at once while everybody waits, beside real sockets.
+
+A second that a registry asks for costs a test nothing, and a busy machine lengthens none: time stands still while
+something runs. Both sides of all connections have to be in this loop. What is done in threads is waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_QUIET = 0.002
+"""Seconds without an event after which nothing is on its way any more: loopback delivers at once."""
+_STEP = 1e-6
+"""Seconds that a turn takes: no clock stands still while something runs."""
+
+
+class Skipping(asyncio.SelectorEventLoop):
+    """The loop; `time.monotonic` follows it while it runs."""
+
+    def __init__(self) -> None:
+        self._now = time.monotonic()
+        self._in_threads = 0
+        super().__init__(_Selector(self))
+
+    def time(self) -> float:
+        return self._now
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, function: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        future = super().run_in_executor(executor, function, *args)
+        self._in_threads += 1
+        future.add_done_callback(self._back)
+        return future
+
+    def _back(self, _future: object) -> None:
+        self._in_threads -= 1
+
+    def run_forever(self) -> None:
+        real, time.monotonic = time.monotonic, self.time
+        try:
+            super().run_forever()
+        finally:
+            time.monotonic = real
+
+    def next(self, seconds: float | None) -> bool:
+        """Let time pass; tells whether it did, and not where somebody else has to come back first."""
+        if seconds is None or self._in_threads:
+            return False
+        self._now += seconds
+        return True
+
+    def _run_once(self) -> None:
+        self._now += _STEP
+        super()._run_once()  # type: ignore[misc]
+
+
+class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+    """Waits for sockets, and lets the time of a loop pass instead where none has anything to say."""
+
+    def __init__(self, loop: Skipping) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            return super().select(0)  # type: ignore[no-any-return]
+        found = super().select(_QUIET)
+        if found or self._loop.next(timeout):
+            return found  # type: ignore[no-any-return]
+        return super().select(timeout)  # type: ignore[no-any-return]
