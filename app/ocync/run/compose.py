@@ -20,7 +20,7 @@ from ocync.registry.sender import RequestTally
 from ocync.registry.upload_strategy import form_in, text_of_form
 from ocync.report.summary import RunReport
 from ocync.run.repositories import RepositoryFactory
-from ocync.transfer.engine import Pass, PassSettings
+from ocync.transfer.engine import RETURN_TIME, Pass, PassSettings
 from ocync.transfer.staging import Staging
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 
 _LIMITS = "limits"
 _UPLOADS = "uploads"
-_RETURN_TIME = 30.0
-"""Seconds that a host which does not answer is waited for before its images are tried once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +101,7 @@ async def run_pass(
                 repositories=repositories,
                 settings=PassSettings(
                     images_at_once=settings.max_concurrent_transfers,
-                    return_time=min(_RETURN_TIME, settings.retry.max_delay),
+                    return_time=min(RETURN_TIME, settings.retry.max_delay),
                     dry_run=options.dry_run,
                     audit=options.audit,
                     audit_every=settings.audit_every,

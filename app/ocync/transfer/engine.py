@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RETURN_TIME = 30.0
+"""Seconds to wait, before the second round, for a host that did not answer: its pod may move to another node."""
+
 # Mappings of a source that are resolved at once: enough to hide round trips, with few tag lists in memory.
 _MAPPINGS_AT_ONCE = 16
 # Rolling audits at once: few, since their costs are known only afterwards and must stay within the share.
@@ -111,11 +114,8 @@ class PassSettings:
     images_at_once: int = 50
     """Images in flight, shared among the target hosts; each has at least as many as it has sources."""
     dry_run: bool = False
-    return_time: float = 30.0
-    """
-    Seconds to wait, before the second round, for a host that did not answer: enough for a registry's pod to move to
-    another node.
-    """
+    return_time: float = RETURN_TIME
+    """Seconds to wait, before the second round, for a host that did not answer."""
     audit: float | None = None
     """Audit all images, and read and hash this share (0 to 1) of their blobs; None for no full audit."""
     audit_every: float | None = None
