@@ -118,8 +118,7 @@ class RegistryClient:
 
     def url(self, path: str) -> Url:
         """Return the URL of a path, `/v2/…`, at the registry."""
-        home = self._authenticated.home
-        return Url(home.origin, home.text + path)
+        return self._authenticated.home.append(path)
 
     async def send_to_token_service(self, request: httpx.Request) -> httpx.Response:
         """

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from ocync.registry.auth.scope import Scope
-from ocync.registry.http.origin import Url
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ocync.oci.reference import RepositoryName
     from ocync.registry.client import RegistryClient
+    from ocync.registry.http.origin import Url
     from ocync.registry.repository_creation import RepositoryCreation
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class RepositoryApi:
 
     def url(self, resource: str) -> Url:
         """Return the URL of what the repository has, such as `manifests/latest`."""
-        return Url(self._root.origin, self._root.text + resource)
+        return self._root.append(resource)
 
     def image(self, reference: str) -> str:
         """Return the name of what a tag or digest points to."""

@@ -52,6 +52,10 @@ class Url:
     def __str__(self) -> str:
         return self.text
 
+    def append(self, path: str) -> Url:
+        """Return the URL with a path added to it, which has to begin behind the host."""
+        return Url(self.origin, self.text + path)
+
     def with_query(self, query: str) -> Url:
         """Add a query, and leave the URL's own as it is, byte for byte."""
         bare, hash_, fragment = self.text.partition("#")
