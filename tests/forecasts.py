@@ -91,7 +91,7 @@ def misses(
             if asked[kind] not in forecast.get(kind, NONE)
         ]
     for target in analysis.targets:
-        here = [result for result in results if result.target_place == target.host]
+        here = [result for result in results if result.target_host == target.host]
         sent, mounted = sum(each.bytes_transferred for each in here), sum(each.blobs.mounted for each in here)
         if here and (sent not in target.sent_size or mounted not in target.mounted):
             found.append(f"{target.host}: {sent} bytes sent and {mounted} blobs mounted, forecast was {target}")

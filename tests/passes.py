@@ -29,14 +29,14 @@ async def no_sleep(_seconds: float) -> None:
 class MemoryPlaces:
     """Gives repositories of places in memory, by the registry's name."""
 
-    def __init__(self, *repositories: Place) -> None:
-        self._places = {host.name: host for host in repositories}
+    def __init__(self, *hosts: Place) -> None:
+        self._hosts = {host.name: host for host in hosts}
 
     def source(self, registry: RegistryConfig, repository: RepositoryName) -> MemoryRepository:
-        return self._places[registry.name].repository(repository.path)
+        return self._hosts[registry.name].repository(repository.path)
 
     def target(self, registry: RegistryConfig, repository: RepositoryName) -> MemoryRepository:
-        return self._places[registry.name].repository(repository.path)
+        return self._hosts[registry.name].repository(repository.path)
 
 
 def mapping(path: str, *targets: str, tags: TagRules | None = None, source: str = "source") -> MappingConfig:
@@ -84,7 +84,7 @@ async def run(repositories: MemoryPlaces, *mappings: MappingConfig, **settings: 
     return {result.target: result for result in results}
 
 
-def assert_at_rest(engine: Pass, *repositories: Place) -> None:
+def assert_at_rest(engine: Pass, *hosts: Place) -> None:
     """Nothing is left behind by a pass that has ended: no claim, no manifest on its way, no read and no slot."""
     for claims in engine._attempts.claims.values():
         assert not claims._flights
@@ -95,7 +95,7 @@ def assert_at_rest(engine: Pass, *repositories: Place) -> None:
     assert repr(engine._reads) == "<BlobReads: 0 of them, 0 kept on disk>"
     assert repr(engine._attempts._sync._reader._flights) == "<Flights: 0 under way>"
     assert not engine._attempts._gate.locked()
-    for host in repositories:
+    for host in hosts:
         assert (host.slots.statistics.held, host.slots.statistics.waiting) == (0, 0)
 
 

@@ -46,10 +46,10 @@ def main() -> int:
         print("bench: there is no ocync beside this Python; run scripts/environment", file=sys.stderr)
         return 3
     chains = scenarios.chosen(args.only.split(","))
-    host = Path(args.data or tempfile.gettempdir())
+    room = Path(args.data or tempfile.gettempdir())
     try:
-        _room(host, shape)
-        with tempfile.TemporaryDirectory(prefix="ocync-bench-", dir=host) as folder:
+        _check_room(room, shape)
+        with tempfile.TemporaryDirectory(prefix="ocync-bench-", dir=room) as folder:
             return _measure(args, shape, found, chains, Path(folder))
     except MissingError as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -102,11 +102,11 @@ def _write(
     Path(f"{out}.md").write_text(table.markdown(facts, corpora, found, runs), encoding="utf-8")
 
 
-def _room(host: Path, shape: Shape) -> None:
+def _check_room(room: Path, shape: Shape) -> None:
     needed = 3 * (shape.size + shape.big) * _MIB
-    free = shutil.disk_usage(host).free
+    free = shutil.disk_usage(room).free
     if free < needed:
-        raise MissingError(f"{host} has {free // _MIB} MiB left, {needed // _MIB} are needed; name another: --data")
+        raise MissingError(f"{room} has {free // _MIB} MiB left, {needed // _MIB} are needed; name another: --data")
 
 
 def _shape(args: argparse.Namespace) -> Shape:

@@ -69,8 +69,8 @@ def staged(folder: Path, *, referrers: bool) -> Iterator[Stage]:
     for registry in registries.values():
         registry.empty()
     # A socket's path has room for some hundred characters only, and the folder may have more.
-    with tempfile.TemporaryDirectory(prefix="bench-") as host:
-        sockets = {name: Path(host) / name for name in registries}
+    with tempfile.TemporaryDirectory(prefix="bench-") as short:
+        sockets = {name: Path(short) / name for name in registries}
         served = {sockets[name]: registry for name, registry in registries.items()}
         with serving(served) as backend, front.listening(folder, registries, sockets) as nginx:
             meter = Meter(nginx.log, lambda: backend.pending)

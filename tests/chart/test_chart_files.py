@@ -107,10 +107,10 @@ def test_the_schema_is_closed_wherever_it_names_properties() -> None:
 
     def open_places(tree: object, path: str) -> list[str]:
         if isinstance(tree, list):
-            return [host for index, inner in enumerate(tree) for host in open_places(inner, f"{path}/{index}")]
+            return [found for index, inner in enumerate(tree) for found in open_places(inner, f"{path}/{index}")]
         if not isinstance(tree, dict):
             return []
-        inside = [host for key, inner in tree.items() for host in open_places(inner, f"{path}/{key}")]
+        inside = [found for key, inner in tree.items() for found in open_places(inner, f"{path}/{key}")]
         is_open = isinstance(tree.get("properties"), dict) and tree.get("additionalProperties") is not False
         return [path, *inside] if is_open and "type" in tree else inside
 

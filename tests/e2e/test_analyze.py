@@ -233,7 +233,7 @@ def test_a_folder_is_a_target_without_requests(ready: Program, target: ScriptedR
     forecast = document(ready(*ANALYZE, "--json"))
     synced = ready(*SYNC, "--json").report
 
-    sizes = {host["place"]: host["bytes_sent"]["max"] for host in forecast["targets"]}
+    sizes = {target["place"]: target["bytes_sent"]["max"] for target in forecast["targets"]}
     assert len(sizes) == 2
     assert sum(sizes.values()) == synced["stats"]["bytes_transferred"]
     assert len(forecast["requests"]) == 2

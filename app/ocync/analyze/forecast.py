@@ -97,7 +97,7 @@ def _target(
     trees: Trees,
 ) -> TargetForecast:
     size = trees.sizes.__getitem__
-    synced = [each for each in results if each.target_place == host and each.status is Status.SYNCED]
+    synced = [each for each in results if each.target_host == host and each.status is Status.SYNCED]
     return TargetForecast(
         host=host,
         images=sum(each.reason is not Reason.ARTIFACTS for each in synced),

@@ -1,5 +1,5 @@
 """
-The places of a rehearsal: a pass reads there what both sides have, and what it writes is noted and sent nowhere.
+The repositories of a rehearsal: a pass reads what both sides have, and what it writes is recorded and sent nowhere.
 
 What was written is answered for from then on, so that the engine sees its own work as in a pass.
 """
@@ -53,7 +53,7 @@ class World:
         """Who has given a manifest, and would again."""
         self.spots: dict[Key, Spot] = {}
         self.folders: set[str] = set()
-        """Places that take no requests."""
+        """Hosts that take no requests."""
 
     def spot(self, registry: RegistryConfig, repository: RepositoryName, *, is_target: bool) -> Spot:
         """Return a repository, the same one whatever its registry is called."""
@@ -120,7 +120,7 @@ class Spot:
         return manifest
 
     async def keeps_account(self, subject: Digest) -> bool | None:
-        """Return whether what refers to a subject will be listed by the place itself; None where nobody knows."""
+        """Return whether the host itself will list what refers to a subject; None where that is not known."""
         if self.registry is None:
             return False
         if self.registry.lists_referrers is None:
@@ -143,7 +143,7 @@ class Recorded:
         return f"<{type(self).__name__} {self.name}>"
 
     async def answers(self, within: float) -> bool:
-        """Wait for the place to answer; see endpoint.Repository."""
+        """Wait for the host to answer; see `ocync.oci.repository.Repository`."""
         return await self.spot.inner.answers(within)
 
     async def tags(self) -> tuple[str, ...]:
@@ -302,7 +302,7 @@ class RecordedTarget(Recorded):
         self.tally[self.host, kind][descriptor.digest] += 1
 
     async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
-        """Take a manifest; tell whether the place would list it among the referrers of its subject."""
+        """Take a manifest; return whether the host would list it among the referrers of its subject."""
         await self.order.take(self.name, writing=True)
         self._count(RequestKind.MANIFEST_PUT, tag or str(manifest.digest))
         self.world.trees.add([manifest])
@@ -338,7 +338,7 @@ class _Session:
 
 class Rehearsed:
     """
-    The places of one rehearsal, with what is counted there; answers to `ocync.plan.discover.Places`.
+    The repositories of one rehearsal, with what is counted there; see `ocync.plan.discover.Repositories`.
 
     It is what moves blobs, too (`ocync.transfer.blob_reads.BlobMover`).
     """
@@ -352,7 +352,7 @@ class Rehearsed:
         self._order = order
         self._sources: dict[Key, Recorded] = {}
         self._expected: dict[tuple[str, Digest], set[str]] = {}
-        """Target places for which a read of a blob is kept, by the place that it is read at."""
+        """Target hosts for which a read of a blob is kept, by the host that it is read at."""
 
     def source(self, registry: RegistryConfig, repository: RepositoryName) -> Recorded:
         """Return a repository to read from."""

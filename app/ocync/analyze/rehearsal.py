@@ -83,7 +83,7 @@ async def analyze(
         ).run(work)
         for result in results:
             if result.artifacts is not None:
-                rehearsed.tally[result.target_place, Fate.ARTIFACT][""] += result.artifacts.transferred
+                rehearsed.tally[result.target_host, Fate.ARTIFACT][""] += result.artifacts.transferred
         return rehearsed, results
 
     def tell(event: Event) -> None:

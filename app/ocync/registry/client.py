@@ -249,7 +249,7 @@ class RegistryClient:
         """
         Yield the pieces of a response's body as they are stored at the registry; raises NetworkError.
 
-        `is_as_stored` and `is_packed` are as in encoding.decoded.
+        `is_as_stored` and `is_packed` are as in `content_encoding.decoded`.
         """
         with translated(what, self.host):
             async for piece in decoded(response, host=self.host, is_as_stored=is_as_stored, is_packed=is_packed):

@@ -25,20 +25,20 @@ T = TypeVar("T")
 class EcrRepositories:
     """Makes repositories of one registry as the config wants them."""
 
-    def __init__(self, place: EcrEndpoint, settings: CreateRepository, policy: RetryPolicy) -> None:
-        self._place = place
+    def __init__(self, endpoint: EcrEndpoint, settings: CreateRepository, policy: RetryPolicy) -> None:
+        self._endpoint = endpoint
         self._settings = settings
         self._policy = policy
 
     async def create(self, repository: str) -> None:
         """Make a repository; one that is there already is left as it is. Raises errors of `ocync.lib.errors`."""
-        where = f"{self._place.host}/{repository}"
+        where = f"{self._endpoint.host}/{repository}"
         if not await self._retried(lambda: self._create(repository), f"{where}: the repository was not made"):
             log.debug("the repository %s was made by another client", where)
             return
         log.info("made the repository %s, which was missing", where)
         rules = self._settings.lifecycle_policy
-        if rules is None or self._place.public:
+        if rules is None or self._endpoint.public:
             return
         try:
             await self._retried(
@@ -59,12 +59,12 @@ class EcrRepositories:
                     async with asyncio.timeout(seconds):
                         return await run_detached(call, name="botocore")
                 except TimeoutError:
-                    raise NetworkError(f"{failed} within {seconds:g} s", host=self._place.host) from None
+                    raise NetworkError(f"{failed} within {seconds:g} s", host=self._endpoint.host) from None
         raise AssertionError("a retry loop ends by returning or raising")
 
     def _create(self, repository: str) -> bool:
-        with aws.translated(self._place, f"make the repository {repository}"):
-            api, _ = aws.client(self._place)
+        with aws.translated(self._endpoint, f"make the repository {repository}"):
+            api, _ = aws.client(self._endpoint)
             try:
                 api.create_repository(**self._request(repository))
             except api.exceptions.RepositoryAlreadyExistsException:
@@ -72,8 +72,8 @@ class EcrRepositories:
         return True
 
     def _set_lifecycle(self, repository: str, rules: str) -> None:
-        with aws.translated(self._place, f"set the lifecycle policy of {repository}"):
-            api, _ = aws.client(self._place)
+        with aws.translated(self._endpoint, f"set the lifecycle policy of {repository}"):
+            api, _ = aws.client(self._endpoint)
             api.put_lifecycle_policy(repositoryName=repository, lifecyclePolicyText=rules)
 
     def _request(self, repository: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class EcrRepositories:
         request: dict[str, Any] = {"repositoryName": repository}
         if settings.tags:
             request["tags"] = [{"Key": key, "Value": value} for key, value in settings.tags.items()]
-        if self._place.public:
+        if self._endpoint.public:
             return request
         if settings.scan_on_push is not None:
             request["imageScanningConfiguration"] = {"scanOnPush": settings.scan_on_push}

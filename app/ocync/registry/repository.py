@@ -93,7 +93,7 @@ class RegistryRepository:
         return self._referrers.supported
 
     async def answers(self, within: float) -> bool:
-        """Wait for the registry where it is away; see endpoint.Repository."""
+        """Wait for the registry where it is away; see `ocync.oci.repository.Repository`."""
         return await self._client.answers(within)
 
     async def tags(self) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ class _GuardedUpload:
         self._make = make
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
-        """Send all bytes and commit; see endpoint.Upload."""
+        """Send all bytes and commit; see `ocync.oci.repository.Upload`."""
         try:
             await self._upload.send(pieces)
         except NotFoundError as error:

@@ -61,7 +61,7 @@ class RegistryUpload:
         self._least = least
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
-        """Send all bytes and commit; see endpoint.Upload. The caller holds a slot."""
+        """Send all bytes and commit; see `ocync.oci.repository.Upload`. The caller holds a slot."""
         with suppress(StoredError):
             await self._send(pieces)
 
@@ -138,7 +138,7 @@ class SinglePost:
         """One that the host has opened instead of taking the bytes, and that is of no use."""
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
-        """Send all bytes and commit; see endpoint.Upload. The caller holds a slot."""
+        """Send all bytes and commit; see `ocync.oci.repository.Upload`. The caller holds a slot."""
         with suppress(StoredError):
             await (self._stream(pieces) if self._blob.descriptor.size > SMALL else self._small(pieces))
 
@@ -265,7 +265,7 @@ def _is_spoilt(status: int, error: OcyncError) -> bool:
 async def open_upload(
     api: RepositoryApi, descriptor: Descriptor, *, mount_from: str | None
 ) -> RegistryUpload | SinglePost | None:
-    """Open a session, mount, or promise one POST; see endpoint.TargetRepository.open_upload."""
+    """Open a session, mount, or promise one POST; see `ocync.oci.repository.TargetRepository.open_upload`."""
     blob = Blob(api, descriptor)
     if mount_from is not None:
         query = f"?mount={quote(str(descriptor.digest), safe=':')}&from={quote(mount_from, safe='/')}"

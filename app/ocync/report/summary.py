@@ -170,5 +170,5 @@ class RunReport:
         """Bytes of blobs that were sent, by the target's place."""
         counter: Counter[str] = Counter()
         for image in self.images:
-            counter[image.target_place] += image.bytes_transferred
+            counter[image.target_host] += image.bytes_transferred
         return counter

@@ -177,8 +177,8 @@ class RepositoryFactory:
         if registry.name not in self._creations:
             from ocync.registry.ecr_api import EcrRepositories  # noqa: PLC0415 -- where asked for
 
-            host = ecr_endpoint(registry, self._environ)
-            create = EcrRepositories(host, registry.create_repository, self._policy).create
+            endpoint = ecr_endpoint(registry, self._environ)
+            create = EcrRepositories(endpoint, registry.create_repository, self._policy).create
             self._creations[registry.name] = RepositoryCreation(create)
         return self._creations[registry.name]
 

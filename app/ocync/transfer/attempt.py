@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Attempts:
+class ImageAttempts:
     """Makes attempts, with what all of them have seen at each target host; made for one pass."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Attempts:
         """What this pass has seen, by target host."""
 
     def __repr__(self) -> str:
-        return f"<Attempts at {len(self.claims)} hosts>"
+        return f"<ImageAttempts at {len(self.claims)} hosts>"
 
     def claims_at(self, host: str) -> Claims:
         """Return what this pass has seen at a target host."""

@@ -163,7 +163,7 @@ class BlobReads:
         policy: RetryPolicy,
         *,
         staging: Staging | None = None,
-        holds: Callable[[str, Digest], bool] = lambda _place, _digest: False,
+        holds: Callable[[str, Digest], bool] = lambda _host, _digest: False,
     ) -> None:
         """`holds` tells whether a target host was seen to hold a blob: it is not waited for then."""
         self._policy = policy

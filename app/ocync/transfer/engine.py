@@ -24,7 +24,7 @@ from ocync.lib.tasks import each_of
 from ocync.plan.discover import discover, target_state
 from ocync.plan.model import Candidate, Reason, Skip
 from ocync.transfer import outcome
-from ocync.transfer.attempt import Attempts
+from ocync.transfer.attempt import ImageAttempts
 from ocync.transfer.audit import Inspection, RollingAudit
 from ocync.transfer.blob_reads import BlobReads
 from ocync.transfer.events import MappingResolved, MappingsCounted
@@ -184,7 +184,7 @@ class Pass:
             dry_run=settings.dry_run,
             copied=copied,
         )
-        self._attempts = Attempts(
+        self._attempts = ImageAttempts(
             sync,
             grace=self._grace,
             memory=self._memory,

@@ -81,7 +81,7 @@ class ImageResult:
     """`cgr.dev/chainguard/static:latest`"""
     target: str
     """`ghcr.io/myorg/static:latest`"""
-    target_place: str
+    target_host: str
     """`ghcr.io`, or `oci:FOLDER`"""
     status: Status
     reason: Reason | None = None

@@ -136,8 +136,8 @@ async def test_a_dead_target_costs_the_good_one_little(kind: str, request: pytes
         assert all(
             target.content_of(name, tag) == source.content_of(name, tag) != {} for name in names for tag in "123"
         )
-    good = {result.status for result in results.values() if result.target_place == target.host}
-    bad = [result for result in results.values() if result.target_place != target.host]
+    good = {result.status for result in results.values() if result.target_host == target.host}
+    bad = [result for result in results.values() if result.target_host != target.host]
     assert good == {Status.SYNCED}
     assert len(bad) == 120
     assert {type(result.error) for result in bad} != {type(None)}

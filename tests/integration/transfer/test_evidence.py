@@ -140,10 +140,10 @@ class World:
     @asynccontextmanager
     async def memory(self) -> AsyncIterator[Memory]:
         async with Side(idle=5.0) as side:
-            host = StateLocation(folder=self.folder)
+            location = StateLocation(folder=self.folder)
             if self.kind == "a state artifact":
-                host = StateLocation(repository=side.repository(self.state.url, STATE), tag="state")
-            async with Keeper(lambda: NOW).memory(host, ttl=12 * HOUR) as memory:
+                location = StateLocation(repository=side.repository(self.state.url, STATE), tag="state")
+            async with Keeper(lambda: NOW).memory(location, ttl=12 * HOUR) as memory:
                 yield memory
 
     async def sync(self, *, audit: float | None = None) -> ImageResult:

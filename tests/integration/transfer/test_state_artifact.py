@@ -43,13 +43,13 @@ class World:
         self, *, keep: bool = True, in_a_hurry: bool = False, by: Keeper | None = None
     ) -> AsyncIterator[Memory]:
         async with Side(idle=self.idle, account=self.account, attempts=2) as side:
-            host = StateLocation(
+            location = StateLocation(
                 repository=side.repository(self.registry.url, REPOSITORY),
                 tag=TAG,
                 keep=keep,
                 in_a_hurry=lambda: in_a_hurry,
             )
-            async with (by or Keeper()).memory(host, ttl=self.ttl) as memory:
+            async with (by or Keeper()).memory(location, ttl=self.ttl) as memory:
                 yield memory
 
     async def learn(self, *digests: Digest, keep: bool = True) -> None:
@@ -149,8 +149,10 @@ async def test_the_file_and_the_state_are_known_together(world: World, tmp_path:
     await world.learn(BLOB)
 
     async with Side() as side:
-        host = StateLocation(folder=tmp_path, repository=side.repository(world.registry.url, REPOSITORY), tag=TAG)
-        async with Keeper().memory(host, ttl=0.0) as memory:
+        location = StateLocation(
+            folder=tmp_path, repository=side.repository(world.registry.url, REPOSITORY), tag=TAG
+        )
+        async with Keeper().memory(location, ttl=0.0) as memory:
             assert memory.holders(PLACE, BLOB) == ["app"]
             assert memory.holders(PLACE, OTHER) == ["app"]
 

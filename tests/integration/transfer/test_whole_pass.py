@@ -247,7 +247,7 @@ async def test_a_target_that_is_down_fails_alone_and_in_bounded_time(world: Worl
 
     assert same(source, target)
     by_place = {
-        host: {r.status for r in results.values() if r.target_place == host} for host in (down.host, target.host)
+        host: {r.status for r in results.values() if r.target_host == host} for host in (down.host, target.host)
     }
     assert by_place == {down.host: {Status.FAILED}, target.host: {Status.SYNCED}}
     errors = {r.error.kind for r in results.values() if r.error}
@@ -272,7 +272,7 @@ async def test_a_target_that_dies_in_the_middle_does_not_cost_the_other_its_imag
     await dying.stop()
 
     assert same(source, target)
-    assert {r.target_place: r.status for r in results.values()} == {
+    assert {r.target_host: r.status for r in results.values()} == {
         dying.host: Status.FAILED,
         target.host: Status.SYNCED,
     }

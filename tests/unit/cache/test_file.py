@@ -227,8 +227,8 @@ def test_a_link_or_a_folder_in_its_place_is_refused(path: Path, tmp_path: Path, 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"precious")
     path.parent.mkdir()
-    host = path.with_name(name)
-    host.symlink_to(elsewhere)
+    other = path.with_name(name)
+    other.symlink_to(elsewhere)
 
     if name.endswith(".new"):
         # Nobody else's file is behind it, so it is only taken away.
@@ -237,9 +237,9 @@ def test_a_link_or_a_folder_in_its_place_is_refused(path: Path, tmp_path: Path, 
     else:
         with pytest.raises(StorageError, match="symbolic link"):
             learned(path, 1)
-    host.unlink(missing_ok=True)
+    other.unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-    host.mkdir()
+    other.mkdir()
     with pytest.raises(StorageError, match="directory"):
         learned(path, 1)
     assert elsewhere.read_bytes() == b"precious"

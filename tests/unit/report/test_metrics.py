@@ -121,7 +121,7 @@ def test_every_exit_code_is_a_status(code: ExitCode) -> None:
 
 @given(st.text(min_size=1), st.integers(min_value=0, max_value=2**53))
 def test_whatever_a_place_is_called_the_text_can_be_parsed_back(name: str, count: int) -> None:
-    whole = report(copied(target_place=name, bytes_transferred=count), requests={name: {"2xx": count}})
+    whole = report(copied(target_host=name, bytes_transferred=count), requests={name: {"2xx": count}})
     payload = metrics.render(whole)
     if "\r" not in name:  # the parser, unlike Prometheus itself, ends lines there
         assert values(payload, "ocync_last_run_bytes_transferred") == {(name,): count}

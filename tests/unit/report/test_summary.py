@@ -57,7 +57,7 @@ def test_success_is_everything_at_its_target_and_no_dry_run() -> None:
 
 
 def test_blobs_and_bytes_are_summed_by_target_too() -> None:
-    whole = report(copied(), copied("x:1", target_place="other.example"), unchanged())
+    whole = report(copied(), copied("x:1", target_host="other.example"), unchanged())
     assert whole.bytes_transferred == 2 * 31_457_280
     assert whole.blobs == BlobStats(transferred=6, skipped=2, mounted=4)
     assert whole.bytes_by_target == {"ghcr.io": 31_457_280, "other.example": 31_457_280}

@@ -138,7 +138,7 @@ async def test_a_place_that_takes_no_blobs_is_not_sent_each_of_them_again_and_ag
 
     results = await run(MemoryPlaces(source, a, b), mapping("app", "a", "b"), at_once=10)
 
-    assert Counter((r.target_place, r.status) for r in results.values()) == {
+    assert Counter((r.target_host, r.status) for r in results.values()) == {
         ("a", Status.FAILED): 200,
         ("b", Status.SYNCED): 200,
     }

@@ -31,14 +31,14 @@ async def deaf() -> AsyncIterator[Address]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
-        host = listener.getsockname()
+        name = listener.getsockname()
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
             filler.setblocking(False)
-            filler.connect_ex(host)
+            filler.connect_ex(name)
         await asyncio.sleep(0.05)
         try:
-            yield Address(socket.AF_INET, host)
+            yield Address(socket.AF_INET, name)
         finally:
             for filler in fillers:
                 filler.close()
@@ -70,9 +70,9 @@ async def test_a_name_that_leads_nowhere(pool: Pool, host: str) -> None:
 
 
 async def test_a_connection_that_is_not_taken_is_a_timeout(pool: Pool) -> None:
-    async with deaf() as host:
+    async with deaf() as address:
         with pytest.raises(httpx.ConnectTimeout, match=r"within 0\.3 s"):
-            await pool.send(Origin("http", "127.0.0.1", host.place[1]), "GET", b"/", [], None, HASTY)
+            await pool.send(Origin("http", "127.0.0.1", address.place[1]), "GET", b"/", [], None, HASTY)
 
 
 async def test_a_literal_of_ipv6_is_reached_and_named(pool: Pool) -> None:
