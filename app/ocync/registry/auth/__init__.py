@@ -1,1 +1,1 @@
-"""From a registry's challenge and a user's credentials to an Authorization header. Nothing here reads images."""
+"""Logins: from a user's credentials and a registry's challenge to an Authorization header."""

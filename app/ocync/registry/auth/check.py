@@ -1,4 +1,4 @@
-"""What `ocync auth check` finds out about one registry."""
+"""The check of one registry's credentials, for `ocync auth check`."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ if TYPE_CHECKING:
 
 
 class CheckOutcome(StrEnum):
-    """What a registry said; the values are part of the contract with readers of `--json`."""
+    """The result of a check; the values are part of the documented `--json` output."""
 
     ACCEPTED = "accepted"
-    """The credentials were shown and the registry takes them."""
+    """The registry accepts the credentials."""
     ANONYMOUS = "anonymous"
-    """There are no credentials, and the registry answers all the same."""
+    """There are no credentials, and the registry answers without."""
     NOT_ASKED = "not_asked"
-    """The registry never asked for credentials, so those that there are were not shown."""
+    """The registry asks for no credentials, so they were not sent."""
     REFUSED = "refused"
-    """Credentials are missing, refused or do not suffice."""
+    """Credentials are missing, refused or insufficient."""
     FAILED = "failed"
-    """Nothing could be found out: the configuration is broken, or the registry not to be reached."""
+    """The check failed: the configuration is broken, or the registry is out of reach."""
     FOLDER = "folder"
-    """It is a folder of OCI layouts, which has no credentials."""
+    """A folder of OCI layouts, which has no credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was found out; nothing in it is secret."""
+    """The result for one registry; nothing in it is secret."""
 
     registry: str
     """Its name in the config."""
     host: str
     kind: str = ""
-    """What the credentials are: `user name and password`, `anonymous`; empty when they could not be read."""
+    """The kind of credential, such as `user name and password`; empty if it could not be read."""
     origin: str = ""
     """Where they come from, or where they were looked for."""
     verdict: CheckOutcome
     message: str
     error: OcyncError | None = None
-    """Why, where the verdict is a failure; its exit code counts."""
+    """The error behind a verdict of REFUSED or FAILED; its exit code counts."""
 
 
 async def check(
     config: RegistryConfig, environ: Mapping[str, str], *, send: Send, scope: Scope | None = None
 ) -> Finding:
     """
-    Find the credentials of a registry and show them to it; raises nothing but cancellation.
+    Return what a registry says to its credentials; raises nothing but cancellation.
 
-    With a scope, that repository's tag list is asked for, so that the answer is about a repository that is used;
-    without one, `/v2/` is. `send` is the registry's, as for an Authorizer.
+    With a scope it requests that repository's tag list, so that the answer is about a repository that is used;
+    otherwise `/v2/`. `send` is the registry's, as for an Authorizer.
     """
     if config.registry is None:
         folder = f"folder {config.layout}"
@@ -100,7 +100,7 @@ async def check(
 async def _ask(
     registry: Registry, authorizer: Authorizer, send: Send, scopes: frozenset[Scope]
 ) -> tuple[httpx.Response, bool]:
-    """Make the request as a pass would; returns the answer, and whether credentials were shown."""
+    """Make the request as a pass does, and return the response and whether credentials were sent."""
     path = next((f"{scope.repository}/tags/list?n=1" for scope in scopes), "")
     url = f"{registry.api}/v2/{path}"
 
@@ -132,11 +132,11 @@ def _judge(response: httpx.Response, credential: Credential, host: str, *, shown
             what = f"no credentials, since there was {credential.origin}"
         hint = getattr(credential, "hint", "") or "check them, and what they are allowed to do"
         raise AuthError(f"{answered} to {what}", host=host, status=status, hint=hint)
-    # 404: the repository of a target need not be there yet; who is not allowed in is not told so much.
+    # 404: the repository of a target may not exist yet, and only authorized clients learn that.
     if status != 404 and not 200 <= status < 400:
         raise ProtocolError(answered, host=host, status=status)
     if status < 300 and media.is_markup(response.content):
-        # A list of tags, and what stands at /v2/, is JSON or nothing.
+        # A tag list, and the body of /v2/, is JSON or empty.
         raise ProtocolError.of_page(host, status)
     if isinstance(credential, Anonymous):
         return CheckOutcome.ANONYMOUS, f"{host} answers without credentials"

@@ -1,8 +1,8 @@
 """
-Docker's config.json: what it holds, and which of its entries serve a repository. Pure; sources.py reads the file.
+Docker's config.json: its content, and the entries for a repository. Pure; sources.py reads the file.
 
-Besides Docker's own rules it takes keys with a path (`quay.io/team`), as containers-auth.json(5) describes them:
-the entry that matches the longest part of the repository is the first to be tried.
+Besides Docker's own rules, keys may have a path (`quay.io/team`), as in containers-auth.json(5): the entry with the
+longest matching path is tried first.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class HelperCall:
-    """A helper to ask. `expected` says that the file promises it holds something for this host."""
+    """A helper to ask. `expected` says that the file names it for this host."""
 
     name: str
     server: str
@@ -78,7 +78,7 @@ class HelperCall:
 
     @property
     def key(self) -> str:
-        """What tells it from others."""
+        """What identifies it."""
         return f"{self.name} {self.server}"
 
 
@@ -176,7 +176,7 @@ def _places(host: str, repository: str) -> Iterator[tuple[str, str]]:
 
 
 def _server(host: str, key: str | None = None) -> str:
-    """Return how a helper knows the host: Docker Hub by its old index, others as `docker login` was told."""
+    """Return the server's name for a helper: Docker Hub's old index, else the key of `docker login`."""
     return HUB_KEY if host == DOCKER_HUB else key or host
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ocync.registry.auth.credential import Credential
 
 TIME_LIMIT = 30.0
-"""Seconds that a helper has. One that opens a browser and waits for a person is not worth more."""
+"""Seconds that a helper may take: one that waits for a person in a browser can't be waited for."""
 MAX_OUTPUT = 1024 * 1024
 # What helpers print, with exit code 1, when they hold nothing (docker-credential-helpers, credentials/error.go).
 _NOT_FOUND = "credentials not found"
@@ -42,11 +42,10 @@ async def ask(
     name: str, server: str, *, environ: Mapping[str, str], origin: str, limit: float = TIME_LIMIT
 ) -> Credential | None:
     """
-    Ask the helper for what it holds for a server; None when it holds nothing.
+    Return the helper's credential for a server; None when it has none.
 
-    The server goes to its standard input, so that nothing shows in the list of processes; the environment is the
-    one given. Raises HelperMissingError, or AuthError for a helper that fails or talks nonsense; `origin` names it
-    in these.
+    The server is written to its standard input, so that the list of processes does not show it. Raises
+    HelperMissingError, and AuthError for a helper that fails or prints nonsense; both name it by `origin`.
     """
     program = f"docker-credential-{name}"
     path = shutil.which(program, path=environ.get("PATH", os.defpath))
@@ -98,11 +97,11 @@ def _fields(answer: object) -> tuple[str, str]:
 
 async def _run(path: str, server: str, environ: Mapping[str, str]) -> _Outcome:
     """Run the helper to its end; when cancelled, it and all that it has started are killed."""
-    # Pipes of our own: those of asyncio's subprocesses stay open as long as a left-over child holds them.
+    # Own pipes: those of asyncio's subprocesses stay open as long as a remaining child holds them.
     async with _Reading() as out, _Reading() as err:
         stdin, feed = os.pipe()
         try:
-            # A server's name fits into a pipe's buffer, so this waits for nobody.
+            # A server's name fits into a pipe's buffer, so this does not block.
             os.write(feed, server.encode()[:4096])
         finally:
             os.close(feed)
@@ -162,7 +161,7 @@ class _Reading:
             self.end = -1
 
     async def read(self, limit: int, *, too_much: Callable[[], None]) -> bytes:
-        """Return what comes until the end of the pipe; what comes beyond the limit is announced, and lost."""
+        """Return the bytes up to the end of the pipe; beyond the limit, call `too_much` and drop the rest."""
         pieces = bytearray()
         while piece := await self._reader.read(64 * 1024):
             if len(pieces) <= limit:

@@ -1,7 +1,7 @@
 """
-Where tokens may be asked for. Pure.
+The URLs at which tokens may be requested. Pure.
 
-It is the registry that names the place: it must not be able to send us, and our secrets, anywhere it likes.
+The registry names the URL, and must not be able to direct secrets to any host it likes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def locate(realm: str, answered: str, registry: Registry) -> str:
 
 
 def _split(realm: str, answered: str) -> SplitResult | None:
-    """Return the absolute URL of a realm; None for what no request can be sent to."""
+    """Return the absolute URL of a realm; None if no request can be sent to it."""
     if len(realm) > _MAX_LENGTH or _WHITE_OR_CONTROL.search(realm):
         return None
     try:

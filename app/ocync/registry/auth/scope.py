@@ -1,4 +1,4 @@
-"""What a token allows: `repository:<name>:pull,push` (distribution's token scope documentation). Pure."""
+"""The scopes of tokens: `repository:<name>:pull,push` (distribution's token scope documentation). Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MAX_SCOPES = 16
-"""Scopes of one challenge that are read at most."""
+"""Scopes of one challenge; the rest is ignored."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Scope:
     """
-    Actions on one resource; those of a repository mostly.
+    Actions on one resource, usually a repository.
 
     `repository` has no host part, and on Docker Hub it has `library/`. The actions are kept sorted, each once.
     """
@@ -32,11 +32,11 @@ class Scope:
 
 
 def parse(text: str) -> frozenset[Scope]:
-    """Read the `scope` of a challenge, scopes divided by spaces; what is no scope is left out."""
+    """Return the scopes of a challenge's `scope`, which are separated by spaces; invalid ones are left out."""
     found = set()
     for word in text.split()[:_MAX_SCOPES]:
         kind, _, rest = word.partition(":")
-        # A resource's name may hold a colon of its own (host:port/name): the actions are behind the last one.
+        # A resource's name may contain a colon (host:port/name): the actions follow the last one.
         name, _, actions = rest.rpartition(":")
         named = tuple(action for action in actions.split(",") if action)
         if kind and name and named:
@@ -45,7 +45,7 @@ def parse(text: str) -> frozenset[Scope]:
 
 
 def merge(scopes: Iterable[Scope]) -> frozenset[Scope]:
-    """Return the scopes with one for each resource, which has all of its actions."""
+    """Return one scope for each resource, with all of its actions."""
     actions: dict[tuple[str, str], set[str]] = {}
     for scope in scopes:
         actions.setdefault((scope.repository, scope.kind), set()).update(scope.actions)
@@ -54,7 +54,7 @@ def merge(scopes: Iterable[Scope]) -> frozenset[Scope]:
 
 def ordered(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     """
-    Return the scopes in the order they are asked for: those with push first.
+    Return the scopes in the order of the request: those with push first.
 
     Some token services read nothing but the first scope (google/go-containerregistry, transport/bearer.go).
     """

@@ -18,8 +18,8 @@ MAX_SECRET = 64 * 1024
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """Return what a file holds; raises OSError, also for what is no regular file or is larger than the limit."""
-    # Without O_NONBLOCK the open of a FIFO waits until somebody writes.
+    """Return a file's content; raises OSError, also for a file that is not regular or larger than the limit."""
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -34,15 +34,15 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
 
 def why(error: OSError) -> str:
-    """Return the reason of an OSError without the path, which messages show in their own place."""
+    """Return the reason of an OSError without its path, which messages show themselves."""
     return error.strerror or str(error)
 
 
 async def reveal(secret: Secret) -> str:
     """
-    Return a secret's value, from its file if it has one, without the line end that editors put at its end.
+    Return a secret's value, from its file if it has one, without the final line end that editors add.
 
-    Raises StorageError for a file that can't be read, AuthError for one that holds nothing.
+    Raises StorageError for a file that can't be read, AuthError for an empty one.
     """
     if secret.file is None:
         value = secret.value or ""

@@ -1,4 +1,4 @@
-"""The token service: what is asked of it and what it answers (distribution's token and oauth2 documentation)."""
+"""The token service: its requests and responses (distribution's token and oauth2 documentation)."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Send: TypeAlias = "Callable[[httpx.Request], Awaitable[httpx.Response]]"
-"""Sends a request and reads the whole answer; raises errors of `ocync.lib.errors` when there is none."""
+"""Sends a request and reads the whole response; raises errors of `ocync.lib.errors` if there is none."""
 Exchangeable: TypeAlias = Anonymous | UserPassword | IdentityToken | StaticToken
-"""The credentials that a token service gives a token for."""
+"""The credentials that a token service exchanges for a token."""
 
 MIN_LIFE = 60.0
-"""Seconds: what a token lives that does not say it, and what one lives at least (distribution, token.md)."""
+"""Seconds: the default and the least lifetime of a token (distribution, token.md)."""
 MAX_LIFE = 24 * 3600.0
 _MARGIN = 30.0
 _MAX_REDIRECTS = 3
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
-# Those that know no refresh tokens: GCR says 404, Artifactory 401, ACR 400, others 405
+# Services without refresh tokens: GCR answers 404, Artifactory 401, ACR 400, others 405
 # (containerd, core/remotes/docker/authorizer.go).
 _NO_OAUTH = frozenset({400, 401, 404, 405})
 HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
@@ -46,7 +46,7 @@ HEADERS = {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encod
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A token of a token service. Times are of the local clock: an `issued_at` of theirs may be skewed."""
+    """A token of a token service. Times are those of the local clock: their `issued_at` may be skewed."""
 
     value: str = field(repr=False)
     received: float
@@ -60,16 +60,16 @@ class Token:
 
     @property
     def renewed_from(self) -> float:
-        """When it is replaced: before it ends, by less than the shortest life that there is."""
+        """When it is replaced: before it expires, by less than the shortest lifetime."""
         return self.received + self.life - min(_MARGIN, self.life / 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenService:
-    """Where a registry sends us for tokens."""
+    """The token service that a registry names."""
 
     url: str
-    """Absolute, and found fit by `realm.locate`; may have a query of its own."""
+    """Absolute, and accepted by `realm.locate`; it may have a query."""
     service: str | None
     host: str
     """The registry's `host[:port]`, for messages."""
@@ -88,7 +88,7 @@ def get_request(service: TokenService, scopes: Iterable[Scope], *, user: tuple[s
     wanted += [("client_id", "ocync")]
     if user is not None:
         wanted.append(("account", user[0]))
-    # What the realm's own query already says is not said twice (nvcr.io has its scope there).
+    # Parameters of the realm's own query are not repeated (nvcr.io has its scope there).
     query = urlencode([pair for pair in wanted if pair not in present])
     url = f"{service.url}{'&' if '?' in service.url else '?'}{query}".rstrip("?&")
     headers = HEADERS if user is None else {**HEADERS, "Authorization": basic(*user)}
@@ -106,14 +106,14 @@ def refresh_request(service: TokenService, scopes: Iterable[Scope], *, token: st
 
 
 def read_answer(body: bytes, *, received: float, service: TokenService) -> Token:
-    """Read `{"token" or "access_token", "expires_in"}`; raises ProtocolError for anything else."""
+    """Return the token of `{"token" or "access_token", "expires_in"}`; raises ProtocolError for anything else."""
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         # The cause is left out: it holds the document.
         raise _nonsense(service, "with no valid JSON") from None
     fields = answer if isinstance(answer, dict) else {}
-    # Which one counts where they differ is not said. Docker and containerd take this one, so it is one that works.
+    # The specification does not say which one counts. Docker and containerd use this one, so it works.
     value = fields.get("access_token") or fields.get("token")
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise _nonsense(service, "without a token that can be used")
@@ -138,7 +138,7 @@ async def fetch(
     clock: Callable[[], float],
 ) -> Token:
     """
-    Exchange a credential for a token for these scopes; a service may grant less and not say so.
+    Return a token for these scopes in exchange for a credential; a service may grant less and not say so.
 
     Raises AuthError when the service refuses, ProtocolError when it makes no sense, and what `send` raises.
     """
@@ -174,7 +174,7 @@ def _user(credential: Exchangeable) -> tuple[str, str] | None:
 
 
 async def _get(send: Send, request: httpx.Request, service: TokenService) -> httpx.Response:
-    """Send a GET, following redirects within the service's own origin: the credentials are for no other."""
+    """Send a GET, and follow redirects within the service's own origin: the credentials are for no other."""
     for _ in range(_MAX_REDIRECTS + 1):
         response = await send(request)
         if response.status_code not in (301, 302, 303, 307, 308):
@@ -226,7 +226,7 @@ def _refusal(response: httpx.Response, service: TokenService, credential: Exchan
 
 
 def secrets_of(credential: Credential) -> tuple[str, ...]:
-    """Return what must not be shown of a credential, in the forms that an answer may repeat."""
+    """Return the secrets of a credential, in the forms that a response may repeat."""
     match credential:
         case UserPassword():
             pair = basic(credential.username, credential.password)
@@ -241,7 +241,7 @@ def secrets_of(credential: Credential) -> tuple[str, ...]:
 
 
 def said(body: bytes, secrets: Iterable[str]) -> str:
-    """Return what an error's body says: of `errors`, of OAuth2's `error_description`, or of plain text."""
+    """Return the message in an error's body: in `errors`, in OAuth2's `error_description`, or as plain text."""
     text = body[:4096].decode("utf-8", "replace")
     try:
         answer = json.loads(body)

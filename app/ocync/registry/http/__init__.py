@@ -1,1 +1,1 @@
-"""HTTP as this program needs it: one transport, trust, proxies. Knows nothing of registries."""
+"""HTTP/1.1: connections, TLS and proxies. Knows nothing of registries."""

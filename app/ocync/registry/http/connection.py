@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: one exchange after the other, bodies as they come, nothing stands still for long."""
+"""One HTTP/1.1 connection: one exchange at a time, bodies in pieces, a time limit for every wait."""
 
 from __future__ import annotations
 
@@ -18,22 +18,21 @@ if TYPE_CHECKING:
     from ocync.registry.http.message import Head, Request
     from ocync.registry.http.stream import Wire
 
-# After a body could not be sent, the server's answer that says why may be on its way.
+# Seconds to wait, after a body could not be sent, for an answer that says why.
 _LAST_WORDS = 1.0
 # Seconds for which an idle connection can be used again; most servers close theirs after 60 to 75.
 _KEPT = 55.0
-# An unread body of at most so many bytes, which are here already, is cheaper to read than a new connection.
+# Bytes of an unread body, already received, that are cheaper to read than a new connection is to make.
 _SKIMMED = 64 * 1024
-# Answers before the answer (1xx). A slow registry may say again and again that it goes on; one that says nothing
-# else would keep us busy.
+# Informational answers (1xx) to one request. A slow registry may send several; an endless series is an error.
 _MOST_HINTS = 200
-# A body that small is sent in one piece with the head.
+# Bytes of a body that is sent in one piece with the head.
 _SMALL = 16 * 1024
 
 
 class Connection:
     """
-    One exchange at a time: `exchange`, then `read` until it gives b"", then the next one, while `idle` is true.
+    One exchange at a time: `exchange`, then `read` until it returns b"". While `idle` is true, another may follow.
 
     Raises errors of httpx: ReadTimeout, WriteTimeout, ReadError, WriteError, RemoteProtocolError,
     LocalProtocolError. After any of them, and after a cancellation, the connection is closed.
@@ -57,7 +56,7 @@ class Connection:
         self._kept_until = 0.0
         self.exchanges = 0
         self.body_begun = False
-        """Whether any of the last request's body has been taken from its iterator."""
+        """Whether a part of the last request's body was read from its iterator."""
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "idle" if self.idle else "busy"
@@ -65,26 +64,26 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Whether the connection has been closed on our side."""
+        """Whether the connection was closed on this side."""
         return self._wire.closed
 
     @property
     def idle(self) -> bool:
-        """Whether the last exchange is over, on both sides, and left the connection fit for another one."""
+        """Whether the last exchange is complete in both directions, and another one may follow."""
         return self._complete and self._sent_whole and not self._spoilt and not self.closed
 
     @property
     def response_begun(self) -> bool:
-        """Whether anything has come of an answer to the last request."""
+        """Whether a part of the answer to the last request has been received."""
         return self._response is not None or self._reader.begun
 
     @property
     def tls_session(self) -> ssl.SSLSession | None:
-        """What another connection to the same server can begin TLS with."""
+        """The TLS session, for other connections to the same server."""
         return self._wire.session
 
     def is_expired(self) -> bool:
-        """Return whether the server is likely to close the idle connection about now."""
+        """Return whether the server is likely to close the idle connection soon."""
         return self._loop.time() >= self._kept_until
 
     def is_alive(self) -> bool:
@@ -95,7 +94,7 @@ class Connection:
             return False
 
     def rest(self) -> None:
-        """Close the idle connection as soon as the other side does, until the next exchange."""
+        """Watch the idle connection until the next exchange, and close it as soon as the other side does."""
         self._wire.watch(self._on_unasked)
 
     def _on_unasked(self) -> None:
@@ -103,7 +102,7 @@ class Connection:
             self.close()
 
     def close(self) -> None:
-        """Drop the connection."""
+        """Close the connection."""
         self._wire.close()
 
     # The request.
@@ -112,8 +111,8 @@ class Connection:
         """
         Send a request and return the head of its answer; `read` then gives the answer's body.
 
-        No wait for the other side is longer than `idle` seconds, and `patience` more for the answer. One that comes
-        while the body is still being sent ends the sending. What the body's iterator raises is raised as it is.
+        No wait for the other side is longer than `idle` seconds, or `idle` and `patience` for the answer. An answer
+        that comes while the body is being sent ends the sending. Errors of the body's iterator are not changed.
         """
         self._prepare(request)
         try:
@@ -168,7 +167,7 @@ class Connection:
         self._sent_whole = True
 
     async def _write(self, data: bytes, idle: float) -> bool:
-        """Send; returns False for an answer before the body's end: a refusal, which more would only delay."""
+        """Send the data; return False if an answer comes before the body's end, so that the rest is not sent."""
         try:
             if self.body_begun and self._is_answered():
                 return False
@@ -183,9 +182,9 @@ class Connection:
 
     async def _last_words(self) -> ssl.SSLError | None:
         """
-        Take the answer that says why the server takes no more, where it is here or comes in a moment.
+        Receive the answer that says why the server has closed the connection, if it comes within a moment.
 
-        Returns the alert of TLS that came instead of one.
+        Returns the TLS alert that came instead.
         """
         try:
             async with asyncio.timeout(_LAST_WORDS):
@@ -198,7 +197,7 @@ class Connection:
         return None
 
     def _is_answered(self) -> bool:
-        """Take what has come and tell whether there is an answer."""
+        """Receive what has come, and return whether there is an answer."""
         while self._response is None and (data := self._wire.receive_nowait()) is not None:
             if not data:
                 raise ConnectionResetError("the connection was closed by the other side")
@@ -208,7 +207,7 @@ class Connection:
     # The answer.
 
     def _take(self, data: bytes) -> None:
-        """Take bytes of the answer's head; raises MalformedError, and httpx.RemoteProtocolError at the end."""
+        """Parse bytes of the answer's head; raises MalformedError, and httpx.RemoteProtocolError at the end."""
         if not data:
             raise httpx.RemoteProtocolError("the connection was closed before the answer was complete")
         while (found := self._reader.feed(data)) is not None:
@@ -234,18 +233,18 @@ class Connection:
         if self._framing is Framing.CHUNKED:
             self._chunked = Chunked()
         elif self._framing is Framing.NONE:
-            # A body where none can be (some send one with the answer to a HEAD) is not read.
+            # A body where none is allowed (some servers send one in the answer to a HEAD) is not read.
             self._finish(rest)
 
     def _finish(self, excess: bytes) -> None:
         self._here = b""
         self._complete = True
-        # TLS may have ended in the same breath: then nothing is left that could be noticed later.
+        # TLS may have ended at the same time; nothing would show that later.
         self._spoilt = self._spoilt or bool(excess) or self._wire.is_ready
         self._kept_until = self._loop.time() + self._kept
 
     async def read(self, *, idle: float) -> bytes:
-        """Return the next piece of the answer's body, b"" at its end; raises when it ends early or stalls."""
+        """Return the next piece of the answer's body, b"" at its end; raises if it ends early or stalls."""
         try:
             while not self._complete:
                 data, self._here = self._here or await self._receive(idle), b""
@@ -261,7 +260,7 @@ class Connection:
         return b""
 
     def skim(self) -> None:
-        """Read the rest of the body if it is small and here, so that the connection can be used again."""
+        """Read the rest of the body if it is small and already received, so that the connection can be reused."""
         budget = _SKIMMED
         try:
             while not self._complete and budget > 0 and not self._spoilt and not self.closed:
@@ -274,7 +273,7 @@ class Connection:
             self.close()
 
     def _take_body(self, data: bytes) -> bytes:
-        """Return the body's part of what came; b"" is the connection's end. Raises MalformedError too."""
+        """Return the bytes of the body in the data, which is b"" at the end of the connection."""
         if not data:
             self._end_body()
             return b""

@@ -1,4 +1,4 @@
-"""Where a host is: DNS answers, kept for a minute, in the order in which they are tried."""
+"""The addresses of a host: DNS answers, kept for a minute, in the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _KEPT = 60.0
-"""Seconds for which an answer is used again. The system's resolver does not tell how long it may be."""
+"""Seconds for which an answer is kept: the system's resolver does not report its TTL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to connect to, as a socket takes it."""
+    """An address family and an address, as `socket.connect` takes them."""
 
     family: int
-    place: tuple[Any, ...]
+    sockaddr: tuple[Any, ...]
 
     def __str__(self) -> str:
-        host, port = self.place[:2]
+        host, port = self.sockaddr[:2]
         return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
 
 
@@ -38,15 +38,15 @@ class _Known:
     addresses: Sequence[Address]
     turn: int = 0
     reached: int | None = None
-    """The family over which the host was reached last."""
+    """The address family of the last connection."""
 
 
 class Resolver:
     """
-    Asks the system's resolver, once at a time for each host, and remembers what it said.
+    Asks the system's resolver, once at a time for each host, and keeps its answers.
 
-    Each question has a thread of its own. Those of the loop's executor are few, and needed for files; and the
-    program could not end before the last of them does, which takes minutes where no name server answers.
+    Each look-up has a thread of its own. The threads of the loop's executor are few, and files need them. The
+    program could not end before them either, which takes minutes if no name server answers.
     """
 
     def __init__(self) -> None:
@@ -57,8 +57,8 @@ class Resolver:
         """
         Return the addresses of a host, at least one; raises OSError (socket.gaierror) and UnicodeError.
 
-        A name whose owner lets it lead to a metadata service, or to this link, leads nowhere: those are only
-        reached by their addresses, where somebody has written them down.
+        A name that resolves to a metadata service or a link-local address is an error: those are reached only by an
+        address that a user has written down.
         """
         literal = _literal(host, port)
         if literal is not None:
@@ -68,7 +68,7 @@ class Resolver:
         if known is None or known.until < loop.time():
             found = await self._ask(host, port)
             if "%" not in host:
-                found = _meant(host, found)
+                found = _without_metadata(host, found)
             reached = known.reached if known is not None else None
             known = _Known(loop.time() + _KEPT, found, reached=reached)
             self._known[host, port] = known
@@ -76,13 +76,13 @@ class Resolver:
         return in_order(known.addresses, turn=known.turn - 1, first=known.reached)
 
     def reached(self, host: str, port: int, family: int) -> None:
-        """Record over which family a host was reached: the next connection begins with it."""
+        """Record the address family of a connection: the next one begins with it."""
         known = self._known.get((host, port))
         if known is not None:
             known.reached = family
 
     def forget(self, host: str, port: int) -> None:
-        """Ask again the next time: no address could be reached."""
+        """Drop the answer, because no address could be reached."""
         self._known.pop((host, port), None)
 
     async def _ask(self, host: str, port: int) -> list[Address]:
@@ -92,21 +92,21 @@ class Resolver:
             look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
             question = self._asked[key] = run_detached(look_up, name=f"DNS {host}")
             question.add_done_callback(lambda done: self._answered(key, done))
-        # Shielded: many wait for the same answer, and one that is cancelled must not take it from the others.
+        # Shielded: other tasks wait for the same answer, and the cancellation of one must not reach them.
         answer = await asyncio.shield(question)
-        return [Address(family, place) for family, _, _, _, place in answer]
+        return [Address(family, sockaddr) for family, _, _, _, sockaddr in answer]
 
     def _answered(self, key: tuple[str, int], question: asyncio.Future[list[Any]]) -> None:
         del self._asked[key]
         if not question.cancelled():
-            # Taken, so that nobody is told of a failure which nobody waits for any more.
+            # Retrieved, so that the loop does not log an error that no task waits for any more.
             question.exception()
 
 
-def _meant(host: str, found: list[Address]) -> list[Address]:
-    meant = [address for address in found if not is_never_meant(str(address.place[0]))]
+def _without_metadata(host: str, found: list[Address]) -> list[Address]:
+    meant = [address for address in found if not is_never_meant(str(address.sockaddr[0]))]
     if found and not meant:
-        raise OSError(f"the name {host} leads to {found[0].place[0]}, where no registry is; it is not followed")
+        raise OSError(f"the name {host} leads to {found[0].sockaddr[0]}, where no registry is; it is not followed")
     return meant
 
 
@@ -117,7 +117,7 @@ def _literal(host: str, port: int) -> Address | None:
         return None
     if address.version == 4:
         return Address(socket.AF_INET, (str(address), port))
-    # Of a zone (fe80::1%eth0) only the resolver knows the number.
+    # Only the resolver knows the number of a zone (fe80::1%eth0).
     return None if "%" in host else Address(socket.AF_INET6, (str(address), port, 0, 0))
 
 
@@ -125,7 +125,7 @@ def in_order(addresses: Sequence[Address], *, turn: int, first: int | None) -> l
     """
     Return the addresses in the order to try: families by turns (RFC 8305 section 4), `first` at the front.
 
-    `turn` counts connections: each begins with another address of the family, so that they are spread.
+    `turn` counts connections: each begins with another address of the family, which spreads the load.
     """
     by_family: dict[int, list[Address]] = {} if first is None else {first: []}
     for address in addresses:

@@ -1,8 +1,7 @@
 """
-HTTP/1.1 messages (RFC 9112) as a client needs them: pure, no I/O.
+HTTP/1.1 messages (RFC 9112) for a client. Pure.
 
-Written here and not taken from h11, because a pass is thousands of small exchanges and gigabytes of bodies:
-docs/transport.md has what h11 and the layers above it cost.
+h11 is too slow for thousands of small exchanges and gigabytes of bodies: docs/transport.md has figures.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ class MalformedError(ValueError):
 
 @lru_cache(maxsize=1024)
 def _is_name(text: str) -> bool:
-    """Return whether it can be the name of a field; there are few, and they come with every message."""
+    # Cached: there are few names, and they come with every message.
     return _TOKEN.fullmatch(text) is not None
 
 
 class Headers:
-    """The fields of a head, in order; names compare without regard to case."""
+    """The fields of a head, in order; names are case-insensitive."""
 
     __slots__ = ("_fields", "_values")
 
@@ -99,7 +98,7 @@ class Head:
 
     @property
     def keep_alive(self) -> float | None:
-        """Seconds for which the server keeps an idle connection, where it says so (`Keep-Alive: timeout=5`)."""
+        """Seconds for which the server keeps an idle connection, if it says so (`Keep-Alive: timeout=5`)."""
         for parameter in self.headers.members("keep-alive"):
             name, _, value = parameter.partition("=")
             if name.strip() == "timeout" and value.strip().isascii() and value.strip().isdigit():
@@ -109,7 +108,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that can be sent; `length` is that of the body."""
+    """A rendered request; `length` is that of the body."""
 
     method: str
     head: bytes
@@ -126,10 +125,10 @@ def render_request(
     method: str, target: bytes, fields: Sequence[tuple[str, str]], body: bytes | AsyncIterable[bytes] | None
 ) -> Request:
     """
-    Make a request; bytes get a Content-Length where the fields have none, a stream has to come with one.
+    Return a request; a body of bytes gets a Content-Length if the fields have none, a stream must come with one.
 
-    Raises ValueError for a method, target or field that would break out of its line, and for fields that say
-    another end of the body than it has: nothing that a registry or a config says can smuggle anything in.
+    Raises ValueError for a method, target or field that would break out of its line, and for a Content-Length that
+    is not the body's: no value of a registry or a config can smuggle in a header or a request.
     """
     if not method.isascii() or not method.isalpha():
         raise ValueError("a method is letters")
@@ -177,13 +176,13 @@ class HeadReader:
 
     @property
     def begun(self) -> bool:
-        """Whether a part of a head is here."""
+        """Whether a part of a head has been fed."""
         return bool(self._data)
 
     def feed(self, data: bytes) -> tuple[Head, bytes] | None:
-        """Take bytes; returns the head and what follows it, once it is whole. Raises MalformedError."""
+        """Add bytes, and return the head and the bytes behind it once it is complete. Raises MalformedError."""
         if self._data:
-            # The end may lie across the border.
+            # The end may begin in the earlier bytes.
             seen = max(len(self._data) - 2, 0)
             self._data += data
             data = b""
@@ -192,7 +191,7 @@ class HeadReader:
             seen = 0
             end = _HEAD_END.search(data)
         whole = self._data or data
-        # Said at once: a server that speaks something else may wait for an answer in turn.
+        # Raised early: a server of another protocol may wait for an answer in turn.
         if whole[: len(_BEGINNING)] != _BEGINNING[: len(whole)]:
             raise MalformedError("the answer is not HTTP/1.1")
         if (end.end() if end else len(whole)) > MAX_HEAD:
@@ -207,7 +206,7 @@ class HeadReader:
 
 
 def parse_head(data: bytes) -> Head:
-    """Read a complete head; raises MalformedError."""
+    """Parse a complete head; raises MalformedError."""
     lines = data.decode("latin-1").split("\n")
     status = _STATUS_LINE.fullmatch(lines[0].removesuffix("\r"))
     if status is None:
@@ -237,7 +236,7 @@ def parse_head(data: bytes) -> Head:
 
 
 class Framing(Enum):
-    """How a body's end is told."""
+    """How the end of a body is marked."""
 
     NONE = "none"
     LENGTH = "length"
@@ -246,11 +245,11 @@ class Framing(Enum):
 
 
 def framing_of(method: str, head: Head) -> tuple[Framing, int]:
-    """Return how the body ends, and its length where that is told (RFC 9112 section 6.3); raises MalformedError."""
+    """Return the framing of the body and its length if known (RFC 9112 section 6.3); raises MalformedError."""
     if method == "HEAD" or head.status in (204, 304) or (method == "CONNECT" and head.status < 300):
         return Framing.NONE, 0
     if "transfer-encoding" in head.headers:
-        # A length beside it says nothing (and somebody on the way may have read it: see is_ambiguous).
+        # A Content-Length beside it does not count, though a proxy may have used it: see is_ambiguous.
         if head.headers.members("transfer-encoding") != ["chunked"]:
             raise MalformedError("the body has a transfer coding that is not known")
         return Framing.CHUNKED, 0
@@ -264,12 +263,12 @@ def framing_of(method: str, head: Head) -> tuple[Framing, int]:
 
 
 def is_ambiguous(head: Head) -> bool:
-    """Return whether two readers could see different ends of the body: the connection must not be used again."""
+    """Return whether two parsers could find different ends of the body, so that the connection can't be reused."""
     return "transfer-encoding" in head.headers and (head.minor == 0 or "content-length" in head.headers)
 
 
 class Chunked:
-    """Reads a chunked body (RFC 9112 section 7.1) piece by piece; trailers are dropped."""
+    """Parses a chunked body (RFC 9112 section 7.1) in pieces; trailers are dropped."""
 
     def __init__(self) -> None:
         self.done = False

@@ -1,4 +1,4 @@
-"""What connections lead to, and how long they may take."""
+"""Origins, URLs, and the time limits of connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a connection leads to."""
+    """The scheme, host and port of a connection."""
 
     scheme: str
     host: str
@@ -22,7 +22,7 @@ class Origin:
 
     @property
     def authority(self) -> str:
-        """The Host field: without the scheme's own port."""
+        """The value of Host: without the scheme's default port."""
         return self._bracketed if self.port == PORTS[self.scheme] else f"{self._bracketed}:{self.port}"
 
     @property
@@ -64,7 +64,7 @@ class Url:
     @property
     def target(self) -> bytes:
         """
-        What the request line asks for, exactly as the URL says it: signed queries do not survive another encoding.
+        The target of the request line, exactly as in the URL: signed queries do not survive another encoding.
 
         Only bytes that can't stand in a request line at all are encoded.
         """
@@ -75,7 +75,7 @@ class Url:
             return url[start:].encode("ascii")
         parts = urlsplit(url)
         text = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        # Header fields were read as Latin-1: written so, the bytes are those that came.
+        # Header fields were decoded as Latin-1, so this restores the bytes that were received.
         return quote(text.encode("latin-1", "replace"), safe="!\"#$%&'()*+,/:;<=>?@[\\]^_`{|}~-.").encode("ascii")
 
 

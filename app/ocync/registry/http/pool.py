@@ -1,7 +1,7 @@
 """
-Connections, kept per origin: made when none is idle, the one used last is used first.
+Connections by origin: the idle one that was used last is used first, and a new one is made when none is idle.
 
-How many there are is not decided here: callers hold slots.
+Their number is not limited here, but by the slots that callers hold.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionLimits", "Origin", "Pool", "Response"]
 
-# Failures of a connection that had been idle: the server closed it while the request was on its way.
+# Errors of an idle connection that the server closed while the request was on its way.
 _STALE = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class Response:
-    """An answer whose body has not been read; it has to be closed."""
+    """A response with its body unread; the caller has to close it."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class Response:
         self.reason: str = head.reason
         self.headers: Headers = head.headers
         self.url: Url | None = None
-        """Set by who follows redirects: the URL that answered."""
+        """The URL that answered; set by the caller that follows redirects."""
         self.seconds: float | None = None
-        """How long the head took to come, where that is worth knowing; set by who asked."""
+        """Seconds until the head came, for requests that are timed; set by the caller."""
         self.note: Any = None
-        """What who asked keeps with it."""
+        """Data that the caller keeps with the response."""
         self.when_closed: Callable[[], None] = lambda: None
-        """Called once, in the end."""
+        """Called once, when the response is closed."""
         self._connection = connection
         self._release = release
         self._idle = idle
@@ -68,7 +68,7 @@ class Response:
         self.close()
 
     def close(self) -> None:
-        """Give the connection back, or drop it when the body was not read whole. Does nothing the second time."""
+        """Return the connection to the pool, or close it if the body was not read whole. May be called again."""
         if not self._closed:
             self._closed = True
             self._connection.skim()
@@ -113,8 +113,8 @@ class Pool:
         ConnectError, ProxyError, WriteTimeout, WriteError, ReadTimeout, ReadError, RemoteProtocolError; and what
         `trust` and the body's iterator raise.
 
-        Where a kept connection turns out to have been closed, the request goes out once more on a new one, unless
-        some of its body was taken from a stream, of which nothing is kept.
+        If an idle connection turns out to be closed, the request is sent once more on a new one, unless part of its
+        body was read from a stream, which can't be read again.
         """
         request = self._render(origin, method, target, fields, body)
         connection = self._take_idle(origin)
@@ -125,7 +125,7 @@ class Pool:
                 if connection.response_begun or not (request.is_replayable or not connection.body_begun):
                     raise
             except httpx.ReadTimeout:
-                # What lies on the way has forgotten the connection, and the others that were idle with it.
+                # A firewall or proxy has forgotten the connection, and the others that were idle with it.
                 self._drop_idle(origin)
                 raise
         connection = await self._dialer.open(origin, limits)
@@ -177,7 +177,7 @@ class Pool:
         connection.rest()
         idle = self._idle[origin]
         idle.append(connection)
-        # The one that has been idle longest stands first.
+        # The one that has been idle longest comes first.
         while idle and (idle[0].closed or idle[0].is_expired()):
             idle.pop(0).close()
 
@@ -186,12 +186,12 @@ class Pool:
             connection.close()
 
     async def close(self) -> None:
-        """Drop all connections; who still uses one gets an error."""
+        """Close all connections; tasks that still use one get an error."""
         self._closed = True
         for origin in list(self._idle):
             self._drop_idle(origin)
         for connection in list(self._busy):
             connection.close()
         self._busy.clear()
-        # A turn of the loop, in which those who waited are told.
+        # One turn of the loop, in which these tasks get their error.
         await asyncio.sleep(0)

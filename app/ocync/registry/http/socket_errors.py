@@ -1,4 +1,4 @@
-"""What an error of a socket or of TLS means, in words for a user."""
+"""The meaning of errors of sockets and of TLS, in words for a user."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ _TLS = {
     "TLSV1_ALERT_UNKNOWN_CA": "the server does not know the authority of the client certificate",
     "UNEXPECTED_EOF_WHILE_READING": "the connection was closed within the TLS handshake",
 }
-
-
 # OpenSSL's X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, SELF_SIGNED_CERT_IN_CHAIN, UNABLE_TO_GET_ISSUER_CERT_LOCALLY and
 # UNABLE_TO_VERIFY_LEAF_SIGNATURE.
 _UNKNOWN_AUTHORITY = (18, 19, 20, 21)
 
 
 def is_of_unknown_authority(error: BaseException | None) -> bool:
-    """Return whether a certificate was refused for who has signed it, and not for its name or its time."""
+    """Return whether a certificate was refused for its issuer, not for its name or its dates."""
     return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _UNKNOWN_AUTHORITY
 
 

@@ -1,9 +1,9 @@
 """
-A connected socket on the event loop, with TLS or without: read when somebody asks, in large pieces.
+A connected socket on the event loop, with TLS or without, read on demand in large pieces.
 
-Reading is pulled: what nobody asked for stays in the kernel, whose buffers hold the sender back. So nothing here
-is paused, resumed or queued, and a connection's memory is the piece that is on its way. asyncio's transports would
-do too, as would OpenSSL on the socket; docs/transport.md has what each costs.
+Data that was not requested stays in the kernel, whose buffers slow down the sender. So nothing here is paused,
+resumed or queued, and a connection needs the memory of one piece. docs/transport.md compares the cost of asyncio's
+transports and of OpenSSL on the socket.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PIECE = 256 * 1024
-"""Bytes that are read at once, at most."""
-# Bytes that are encrypted at once: what the kernel does not take of them stays here, for each connection.
+"""The most bytes that are read at once."""
+# Bytes that are encrypted at once: those that the kernel does not accept stay in memory, for each connection.
 _SLICE = 64 * 1024
 _NOT_NOW = (BlockingIOError, InterruptedError)
 
@@ -32,19 +32,19 @@ class StalledError(Exception):
 
 
 class Scratch:
-    """Room that all connections of an event loop share: nothing stays in it from one step to the next."""
+    """Buffers that all connections of an event loop share: they hold nothing between two steps of the loop."""
 
     def __init__(self) -> None:
         self.room = memoryview(bytearray(PIECE))
         self.plain = memoryview(bytearray(PIECE + 2 * RECORD))
-        """For what is decrypted: of a record that began with the piece before, too."""
+        """For decrypted data, with room for a record that began in an earlier piece."""
 
 
 class Wire:
     """
-    One connection, used by one task at a time; `sock` is connected and does not block.
+    One connection, used by one task at a time; `sock` is connected and non-blocking.
 
-    Raises OSError (ssl.SSLError among them) and StalledError. Has to be closed.
+    Raises OSError (also ssl.SSLError) and StalledError. The caller has to close it.
     """
 
     def __init__(self, sock: socket.socket, scratch: Scratch) -> None:
@@ -64,24 +64,24 @@ class Wire:
         self._on_unasked: Callable[[], None] | None = None
         self.closed = False
         self.truncated = False
-        """Whether the end came without the goodbye that TLS has for it."""
+        """Whether the connection ended without TLS's close_notify."""
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What another connection can begin TLS with; TLS 1.3 has it after the first answer."""
+        """The TLS session, for other connections; TLS 1.3 has it after the first answer."""
         return self._tls[-1].session if self._tls else None
 
     async def secure(
         self, context: ssl.SSLContext, server_name: str, session: ssl.SSLSession | None, seconds: float
     ) -> None:
-        """Speak TLS from here on; the second time, within the first session. Raises ValueError for a bad name."""
+        """Start TLS; a second call starts it within the first session. Raises ValueError for a bad name."""
         tls = MemoryTls(context, server_name, session)
         data = b""
         while True:
             try:
                 done = tls.shake_hands(data)
             finally:
-                # An alert goes out too: the server's log then says why.
+                # An alert is sent too, so that the server's log says why.
                 self._transmit(tls.take_owed())
             await self._flush(seconds, lambda: False)
             if done:
@@ -96,7 +96,7 @@ class Wire:
     async def receive(self, seconds: float) -> bytes:
         """Return the next bytes, b"" at the end."""
         if not self._drained and (data := self.receive_nowait()) is not None:
-            # A source that is always ready must not keep the loop from everybody else.
+            # A source that is always ready must not block the event loop.
             await asyncio.sleep(0)
             return data
         while True:
@@ -106,7 +106,7 @@ class Wire:
                 return data
 
     def receive_nowait(self) -> bytes | None:
-        """Return the next bytes, b"" at the end, None where nothing has come."""
+        """Return the next bytes, b"" at the end, None if there are none yet."""
         if self._arrived is not None:
             data, self._arrived = self._arrived, None
             return data
@@ -114,7 +114,7 @@ class Wire:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is something to receive, if only the end, that is in the kernel no more."""
+        """Whether data, or the end, has been read from the kernel and not been received yet."""
         return self._arrived is not None or self._ended
 
     def _pull(self) -> bytes | None:
@@ -126,7 +126,7 @@ class Wire:
         return b"" if self._ended else None
 
     def _read(self) -> bytes:
-        """Return what is there, if anything; an end or a failure is noted."""
+        """Return what the kernel has, and record an end or a failure."""
         room = self._scratch.room
         try:
             count = self._sock.recv_into(room)
@@ -141,7 +141,7 @@ class Wire:
             self._end(None)
         data: bytes | memoryview = room[:count]
         for depth, tls in enumerate(self._tls):
-            # The copy is made before the room is used again: by an inner session, or for another connection.
+            # Copied, because an inner session or another connection uses the buffer next.
             data = bytes(self._scratch.plain[: tls.decrypt(data, self._scratch.plain)])
             self._transmit(tls.take_owed(), depth)
             if tls.ended:
@@ -159,10 +159,10 @@ class Wire:
         self, data: bytes | memoryview, seconds: float, is_answered: Callable[[], bool] = lambda: False
     ) -> bool:
         """
-        Hand all bytes to the kernel, which holds us back while the other side does not take them.
+        Send all bytes, as fast as the other side accepts them, and return True.
 
-        When something comes meanwhile, `is_answered` says whether that makes the rest needless: returns False then.
-        After an error what has come can still be received.
+        When data comes meanwhile and `is_answered` returns True, the rest is not sent and the result is False.
+        After an error, data that has come can still be received.
         """
         view = memoryview(data)
         for start in range(0, len(view), _SLICE):
@@ -210,7 +210,7 @@ class Wire:
     # Waiting.
 
     def watch(self, on_unasked: Callable[[], None] | None) -> None:
-        """Have a function called when something comes, or ends, while nobody waits for anything; None ends that."""
+        """Call a function when data or the end comes while no task waits for it; None stops that."""
         self._on_unasked = on_unasked
         if on_unasked is not None:
             self._watch()
@@ -221,7 +221,7 @@ class Wire:
             self._watching = True
 
     async def _wait(self, seconds: float, *, writing: bool = False) -> None:
-        """Wait until bytes have come, or until all have gone when there are any to send."""
+        """Wait until data has come or, when writing, until all has been sent."""
         self._watch()
         if writing:
             self._loop.add_writer(self._fd, self._on_writable)
@@ -245,12 +245,12 @@ class Wire:
         if self._waiter is None and self._on_unasked is not None:
             self._on_unasked()
         elif self._waiter is None or self.is_ready:
-            # Nobody waits for it: it stays in the kernel.
+            # No task waits for it: it stays in the kernel.
             self._loop.remove_reader(self._fd)
             self._watching = False
         else:
             with contextlib.suppress(OSError):
-                # A failure is kept, for whoever receives.
+                # The failure is raised by the next receive.
                 self._arrived = self._pull()
             if self._arrived is not None or self._ended:
                 self._wake()
@@ -263,14 +263,14 @@ class Wire:
     # The end.
 
     def close(self) -> None:
-        """Drop the connection, with a goodbye where that takes no waiting; whoever waits gets an error."""
+        """Close the connection, with close_notify if that needs no waiting; a task that waits gets an error."""
         if self.closed:
             return
         self.closed = True
         self._loop.remove_reader(self._fd)
         self._loop.remove_writer(self._fd)
         if not self._unsent:
-            # The other side's goodbye is not waited for.
+            # The other side's close_notify is not waited for.
             for depth, tls in reversed(list(enumerate(self._tls))):
                 self._transmit(tls.end(), depth)
         self._sock.close()

@@ -1,4 +1,4 @@
-"""TLS over memory: what came from below in, what the application sends out, and back. No I/O."""
+"""TLS in memory: encrypts and decrypts, without I/O."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECORD = 16 * 1024
-"""Bytes of one record at the most, unencrypted (RFC 8446 section 5.1)."""
-# OpenSSL keeps the room that once was needed, for each connection.
+"""The most bytes of one record, unencrypted (RFC 8446 section 5.1)."""
+# Bytes given to OpenSSL at once: its buffers never shrink, for each connection.
 _FED = 64 * 1024
 
 
@@ -19,8 +19,8 @@ class MemoryTls:
     """
     The client's side of one session.
 
-    OpenSSL would read and write the socket record by record, and ask for each record's five bytes first; this way a
-    system call moves as much as there is.
+    On a socket, OpenSSL reads each record by two system calls, one for its header. Here a system call reads as much
+    as there is.
     """
 
     def __init__(self, context: ssl.SSLContext, server_name: str, session: ssl.SSLSession | None = None) -> None:
@@ -29,20 +29,20 @@ class MemoryTls:
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=server_name, session=session
         )
-        # Into a buffer it reads, and returns the count; the types that are published know only the other way.
+        # Given a buffer it returns the count; typeshed knows only the form without.
         self._read = cast("Callable[[int, memoryview], int]", self._object.read)
         self.ended = False
-        """Whether nothing more comes: the server has said so, or the session is broken."""
+        """Whether no more data follows: the server has said so, or the session is broken."""
         self.failure: ssl.SSLError | None = None
         """Why the session is broken."""
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What another connection to the same server can begin with; TLS 1.3 has it after the first answer."""
+        """The session, for other connections to the same server; TLS 1.3 has it after the first answer."""
         return self._object.session
 
     def shake_hands(self, data: bytes) -> bool:
-        """Take bytes of the handshake; returns whether it is over. Raises ssl.SSLError."""
+        """Process bytes of the handshake, and return whether it is complete. Raises ssl.SSLError."""
         self._incoming.write(data)
         try:
             self._object.do_handshake()
@@ -51,14 +51,14 @@ class MemoryTls:
         return True
 
     def take_owed(self) -> bytes:
-        """Return bytes that the session itself has to send: of the handshake, alerts, new keys."""
+        """Return bytes that the session itself sends: of the handshake, alerts, new keys."""
         return self._outgoing.read() if self._outgoing.pending else b""
 
     def decrypt(self, data: bytes | memoryview, room: memoryview) -> int:
         """
-        Take bytes and write what they say into `room`, which is longer by two records; returns how much that is.
+        Decrypt bytes into `room`, which is longer by two records, and return the number of bytes written.
 
-        Nothing for a part of a record. Raises nothing, see `ended`.
+        A part of a record gives none. An error is not raised, but ends the session: see `ended` and `failure`.
         """
         rest, count = memoryview(data), 0
         while rest and not self.ended:
@@ -84,7 +84,7 @@ class MemoryTls:
         return self._outgoing.read()
 
     def end(self) -> bytes:
-        """Return the bytes that say goodbye: a session that ends without them can not be resumed."""
+        """Return the bytes of close_notify: a session that ends without them can't be resumed."""
         with contextlib.suppress(ssl.SSLError):
             self._object.unwrap()
         return self._outgoing.read()

@@ -1,4 +1,4 @@
-"""Whom TLS trusts: the system's authorities, those a user adds, or (said aloud) anybody."""
+"""The certificates that TLS trusts: those of the system, those that a user adds, or explicitly all."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 def context(settings: TlsSettings) -> ssl.SSLContext:
     """
-    Make the TLS context of one trust setting; takes some 40 ms, so make one per setting and keep it.
+    Return the TLS context of one trust setting; it takes some 40 ms, so keep it.
 
-    The system's store is used, or what SSL_CERT_FILE and SSL_CERT_DIR name instead of it (OpenSSL does that);
-    `ca_file` is added to it. Raises ConfigError for a file that can't be read or used.
+    It trusts the system's store, which SSL_CERT_FILE and SSL_CERT_DIR replace (OpenSSL does that), and `ca_file`.
+    Raises ConfigError for a file that can't be read or used.
     """
     result = ssl.create_default_context()
     result.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Before 3.11.4 Python took a connection that was cut for one that was closed (python/cpython#95494).
+    # Before 3.11.4 Python did not tell a cut connection from a closed one (python/cpython#95494).
     result.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     result.set_alpn_protocols(["http/1.1"])
-    # A server of TLS 1.2 that shakes hands once more in the middle of a body is refused, as in Go's clients.
+    # TLS 1.2 renegotiation in the middle of a body is refused, as by Go's clients.
     result.options |= ssl.OP_NO_RENEGOTIATION
-    # Since Python 3.13 the default refuses authorities without keyUsage; private ones often have none, and every
-    # other registry client takes them.
+    # Since Python 3.13 the default refuses authorities without keyUsage. Private ones often have none, and other
+    # registry clients accept them.
     result.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if settings.insecure_skip_verify:
         result.check_hostname = False
@@ -46,7 +46,7 @@ def context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def _no_passphrase() -> str:
-    # Without this, OpenSSL would ask at the terminal.
+    # Without this, OpenSSL asks at the terminal.
     raise ConfigError("the key in tls.key_file has a passphrase", hint="it has to be a PEM file without one")
 
 

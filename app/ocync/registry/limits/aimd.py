@@ -118,9 +118,8 @@ def refused(
 
     `under_way` counts the request and those that were under way when it began, at `begun`. `seen` is the number of
     successes in the last second, `wait` the seconds that the registry asks to wait, `allowed` the requests per
-    second
-    that it says it allows. `counted` says that the registry counts requests (429); one that is overloaded or down
-    (503) has no rate.
+    second that it says it allows. `counted` says that the registry counts requests (429); one that is overloaded or
+    down (503) has no rate.
     """
     pause = max(level.paused_until, now + (REST if wait is None else wait))
     if level.lowered is not None and begun <= level.lowered:

@@ -44,8 +44,7 @@ _UNITS = {"second": 1, "minute": 60, "hour": 3600}
 
 class Bucket(Lane):
     """
-    The lane of one kind at one host: learns from the results of requests, and lets through as many as its level
-    says.
+    The lane of one kind at one host: learns from the results of requests, and lets as many begin as its level says.
 
     The duration of blob transfers does not lower the level: it depends on their size, on the other side of a relay
     and on the network more than on the registry.
@@ -123,8 +122,8 @@ class Bucket(Lane):
         Return whether a request whose turn has come must fail instead of being sent.
 
         Each pause lets one request through, so a pass would wait at a dead host for as many pauses as it has
-        requests. After PATIENCE one request is sent after each pause, and the others fail at once. The same
-        holds at a host that asks for a pause longer than LONGEST: the next request is sent after LONGEST.
+        requests. After PATIENCE one request is sent after each pause, and the others fail at once. The same holds
+        at a host that asks for a pause longer than LONGEST: the next request is sent after LONGEST.
         """
         now = self._clock()
         return self._closed_until > now or (self._is_hopeless(now) and self._level.paused_until > now)

@@ -13,7 +13,7 @@ import pytest
 
 from dialogue import HASTY, LIMITS, Peer, answering, ask, fetch, playing, whole
 from ocync.config.model import TlsSettings
-from ocync.registry.http import happy_eyeballs
+from ocync.registry.http import connect
 from ocync.registry.http.dns import Address, Resolver
 from ocync.registry.http.pool import Origin, Pool
 from ocync.registry.http.trust import context
@@ -72,7 +72,7 @@ async def test_a_name_that_leads_nowhere(pool: Pool, host: str) -> None:
 async def test_a_connection_that_is_not_taken_is_a_timeout(pool: Pool) -> None:
     async with deaf() as address:
         with pytest.raises(httpx.ConnectTimeout, match=r"within 0\.3 s"):
-            await pool.send(Origin("http", "127.0.0.1", address.place[1]), "GET", b"/", [], None, HASTY)
+            await pool.send(Origin("http", "127.0.0.1", address.sockaddr[1]), "GET", b"/", [], None, HASTY)
 
 
 async def test_a_literal_of_ipv6_is_reached_and_named(pool: Pool) -> None:
@@ -91,9 +91,9 @@ async def test_a_literal_of_ipv6_is_reached_and_named(pool: Pool) -> None:
 
 
 async def test_the_next_address_is_tried_at_once_after_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(happy_eyeballs, "HEAD_START", 1e6)
+    monkeypatch.setattr(connect, "HEAD_START", 1e6)
     async with playing(silent) as stage:
-        sock, where = await happy_eyeballs.connect([refusing(), refusing(), address_of(stage.port)])
+        sock, where = await connect.connect_first([refusing(), refusing(), address_of(stage.port)])
         sock.close()
 
         assert where == address_of(stage.port)
@@ -102,18 +102,18 @@ async def test_the_next_address_is_tried_at_once_after_a_refusal(monkeypatch: py
 async def test_a_dead_address_costs_a_head_start() -> None:
     async with playing(silent) as stage, deaf() as dead:
         begun = time.monotonic()
-        sock, where = await happy_eyeballs.connect([dead, address_of(stage.port)])
+        sock, where = await connect.connect_first([dead, address_of(stage.port)])
         sock.close()
 
         assert where == address_of(stage.port)
-        assert time.monotonic() - begun > happy_eyeballs.HEAD_START * 0.9
+        assert time.monotonic() - begun > connect.HEAD_START * 0.9
 
 
 async def test_all_refusals_are_told() -> None:
     one, other = refusing(), refusing()
 
     with pytest.raises(OSError, match=f"{one}: Connection refused; {other}: Connection refused"):
-        await happy_eyeballs.connect([one, other])
+        await connect.connect_first([one, other])
 
 
 @pytest.mark.parametrize("after", [0.0, 0.1, 0.3])
@@ -121,17 +121,17 @@ async def test_a_race_that_is_cancelled_leaves_nothing(after: float) -> None:
     async with deaf() as one, deaf() as other:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(after):
-                await happy_eyeballs.connect([one, other])
+                await connect.connect_first([one, other])
 
 
 async def test_a_connection_that_comes_second_is_closed() -> None:
     async with playing(silent) as stage:
-        heat = happy_eyeballs._Race()
-        winner = await happy_eyeballs.connect([address_of(stage.port)])
-        heat.winner = winner
-        await heat._try(address_of(stage.port), asyncio.Event())
+        race = connect._Race()
+        winner = await connect.connect_first([address_of(stage.port)])
+        race.winner = winner
+        await race._try(address_of(stage.port), asyncio.Event())
 
-        assert heat.winner == winner
+        assert race.winner == winner
         winner[0].close()
 
 
