@@ -1,8 +1,8 @@
 """
-What a target has lost below tags that are as they should be: which images are looked below, and how closely.
+The audit: which unchanged images are checked for lost manifests and blobs, and how closely.
 
-A registry's clean-up, a bucket's lifecycle rule or a broken disk takes manifests and blobs and leaves the tag, and
-its digest, as they were; no comparison of digests ever shows that.
+A registry's clean-up, a bucket's lifecycle rule or a broken disk may delete manifests and blobs and leave the tag
+and its digest in place. A comparison of digests never shows that.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from ocync.registry.retry import RetryPolicy
 
 SHARE = 10
-"""One in so many of a pass's requests may be spent on looking below unchanged images."""
-# Passes that come at the same time of the day would come to the same images each week.
+"""One in this many requests of a pass may be spent on the rolling audit."""
+# A period of whole days would bring daily passes to the same images each time.
 _SHORTER = 63 / 64
-# An image is due for this part of the period, so that a mirror of three is not looked below in each pass.
+# An image is due for this part of the period, so that a mirror of three images is not audited in each pass.
 _DUE = 1 / 64
-# By so much more than the time since the last pass are images looked back for that came due in it.
+# Images count as due if they became due within this many times the time since the last pass.
 _MARGIN = 1.5
-# Requests that an image is expected to cost before the first has been looked below.
+# Expected requests of an audit, until the first is done.
 _COST = 12
 _DAMAGED = "the target's storage is damaged: delete that blob there, and let the next pass bring it"
 _MOST = 4096
-"""Images that are remembered until the end of a pass."""
+"""Images that are kept until the end of a pass."""
 
 
 def phase_of(name: str) -> float:
-    """Return the moment (0 to 1) within each period at which an image has its turn, by its name alone."""
+    """Return the moment (0 to 1) in each period at which an image is due, derived from its name."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
@@ -60,17 +60,17 @@ class _Unchanged:
 
 class RollingAudit:
     """
-    Chooses among the unchanged images of a pass those to look below: the ones that came due last, first.
+    Chooses the unchanged images of a pass to audit: those that became due last come first.
 
-    It needs no state: each image has its moment in each period, by its name. Where it is known when the last pass
-    was, those that were due before that are left out.
+    It keeps no state, since an image's name decides when it is due. If the time of the last pass is known, images
+    that became due before it are left out.
     """
 
     def __init__(self, every: float | None, now: float, last: float | None = None) -> None:
         """
-        `every` is the period in seconds in which each image has its turn; None for never.
+        `every` is the period in seconds in which each image is due once; None for never.
 
-        `now`, and `last` for the pass before this one, are in seconds since 1970.
+        `now`, and `last` for the end of the last pass, are in seconds since 1970.
         """
         self._every = every
         self._now = now
@@ -85,7 +85,7 @@ class RollingAudit:
         return f"<RollingAudit: {len(self._unchanged)} unchanged images>"
 
     def unchanged(self, candidate: Candidate, name: str) -> None:
-        """Take note of an image at a target whose tag is as it should be; `name` is the target's."""
+        """Record an image at a target whose tag is up to date; `name` is that of the image there."""
         if self._every is None:
             return
         phase = phase_of(name)
@@ -97,11 +97,11 @@ class RollingAudit:
             heapq.heappushpop(self._unchanged, each)
 
     def _in_turn(self) -> list[tuple[float, Candidate]]:
-        """Return the images with their nearness, those that came due last first."""
+        """Return the images with their nearness, those that became due last first."""
         if self._count > len(self._unchanged) or self._every is None:
             turns = [(each.nearness, each.candidate) for each in self._unchanged]
         else:
-            # Evenly over the period, so that no two come due between two passes where there are few of them.
+            # Spread evenly over the period, so that few images do not become due together.
             ranked = sorted(self._unchanged, key=lambda each: (each.phase, each.name))
             turns = [
                 (1.0 - age_of(rank / len(ranked), self._now, self._every), each.candidate)
@@ -111,10 +111,10 @@ class RollingAudit:
 
     def turns(self, requests: Callable[[], int]) -> Iterator[Candidate]:
         """
-        Yield the images to look below, until a tenth of the pass's requests has been spent on it.
+        Yield the images to audit, until that has taken a tenth of the pass's requests.
 
-        `requests` tells how many the pass has made so far. One image is given in any case where it is just due. The
-        caller says of each when it is `done`.
+        `requests` returns the number of requests made so far. The first image is yielded in any case if it has just
+        become due. The caller calls `done` after each.
         """
         before = requests()
         most = 1 + self._count // SHARE
@@ -128,12 +128,12 @@ class RollingAudit:
             yield candidate
 
     def done(self) -> None:
-        """Record that an image has been looked below."""
+        """Record that an image has been audited."""
         self._done += 1
 
 
 class Inspection:
-    """Looks into blobs that targets hold: reads and hashes a `share` (0 to 1) of them."""
+    """Reads and hashes a random `share` (0 to 1) of the blobs that targets have."""
 
     def __init__(
         self, policy: RetryPolicy, *, share: float = 0.0, chance: Callable[[], float] = random.random
@@ -144,10 +144,10 @@ class Inspection:
 
     async def __call__(self, repository: TargetRepository, blob: Descriptor) -> None:
         """
-        Read a blob, if its turn has come by chance.
+        Read the blob, if it is among the share.
 
-        Raises VerificationError for content that is there and wrong: registries do not take a digest a second time,
-        so only a person can mend that; and what keeps it from being read.
+        Raises VerificationError for wrong content, which only a person can repair, since registries do not accept a
+        digest a second time; and any other OcyncError if the blob cannot be read.
         """
         if self._chance() >= self._share:
             return

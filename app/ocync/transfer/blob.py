@@ -1,8 +1,8 @@
 """
-One blob of an image at one target: there already, mounted, or sent.
+One blob of an image at one target: present, mounted, or sent.
 
-For each host one repository leads and the others mount from it. A host that is the source's too mounts from there.
-What could not be brought for one image is not tried again for the next one that needs it.
+At each host one repository gets the blob first, and the others mount it from there. If the source is on the same
+host, all mount it from the source. A blob that failed for one image is not tried again for others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ocync.transfer.mounts import Unit
 
 LARGE = 1024 * 1024
-"""Bytes of a blob that is looked for before it is sent, wherever it is sent to."""
+"""Bytes from which a blob is always looked up before it is sent."""
 
 
 async def bring_blob(
@@ -41,8 +41,8 @@ async def bring_blob(
     """
     Ensure that the target's repository has the blob; raises OcyncError.
 
-    `unit` is the manifest that needs it, where that matters to the host. A small one that is not `is_likely` to be
-    there is sent without a look.
+    `unit` is the manifest that needs it, if the host mounts only blobs of manifests. A small blob that is unlikely
+    to be there (`is_likely`) is sent without a look-up.
     """
     claims, repository = destination.claims, destination.repository
     alone = False
@@ -82,23 +82,23 @@ async def _bring(
     claims, repository = destination.claims, destination.repository
     if claim.holder is None and source.host == repository.host and source.path != repository.path:
         claim = replace(claim, holder=source)
-    from_where = claim.holder.path if claim.holder is not None else claim.hint
+    mount_from = claim.holder.path if claim.holder is not None else claim.hint
     if claim.holder is not None and not claims.mounts.may_ask(claim.holder.path, repository.path):
-        from_where = None
+        mount_from = None
     is_looked_for = blob.size >= LARGE or claim.is_known or (is_likely and not destination.is_empty)
-    if from_where is None or destination.is_audited:
+    if mount_from is None or destination.is_audited:
         if is_looked_for and await _find(blob, destination):
             return
         claims.check_refusal()
     async with claims.sessions(source, repository).hold():
-        upload = await repository.open_upload(blob, mount_from=from_where)
+        upload = await repository.open_upload(blob, mount_from=mount_from)
         if upload is None:
             _mounted(blob, destination, claim)
             return
         try:
-            if from_where is not None:
+            if mount_from is not None:
                 _not_mounted(blob, destination, claim)
-                # Where nobody has looked: large ones are not sent in vain.
+                # Not looked up yet: a large blob is not sent in vain.
                 is_there = blob.size >= LARGE and await _find(blob, destination)
                 if is_there:
                     await upload.abandon()
@@ -155,7 +155,7 @@ async def _send(
 
     delivery = Delivery(blob, repository, upload, image=destination.image, moved=destination.moved, reading=reading)
     destination.expected(blob.size)
-    # The host has the bytes and does not mount: they are read there, and from the source if that fails.
+    # If the host has the blob but does not mount it, it is read there, or from the source if that fails.
     nearer = claim.holder if claim.holder is not source else None
     await mover.send(delivery, source, nearer=nearer)
     destination.count(transferred=1, size=blob.size)

@@ -1,10 +1,9 @@
 """
-Blobs on their way from sources to targets: each target by itself, the reads of a source shared.
+Transfers of blobs from sources to targets, which share the reads of a source.
 
-Those that need the same blob of the same host read it together, if they come within a moment of each other; who
-comes later takes it from disk, where it is kept for those that are expected, or reads it again. A read that breaks
-goes on where it broke, into the same uploads. An upload that fails in passing is tried again with a read of its
-own.
+Targets that need a blob of the same source within a moment read it together. A later one takes it from disk, where
+it is kept for targets that are expected, or reads it again. A read that breaks is resumed, into the same uploads.
+An upload that fails for a passing reason is tried again with a read of its own.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds that a target which is left behind waits for a slot of the source.
+# Seconds for which a target that was left behind waits for a slot of the source.
 _SECONDS_FOR_A_SLOT = 5.0
 _Key = tuple[str, "Digest"]
 
@@ -65,7 +64,7 @@ class Delivery:
         self.reading = reading
         self._upload: Upload | None = upload
         self._spent: Upload | None = None
-        """A session that was begun and not committed."""
+        """A session that was used and not committed."""
         self._took_at = self._stood = 0.0
 
     async def prepare(self) -> bool:
@@ -86,7 +85,7 @@ class Delivery:
         return self._upload is None
 
     async def send(self, branch: Branch, clock: Callable[[], float]) -> None:
-        """Send all pieces in the session; raises OcyncError, and then the session has to be abandoned."""
+        """Send all pieces in the session; after an OcyncError the session has to be abandoned."""
         upload, self._upload, self._spent = self._upload, None, self._upload
         assert upload is not None
         self._took_at = clock()
@@ -99,7 +98,7 @@ class Delivery:
         self._spent = None
 
     def failed(self, now: float) -> float:
-        """Record that the target has failed; return the seconds for which it took nothing before it did, in all."""
+        """Record a failure of the target; return the seconds for which it took nothing before failures, in all."""
         self._stood += now - self._took_at
         return self._stood
 
@@ -122,7 +121,7 @@ async def _abandon(upload: Upload | None) -> None:
 
 
 def _taken_over(held: Reserved, slots: Iterable[Slots | Lane]) -> Callable[[], None]:
-    """Return what gives these slots back, which are held by nobody else from now on."""
+    """Take these slots over from `held`, and return the function that releases them."""
     each = [held.take_over(one) for one in slots]
 
     def release() -> None:
@@ -133,7 +132,7 @@ def _taken_over(held: Reserved, slots: Iterable[Slots | Lane]) -> Callable[[], N
 
 
 class _GivenUpError(Exception):
-    """What was tried as often as it may be."""
+    """An operation that has no attempts left."""
 
     def __init__(self, error: OcyncError) -> None:
         super().__init__(error)
@@ -141,7 +140,7 @@ class _GivenUpError(Exception):
 
 
 class BlobMover(Protocol):
-    """What brings bytes from a source to a target."""
+    """Transfers blobs from a source to a target."""
 
     async def send(self, delivery: Delivery, source: Repository, *, nearer: Repository | None = None) -> None:
         """
@@ -165,17 +164,17 @@ class BlobReads:
         staging: Staging | None = None,
         holds: Callable[[str, Digest], bool] = lambda _host, _digest: False,
     ) -> None:
-        """`holds` tells whether a target host was seen to hold a blob: it is not waited for then."""
+        """`holds` returns whether a target host was seen to have a blob: reads do not wait for it then."""
         self._policy = policy
         self._staging = staging
         self._holds = holds
         self._patience = Patience()
         self.targets = 1
-        """Target hosts of the pass, among which the slots of sources are divided."""
+        """The number of target hosts, which share the slots of each source."""
         self._shares: dict[tuple[str, str], Slots] = {}
         self._reads: dict[_Key, SharedRead] = {}
         self._kept: dict[_Key, SourceImage] = {}
-        """Reads that are on disk for targets of an image that have not come yet."""
+        """Reads kept on disk for the image's targets that have not come yet."""
         self._waiting: dict[Digest, list[asyncio.Future[None]]] = {}
 
     def __repr__(self) -> str:
@@ -212,7 +211,7 @@ class BlobReads:
             await delivery.abandon()
 
     async def _attempt(self, delivery: Delivery, reading: Reading) -> None:
-        """Bring the blob by a read of its own."""
+        """Send the blob by a read of its own."""
         if await delivery.prepare():
             return
         read = SharedRead(reading)
@@ -225,7 +224,7 @@ class BlobReads:
             await delivery.abandon_spent()
 
     async def _attempt_together(self, delivery: Delivery, reading: Reading) -> None:
-        """Bring the blob by a read that others may take part in."""
+        """Send the blob by a read that other targets may share."""
         if await delivery.prepare():
             return
         key = (reading.reader.host, delivery.blob.digest)
@@ -258,7 +257,7 @@ class BlobReads:
             await delivery.abandon_spent()
 
     async def _gather(self, read: SharedRead, image: SourceImage | None, host: str) -> None:
-        """Wait a moment for the image's other targets; what is kept for those that do not come is put on disk."""
+        """Wait a moment for the image's other targets, and keep the read on disk for those that do not come."""
         try:
             expected = self._expected(read, image)
             missing = await self._missing(read, image, within=max(map(self._patience.of, expected), default=0.0))
@@ -268,11 +267,11 @@ class BlobReads:
                 self._patience.kept_up(each)
             read.keep = bool(missing)
         finally:
-            # Whatever becomes of this one: those who have come go on.
+            # Even after a cancellation, so that the branches that have joined go on.
             read.gathered.set_result(None)
 
     async def _missing(self, read: SharedRead, image: SourceImage | None, *, within: float) -> set[str]:
-        """Return the target hosts that have not come for the blob after so many seconds, and may still come."""
+        """Return the target hosts that may still come for the blob after waiting this many seconds for them."""
         clock = asyncio.get_running_loop().time
         until = clock() + within
         while (missing := self._expected(read, image)) and (left := until - clock()) > 0:
@@ -309,10 +308,10 @@ class BlobReads:
 
     async def _reserve(self, delivery: Delivery, read: SharedRead, branch: Branch, stack: AsyncExitStack) -> None:
         """
-        Take a slot of the target, and one of the source unless somebody else has one for this read.
+        Take a slot of the target, and one of the source unless the read has one.
 
-        Who takes part in a read that has begun must not wait for the source's slots: all of them may be held by
-        reads that go on when their slowest part does.
+        A branch of a read that has begun must not wait for the source's slots: all of them may be held by reads
+        that wait for their slowest branch.
         """
         reader, target = read.reader, delivery.repository.upload_slots
         wanted = self._slots(reader, delivery.repository.host)
@@ -323,7 +322,7 @@ class BlobReads:
                     if not read.needs_slot(branch):
                         stack.push_async_exit(held.pop_all())
                         return
-                # The others have left meanwhile, and the source's slot with them.
+                # The other branches have left meanwhile, and the slot of the source was released.
                 continue
             taking = asyncio.create_task(stack.enter_async_context(reserve([*wanted, target])))
             either: tuple[asyncio.Future[Any], ...] = (taking, read.taken)
@@ -342,7 +341,7 @@ class BlobReads:
                 return
 
     def _slots(self, reader: Repository, host: str) -> list[Slots | Lane]:
-        """Return what a read for a target host holds one of each: where there are several, each has its share."""
+        """Return the slots of which a read for a target host takes one each; several hosts have a share each."""
         if self.targets <= 1:
             return [reader.blob_slots]
         key = (reader.host, host)
@@ -353,10 +352,10 @@ class BlobReads:
 
     async def _slot_again(self, reader: Repository, host: str) -> Callable[[], None]:
         """
-        Take a slot of the source for a target that is left behind, and return what gives it back.
+        Take a slot of the source for a target that was left behind, and return the function that releases it.
 
-        Raises NetworkError where none is free within some seconds: who waits holds a slot of the target, which
-        others may wait for with one of the source.
+        Raises NetworkError if none is free within some seconds: the caller holds a slot of the target, which a task
+        with a slot of the source may wait for.
         """
         wanted = self._slots(reader, host)
         try:
@@ -368,7 +367,7 @@ class BlobReads:
             ) from error
 
     async def _left(self, key: _Key, read: SharedRead, image: SourceImage | None) -> None:
-        """Close a read that nobody takes part in, unless it is on disk for somebody who may still come."""
+        """Close a read without branches, unless it is kept on disk for targets that may still come."""
         if not read.is_idle:
             return
         if image is not None and read.is_kept and self._reads.get(key) is read and self._expected(read, image):
@@ -380,8 +379,8 @@ class BlobReads:
         await self._sweep()
 
     async def _sweep(self) -> None:
-        """Close what is kept for nobody any more."""
-        # One at a time: while one is closed, others may be taken up again.
+        """Close reads that are kept for targets that will not come."""
+        # One at a time: while one is closed, others may be joined again.
         while (key := next(filter(self._is_over, self._kept), None)) is not None:
             await self._forget(key)
 

@@ -1,9 +1,9 @@
 """
-What this pass has seen at one target host, and who is bringing what there.
+What this pass has seen at one target host, and which tasks are bringing what there.
 
-Only what was uploaded, mounted, or answered for by the host in this pass counts as there. A claim is decided at
-once, with no waiting in between, so two tasks do not bring the same thing to the same repository. Nobody who waits
-for a claim holds a slot or a claim that another waits for: a claim's owner only ever waits for requests, for slots,
+A blob or manifest counts as present only if this pass uploaded it, mounted it, or was told of it by the host. A
+claim is decided without waiting, so that no two tasks bring the same thing to one repository. A task that waits for
+a claim holds no slot and no claim that others wait for: the owner of a claim waits only for requests, for slots,
 and for the parts of what it brings.
 """
 
@@ -30,35 +30,35 @@ if TYPE_CHECKING:
     from ocync.transfer.mounts import Unit
 
 
-# Blobs that a host did not take, in a row, each with all its attempts, before no others are read for it.
+# Blobs in a row that a host refuses, each after all its attempts, before no more are sent to it.
 _IN_VAIN = 8
-# Seconds after which one is sent all the same.
+# Seconds after which another one is tried.
 _PAUSE = 10.0
-# Seconds between two looks at whether the source of a blob that others wait for is slow.
+# Seconds between checks whether the source of a claimed blob is slow.
 _LOOK = 0.5
-# Seconds within which a blob that is waited for by images of other sources has to be on its way.
+# Seconds within which the read of a claimed blob has to begin, or images of other sources stop waiting for it.
 _BEGINS = 10.0
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A blob or manifest on its way to a repository; `done` is settled when its owner gives the claim back."""
+    """A blob or manifest on its way to a repository; `done` is settled when its owner releases the claim."""
 
     source: str
-    """The host that it comes from."""
+    """The source's host."""
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     begun: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     is_source_slow: Callable[[], bool] | None = None
-    """Return whether the source gives next to nothing; None while nothing is asked of it."""
+    """Returns whether the source is slow; None while nothing is read."""
 
     def is_slow(self) -> bool:
-        """Return whether who has another source need not wait for it."""
+        """Return whether a task with another source should not wait for it."""
         if self.is_source_slow is not None:
             return self.is_source_slow()
         return asyncio.get_running_loop().time() - self.begun > _BEGINS
 
     async def wait(self, source: str) -> bool:
-        """Wait for its end; False where that may take long for the sake of another source than this one."""
+        """Wait for its end, and return true; return false if its source is slow, unless that is `source` too."""
         while not self.done.done():
             await asyncio.wait([self.done], timeout=None if source == self.source else _LOOK)
             if not self.done.done() and self.is_slow():
@@ -68,32 +68,32 @@ class Flight:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The repository has it: seen there, or brought there, in this pass."""
+    """The repository has it, as seen in this pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Somebody else is bringing it, here or to another repository of the host; then claim again."""
+    """Another task is bringing it to this or another repository of the host: wait, then claim again."""
 
     flight: Flight
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """It can be mounted from where another manifest is about to be put; then claim again."""
+    """It can be mounted once another manifest is put: wait, then claim again."""
 
     until: asyncio.Future[None]
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """Owned: bring it; best by a mount from `holder`, which has it, or from `hint`, which had it once."""
+    """The claim: bring it, if possible by a mount from `holder`, which has it, or `hint`, which had it once."""
 
     flight: Flight
     holder: Repository | None = None
     hint: str | None = None
     is_known: bool = False
-    """Whether an earlier pass saw it in this very repository: it is worth a look."""
+    """Whether an earlier pass saw it in this very repository, so that a look-up is worth its request."""
 
 
 class Claims:
@@ -107,10 +107,10 @@ class Claims:
         arrived: Callable[[Digest], None] = lambda _digest: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`arrived` is called for each blob that is seen at the host for the first time."""
+        """`arrived` is called for each blob that is seen in a repository of the host."""
         self.host = host
         self.mounts = Mounts()
-        # A look at a folder costs no request.
+        # Hints save requests, and a folder costs none.
         self.memory = Memory() if memory is None or host.startswith("oci:") else memory
         self._arrived = arrived
         self._holders: dict[Digest, dict[str, TargetRepository]] = {}
@@ -118,7 +118,7 @@ class Claims:
         self._absent: set[tuple[str, Digest]] = set()
         self._empty: set[str] = set()
         self._touched: set[str] = set()
-        # Blobs that were lost, so that a mount may be what did not last: these are sent.
+        # Blobs that were lost: a mount may have been the reason, so these are sent.
         self._to_send: set[tuple[str, Digest]] = set()
         self._flights: dict[tuple[str, Digest], Flight] = {}
         self._leads: dict[Digest, Flight] = {}
@@ -139,10 +139,10 @@ class Claims:
 
     def sessions(self, source: Repository, repository: TargetRepository) -> Slots:
         """
-        Return what limits the upload sessions that are open for blobs of a source's host.
+        Return the slots of upload sessions for blobs of a source's host.
 
-        Registries forget sessions that wait for long, and who waits for a target that takes few holds a slot of the
-        source meanwhile. Twice as many as can be sent at once are enough for the next ones to be ready.
+        Registries drop sessions that are idle for long. Twice as many as can be sent at once are enough for the
+        next ones to be ready.
         """
         if source.host not in self._sessions:
             reads, sends = source.blob_slots, repository.upload_slots
@@ -154,12 +154,12 @@ class Claims:
     # Repositories
 
     def found_empty(self, repository: TargetRepository) -> None:
-        """Record that the repository lists no tag: small things are brought without a look."""
+        """Record that the repository lists no tag: small blobs are sent without a look-up."""
         if repository.path not in self._touched:
             self._empty.add(repository.path)
 
     def is_empty(self, repository: TargetRepository) -> bool:
-        """Return whether nothing speaks for it that the repository held anything before this pass."""
+        """Return whether the repository was probably empty before this pass."""
         return repository.path in self._empty
 
     # Blobs
@@ -182,10 +182,10 @@ class Claims:
         alone: bool = False,
     ) -> Present | Wait | Commit | Lead:
         """
-        Decide who brings the blob; who gets a Lead has to call `release`, whatever happens.
+        Return how the blob gets to the repository; the caller that gets a Lead must call `release` in any case.
 
-        `unit` is the manifest that needs it: it may have to wait for another one before the blob can be mounted.
-        With `alone` nobody is waited for: the blob may then come twice.
+        `unit` is the manifest that needs the blob: it may have to wait for another one before the blob can be
+        mounted. With `alone` the caller does not wait for other tasks, and the blob may be sent twice.
         """
         holders = self._holders.get(digest, {})
         key = (repository.path, digest)
@@ -217,7 +217,7 @@ class Claims:
         if is_new:
             self.mounts.brought(repository.path, digest)
         else:
-            # It was there before us, whatever the list of tags has told.
+            # The repository was not empty, although it listed no tags.
             self._empty.discard(repository.path)
         self._touched.add(repository.path)
         self.memory.learn_blob(self.host, repository.path, digest)
@@ -225,16 +225,16 @@ class Claims:
         self._arrived(digest)
 
     def hint_was_right(self, hint: str, digest: Digest) -> None:
-        """Record that a blob was mounted from where an earlier pass had seen it."""
+        """Record that a blob was mounted from a repository where an earlier pass saw it."""
         self._has_granted_hint = True
         self.memory.counts.hits += 1
         self.memory.learn_blob(self.host, hint, digest)
 
     def hint_was_wrong(self, hint: str, digest: Digest) -> None:
         """
-        Record that a blob was not mounted from where an earlier pass had seen it.
+        Record that a blob was not mounted from a repository where an earlier pass saw it.
 
-        At a host that has granted such mounts the blob is gone from there; at others no more are tried.
+        If the host has granted such a mount before, the blob is gone there; otherwise no more are tried.
         """
         self.memory.counts.misses += 1
         if self._has_granted_hint:
@@ -243,7 +243,7 @@ class Claims:
             self._asks_hints = False
 
     def release(self, repository: TargetRepository, digest: Digest, flight: Flight) -> None:
-        """Give a claim back, brought or not; who waits claims again. Does nothing the second time."""
+        """Release a claim, whether the blob or manifest was brought or not; may be called twice."""
         key = (repository.path, digest)
         if self._flights.get(key) is flight:
             del self._flights[key]
@@ -255,19 +255,19 @@ class Claims:
     # Failures
 
     def failed(self, source: Repository, repository: TargetRepository, digest: Digest, error: OcyncError) -> None:
-        """Record that a blob or manifest of a source could not be brought: the next image need not try it again."""
-        # A copy, which does not keep the frames that the error comes through, with all that is in them.
+        """Record that a blob or manifest of a source failed, so that other images do not try it again."""
+        # A copy, since the original keeps the frames that it came through, and all their objects, in memory.
         self._failures[source.name, repository.path, digest] = copy(error)
 
     def check_failure(self, source: Repository, repository: TargetRepository, digest: Digest) -> None:
-        """Raise what a blob or manifest of a source has failed with, if it has."""
+        """Raise the error that a blob or manifest of a source failed with, if it did."""
         error = self._failures.get((source.name, repository.path, digest))
         if error is not None:
             raise copy(error)
 
     def refused(self, error: OcyncError) -> None:
-        """Count a blob that the host did not take, whatever was tried; one of a source's errors is none."""
-        # Harbor says only when all bytes have come that the project is full (goharbor/harbor#17390).
+        """Count a blob that the host refused; errors of sources do not count."""
+        # Harbor reports a full project only after it has received all bytes (goharbor/harbor#17390).
         if (
             isinstance(error, RegistryError)
             and error.host == self.host
@@ -282,16 +282,16 @@ class Claims:
 
     def check_refusal(self) -> None:
         """
-        Raise where no blob is to be sent: so many in a row were sent in vain, as to a disk that is full.
+        Raise RegistryError if the host has refused too many blobs in a row, as with a full disk.
 
-        Now and then it lets one through, which shows whether that has changed.
+        One blob in every few seconds is let through, to find out whether that has changed.
         """
         last = self._refusal
         if last is None or self._sent_in_vain < _IN_VAIN or self._clock() >= self._next_try:
             self._next_try = self._clock() + _PAUSE
             return
         raise type(last)(
-            f"{last.host} takes no blobs; of the last one: {last.message}",
+            f"{last.host} refuses all blobs; the last one failed with: {last.message}",
             host=last.host,
             status=last.status,
             code=last.code,
@@ -299,7 +299,7 @@ class Claims:
         )
 
     def forget_failures(self) -> None:
-        """Let everything be tried again."""
+        """Ensure that everything that failed is tried again."""
         self._failures.clear()
         self._sent_in_vain = 0
 
@@ -310,7 +310,7 @@ class Claims:
         return (repository.path, digest) in self._manifests
 
     def is_absent(self, repository: TargetRepository, digest: Digest) -> bool:
-        """Return whether the repository was seen to lack the manifest, and nobody has brought it since."""
+        """Return whether the repository was seen to lack the manifest, and it has not been put since."""
         return (repository.path, digest) in self._absent
 
     def manifest_absent(self, repository: TargetRepository, digest: Digest) -> None:
@@ -323,13 +323,13 @@ class Claims:
         self._manifests.add((repository.path, digest))
 
     def lacking(self, repository: TargetRepository, manifest: Manifest) -> list[Digest]:
-        """Return the parts of a manifest that were not seen at the repository in this pass: it must not be put."""
+        """Return the parts of a manifest that this pass has not seen there; it may be put only if none are left."""
         blobs = [blob.digest for blob in manifest.copied_blobs if not self.has_blob(repository, blob.digest)]
         children = [child.digest for child in manifest.copied_children]
         return [*blobs, *(digest for digest in children if not self.has_manifest(repository, digest))]
 
     def claim_manifest(self, repository: TargetRepository, digest: Digest) -> Present | Wait | Lead:
-        """Decide who puts the manifest; who gets a Lead has to call `release`, whatever happens."""
+        """Return how the manifest gets there; the caller that gets a Lead must call `release` in any case."""
         key = (repository.path, digest)
         if key in self._manifests:
             return Present()
@@ -339,9 +339,7 @@ class Claims:
         return Lead(self._flights[key])
 
     def lost(self, repository: TargetRepository, digest: Digest) -> None:
-        """
-        Record that the repository has lost a manifest or blob that it was seen to hold: it is not mounted again.
-        """
+        """Record that the repository has lost a manifest or blob that it had; such a blob is sent, not mounted."""
         self._to_send.add((repository.path, digest))
         if (repository.path, digest) in self._manifests:
             self._manifests.discard((repository.path, digest))

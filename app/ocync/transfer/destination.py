@@ -1,4 +1,4 @@
-"""One image on its way to one target, and what is counted of it."""
+"""The target of one image, and what is counted while it is copied there."""
 
 from __future__ import annotations
 
@@ -19,54 +19,52 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class Destination:
-    """The mutable part of a copy: owned by the task of its image."""
+    """The state of one copy, owned by the task of its image."""
 
     repository: TargetRepository
     claims: Claims
     image: SourceImage | None = None
-    """What is copied: its other targets read its blobs too."""
+    """The image that is copied; its other targets read its blobs too."""
     there: Manifest | None = None
-    """
-    What the tag points to now: what that does not list is probably not there, and small things are not looked for.
-    """
+    """What the tag points to now. Small blobs that it does not list are probably missing, and not looked up."""
     tags: frozenset[str] | None = None
-    """All tags that the repository had before the pass; None where they are not known."""
+    """All tags that the repository had before the pass; None if unknown."""
     expected: Callable[[int], None] = lambda _count: None
-    """Told of every blob that is about to be sent, in bytes."""
+    """Called with the size of each blob that is about to be sent."""
     moved: Callable[[int], None] = lambda _count: None
-    """Told of every piece that is handed to the target, in bytes."""
+    """Called with the size of each piece that is handed to the target."""
     inspect: Callable[[TargetRepository, Descriptor], Awaitable[None]] | None = None
-    """Looks into blobs that are there, where the image is audited; raises OcyncError for content that is wrong."""
+    """In an audit, checks a blob that the target has; raises OcyncError for wrong content."""
     bytes_transferred: int = 0
     blobs: BlobStats = field(default_factory=BlobStats)
     lost: int = 0
-    """Manifests and blobs that an audit has not found."""
+    """Manifests and blobs that an audit found missing."""
     repaired: int = 0
-    """Of these, those that were brought again."""
+    """Those of them that were copied again."""
     unverified: bool = False
-    """Whether the image is not signed as demanded and is brought all the same."""
+    """Whether the image is copied although it is not signed as demanded."""
     artifacts: ArtifactCounts | None = None
-    """What is attached to the image; None where nobody looked for that."""
+    """Counts of what is attached to the image; None if that was not looked up."""
 
     @property
     def is_audited(self) -> bool:
-        """Whether all is looked for, and what is brought has been lost before."""
+        """Whether everything is looked up, and what is copied was lost before."""
         return self.inspect is not None
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing speaks for it that the repository held anything before the pass."""
+        """Whether the repository was probably empty before the pass."""
         return self.claims.is_empty(self.repository)
 
     def lacks(self, tag: str) -> bool:
-        """Return whether the tag was not listed before the pass wrote to the repository."""
+        """Return whether the tag is known to have been missing before the pass."""
         return self.tags is not None and tag not in self.tags
 
     def beside(self) -> Destination:
-        """Return another one for the same repository, which counts for itself."""
+        """Return a copy with its own counts."""
         return replace(self, bytes_transferred=0, blobs=BlobStats(), lost=0, repaired=0, artifacts=None)
 
     def count(self, *, transferred: int = 0, skipped: int = 0, mounted: int = 0, size: int = 0) -> None:
-        """Count blobs, and the bytes that were sent for them."""
+        """Count blobs, and the bytes sent for them."""
         self.blobs += BlobStats(transferred=transferred, skipped=skipped, mounted=mounted)
         self.bytes_transferred += size

@@ -1,4 +1,4 @@
-"""What a pass tells while it runs; progress bars and heartbeats are made of it."""
+"""Events of a running pass, for progress bars and heartbeats."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class MappingsCounted:
 
 @dataclass(frozen=True, slots=True)
 class MappingResolved:
-    """This many images more (tags times targets) come of a mapping; `mapping` is its name."""
+    """A mapping has this many images (tags times targets); `mapping` is its name."""
 
     mapping: str
     images: int
@@ -35,7 +35,7 @@ class ImageStarted:
 
 @dataclass(frozen=True, slots=True)
 class BytesExpected:
-    """So many more bytes of this image are about to be sent to its target."""
+    """This many more bytes of the image are about to be sent to its target."""
 
     key: str
     count: int
@@ -43,7 +43,7 @@ class BytesExpected:
 
 @dataclass(frozen=True, slots=True)
 class BytesMoved:
-    """So many bytes of a blob have been handed to a target."""
+    """This many more bytes of the image have been handed to its target."""
 
     key: str
     count: int
@@ -51,7 +51,7 @@ class BytesMoved:
 
 @dataclass(frozen=True, slots=True)
 class ImageFinished:
-    """An image at a target is done, one way or another."""
+    """An image at a target is done, or has failed."""
 
     result: ImageResult
 

@@ -1,7 +1,7 @@
 """
-One image (or artifact) to one target: its blobs, then its manifests from below, then the tag.
+The copy of one image (or artifact) to one target: its blobs, then its manifests from the lowest up, then the tag.
 
-A manifest is put where this pass has seen all that it lists; a tag therefore never points to something incomplete.
+A manifest is put only after this pass has seen all that it lists, so that a tag never leads to an incomplete image.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Times that a manifest is put at most: a clean-up may take what it lists while it is brought.
+# Attempts to put a manifest: a clean-up may delete its parts while it is copied.
 _ROUNDS = 3
 _CODES = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 
@@ -48,7 +48,7 @@ def is_about_parts(error: OcyncError) -> bool:
 
 
 class ImageCopier:
-    """Copies images and artifacts from one source to one target; `close` has to be called in the end."""
+    """Copies images and artifacts from one source to one target; `close` must be called in the end."""
 
     def __init__(
         self,
@@ -69,19 +69,19 @@ class ImageCopier:
         self._budget = budget
         self._is_artifact = is_artifact
         self._units: dict[Digest, Unit] = {}
-        """Manifests on their way, which others may wait for."""
+        """Manifests on their way that others may wait for."""
 
     def close(self) -> None:
-        """Let those go on who wait for manifests that will not be put."""
+        """End the waits for manifests that will not be put."""
         for unit in self._units.values():
             self._claims.mounts.end(unit, committed=False)
         self._units.clear()
 
     async def contents(self, root: Manifest, *, is_immediate: bool = False, is_there: bool = False) -> Tree:
         """
-        Ensure that all is there that the manifest lists, at any depth; raises OcyncError.
+        Ensure that everything below the manifest is at the target; raises OcyncError.
 
-        `is_immediate` says that the manifest is put then, whatever else happens; those below it always are.
+        `is_immediate` says that the manifest itself is put right afterwards, as those below it always are.
         `is_there` says that the target has the manifest itself.
         """
         await self._budget.take(1, root.size)
@@ -92,8 +92,8 @@ class ImageCopier:
         return tree
 
     async def bring(self, tree: Tree, *, is_immediate: bool = False) -> None:
-        """Ensure that all below the tree's root is there; raises OcyncError."""
-        # All in one go: numbers of one image's manifests follow one another, so that images do not wait in a
+        """Ensure that everything below the tree's root is at the target; raises OcyncError."""
+        # Without an await in between: an image's manifests get consecutive numbers, so that no images wait in a
         # circle.
         for manifest in tree.manifests:
             self._begin_unit(manifest, is_immediate=is_immediate or manifest is not tree.root)
@@ -114,7 +114,7 @@ class ImageCopier:
             for manifest in needing[blob.digest]:
                 left[manifest.digest] -= 1
                 if not left[manifest.digest] and manifest is not tree.root and not manifest.children:
-                    # At once: what a manifest lists is safe from clean-ups, and can be mounted everywhere.
+                    # As early as possible: blobs that a manifest lists are safe from clean-ups and can be mounted.
                     await self._put_child(manifest, tree)
 
         await each_of(_in_order(blobs.values()), bring)
@@ -125,8 +125,8 @@ class ImageCopier:
         """
         Return whether the target probably has a blob that a manifest lists.
 
-        The config of a manifest that is not there is as new as that, and so is what an artifact consists of, but
-        for the config that stands for none.
+        The config of a missing manifest is as new as the manifest, and so are the blobs of an artifact, except the
+        empty config.
         """
         there = self._destination.there
         listed = there is not None and any(blob.digest == each.digest for each in there.blobs)
@@ -137,7 +137,7 @@ class ImageCopier:
         return blob.digest != manifest.config and (there is None or there.is_index)
 
     async def _put_child(self, manifest: Manifest, tree: Tree) -> None:
-        """Ensure that a manifest is there under its digest; raises OcyncError."""
+        """Ensure that a manifest below the root is at the target; raises OcyncError."""
         if manifest.digest in tree.present and not self._claims.lacking(self._repository, manifest):
             self._claims.manifest_seen(self._repository, manifest.digest)
             self._end_unit(manifest, committed=True)
@@ -145,7 +145,7 @@ class ImageCopier:
         await self.put_once(manifest)
 
     async def put_once(self, manifest: Manifest) -> None:
-        """Ensure that a manifest is there under its digest; it is put where this pass has not seen it."""
+        """Ensure that a manifest is at the target under its digest; raises OcyncError."""
         self._claims.check_failure(self._source, self._repository, manifest.digest)
         while not isinstance(claim := self._claims.claim_manifest(self._repository, manifest.digest), Lead):
             if not isinstance(claim, Wait):
@@ -162,11 +162,11 @@ class ImageCopier:
         """
         Store the manifest under a tag or its digest; raises OcyncError.
 
-        Returns whether the host takes account of the manifest's subject itself. Parts that are gone again, as where
-        a clean-up runs meanwhile, are brought once more.
+        Returns whether the host links the manifest to its subject by itself. Parts that a clean-up has deleted
+        meanwhile are copied again.
         """
         try:
-            accounted = await self._put(manifest, tag)
+            is_linked = await self._put(manifest, tag)
         except OcyncError as error:
             if tag is None:
                 self._claims.failed(self._source, self._repository, manifest.digest, error)
@@ -174,14 +174,14 @@ class ImageCopier:
         else:
             self._claims.manifest_seen(self._repository, manifest.digest)
             self._end_unit(manifest, committed=True)
-            return accounted
+            return is_linked
         finally:
             self._end_unit(manifest, committed=False)
 
     async def _put(self, manifest: Manifest, tag: str | None) -> bool:
         for left in reversed(range(_ROUNDS)):
             if self._claims.lacking(self._repository, manifest):
-                # Gone since they were brought, as another image has found.
+                # Lost meanwhile, as another image has found.
                 await self._again(manifest)
             if self._claims.lacking(self._repository, manifest):
                 continue
@@ -191,20 +191,20 @@ class ImageCopier:
                 if not left or not is_about_parts(error) or not await self._find_lost(manifest):
                     raise
         losing = ProtocolError(
-            f"{self._repository.name} loses parts of {manifest.digest} as fast as they are brought",
+            f"{self._repository.name} loses parts of {manifest.digest} as fast as they are copied",
             host=self._repository.host,
-            hint="let no clean-up run while images are copied",
+            hint="run no clean-up while images are copied",
         )
         losing.retryable = True
         raise losing
 
     async def _again(self, manifest: Manifest) -> None:
-        # By a budget of its own, which waits for nobody: this may hold a claim that others wait for.
+        # A budget without a gate: this task may hold a claim that others wait for.
         budget = Budget(self._repository.name, self._source.host)
         await self.bring(await self._reader.tree(manifest, self._source, self._destination, budget))
 
     async def _find_lost(self, manifest: Manifest) -> bool:
-        """Return whether what this pass has seen or brought is there no more; that is then brought again."""
+        """Return whether the target has lost parts of the manifest, and record them as lost."""
         lost: list[Descriptor] = []
 
         async def look(part: Descriptor) -> None:
@@ -220,7 +220,7 @@ class ImageCopier:
             self._claims.lost(self._repository, part.digest)
         if lost:
             log.warning(
-                "%s has lost %d parts of an image that it had before; they are brought again",
+                "%s has lost %d parts of an image; they are copied again",
                 self._repository.name,
                 len(lost),
             )
@@ -229,7 +229,7 @@ class ImageCopier:
     # Mounts
 
     def _begin_unit(self, manifest: Manifest, *, is_immediate: bool) -> None:
-        # An index waits for its children besides, so nobody waits for it.
+        # An index also waits for its children, so no manifest waits for an index.
         if manifest.is_index or manifest.digest in self._units:
             return
         blobs = [blob.digest for blob in manifest.copied_blobs]
@@ -247,9 +247,9 @@ class ImageCopier:
 
 def _in_order(parts: Iterable[Descriptor]) -> list[Descriptor]:
     """
-    Return the parts in the order in which they are begun: what takes longest should not begin last.
+    Return the parts, largest first, since the longest transfer should not begin last.
 
-    The smallest goes before all: it shows how a target takes blobs, and is gone in a moment.
+    The smallest goes before all: it quickly shows how the target takes uploads.
     """
     largest_first = sorted(parts, key=lambda part: part.size, reverse=True)
     return largest_first[-1:] + largest_first[:-1]

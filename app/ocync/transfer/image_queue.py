@@ -1,8 +1,8 @@
 """
-Images between those who find them and those who bring them: bounded, and fair to the sources they come from.
+The queue of images between discovery and copy: bounded, and fair to the sources.
 
-A slow source's images would otherwise occupy all workers, and the others would wait for it. Of a source's images
-those go first that another target has begun: what both read at once is read once, and needs no disk.
+Without it, a slow source's images would occupy all workers. Images that another target has begun go first among
+those of a source: what both read at once is read once, and needs no disk.
 """
 
 from __future__ import annotations
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
 class ImageQueue:
     """
-    A queue for so many workers; `coming` names the source of each piece of work that is still to be resolved.
+    A queue for a number of workers; `coming` names the source of each mapping or image that is still to be
+    resolved.
 
-    Half of the workers are there for all; of the other half each source from which something may still come has its
-    part, one at the least: there are as many workers as that takes. No source has more than half of them while
-    others have something to do. A source with many images in the queue keeps nobody else from putting theirs in.
+    Half of the workers serve all sources. The other half is divided among the sources that may still have images,
+    at least one each; the number of workers is raised if necessary. No source has more than half of the workers
+    while others have images. Each source has its own room in the queue.
     """
 
     def __init__(self, workers: int, coming: Iterable[str]) -> None:
         self._coming = Counter(coming)
         self.workers = max(workers, len(self._coming) + 1 if len(self._coming) > 1 else 1)
-        """How many may take images at once."""
+        """The number of workers."""
         self._room = 2 * workers
         self._own = max(1, self.workers // (2 * max(1, len(self._coming))))
         self._waiting: dict[str, deque[Candidate]] = {source: deque() for source in self._coming}
@@ -41,7 +42,7 @@ class ImageQueue:
         return f"<ImageQueue: {sum(map(len, self._waiting.values()))} waiting, {self._running.total()} running>"
 
     async def put(self, source: str, candidate: Candidate) -> None:
-        """Put an image in, waiting while the queue is full of the source's."""
+        """Add an image; waits while the source's room is full."""
         while len(self._waiting[source]) >= self._room:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._putting[source].append(turn)
@@ -50,7 +51,7 @@ class ImageQueue:
         self._hand_out()
 
     def resolved(self, source: str) -> None:
-        """Say that one piece of work has put in all its images."""
+        """Record that a mapping or image of the source has added all its images."""
         self._coming[source] -= 1
         self._hand_out()
 
@@ -62,7 +63,7 @@ class ImageQueue:
         return await turn
 
     def finished(self, source: str) -> None:
-        """Say that an image has been brought, or has failed."""
+        """Record that an image of the source was copied, or has failed."""
         self._running[source] -= 1
         self._hand_out()
 
@@ -77,10 +78,10 @@ class ImageQueue:
                 self._free.popleft().set_result(None)
 
     def _next(self) -> str | None:
-        """Return the source whose turn it is: of those that may go, the one with the fewest on their way."""
+        """Return the source whose turn it is: the one with the fewest images on their way."""
         kept = {source: self._kept(source) for source in self._waiting}
-        everybodys = len(self._free) - sum(kept.values())
-        may_go = [source for source, images in self._waiting.items() if images and (kept[source] or everybodys > 0)]
+        shared = len(self._free) - sum(kept.values())
+        may_go = [source for source, images in self._waiting.items() if images and (kept[source] or shared > 0)]
         others = [source for source in may_go if self._running[source] < max(1, self.workers // 2)]
         if not others and sum(map(self._is_open, self._waiting)) > 1:
             return None
@@ -88,18 +89,18 @@ class ImageQueue:
         return min(may_go, key=lambda source: self._running[source], default=None)
 
     def _kept(self, source: str) -> int:
-        """Return how many workers are kept free for a source."""
+        """Return the number of workers that are kept free for a source."""
         if not self._is_open(source):
             return 0
         return max(0, self._own - self._running[source])
 
     def _is_open(self, source: str) -> bool:
-        """Return whether something of the source is still to be handed out."""
+        """Return whether the source has, or may still have, images to hand out."""
         return bool(self._coming[source] or self._waiting[source])
 
 
 def _take(images: deque[Candidate]) -> Candidate:
-    """Take out the first image that another target has begun, or else the first one."""
+    """Remove and return the first image that another target has begun, else the first."""
     at = next((number for number, each in enumerate(images) if each.image.is_begun), 0)
     taken = images[at]
     del images[at]

@@ -1,14 +1,14 @@
 """
-Which mounts between repositories of one place are worth asking for, and when.
+Which mounts between repositories of one host to request, and when.
 
-Refused mounts are remembered for each pair of repositories, and for the place once several were refused, by several
-repositories, and none was ever granted. Some registries (ECR) mount a blob only when an image in its repository
-holds it: there a manifest that needs the blob waits for one that will hold it.
+Refused mounts are remembered for each pair of repositories, and for the whole host once several repositories were
+refused and no mount was ever granted. Some registries (ECR) mount a blob only if a manifest in its repository lists
+it: there a manifest that needs the blob waits for one that will list it.
 
-Nobody waits in a circle. Manifests are numbered as they begin, and only wait for lower numbers. One that is put as
-soon as its blobs are there never waits for one that waits for more (an image, for what is attached to it). So of
-the first kind the lowest number waits for no manifest at all, and ends; then the next one does; and when these have
-ended, the same holds for the second kind.
+No manifests wait in a circle. They are numbered as they begin, and wait only for lower numbers. A manifest that is
+put as soon as its blobs are there never waits for one that waits for more, such as an image for its artifacts. So
+the lowest number of the first kind waits for no manifest and ends, then the next, and after them the second kind
+likewise.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ocync.oci.digest import Digest
     from ocync.oci.repository import TargetRepository
 
-# Pairs of repositories that were refused, where no mount was ever granted, before none is asked for any more.
+# Pairs of repositories that were refused before a host that never granted a mount is not asked again.
 _NEVER = 3
-# Repositories that hold a blob of which the best one to mount from is chosen.
+# Repositories with the blob that are compared to choose the one to mount from.
 _LOOKED_AT = 8
 
 
@@ -43,13 +43,13 @@ class Unit:
 
 
 class Mounts:
-    """What is known of mounts at one place; used from one event loop, never across an await."""
+    """What is known of mounts at one host; used from one event loop, never across an await."""
 
     def __init__(self) -> None:
         self._granted: set[tuple[str, str]] = set()
         self._refused: set[tuple[str, str]] = set()
         self._refusing: set[str] = set()
-        """Repositories that a mount from was refused."""
+        """Repositories from which a mount was refused."""
         self._numbers = count()
         self._units: dict[tuple[str, Digest], list[Unit]] = {}
         self._uncommitted: set[tuple[str, Digest]] = set()
@@ -60,7 +60,7 @@ class Mounts:
 
     @property
     def are_never_granted(self) -> bool:
-        """Whether the place has shown that it grants no mounts at all."""
+        """Whether the host appears to grant no mounts at all."""
         return len(self._refused) >= _NEVER and len(self._refusing) > 1 and not self._granted
 
     def may_ask(self, holder: str, path: str) -> bool:
@@ -73,13 +73,13 @@ class Mounts:
         self._refused.discard((holder, path))
 
     def refused(self, holder: str, path: str) -> None:
-        """Record that a blob was not mounted: where others of this pair were, it is about the blob alone."""
+        """Record that a blob was not mounted; if others of this pair were, the reason is the blob alone."""
         if (holder, path) not in self._granted:
             self._refused.add((holder, path))
             self._refusing.add(holder)
 
     def choose(self, holders: Iterable[TargetRepository], path: str, digest: Digest) -> TargetRepository | None:
-        """Return the repository to mount from: one that can grant it, best at once; of equals the first."""
+        """Return the repository to mount from: the first that may grant the mount, preferably at once."""
         looked_at = list(islice(holders, 1 if self.are_never_granted else _LOOKED_AT))
         return min(
             looked_at,
@@ -95,10 +95,10 @@ class Mounts:
 
     def begin(self, repository: TargetRepository, blobs: Iterable[Digest], *, is_immediate: bool) -> Unit | None:
         """
-        Say that a manifest which lists only blobs is brought to a repository; `end` has to be called in the end.
+        Record that a manifest without children is on its way to a repository; `end` must be called in the end.
 
-        None where the place does not care. `is_immediate` says that it is put when its blobs are there, whatever
-        else happens.
+        Returns None if the host mounts any blob. `is_immediate` says that the manifest is put once its blobs are
+        there.
         """
         if not repository.mounts_after_commit:
             return None
@@ -111,7 +111,7 @@ class Mounts:
         return unit
 
     def end(self, unit: Unit, *, committed: bool) -> None:
-        """Say that the manifest was put, or will not be. Does nothing the second time."""
+        """Record that the manifest was put, or will not be; may be called twice."""
         if unit.ended.done():
             return
         for blob in unit.blobs:
@@ -129,7 +129,7 @@ class Mounts:
             self._uncommitted.difference_update((path, blob) for blob in blobs)
 
     def brought(self, path: str, digest: Digest) -> None:
-        """Record that a blob has come to a repository by this pass: as yet no manifest there holds it."""
+        """Record that this pass brought a blob to a repository, where no manifest lists it yet."""
         if self._commits_matter:
             self._uncommitted.add((path, digest))
 
@@ -138,7 +138,7 @@ class Mounts:
         return (path, digest) not in self._uncommitted
 
     def until(self, holder: str, digest: Digest, unit: Unit | None) -> asyncio.Future[None] | None:
-        """Return what a manifest that needs a blob waits for before it asks for the mount; None for nothing."""
+        """Return what the manifest `unit` has to wait for before it can mount a blob; None for nothing."""
         if unit is None or self.is_committed(holder, digest):
             return None
         for other in self._units.get((holder, digest), ()):

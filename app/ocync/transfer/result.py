@@ -1,4 +1,4 @@
-"""What became of each image at each target: frozen values, from which the report is folded."""
+"""Results of images at their targets: frozen values, from which the report is made."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobStats:
-    """Blobs of one image at one target: sent, found there already, mounted from another repository."""
+    """Blobs of one image at one target: sent, already present, mounted from another repository."""
 
     transferred: int = 0
     skipped: int = 0
@@ -37,15 +37,15 @@ class BlobStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactCounts:
-    """Artifacts attached to one image: found at the source, present at the target, moved in this pass."""
+    """Artifacts attached to one image: found at the source, present at the target, copied in this pass."""
 
     source: int = 0
     target: int = 0
     transferred: int = 0
     gone: int = 0
-    """Listed at the source, and not to be had there."""
+    """Listed at the source, but gone there."""
     unmatched: int = 0
-    """Attached to the source's index, which `platforms` has made another one of: they can't belong to that."""
+    """Attached to the source's index, and left out since `platforms` gives the target another index."""
 
     def __add__(self, other: ArtifactCounts) -> ArtifactCounts:
         return ArtifactCounts(
@@ -72,8 +72,8 @@ class ImageResult:
     """
     One image at one target.
 
-    A mapping that could not be resolved at all is one failed result per target, with repositories instead of
-    image names in `source` and `target`.
+    A mapping that could not be resolved is one failed result per target, with repositories instead of image names
+    in `source` and `target`.
     """
 
     mapping: str
@@ -91,8 +91,8 @@ class ImageResult:
     blobs: BlobStats = BlobStats()
     artifacts: ArtifactCounts | None = None
     unverified: bool = False
-    """Whether it is not signed as `verify` demands, and was copied all the same."""
+    """Whether it was copied although it is not signed as `verify` demands."""
     looked_below: float | None = None
-    """Seconds since 1970 of the last time that all below the tag was seen; None where that is not known."""
+    """Seconds since 1970 when everything below the tag was last seen; None if unknown."""
     duration: float = 0.0
     error: Failure | None = None

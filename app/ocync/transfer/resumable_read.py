@@ -1,4 +1,4 @@
-"""One blob read to its end in as many requests as that takes: what breaks goes on where it broke."""
+"""The read of one blob, resumed where it breaks, in as many requests as that takes."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# So many bytes, or such a part of the blob, are worth another connection, and the attempts begin anew with it: who
-# gives less each time is as good as dead. The other limit is for those that never come to an end.
+# A break after this many bytes, or this fraction of the blob, resets the attempts; a source that gives less each
+# time counts as dead. The second limit ends reads that break again and again.
 _PROGRESS, _PART = 1024 * 1024, 32
 _BREAKS, _BYTES_PER_BREAK = 32, 64 * 1024 * 1024
-# Who gives less than so many bytes a second, over so many seconds, is as good as dead: a stream that drips a byte a
-# minute would never stand still. One connection may stand still for 60 of them, and another one gets the rest.
+# A source that gives less than this many bytes a second, over this many seconds, counts as dead, since a stream of
+# one byte a minute would never time out. One connection may stall for 60 of them, and the next gets the rest.
 _SLOWEST = 16 * 1024
 _GRACE = 90.0
 
 
 class Breaks:
     """
-    What all reads of one blob may cost together.
+    The limits of all reads of one blob together.
 
-    They may break so many times: `attempts` with little between them, and more with much. And as many bytes as the
-    slowest pace brings in _GRACE seconds have to come, each time, before so many seconds were waited for them.
+    They may break `attempts` times in a row without progress, and more often with it. In each _GRACE seconds of
+    waiting at least as many bytes must come as the slowest allowed pace gives.
     """
 
     def __init__(self, size: int, attempts: int) -> None:
         self.left = _GRACE
-        """Seconds for which a source may still give nothing."""
+        """Seconds for which the source may still give nothing."""
         self._came = 0
         self._enough = min(_PROGRESS, size // _PART)
         self._attempts = attempts
@@ -48,13 +48,13 @@ class Breaks:
         self._left = _BREAKS + size // _BYTES_PER_BREAK
 
     def count(self, came: int) -> bool:
-        """Count one, before which so many bytes had come, and tell whether going on is allowed."""
+        """Count a break after `came` bytes, and return whether the read may be resumed."""
         self._left -= 1
         self._small = 0 if came >= self._enough else self._small + 1
         return self._left >= 0 and self._small < self._attempts
 
     def waited(self, seconds: float, came: int) -> None:
-        """Count a wait for bytes, and how many came of it."""
+        """Count a wait for bytes, and the bytes that came."""
         self.left -= seconds
         self._came += came
         if self._came >= _GRACE * _SLOWEST:
@@ -63,24 +63,24 @@ class Breaks:
 
 class Reading:
     """
-    Gives the pieces of a blob from the byte `start` on; a context manager that closes what is open.
+    The pieces of a blob from the byte `start` on; a context manager that closes the connection.
 
-    A break before the first piece is raised as it is: whoever reads has nothing to lose then and can wait without
-    holding anything. After that reading goes on behind the last byte that came, as often as the policy allows
-    without one more byte, and as `breaks` allows with some.
+    A break before the first piece is raised: the caller has nothing to lose and can wait without holding a slot.
+    Later breaks are resumed after the last byte, as often as the policy allows without progress and `breaks` allows
+    with it.
     """
 
     def __init__(
         self, blob: Descriptor, reader: Repository, *, policy: RetryPolicy, breaks: Breaks, start: int = 0
     ) -> None:
         self.offset = start
-        """Bytes of the blob that have been given, or stood before `start`."""
+        """The offset of the next byte."""
         self.blob = blob
         self.reader = reader
         self._policy = policy
         self._breaks = breaks
         self.exhausted = False
-        """Whether it ended because no more attempts are allowed: not worth reading all of it again."""
+        """Whether it failed because no attempts are left, so that the whole read must not be repeated."""
         self._start = self._broken_at = start
         self._opened = AsyncExitStack()
         self._pieces: AsyncIterator[bytes] | None = None
@@ -97,9 +97,9 @@ class Reading:
 
     async def next(self) -> bytes:
         """
-        Return the next piece, b"" at the end; raises OcyncError when that can't be had.
+        Return the next piece, b"" at the end; raises OcyncError if it cannot be read.
 
-        Who is cancelled in here loses nothing: the next call goes on.
+        A cancelled call loses nothing: the next call resumes the read.
         """
         try:
             return await self._pull()
@@ -112,13 +112,13 @@ class Reading:
             came, self._broken_at = self.offset - self._broken_at, self.offset
             if not self._breaks.count(came):
                 raise
-            piece = await self._go_on(error)
+            piece = await self._resume(error)
             self.exhausted = False
             return piece
 
-    async def _go_on(self, broken: OcyncError) -> bytes:
-        log.debug("going on at byte %d: %s", self.offset, broken)
-        # What has broken is the first attempt: it is counted, and waited after, like any other.
+    async def _resume(self, broken: OcyncError) -> bytes:
+        log.debug("resuming at byte %d: %s", self.offset, broken)
+        # The break counts as the first attempt, and is waited after like any other.
         failures = [broken]
         async for attempt in self._policy.retrying():
             with attempt:
@@ -157,7 +157,7 @@ class Reading:
         )
 
     async def close(self) -> None:
-        """Drop the connection, if there is one."""
+        """Close the connection, if there is one."""
         opened, self._opened, self._pieces = self._opened, AsyncExitStack(), None
         await opened.aclose()
 
@@ -166,10 +166,10 @@ async def read_whole(
     blob: Descriptor, reader: Repository, *, policy: RetryPolicy, keep: bool = True, hint_if_wrong: str = ""
 ) -> bytes:
     """
-    Read a blob to its end in a slot of its host, and return its verified bytes; b"" where they are not kept.
+    Return a blob's verified bytes, read in a slot of its host; b"" unless `keep`.
 
-    Raises OcyncError where that can't be had. Content that is wrong is read again, but where there is a hint for
-    that case: then it is final.
+    Raises OcyncError. Wrong content is read again, unless `hint_if_wrong` is given: then the error is final and has
+    that hint.
     """
     breaks, given_up = Breaks(blob.size, policy.attempts), None
     async for attempt in policy.retrying():

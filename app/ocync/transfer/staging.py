@@ -1,7 +1,7 @@
 """
-Room on disk for what slow targets have still to take of a blob that faster ones have had.
+Disk room for blobs that slow targets have still to take.
 
-One file per blob, in a folder of the cache; it has no name, so nothing is left whatever happens to the process.
+There is one file for each blob, in a folder of the cache. It has no name, so nothing is left if the process dies.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST = 256
-"""Files that are open at once, for a process may have only so many."""
+"""Files open at once: a process may have only so many."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Staging:
     """
-    The room of one pass, for all its blobs together: `limit` bytes, 0 for none, None for as much as there is.
+    The disk room of one pass: `limit` bytes for all blobs together, 0 for none, None for no limit.
 
-    What the disk has against it is told once. A disk that can't be used at all is not tried again.
+    Errors of the disk are logged once. A folder in which no file can be made is not tried again.
     """
 
     def __init__(self, folder: Path, limit: int | None) -> None:
@@ -38,11 +38,11 @@ class Staging:
         self._usable = limit != 0
         self._told = False
         self.used = 0
-        """Bytes that are set aside at this moment."""
+        """Bytes reserved at this moment."""
         self.open_files = 0
 
     async def open(self, size: int) -> Spool | None:
-        """Set `size` bytes aside; None where they can't be had."""
+        """Reserve `size` bytes; None if there is no room."""
         if (
             not self._usable
             or self.open_files >= _MOST
@@ -63,7 +63,7 @@ class Staging:
         return spool
 
     def tell(self, error: OSError) -> None:
-        """Say what is wrong with the disk, the first time."""
+        """Log an error of the disk, the first time."""
         if not self._told:
             self._told = True
             why = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
@@ -75,7 +75,7 @@ class Staging:
 
 
 class Spool:
-    """A file that one task at a time appends to and any number read from; it has to be closed."""
+    """A file for one writing task and any number of readers; it must be closed."""
 
     def __init__(self, staging: Staging, size: int) -> None:
         self._staging = staging
@@ -88,13 +88,13 @@ class Spool:
         """Bytes that can be read."""
 
     def make(self, folder: Path) -> None:
-        """Make the file in the folder, without a name. Blocks; raises OSError."""
+        """Create the unnamed file in the folder. Blocks; raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             self._fd = os.dup(file.fileno())
 
     async def append(self, piece: bytes) -> bool:
-        """Write a piece; False, and nothing can be read of it, where the disk does not take it."""
+        """Write a piece; returns false, with nothing added, if the disk refuses it."""
         try:
             await in_thread(self._write, piece)
         except OSError as error:
@@ -111,9 +111,9 @@ class Spool:
 
     async def read(self, at: int, count: int) -> bytes:
         """
-        Return bytes from a place on, `count` at most and no more than can be read.
+        Return at most `count` bytes from the offset `at`.
 
-        Raises StorageError, which another attempt may mend.
+        Raises a retryable StorageError.
         """
         try:
             return await in_thread(os.pread, self._fd, min(count, self.length - at), at)
@@ -123,7 +123,7 @@ class Spool:
             raise lost from error
 
     def close(self) -> None:
-        """Give the room back. Nobody reads or writes any more."""
+        """Release the room; call it after the last read and write."""
         if self._is_closed:
             return
         self._is_closed = True

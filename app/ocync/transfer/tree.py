@@ -1,4 +1,4 @@
-"""The manifests of one image, as they are read: from the target where they are there, else from the source."""
+"""The manifests of one image: read from the target if it has them, else from the source."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from ocync.transfer.destination import Destination
 
 _CACHED = 16 * 1024 * 1024
-"""Bytes of manifests, of both sides, that are kept for other images and targets that list the same ones."""
+"""Bytes of manifests of both sides that are kept for other images and targets."""
 
 
 @dataclass(slots=True)
 class Tree:
-    """An image's manifests, but for what is below those that were seen whole at the target in this pass."""
+    """An image's manifests, except those below a manifest that this pass has seen whole at the target."""
 
     root: Manifest
     levels: list[list[Manifest]] = field(default_factory=list)
-    """The manifests below the root, by depth."""
+    """The manifests below the root, one list for each level."""
     present: set[Digest] = field(default_factory=set)
-    """Those that the target holds; what is below them has yet to be looked for."""
+    """Manifests that the target has; what is below them may be missing."""
 
     @property
     def manifests(self) -> list[Manifest]:
-        """All of them, the root first."""
+        """All manifests, the root first."""
         return [self.root, *(manifest for level in self.levels for manifest in level)]
 
 
 class ManifestReader:
-    """Reads manifests below images, each once for all that ask for it; made for one pass."""
+    """Reads manifests, each once for all callers; made for one pass."""
 
     def __init__(self) -> None:
         self._flights: Flights[tuple[str, Digest], Manifest | None] = Flights()
@@ -49,7 +49,7 @@ class ManifestReader:
         return f"<ManifestReader: {len(self._cache)} kept, {self._size} bytes>"
 
     async def tree(self, root: Manifest, source: Repository, destination: Destination, budget: Budget) -> Tree:
-        """Return what is below a manifest that is to be put; raises OcyncError."""
+        """Return the manifests below one that is to be put; raises OcyncError."""
         tree = Tree(root)
         seen = {root.digest}
         level = [root]
@@ -64,7 +64,7 @@ class ManifestReader:
                 return tree
             if len(tree.levels) == MAX_DEPTH:
                 raise budget.exceeded(f"its indexes are nested more than {MAX_DEPTH} deep")
-            # Before the first is asked for: an index may list tens of thousands.
+            # Before the first request: an index may list tens of thousands.
             await budget.take(len(wanted))
             seen.update(child.digest for child in wanted)
             found: dict[Digest, Manifest] = {}
@@ -86,7 +86,7 @@ class ManifestReader:
             tree.levels.append(level)
 
     async def at_source(self, child: Descriptor, source: Repository, destination: Destination) -> Manifest:
-        """Return a manifest that an image of a source lists; raises OcyncError."""
+        """Return a child manifest from the source, unless it failed before; raises OcyncError."""
         claims = destination.claims
         claims.check_failure(source, destination.repository, child.digest)
         try:
@@ -96,7 +96,7 @@ class ManifestReader:
             raise
 
     async def read(self, digest: Digest, source: Repository, *, size: int | None = None) -> Manifest:
-        """Return a manifest of a source, once for all targets that want it soon; raises OcyncError."""
+        """Return a manifest from the source; raises OcyncError."""
         key = (source.name, digest)
         if (kept := self._cache.get(key)) is not None:
             return kept
@@ -113,7 +113,7 @@ class ManifestReader:
     async def at_target(
         self, digest: Digest, destination: Destination, *, size: int | None = None
     ) -> Manifest | None:
-        """Return a manifest that the target holds, None where it has none that can be used."""
+        """Return a manifest from the target, None if it is missing or unusable there; raises OcyncError."""
         claims, repository = destination.claims, destination.repository
         if destination.is_empty or claims.is_absent(repository, digest):
             return None
@@ -125,7 +125,7 @@ class ManifestReader:
             try:
                 manifest = await repository.manifest(str(digest), size=size)
             except (NotFoundError, ProtocolError, QuotaError, VerificationError):
-                # What can't be read is brought again.
+                # A manifest that cannot be read is copied again.
                 claims.manifest_absent(repository, digest)
                 return None
             self._keep(key, manifest)
@@ -142,7 +142,7 @@ class ManifestReader:
 
 
 def _may_be_there(child: Descriptor, destination: Destination) -> bool:
-    """Return whether it is worth asking for a child; one that the present index does not list is brought unseen."""
+    """Return whether to look a child up: one that the target's present index does not list is probably missing."""
     there = destination.there
     if there is None or not there.is_index or destination.is_audited:
         return True

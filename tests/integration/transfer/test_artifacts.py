@@ -650,8 +650,8 @@ async def test_a_signature_of_the_target_s_own_that_gives_way_to_a_later_one_of_
     assert result.artifacts == ArtifactCounts(source=1, target=1, transferred=1)
     assert world.target.resolve(APP, name) == appended(first, later).digest
     (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert f"{APP}:{name}: what was signed anew" in said
-    assert "is lost (signatures: 1)" in said
+    assert f"{APP}:{name} is replaced by the newer signatures of" in said
+    assert "signatures made only at the target are lost (1)" in said
 
 
 async def test_a_tag_that_is_signed_anew_is_read_once_at_the_source(world: World) -> None:

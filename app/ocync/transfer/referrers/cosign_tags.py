@@ -1,8 +1,8 @@
 """
-Signatures by tag that a target has beside those of the source.
+Signatures that were added at a target, under the tag of the source's signatures.
 
-Who runs a mirror may sign what is in it: cosign appends that signature to those that have come from the source,
-under the same tag. What holds all that the source's tag leads to is as good as that, and is left alone.
+People who run a mirror may sign its images: cosign appends their signature to those from the source, under the same
+tag. A target's tag that has all signatures of the source's is left alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class Wanted:
-    """What a tag of the source leads to, read once and only where somebody needs it."""
+    """A tag of the source and its manifest, which is read once and only if needed."""
 
     def __init__(self, attached: AttachedTag, source: Repository) -> None:
         self.tag = attached.tag
@@ -36,7 +36,7 @@ class Wanted:
         return f"<Wanted {self.source.name}:{self.tag}>"
 
     async def read(self) -> Manifest:
-        """Return it; raises OcyncError."""
+        """Return the manifest; raises OcyncError."""
         async with self._reading:
             if self.manifest is None:
                 self.manifest = await self.source.manifest(str(self.digest))
@@ -55,17 +55,17 @@ class Wanted:
         try:
             there = await target.manifest(self.tag)
         except (NotFoundError, ProtocolError, VerificationError) as error:
-            # Gone since, or nothing that a signature could be kept in.
-            log.debug("%s:%s gives way: %s", target.name, self.tag, error.message)
+            # Gone meanwhile, or no manifest of signatures.
+            log.debug("%s:%s is replaced: %s", target.name, self.tag, error.message)
             return False
         own = referrers.layers_beyond(there, wanted)
         if own and not referrers.layers_beyond(wanted, there):
-            log.debug("%s:%s has %d more than that of %s", target.name, self.tag, own, self.source.name)
+            log.debug("%s:%s has %d signatures more than that of %s", target.name, self.tag, own, self.source.name)
             return True
         if own:
             log.warning(
-                "%s:%s: what was signed anew at %s takes its place, and what is signed only there is lost "
-                "(signatures: %d); by reference it would stay",
+                "%s:%s is replaced by the newer signatures of %s, and signatures made only at the target are lost "
+                "(%d); signatures by reference would stay",
                 target.name,
                 self.tag,
                 self.source.name,

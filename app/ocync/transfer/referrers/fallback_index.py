@@ -1,9 +1,8 @@
 """
 The fallback tag at a target without the referrers API (distribution-spec 1.1, "Referrers Tag Schema").
 
-Clients have to keep the list there themselves. Others may do so at the same time, with nothing to keep two writers
-apart: so it is read, added to, written, and read again, until what was added stands in it. Between the reading and
-the writing there is as little time as can be.
+Clients maintain the list, and nothing prevents two from writing it at once. So it is read, extended, written and
+read again until it has the new entries, with as little time as possible between the read and the write.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Each round that is lost was won by another writer, who is then done: so many at once are unheard of.
+# A round is lost to another writer, which is then done; more writers at once are unheard of.
 _ROUNDS = 8
 
 
 async def read_list(repository: TargetRepository, subject: Digest) -> Manifest | None:
     """
-    Return the list under the fallback tag, None for none; raises ProtocolError for what is no list.
+    Return the list under the fallback tag, None if there is none; raises ProtocolError for anything else.
 
-    The subject itself under that name stands for none: it loses nothing where the list takes its place.
+    The subject itself under that tag counts as none: the list may replace it.
     """
     tag = referrers.fallback_tag(subject)
     try:
@@ -53,7 +52,7 @@ async def read_list(repository: TargetRepository, subject: Digest) -> Manifest |
 
 
 async def read_again(repository: TargetRepository, subject: Digest, known: Manifest | None) -> Manifest | None:
-    """Return the list as it is now: the known one where nobody has written it since."""
+    """Return the current list; it is read only if it is not the known one."""
     there = await repository.head(referrers.fallback_tag(subject))
     if there is None:
         return None
@@ -64,9 +63,9 @@ async def listed_and_there(
     repository: TargetRepository, index: Manifest | None, digests: Iterable[Digest]
 ) -> set[Digest]:
     """
-    Return those of the digests that a list names and the repository holds.
+    Return those of the digests that a list names and the repository has.
 
-    The list is the clients': no registry takes out of it what somebody, or a clean-up of what has no tag, deletes.
+    Registries do not maintain the list: it may name manifests that were deleted.
     """
     listed = {child.digest for child in index.children} if index is not None else set()
     there: set[Digest] = set()
@@ -88,16 +87,15 @@ async def add_to_list(
     verbatim: Manifest | None = None,
 ) -> None:
     """
-    Hold afterwards that the target's list has all entries, and what others have put there.
+    Ensure that the target's list has all entries, beside those of other clients; raises OcyncError.
 
-    `existing` is the list as it was read lately. `verbatim` is the source's own list: where the target has none,
-    everything in it is at the target now, and it is right about that, it is stored byte for byte, so that both
-    sides have the same.
+    `existing` is the list as it was read last. `verbatim` is the source's list: it is stored byte for byte if the
+    target has none and it has exactly these entries, so that both sides have the same.
     """
     tag = referrers.fallback_tag(subject)
     wanted = list(entries)
     for _ in range(_ROUNDS):
-        if existing is None and verbatim is not None and _tells(verbatim, entries):
+        if existing is None and verbatim is not None and _has_exactly(verbatim, entries):
             index = verbatim
         else:
             index = referrers.merged(existing, entries.values())
@@ -119,14 +117,14 @@ async def add_to_list(
         existing, verbatim = await read_list(repository, subject), None
         if existing is not None and referrers.lists_all(existing, wanted):
             return
-        log.debug("%s:%s was written by somebody else meanwhile", repository.name, tag)
+        log.debug("%s:%s was written by another client meanwhile", repository.name, tag)
     raise ProtocolError(f"{repository.name}:{tag}: others kept writing the list of referrers", host=repository.host)
 
 
-def _tells(index: Manifest, entries: Mapping[Digest, dict[str, Any]]) -> bool:
-    """Return whether a list has these entries, no others, and the right size and artifact type of each."""
-    told = {child.digest: (child.size, child.artifact_type) for child in index.children}
-    return told == {digest: (entry["size"], entry.get("artifactType", "")) for digest, entry in entries.items()}
+def _has_exactly(index: Manifest, entries: Mapping[Digest, dict[str, Any]]) -> bool:
+    """Return whether a list has exactly these entries, with the right size and artifact type of each."""
+    listed = {child.digest: (child.size, child.artifact_type) for child in index.children}
+    return listed == {digest: (entry["size"], entry.get("artifactType", "")) for digest, entry in entries.items()}
 
 
 async def _without_gone(repository: TargetRepository, existing: Manifest | None) -> Manifest | None:
