@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from ocync.lib.errors import TagRuleError
 from ocync.tags.glob import Patterns
-from ocync.tags.rules import SortOrder, TagRules
+from ocync.tags.rules import DropKind, SortOrder, TagRules
 from ocync.tags.select import is_digest_named, select
-from ocync.tags.selection import DropKind
 from steps import steps
 
 HEX = "0123456789abcdef" * 4
