@@ -39,7 +39,7 @@ BUILTIN_EXCLUDE = ("*-rc*", "*-alpha*", "*-beta*", "*-pre*", "*-snapshot*", "*-n
 """Patterns of prereleases, whatever their case."""
 
 # The referrers tag schema of distribution-spec 1.1 (`<alg>-<hex>`, the hex cut to 64 digits), and cosign's
-# suffixes. A tag with another suffix follows no image that we know of: it would be lost if it were not treated as a tag.
+# suffixes. A tag with another suffix follows no image that we know of: it would be lost if it were no tag.
 _DIGEST_NAMED = re.compile(
     r"sha(?:256|384|512)-[0-9a-f]{64}(?:[0-9a-f]{32}|[0-9a-f]{64})?(?:\.(?:sig|att|sbom))?", re.ASCII
 )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ocync.config.expand import expand
 from ocync.config.load import load
 from ocync.config.model import AuthType, Config
-from ocync.config.shape import Shape, shape
+from ocync.config.schema import Shape, shape
 from ocync.lib.errors import ConfigError, ExitCode
 from ocync.oci.platform import Platform
 from ocync.oci.reference import Registry

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.disjoint import are_disjoint, patterns_may_meet, ranges_meet
 from ocync.config.model import MappingConfig, RegistryConfig
-from ocync.config.overlap import Claim, Overlap, overlap
+from ocync.config.overlap import Claim, Overlap, are_disjoint, overlap, patterns_may_meet, ranges_meet
 from ocync.config.yaml.node import NOWHERE
 from ocync.oci.reference import Registry
 from ocync.tags.glob import Pattern

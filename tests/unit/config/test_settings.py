@@ -211,7 +211,10 @@ def test_user_name_and_password_are_taken_out_of_the_url(from_environment: bool,
             "{url: 'http://a', grouping: {job: j}}",
             "metrics.pushgateway.grouping.job: is the label job: set job instead",
         ),
-        ("{url: 'http://a', grouping: {__a: j}}", "grouping.__a: begins with __, which Prometheus keeps to itself"),
+        (
+            "{url: 'http://a', grouping: {__a: j}}",
+            "grouping.__a: begins with __, which Prometheus reserves for itself",
+        ),
         ("{url: 'http://a', tls: {key_file: /k}}", "metrics.pushgateway.tls.cert_file: is missing"),
     ],
 )

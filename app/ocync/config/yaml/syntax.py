@@ -47,34 +47,34 @@ _MEANINGS = (
 
 
 def explain(error: yaml.YAMLError, text: str) -> Problem:
-    """Return a problem of one line with its place, for an error that libyaml found in the text."""
+    """Return a problem of one line with its position, for an error that libyaml found in the text."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return Problem(message=f"is not YAML: {' '.join(str(error).split())}")
     said = ", ".join(filter(None, (error.context, error.problem)))
     mark = error.problem_mark
     if mark is None or ("quoted scalar" in said and "end of stream" in said):
         mark = error.context_mark or mark
-    place = Position(mark.line + 1, mark.column + 1) if mark else NOWHERE
-    tab = _tab(text, place)
+    position = Position(mark.line + 1, mark.column + 1) if mark else NOWHERE
+    tab = _tab(text, position)
     if tab:
         return Problem(message=TABS, line=tab.line, column=tab.column)
     meaning = next((meaning for words, meaning in _MEANINGS if words in said), f"is not YAML: {said}")
-    return Problem(message=meaning, line=place.line, column=place.column)
+    return Problem(message=meaning, line=position.line, column=position.column)
 
 
-def place_of(text: str, position: int) -> Position:
-    """Return the line and column of a position in the text."""
-    start = text.rfind("\n", 0, position) + 1
-    return Position(text.count("\n", 0, position) + 1, position - start + 1)
+def position_of(text: str, offset: int) -> Position:
+    """Return the line and column of an offset in the text."""
+    start = text.rfind("\n", 0, offset) + 1
+    return Position(text.count("\n", 0, offset) + 1, offset - start + 1)
 
 
-def _tab(text: str, place: Position) -> Position | None:
-    """Return the place of a tab that indents the line of an error, or stands where the error is."""
+def _tab(text: str, position: Position) -> Position | None:
+    """Return the position of a tab that indents the line of an error, or stands where the error is."""
     lines = text.splitlines()
-    if not 0 < place.line <= len(lines):
+    if not 0 < position.line <= len(lines):
         return None
-    line = lines[place.line - 1]
+    line = lines[position.line - 1]
     indentation = line[: len(line) - len(line.lstrip())]
     if "\t" in indentation:
-        return Position(place.line, indentation.index("\t") + 1)
-    return place if line[place.column - 1 : place.column] == "\t" else None
+        return Position(position.line, indentation.index("\t") + 1)
+    return position if line[position.column - 1 : position.column] == "\t" else None

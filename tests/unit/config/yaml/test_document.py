@@ -54,10 +54,10 @@ def test_every_value_and_key_has_its_place() -> None:
     table = tree("# one\na:\n  - b: c\n    dé: [x, yy]\n")
 
     assert table.keys["a"] == Position(2, 1)
-    assert at(table, ("a", 0)).place == Position(3, 5)
-    assert at(table, ("a", 0, "b")).place == Position(3, 8)
+    assert at(table, ("a", 0)).position == Position(3, 5)
+    assert at(table, ("a", 0, "b")).position == Position(3, 8)
     assert at(table, ("a", 0)).keys["dé"] == Position(4, 5)
-    assert at(table, ("a", 0, "dé", 1)).place == Position(4, 13)
+    assert at(table, ("a", 0, "dé", 1)).position == Position(4, 13)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_variables_need_no_quotes_anywhere() -> None:
 
 
 def test_variables_do_not_move_the_places_of_what_follows() -> None:
-    assert at(tree("{ a: ${HOST:-x, y}, b: c }"), ("b",)).place == Position(1, 24)
+    assert at(tree("{ a: ${HOST:-x, y}, b: c }"), ("b",)).position == Position(1, 24)
 
 
 def test_variables_work_in_quotes_and_blocks_as_elsewhere() -> None:

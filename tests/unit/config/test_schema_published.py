@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 import signing
 from ocync.config import model
-from ocync.config.shape import Shape, published, shape, strict
+from ocync.config.schema import Shape, published, shape, strict
 from ocync.lib.errors import ConfigError
 
 if TYPE_CHECKING:

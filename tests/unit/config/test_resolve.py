@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.shape import Shape
-from ocync.config.typed import plain, resolve
+from ocync.config.resolve import resolve
+from ocync.config.schema import Shape
 from ocync.config.yaml.document import parse
 from ocync.config.yaml.findings import Findings
+from ocync.config.yaml.node import plain
 
 
 def content(written: str, *types: str, environ: dict[str, str] | None = None) -> object:

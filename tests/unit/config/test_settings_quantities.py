@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.quantity import duration, size
+from ocync.config.settings import duration, size
 
 
 @pytest.mark.parametrize(
