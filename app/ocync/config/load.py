@@ -1,4 +1,4 @@
-"""From a file and an environment to a Config. The only module that opens the config file."""
+"""Loads a Config from a file and an environment. The only module that opens the config file."""
 
 from __future__ import annotations
 

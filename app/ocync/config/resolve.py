@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ocync.config.yaml.node import Items, Node, Path, Scalar, Table, Value
-from ocync.config.yaml.substitute import SubstitutionError, has_signs, substitute
+from ocync.config.yaml.substitute import SubstitutionError, has_dollars, substitute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,7 @@ class _Resolver:
 
     def _scalar(self, scalar: Scalar, shape: Shape | None, path: Path) -> Value:
         position, text, is_plain = scalar
-        if not has_signs(text):
+        if not has_dollars(text):
             return Value(position, _content(text, shape) if is_plain else text)
         try:
             source = substitute(text, self._environ, stand_ins=self._stand_ins)

@@ -60,21 +60,24 @@ class Section(NamedTuple):
         node = self.table.entries.get(key)
         return node if isinstance(node, Value) and node.content is not None else None
 
+    def _content(self, key: str) -> str | int | bool | None:
+        node = self.table.entries.get(key)
+        return node.content if isinstance(node, Value) else None
+
     def text(self, key: str) -> str | None:
         """Return the text at a key."""
-        value = self.value(key)
-        return value.content if value is not None and isinstance(value.content, str) else None
+        content = self._content(key)
+        return content if isinstance(content, str) else None
 
     def number(self, key: str) -> int | None:
         """Return the whole number at a key."""
-        value = self.value(key)
-        content = value.content if value is not None else None
+        content = self._content(key)
         return content if isinstance(content, int) and not isinstance(content, bool) else None
 
     def flag(self, key: str) -> bool | None:
         """Return the boolean at a key."""
-        value = self.value(key)
-        return value.content if value is not None and isinstance(value.content, bool) else None
+        content = self._content(key)
+        return content if isinstance(content, bool) else None
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return the texts at a key: the items of a list, or a single one."""

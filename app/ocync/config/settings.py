@@ -1,4 +1,4 @@
-"""The section `global`, with its durations and sizes, and the place of the state."""
+"""The section `global`, with the state's repository, durations and sizes."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ in place of commas are additions.
 
 from __future__ import annotations
 
+import operator
 import re
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -28,6 +29,7 @@ _OR = re.compile(r"\|\|")
 _AND = re.compile(r"\s*,\s*|\s+(?=[<>=^~])")
 _CONSTRAINT = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*v?([0-9xX*][0-9xX*._]*)")
 _WILDCARDS = ("x", "X", "*")
+_OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,17 +72,7 @@ class Comparison:
 
     def holds(self, numbers: Numbers) -> bool:
         """Return whether the numbers fulfil the comparison."""
-        match self.operator:
-            case ">=":
-                return numbers >= self.bound
-            case "<=":
-                return numbers <= self.bound
-            case ">":
-                return numbers > self.bound
-            case "<":
-                return numbers < self.bound
-            case _:
-                return numbers == self.bound
+        return bool(_OPERATORS[self.operator](numbers, self.bound))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +125,12 @@ def _comparisons(constraint: str, shown: str) -> tuple[Comparison, ...]:
         raise ValueError(
             f"the version range {shown} can't be read at {constraint[:40]!r}: write >=1.2, <2.0 or ^1.2, ~1.2, 1.x"
         )
-    operator, (numbers, has_wildcard) = found[1] or "=", bound
-    if operator in ("^", "~"):
-        return _between(numbers, _next(numbers, _fixed(operator, numbers)))
+    sign, (numbers, has_wildcard) = found[1] or "=", bound
+    if sign in ("^", "~"):
+        return _between(numbers, _next(numbers, _fixed(sign, numbers)))
     if not has_wildcard:
-        return (Comparison(operator, _trimmed(numbers)),)
-    return _wildcard(operator, numbers)
+        return (Comparison(sign, _trimmed(numbers)),)
+    return _wildcard(sign, numbers)
 
 
 def _bound(text: str) -> tuple[list[int], bool] | None:
@@ -152,9 +144,9 @@ def _bound(text: str) -> tuple[list[int], bool] | None:
     return numbers, bool(parts)
 
 
-def _fixed(operator: str, numbers: list[int]) -> int:
+def _fixed(sign: str, numbers: list[int]) -> int:
     """Return how many leading numbers `^` or `~` leave as they are."""
-    if operator == "~":
+    if sign == "~":
         return min(2, len(numbers))
     for position, number in enumerate(numbers[:3]):
         if number:
@@ -163,23 +155,16 @@ def _fixed(operator: str, numbers: list[int]) -> int:
     return min(3, len(numbers))
 
 
-def _wildcard(operator: str, numbers: list[int]) -> tuple[Comparison, ...]:
+def _wildcard(sign: str, numbers: list[int]) -> tuple[Comparison, ...]:
     """Return the comparisons for `1.2.x` after an operator; `>` and `<` exclude all of `1.2.x`."""
     if not numbers:
-        # Nothing lies outside of all versions.
-        return (Comparison("<", ()),) if operator in ("<", ">") else ()
-    first, after = _trimmed(numbers), _next(numbers, len(numbers))
-    match operator:
-        case ">=":
-            return (Comparison(">=", first),)
-        case "<":
-            return (Comparison("<", first),)
-        case ">":
-            return (Comparison(">=", after),)
-        case "<=":
-            return (Comparison("<", after),)
-        case _:
-            return _between(numbers, after)
+        # `*` is every version, and none is outside.
+        return (Comparison("<", ()),) if sign in ("<", ">") else ()
+    after = _next(numbers, len(numbers))
+    if sign == "=":
+        return _between(numbers, after)
+    bound = _trimmed(numbers) if sign in (">=", "<") else after
+    return (Comparison(">=" if sign[0] == ">" else "<", bound),)
 
 
 def _between(numbers: list[int], after: Numbers) -> tuple[Comparison, ...]:

@@ -80,7 +80,7 @@ def test_a_name_with_two_meanings_is_a_warning(warnings: Callable[..., list[str]
         ("[ecr-west, west-http]", "src", "mappings[0].targets: ecr-west and west-http are the same registry"),
     ],
 )
-def test_names_of_nothing_and_of_the_same_are_refused(
+def test_unknown_and_repeated_names_are_refused(
     targets: str, source: str, line: str, problems: Callable[..., list[str]]
 ) -> None:
     [found] = problems(config_of(targets, source), {"X": "hunter2"})
@@ -99,7 +99,7 @@ def test_names_of_nothing_and_of_the_same_are_refused(
     ],
 )
 @pytest.mark.parametrize("used", ["bad", "prod"])
-def test_a_group_that_is_wrong_is_said_once_whoever_uses_it(
+def test_a_bad_group_is_reported_once_however_often_it_is_used(
     members: str, line: str, used: str, problems: Callable[..., list[str]]
 ) -> None:
     text = config_of(used).replace("target_groups:\n", f"target_groups:\n  bad: {members}\n")
@@ -110,13 +110,13 @@ def test_a_group_that_is_wrong_is_said_once_whoever_uses_it(
     assert line in found
 
 
-def test_what_is_wrong_in_the_defaults_is_said_once(problems: Callable[..., list[str]]) -> None:
+def test_problems_of_the_defaults_are_reported_once(problems: Callable[..., list[str]]) -> None:
     text = f"{BASE}defaults: {{source: scr, targets: ecr-esat}}\nmappings: [{{from: a}}, {{from: b}}]\n"
 
     assert [line.split(": ")[1] for line in problems(text)] == ["defaults.source", "defaults.targets"]
 
 
-def test_unknown_names_in_defaults_that_nothing_uses_are_said(problems: Callable[..., list[str]]) -> None:
+def test_unknown_names_in_unused_defaults_are_reported(problems: Callable[..., list[str]]) -> None:
     assert len(problems(f"{BASE}defaults: {{source: scr, targets: ecr-esat}}\nmappings: []\n")) == 2
 
 

@@ -248,7 +248,7 @@ def test_a_name_can_not_be_a_variable(problems: Callable[..., list[str]]) -> Non
     assert "is no name for a registry: variables work in values only" in found
 
 
-def test_null_is_as_if_the_key_were_not_there(registry: Callable[[str], RegistryConfig]) -> None:
+def test_null_is_read_as_a_missing_key(registry: Callable[[str], RegistryConfig]) -> None:
     keys = ["auth_type", "credentials", "token", "token_file", "max_concurrent", "head_first", "aws_profile", "tls"]
 
     assert registry("{url: a.b, " + ", ".join(f"{key}: null" for key in keys) + "}") == registry("{url: a.b}")

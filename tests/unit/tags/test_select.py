@@ -213,7 +213,7 @@ def test_digest_named_tags_are_selected_when_asked_for(rules: dict[str, Any]) ->
     assert sorted(kept(tags, **rules)) == ["1.0", f"sha256-{HEX}.sig"]
 
 
-def test_a_selection_tells_each_stage_and_each_reason() -> None:
+def test_a_selection_has_each_stage_and_each_reason() -> None:
     tags = ["latest", "3.0", "2.1-rc1", "2.1-dev", "2.1-slim", "2.1", "2.0", "1.9", "edge", f"sha256-{HEX}.sig"]
     rules = TagRules(
         glob=("*.*", "latest"),

@@ -1,9 +1,9 @@
 """
-From the bytes of a config file to a tree: YAML with what is dangerous or ambiguous left out.
+Parses the bytes of a config file: YAML without what is dangerous or ambiguous.
 
-libyaml finds the tokens; everything else is decided here. Scalars stay the text that was written, so that nothing
-is a boolean, a date or an octal number by accident. A key stands once. Anchors, aliases and `<<` work within
-bounds. Tags other than YAML's own simple ones are refused; nothing is ever made but text, lists and maps.
+libyaml emits the events; everything else is decided here. Scalars stay text as written, so that nothing is a
+boolean, a date or an octal number by accident. Keys are unique. Anchors, aliases and `<<` work within bounds. Tags
+other than YAML's own simple ones are refused: the tree contains nothing but texts, lists and maps.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 8 << 20
 MAX_WEIGHT = 400_000
-"""Values that a file may have once its aliases are written out; a long text counts as many."""
+"""Values that a file may have with its aliases expanded; a long text counts as several."""
 _WEIGHT_OF_TEXT = 256
 
 Raw: TypeAlias = Node[Scalar]
 
-# What YAML 1.2 calls printable (rule 1), and libyaml accepts.
+# The printable characters of YAML 1.2 (rule 1) that libyaml accepts.
 _PRINTABLE = "\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
-# The same within ASCII, which is all that most files have: it takes a hundredth of the time to compile.
+# The others within ASCII, for most files: this compiles in a hundredth of the time.
 _UNPRINTABLE_ASCII = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _VARIABLE = re.compile(r"""\$\{[^}"'\\\r\n]*\}""")
 _VEIL = 0xF0000
@@ -44,11 +44,11 @@ _PLAIN_TAGS = frozenset({f"{_TYPES}{name}" for name in ("int", "bool", "null", "
 
 
 def parse(data: bytes, file: str) -> Table[Scalar]:
-    """Read a file's bytes; raises ConfigError with all that is wrong with them. `file` is only for messages."""
+    """Return the tree of a file's bytes; raises ConfigError with all its problems. `file` is for messages only."""
     if len(data) > MAX_BYTES:
         raise ConfigError.of(file, (Problem(message=f"is larger than {MAX_BYTES >> 20} MiB"),))
     text = _decode(data, file)
-    # A file may hold the very signs that variables are veiled with; then it has to do without.
+    # A file that contains the characters that would veil its variables has to do without the veil.
     veils = _VEILED.search(text) is None
     builder = _Builder(_unveil if veils else str)
     try:
@@ -79,16 +79,14 @@ def _decode(data: bytes, file: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # Everything before the byte is sound, so its length in characters is known.
-        position = position_of(
-            data[: error.start].decode("utf-8-sig"), len(data[: error.start].decode("utf-8-sig"))
-        )
-        byte = f"the byte 0x{data[error.start]:02x} {NOT_UTF8}: save the file as UTF-8"
-        raise ConfigError.of(file, (_at(position, byte),)) from error
+        before = data[: error.start].decode("utf-8-sig")
+        position = position_of(before, len(before))
+        message = f"the byte 0x{data[error.start]:02x} {NOT_UTF8}: save the file as UTF-8"
+        raise ConfigError.of(file, (_at(position, message),)) from error
     found = (_UNPRINTABLE_ASCII if text.isascii() else _unprintable()).search(text)
     if found:
-        sign = f"the invisible sign U+{ord(found[0]):04X} can't stand in YAML"
-        raise ConfigError.of(file, (_at(position_of(text, found.start()), sign),))
+        message = f"the invisible character U+{ord(found[0]):04X} is not allowed in YAML"
+        raise ConfigError.of(file, (_at(position_of(text, found.start()), message),))
     return text
 
 
@@ -99,9 +97,9 @@ def _unprintable() -> re.Pattern[str]:
 
 def _veil(text: str) -> str:
     """
-    Return the text with each `${VARIABLE}` as signs that mean nothing to YAML, one for one.
+    Return the text with the characters of each `${VARIABLE}` replaced by ones that mean nothing to YAML.
 
-    So `{ url: ${HOST} }` and `${V:?set it: now}` are values, and places stay what they are.
+    So `{ url: ${HOST} }` and `${V:?set it: now}` are values, and all positions stay correct.
     """
     return _VARIABLE.sub(lambda found: found[0].translate(_VEILS), text)
 
@@ -110,14 +108,14 @@ def _unveil(text: str) -> str:
     return text.translate(_UNVEILS) if _VEILED.search(text) else text
 
 
-class _Refused(Exception):  # noqa: N818 -- a way out of the builder, never seen outside of this module
+class _Refused(Exception):  # noqa: N818 -- never leaves this module
     def __init__(self, position: Position, message: str) -> None:
         self.problem = _at(position, message)
 
 
 @dataclass(slots=True)
 class _Open:
-    """A table or list that is not complete."""
+    """An incomplete table or list."""
 
     node: Table[Scalar] | Items[Scalar]
     anchor: str | None
@@ -126,20 +124,20 @@ class _Open:
     key: str | None = None
     key_position: Position = NOWHERE
     merge: Position | None = None
-    """Where its << stands."""
+    """The position of its `<<`."""
     merges: list[Table[Scalar]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Anchored:
     node: Raw | None
-    """None while it is not complete."""
+    """None while it is incomplete."""
     weight: int = 0
     depth: int = 0
 
 
 class _Builder:
-    """Takes events, one by one, and grows the tree; problems that leave the rest readable are collected."""
+    """Builds the tree event by event; collects the problems that leave the rest readable."""
 
     def __init__(self, unveil: Callable[[str], str]) -> None:
         self._unveil = unveil
@@ -174,13 +172,17 @@ class _Builder:
                 self._refuse_tag(position)
             plain = tag in _PLAIN_TAGS
         text = self._unveil(event.value)
-        here = self._open[-1] if self._open else None
-        if here is not None and here.key is None and isinstance(here.node, Table):
-            self._key(here, text, position)
+        if self._expects_key:
+            self._key(text, position)
             return
         self._put(Scalar(position, text, plain), event.anchor, 1 + len(text) // _WEIGHT_OF_TEXT, 0)
 
-    def _key(self, here: _Open, text: str, position: Position) -> None:
+    @property
+    def _expects_key(self) -> bool:
+        return bool(self._open) and self._open[-1].key is None and isinstance(self._open[-1].node, Table)
+
+    def _key(self, text: str, position: Position) -> None:
+        here = self._open[-1]
         assert isinstance(here.node, Table)
         if text in here.node.keys:
             first = here.node.keys[text].line
@@ -196,8 +198,7 @@ class _Builder:
         is_table = isinstance(event, yaml.MappingStartEvent)
         if event.tag not in (None, "!", f"{_TYPES}{'map' if is_table else 'seq'}"):
             self._refuse_tag(position)
-        here = self._open[-1] if self._open else None
-        if here is not None and here.key is None and isinstance(here.node, Table):
+        if self._expects_key:
             raise _Refused(position, "a key has to be text: quote one that begins with [ or {")
         if len(self._open) >= MAX_DEPTH:
             raise _Refused(position, f"is nested more than {MAX_DEPTH} levels deep")
@@ -217,23 +218,22 @@ class _Builder:
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         position = _position(event)
-        here = self._open[-1] if self._open else None
-        if here is not None and here.key is None and isinstance(here.node, Table):
+        if self._expects_key:
             raise _Refused(position, f"a key can't be an alias: {QUOTE_STAR}")
         anchored = self._anchors.get(event.anchor or "")
         if anchored is None:
-            # Nobody defines the anchor -slim: somebody forgot the quotes of "*-slim", or of a password.
+            # Most likely the quotes of "*-slim", or of a password, are missing.
             self.problems.append(_at(position, f"no anchor of this name is here: {QUOTE_STAR}"))
             self._put(Scalar(position, "", False), None, 1, 0)
         elif anchored.node is None:
-            raise _Refused(position, "an alias stands inside of what it stands for")
+            raise _Refused(position, "an alias stands inside the value that it refers to")
         else:
             self._put(anchored.node, None, anchored.weight, anchored.depth, position)
 
     def _put(
         self, node: Raw, anchor: str | None, weight: int, depth: int, position: Position | None = None
     ) -> None:
-        """Put a complete node where it belongs; `position` is that of an alias for it."""
+        """Add a complete node to the tree; `position` is that of an alias to it."""
         position = position or node.position
         if anchor:
             self._anchors[anchor] = _Anchored(node, weight, depth)
@@ -245,7 +245,7 @@ class _Builder:
         here.depth = max(here.depth, depth + 1)
         self._weight += 1
         if here.weight > MAX_WEIGHT or self._weight > MAX_WEIGHT:
-            raise _Refused(position, f"has more than {MAX_WEIGHT} values, aliases written out")
+            raise _Refused(position, f"has more than {MAX_WEIGHT} values, aliases expanded")
         if len(self._open) + depth > MAX_DEPTH:
             raise _Refused(position, f"is nested more than {MAX_DEPTH} levels deep")
         if isinstance(here.node, Items):
@@ -270,7 +270,7 @@ class _Builder:
 
 
 def _merged(node: Raw, position: Position) -> Iterator[Table[Scalar]]:
-    """Return the tables that `<<` brings in; of several with the same key the first wins."""
+    """Yield the tables that `<<` merges; of several with one key, the first wins."""
     tables = node.items if isinstance(node, Items) else [node]
     for table in tables:
         if not isinstance(table, Table):
