@@ -29,12 +29,7 @@ def check_rules(section: Section) -> None:
                 _check_pattern(value, path, findings)
     tags.parse("semver", Range.parse)
     for path, value in section.values("platforms"):
-        if not findings.affect(path):
-            try:
-                Platform.parse(str(value.content))
-            except ValueError as error:
-                message = f"what {value.source.named} made of it is no platform" if value.source else str(error)
-                findings.refuse(path, value, message)
+        findings.attempt(path, value, Platform.parse)
     artifacts = section.section("artifacts")
     if artifacts.flag("enabled") is False and artifacts.flag("require_artifacts"):
         artifacts.error("require_artifacts", "contradicts enabled: false")

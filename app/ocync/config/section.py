@@ -106,16 +106,9 @@ class Section(NamedTuple):
                 yield Section(item, (*self.path, key, index), self.findings)
 
     def parse(self, key: str, parse: Callable[[Any], T]) -> T | None:
-        """Return what `parse` makes of the value at a key; its ValueError is recorded, and gives None."""
+        """Return what `parse` makes of the value at a key; None if there is none, or after a problem."""
         value = self.value(key)
-        if value is None or not self.is_sound(key):
-            return None
-        try:
-            return parse(value.content)
-        except ValueError as error:
-            message = f"what {value.source.named} made of it can't be read" if value.source else str(error)
-            self.findings.refuse(self.at(key), value, message)
-            return None
+        return None if value is None else self.findings.attempt(self.at(key), value, parse)
 
 
 class Layers(NamedTuple):

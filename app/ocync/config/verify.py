@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocync.config.section import Layers, Section
-    from ocync.config.yaml.findings import Findings
-    from ocync.config.yaml.node import Path, Value
 
 MAX_SIZE = 4 * 1024 * 1024
 """The most bytes of a key or trusted root."""
@@ -77,15 +75,13 @@ def check_verify(section: Section, signers: Signers) -> None:
     """Record what is wrong in one `verify`; that of the defaults is checked once, not per mapping."""
     findings = section.findings
     for path, value in section.values("key"):
-        _try(lambda text: signers.key(text, "it"), path, value, findings)
+        findings.attempt(path, value, lambda text: signers.key(text, "it"))
     for each in section.sections("keyless"):
         if each.has("identity") == each.has("identity_regexp"):
             message = "names both: keep one" if each.has("identity") else "is missing, and so is identity_regexp"
             each.error("identity", message)
-        for key, check in (("identity_regexp", check_pattern), ("trusted_root", signers.root)):
-            found = each.value(key)
-            if found is not None:
-                _try(check, each.at(key), found, findings)
+        each.parse("identity_regexp", check_pattern)
+        each.parse("trusted_root", signers.root)
         if not each.has("trusted_root") and not findings.affect(each.path):
             try:
                 signers.root(None)  # the library that has it may not be installed
@@ -134,13 +130,3 @@ def check_pattern(text: str) -> None:
         re.compile(text)
     except re.error as error:
         raise ValueError(f"it is no regular expression: {error}") from error
-
-
-def _try(check: Callable[[str], object], path: Path, value: Value, findings: Findings) -> None:
-    if findings.affect(path):
-        return
-    try:
-        check(str(value.content))
-    except ValueError as error:
-        message = f"what {value.source.named} made of it can't be used" if value.source else str(error)
-        findings.refuse(path, value, message)

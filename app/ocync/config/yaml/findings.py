@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocync.config.yaml.node import Path, Position, render
 from ocync.lib.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ocync.config.yaml.node import Value
     from ocync.config.yaml.substitute import Substituted
+
+T = TypeVar("T")
 
 MAX_SHOWN = 1000
 """Problems that one error lists; a generated file may repeat a mistake thousands of times."""
@@ -47,6 +51,18 @@ class Findings:
     def refuse(self, path: Path, value: Value, message: str) -> None:
         """Record a problem with a value, at its position."""
         self.error(message, path, value.position, value.source)
+
+    def attempt(self, path: Path, value: Value, parse: Callable[[Any], T]) -> T | None:
+        """Return what `parse` makes of a value; None after a problem, such as its ValueError."""
+        if self.affect(path):
+            return None
+        try:
+            return parse(value.content)
+        except ValueError as error:
+            # The error may quote the value, which may be a secret if it comes from a variable.
+            message = f"what {value.source.named} made of it can't be used" if value.source else str(error)
+            self.refuse(path, value, message)
+            return None
 
     def warn(self, message: str, path: Path, position: Position) -> None:
         """Record what is valid and probably a mistake."""
