@@ -88,7 +88,7 @@ def _check_repository(section: Section, key: str, registries: Iterable[RegistryC
     for registry in filter(None, registries):
         message = _wrong_name(text, registry)
         if message:
-            shown = f"what {value.source.named} made of it" if value.source else repr(text)
+            shown = value.shown if value.source else repr(text)
             if "://" in text:
                 # A URL may hold a password.
                 shown, message = "this", "is a URL: write the repository alone, without the registry"

@@ -43,7 +43,7 @@ class Names:
         if name in self.registries:
             return self.registries[name]
         if name in self.groups:
-            message = f"{_shown(value)} is a group of targets, and a source is one registry"
+            message = f"{value.shown} is a group of targets, and a source is one registry"
         else:
             message = _unknown(value, "registry", self.registries, self.findings)
         self.findings.refuse(section.at("source"), value, message)
@@ -112,7 +112,7 @@ def _group(inner: Section, name: str, known: Collection[str]) -> tuple[str, ...]
     for path, value in inner.values(name):
         member = str(value.content)
         if member in members:
-            findings.refuse(path, value, f"names {_shown(value)} twice")
+            findings.refuse(path, value, f"names {value.shown} twice")
         elif member not in known and not findings.is_wrong(path):
             findings.refuse(path, value, _unknown(value, "registry", known, findings))
         members[member] = None
@@ -127,8 +127,4 @@ def _unknown(value: Value, kind: str, known: Collection[str], findings: Findings
         names = sorted(known)
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         close = f"; known are {', '.join(names[:_LISTED])}{more}" if names else "; none is defined"
-    return f"{_shown(value)} is no {kind}{close}"
-
-
-def _shown(value: Value) -> str:
-    return f"what {value.source.named} holds" if value.source else str(value.content)
+    return f"{value.shown} is no {kind}{close}"

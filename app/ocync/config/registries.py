@@ -99,9 +99,7 @@ def _address(section: Section) -> Registry | File | None:
                 # Whatever is before the @ may be a password, and the error may show it.
                 message = "a registry's URL holds no user name or password: use credentials"
             elif url.source:
-                message = (
-                    f"what {url.source.named} made of it is not a registry: host, host:port or http://host:port"
-                )
+                message = f"{url.shown} is not a registry: host, host:port or http://host:port"
     section.findings.refuse(section.at("url"), url, message)
     return None
 

@@ -83,11 +83,10 @@ def platforms(layers: Layers) -> tuple[Platform, ...]:
 
 def _check_pattern(value: Value, path: Path, findings: Findings) -> None:
     problem, can_match = _judge(str(value.content))
-    shown = f"what {value.source.named} made of it" if value.source else str(value.content)
     if problem:
-        findings.refuse(path, value, f"{shown} is no pattern" if value.source else problem)
+        findings.refuse(path, value, f"{value.shown} is no pattern" if value.source else problem)
     elif not can_match:
-        findings.warn(f"{shown} can never match: it is neither a tag nor a pattern", path, value.position)
+        findings.warn(f"{value.shown} can never match: it is neither a tag nor a pattern", path, value.position)
 
 
 @lru_cache(maxsize=10_000)

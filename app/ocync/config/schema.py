@@ -223,8 +223,8 @@ def _shown(node: _Tree, here: Shape) -> str:
     if not isinstance(node, Value) or _is_secret(here):
         return "it"
     if node.source is not None:
-        return f"what {node.source.named} holds" if node.source.whole else f"what {node.source.named} made of it"
-    text = str(node.content) if not isinstance(node.content, str) else repr(node.content)
+        return node.shown
+    text = repr(node.content) if isinstance(node.content, str) else node.shown
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

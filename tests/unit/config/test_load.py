@@ -409,7 +409,7 @@ WELL_MEANT = st.fixed_dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=300)
 @given(document=st.one_of(WELL_MEANT, documents(shape())), require_secrets=st.booleans())
-def test_any_file_is_a_config_or_has_problems_and_no_secret_is_in_what_is_said(
+def test_any_file_is_a_config_or_has_problems_and_no_message_shows_a_secret(
     document: Any, require_secrets: bool, tmp_path: Path, comparable: Callable[[Config], object]
 ) -> None:
     path = tmp_path / "c.yaml"

@@ -121,7 +121,7 @@ def test_unknown_names_in_unused_defaults_are_reported(problems: Callable[..., l
 
 
 @pytest.mark.parametrize("key", ["source", "targets"])
-def test_a_mapping_that_has_none_and_inherits_none_is_refused(key: str, problems: Callable[..., list[str]]) -> None:
+def test_a_mapping_without_source_or_targets_is_refused(key: str, problems: Callable[..., list[str]]) -> None:
     settings = {"source": "src", "targets": "prod"}
     del settings[key]
     text = f"{BASE}mappings:\n  - {{from: a, {', '.join(f'{k}: {v}' for k, v in settings.items())}}}\n"
@@ -129,11 +129,11 @@ def test_a_mapping_that_has_none_and_inherits_none_is_refused(key: str, problems
     assert problems(text) == [f"13:5: mappings[0].{key}: is missing, and defaults have none"]
 
 
-def test_a_mapping_of_a_registry_that_is_wrong_is_not_wrong_for_that(problems: Callable[..., list[str]]) -> None:
+def test_a_bad_registry_is_no_problem_of_its_mappings(problems: Callable[..., list[str]]) -> None:
     assert len(problems(config_of("prod").replace("cgr.dev", "a b"))) == 1
 
 
-def test_null_inherits(read: Load) -> None:
+def test_null_inherits_the_defaults(read: Load) -> None:
     text = f"{BASE}defaults: {{source: src, targets: prod}}\nmappings: [{{from: a, source: null, targets: }}]\n"
 
     [mapping] = read(text).mappings

@@ -232,7 +232,7 @@ def test_an_overlap_names_tag_repository_and_position(problems: Callable[..., li
     ]
 
 
-def test_a_mapping_that_is_there_twice_is_refused(problems: Callable[..., list[str]]) -> None:
+def test_a_duplicate_mapping_is_refused(problems: Callable[..., list[str]]) -> None:
     [found] = problems(mappings("from: a", "from: b", "from: a, to: a"))
 
     assert "mappings[2]: is there twice: mappings[0] (line 12) copies the same to registry.example.com/a" in found
@@ -279,7 +279,7 @@ def test_the_same_images_at_the_same_tag_are_a_warning(warnings: Callable[..., l
     ]
 
 
-def test_rules_that_are_wrong_are_not_compared(problems: Callable[..., list[str]]) -> None:
+def test_bad_rules_are_not_compared(problems: Callable[..., list[str]]) -> None:
     text = mappings("from: a, to: m", "from: b, to: m").replace("targets: dst", "targets: dst, tags: {glob: '[a'}")
 
     assert [line.split(": ")[1] for line in problems(text)] == ["defaults.tags.glob"]

@@ -60,8 +60,7 @@ class Findings:
             return parse(value.content)
         except ValueError as error:
             # The error may quote the value, which may be a secret if it comes from a variable.
-            message = f"what {value.source.named} made of it can't be used" if value.source else str(error)
-            self.refuse(path, value, message)
+            self.refuse(path, value, f"{value.shown} can't be used" if value.source else str(error))
             return None
 
     def warn(self, message: str, path: Path, position: Position) -> None:

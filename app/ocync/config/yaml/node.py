@@ -48,6 +48,13 @@ class Value(NamedTuple):
     source: Substituted | None = None
     """How variables made the content; None without variables."""
 
+    @property
+    def shown(self) -> str:
+        """The content for a message; only the names of its variables if it has any."""
+        if self.source is None:
+            return str(self.content)
+        return f"what {self.source.named} {'holds' if self.source.whole else 'made of it'}"
+
     def __repr__(self) -> str:
         # The content may be a secret.
         return f"Value({type(self.content).__name__} at {self.position.line}:{self.position.column})"
