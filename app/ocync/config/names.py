@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ocync.config.schema import suggest
-from ocync.config.yaml.node import Items, Path, Position, Value
+from ocync.config.yaml.node import Items, Path, Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -60,22 +60,27 @@ class Names:
     def _targets(self, section: Section, path: Path) -> tuple[RegistryConfig, ...] | None:
         if self.findings.affect(path):
             return None
-        alone = not isinstance(section.table.entries.get("targets"), Items)
+        is_alone = not isinstance(section.table.entries.get("targets"), Items)
         names: dict[str, None] = {}
-        for where, value in section.values("targets"):
-            for name in self._members(value, where, alone=alone):
+        for value_path, value in section.values("targets"):
+            for name in self._members(value, value_path, is_alone=is_alone):
                 if name in names:
-                    self.findings.error(f"names {name} twice", where, value.position)
+                    self.findings.error(f"names {name} twice", value_path, value.position)
                 names[name] = None
         registries = [self.registries[name] for name in names]
         sound = tuple(registry for registry in registries if registry is not None)
-        self._refuse_twins(sound, path, section.position("targets"))
+        seen: dict[RepositoryName, str] = {}
+        for registry in sound:
+            # Two names for one registry: it would be written twice.
+            first = seen.setdefault(registry.repository("any/repository"), registry.name)
+            if first != registry.name:
+                section.error("targets", f"{first} and {registry.name} are the same registry")
         return sound if sound and len(sound) == len(names) and not self.findings.affect(path) else None
 
-    def _members(self, value: Value, path: Path, *, alone: bool) -> tuple[str, ...]:
+    def _members(self, value: Value, path: Path, *, is_alone: bool) -> tuple[str, ...]:
         """Return the registries that a name means; none after a problem."""
         name = str(value.content)
-        if name in self.groups and (alone or name not in self.registries):
+        if name in self.groups and (is_alone or name not in self.registries):
             return self.groups[name] or ()
         if name in self.registries:
             return (name,)
@@ -83,14 +88,6 @@ class Names:
         message = _unknown(value, "registry or group", known, self.findings)
         self.findings.refuse(path, value, message)
         return ()
-
-    def _refuse_twins(self, registries: tuple[RegistryConfig, ...], path: Path, position: Position) -> None:
-        """Record two names for one registry: it would be written twice."""
-        seen: dict[RepositoryName, str] = {}
-        for registry in registries:
-            first = seen.setdefault(registry.repository("any/repository"), registry.name)
-            if first != registry.name:
-                self.findings.error(f"{first} and {registry.name} are the same registry", path, position)
 
 
 def groups(root: Section, known: Collection[str]) -> Mapping[str, tuple[str, ...] | None]:

@@ -31,10 +31,7 @@ if TYPE_CHECKING:
     from ocync.tags.version_range import Comparison, Numbers
 
 MAX_COMPARISONS = 20_000
-"""Pairs of mappings that are compared for one repository, unless their rules name all tags."""
-
-_HEAD = re.compile(r"[^*?\[{\\]*")
-_TAIL = re.compile(r"[^*?\]}\\]*$")
+"""Comparisons made for one repository; beyond them there is a warning."""
 
 
 class Overlap(Enum):
@@ -201,14 +198,9 @@ def ranges_meet(one: Range, other: Range) -> bool:
 
 def patterns_may_meet(one: str, other: str) -> bool:
     """Return whether some text may match both, judged by what their wildcards leave at both ends."""
-    heads = sorted((_found(_HEAD, one), _found(_HEAD, other)), key=len)
-    tails = sorted((_found(_TAIL, one), _found(_TAIL, other)), key=len)
+    heads = sorted((re.split(r"[*?\[{\\]", text, maxsplit=1)[0] for text in (one, other)), key=len)
+    tails = sorted((re.split(r"[*?\]}\\]", text)[-1] for text in (one, other)), key=len)
     return heads[1].startswith(heads[0]) and tails[1].endswith(tails[0])
-
-
-def _found(part: re.Pattern[str], text: str) -> str:
-    found = part.search(text)
-    return found[0] if found else ""
 
 
 def _patterns(rules: TagRules) -> tuple[str, ...]:

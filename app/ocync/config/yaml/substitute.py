@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_LENGTH = 1 << 20
 """Characters of one value with its variables filled in."""
 
-_SIGN = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
+_EXPRESSION = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
 _OPERATOR = re.compile(r":[-?]")
 # Kubernetes allows any printable ASCII but = in a variable's name (validation.IsEnvVarName, relaxed, from 1.34 on).
 _NAME = re.compile(r"[ -<>-~]+", re.ASCII)
@@ -75,7 +75,9 @@ class Substituted:
         """Why variables are missing: `${A} is not set`; empty if none is."""
         empty = tuple(name for name in self.missing if name not in self.unset)
         states = ((self.unset, "not set"), (empty, "empty"))
-        return " and ".join(f"{_listed(names)} {_be(names)} {state}" for names, state in states if names)
+        return " and ".join(
+            f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {state}" for names, state in states if names
+        )
 
 
 def has_dollars(text: str) -> bool:
@@ -96,14 +98,14 @@ def substitute(text: str, environ: Mapping[str, str], *, stand_ins: bool = False
     parts: list[Part] = []
     missing: list[str] = []
     end = length = 0
-    for sign in _SIGN.finditer(text):
-        if sign.start() > end:
-            parts.append(Part(text[end : sign.start()]))
-        end = sign.end()
-        if sign[0] == "$$":
+    for found in _EXPRESSION.finditer(text):
+        if found.start() > end:
+            parts.append(Part(text[end : found.start()]))
+        end = found.end()
+        if found[0] == "$$":
             parts.append(Part("$"))
             continue
-        part, given = _fill(sign[1], environ)
+        part, given = _fill(found[1], environ)
         length += len(part.text)
         if not given:
             missing.append(part.variable)
@@ -134,8 +136,8 @@ def _fill(expression: str | None, environ: Mapping[str, str]) -> tuple[Part, boo
         return Part(value, name), True
     if operator == ":?":
         state = f"${{{name}}} is {'empty' if name in environ else 'not set'}"
-        said = " ".join(rest.split())
-        raise SubstitutionError(f"{said} ({state})" if said else state)
+        message = " ".join(rest.split())
+        raise SubstitutionError(f"{message} ({state})" if message else state)
     return Part(rest, name), operator == ":-"
 
 
@@ -156,10 +158,6 @@ def _split(expression: str) -> tuple[str, str, str]:
             "a ${ begins no variable: write ${NAME}, ${NAME:-default} or ${NAME:?message}, or $$ for a dollar sign"
         )
     return (name, found[0], expression[found.end() :]) if found else (name, "", "")
-
-
-def _be(names: tuple[str, ...]) -> str:
-    return "is" if len(names) == 1 else "are"
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -50,15 +50,15 @@ def explain(error: yaml.YAMLError, text: str) -> Problem:
     """Return the problem that an error of libyaml means, in one line."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return Problem(message=f"is not YAML: {' '.join(str(error).split())}")
-    said = ", ".join(filter(None, (error.context, error.problem)))
+    words = ", ".join(filter(None, (error.context, error.problem)))
     mark = error.problem_mark
-    if mark is None or ("quoted scalar" in said and "end of stream" in said):
+    if mark is None or ("quoted scalar" in words and "end of stream" in words):
         mark = error.context_mark or mark
     position = Position(mark.line + 1, mark.column + 1) if mark else NOWHERE
     tab = _tab(text, position)
     if tab:
         return Problem(message=TABS, line=tab.line, column=tab.column)
-    meaning = next((meaning for words, meaning in _MEANINGS if words in said), f"is not YAML: {said}")
+    meaning = next((meaning for key, meaning in _MEANINGS if key in words), f"is not YAML: {words}")
     return Problem(message=meaning, line=position.line, column=position.column)
 
 
