@@ -49,8 +49,8 @@ def test_harmless_oddities_are_taken(program: Program, data: bytes) -> None:
         pytest.param(GOOD.replace(b"TOKEN}", b"TOKEN"), ":12:12: registries.ghcr.token: a ${", id="no end of ${"),
         pytest.param(GOOD + b"# caf\xe9\n", f":{LINES + 1}:6: the byte 0xe9 is not UTF-8", id="Latin 1"),
         pytest.param(GOOD.decode().encode("utf-16"), ":1:1: the byte 0xff is not UTF-8", id="UTF-16"),
-        pytest.param(GOOD + b"\0", f":{LINES + 1}:1: the invisible sign U+0000", id="a NUL"),
-        pytest.param(LAUGHS, "values, aliases written out", id="a billion laughs"),
+        pytest.param(GOOD + b"\0", f":{LINES + 1}:1: the invisible character U+0000", id="a NUL"),
+        pytest.param(LAUGHS, "values, aliases expanded", id="a billion laughs"),
         pytest.param(b"[" * 100_000, "nested more than 64 levels", id="brackets without end"),
         pytest.param(b"#" * (9 << 20), ": is larger than 8 MiB", id="too large"),
         pytest.param(

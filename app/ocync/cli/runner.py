@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ocync.cache.store import Keeper
 from ocync.cli import output, streams
-from ocync.config.secrets import secrets_of
+from ocync.config.credentials import secrets_of
 from ocync.lib.log import configured, level_of
 from ocync.lib.redaction import Redactor
 from ocync.lib.shutdown import Stop, stopped_by_signals

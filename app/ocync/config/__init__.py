@@ -1,1 +1,1 @@
-"""From a file and an environment to a frozen Config, with all of the file's errors at once. No network."""
+"""Reads a file and an environment into a frozen Config; reports all errors of the file at once. No network."""

@@ -1,7 +1,7 @@
 """
 The effective config as YAML: variables filled in, defaults merged into each mapping, secrets as `***`.
 
-What is printed is a config file again. Only the secrets are missing from it, unless they are asked for.
+The output is a config file again, except that secrets are hidden unless they are asked for.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ocync.config.load import read
-from ocync.config.merge import effective
 from ocync.config.metrics import VARIABLE
-from ocync.config.shape import shape
+from ocync.config.schema import shape
+from ocync.config.section import Layers
 from ocync.config.yaml.node import Items, Table, Value
 from ocync.config.yaml.substitute import escape
 
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path as File
 
-    from ocync.config.shape import Shape
-    from ocync.config.typed import Typed
+    from ocync.config.schema import Shape
+    from ocync.config.yaml.node import Node
 
 HIDDEN = "***"
+_NESTED = ("tags", "artifacts", "verify")
+"""Keys whose maps are merged key by key; all others are taken whole."""
 
 # Greedy up to the last @: a password in a URL may hold an @ or a / that should have been escaped.
 _USERINFO_OF_URL = re.compile(r"^((?:[A-Za-z][A-Za-z0-9+.-]*://)?).*@", re.DOTALL)
@@ -36,13 +38,12 @@ def expand(path: File, environ: Mapping[str, str], *, show_secrets: bool) -> str
     """
     Return the effective config of a file as YAML.
 
-    Hidden are credentials, what came from a variable that is used for a credential anywhere in the file, and what
-    a URL holds before its @. Raises ConfigError when the file is not what the schema asks for; that names and rules
-    fit together is not checked. A credential whose variable is not set is empty.
+    Credentials are hidden, and so are the values of variables that any credential of the file uses, and user names
+    and passwords in URLs. A credential whose variable is not set is empty. Raises ConfigError if the file does not
+    match the schema; names and rules are not checked.
     """
-    loaded = read(path, environ, lenient=True)
-    loaded.findings.raise_problems()
-    root = loaded.root
+    root = read(path, environ, lenient=True)
+    root.findings.raise_problems()
     variables = frozenset() if show_secrets else frozenset(_secret_variables(root.table, shape()))
     written = _Written(show_secrets=show_secrets, variables=variables)
     document: dict[str, Any] = {}
@@ -53,7 +54,7 @@ def expand(path: File, environ: Mapping[str, str], *, show_secrets: bool) -> str
         elif key == "mappings":
             defaults = root.section("defaults")
             document[key] = [
-                written.node(effective(each, defaults), here.items, key) for each in root.sections(key)
+                written.node(_effective(Layers(each, defaults)), here.items, key) for each in root.sections(key)
             ]
         else:
             document[key] = written.node(node, here, key)
@@ -63,20 +64,20 @@ def expand(path: File, environ: Mapping[str, str], *, show_secrets: bool) -> str
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Writes equal lists out again instead of pointing back to the first."""
+    """Repeats equal lists instead of writing aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 class _Written:
-    """Turns the tree into what is printed."""
+    """The printed form of a tree."""
 
     def __init__(self, *, show_secrets: bool, variables: frozenset[str]) -> None:
         self._show_secrets = show_secrets
         self._variables = variables
 
-    def node(self, node: Typed, here: Shape | None, key: str) -> Any:
+    def node(self, node: Node[Value], here: Shape | None, key: str) -> Any:
         match node:
             case Table():
                 return {
@@ -99,15 +100,15 @@ class _Written:
         return self.url(value.content, key) if isinstance(value.content, str) else value.content
 
     def url(self, text: str, key: str) -> str:
-        """Return text with the user names and passwords of URLs hidden."""
+        """Return a text with the user names and passwords of its URLs hidden."""
         if not self._show_secrets:
             pattern = _USERINFO_OF_URL if key == "url" else _USERINFO
             text = pattern.sub(lambda found: f"{found[1]}{HIDDEN}@", text)
         return escape(text)
 
 
-def _secret_variables(node: Typed, here: Shape | None) -> Iterator[str]:
-    """Yield the variables that some credential is made of."""
+def _secret_variables(node: Node[Value], here: Shape | None) -> Iterator[str]:
+    """Yield the variables that credentials use."""
     match node:
         case Table():
             for name, value in node.entries.items():
@@ -120,9 +121,37 @@ def _secret_variables(node: Typed, here: Shape | None) -> Iterator[str]:
 
 
 def _soft_excludes(defaults: Any) -> Any:
-    """Return of the defaults only what is not merged into mappings, because it stays weaker than their own."""
+    """Return the only defaults that are not merged into mappings: excludes that stay weaker than their own."""
     excludes = _inner(_inner(defaults, "tags"), "exclude")
     return {"tags": {"exclude": excludes}} if excludes else None
+
+
+def _effective(layers: Layers) -> Table[Value]:
+    """Return a mapping with the defaults merged in; `defaults.tags.exclude` stays with the defaults."""
+    mapping, defaults = layers
+    entries: dict[str, Node[Value]] = {
+        key: node for key, node in mapping.table.entries.items() if mapping.has(key) and key not in _NESTED
+    }
+    if "to" not in entries and "from" in entries:
+        entries["to"] = entries["from"]
+    for key in defaults.table.entries:
+        if defaults.has(key) and key not in _NESTED:
+            entries.setdefault(key, defaults.table.entries[key])
+    for key in _NESTED:
+        merged = _merged(layers.section(key), key)
+        if merged.entries:
+            entries[key] = merged
+    return Table(mapping.table.position, entries, mapping.table.keys)
+
+
+def _merged(layers: Layers, name: str) -> Table[Value]:
+    keys = dict.fromkeys((*layers.default.table.entries, *layers.own.table.entries))
+    entries = {key: layers.of(key).table.entries[key] for key in keys if layers.of(key).has(key)}
+    if name == "tags" and not layers.own.has("exclude"):
+        entries.pop("exclude", None)
+    if layers.waives_artifacts:
+        entries.pop("require_artifacts", None)
+    return Table(layers.own.table.position, entries)
 
 
 def _inner(data: Any, key: str) -> Any:
@@ -130,7 +159,7 @@ def _inner(data: Any, key: str) -> Any:
 
 
 def _add_environment(document: dict[str, Any], environ: Mapping[str, str], written: _Written) -> None:
-    """Put in what the environment says besides the file."""
+    """Add the Pushgateway's URL from the environment."""
     url = environ.get(VARIABLE)
     if url:
         metrics = document.get("metrics")

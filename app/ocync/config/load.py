@@ -1,8 +1,8 @@
-"""From a file and an environment to a Config. The only module that opens the config file."""
+"""Loads a Config from a file and an environment. The only module that opens the config file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ocync.config.mappings import mappings
@@ -10,12 +10,10 @@ from ocync.config.metrics import metrics
 from ocync.config.model import Config
 from ocync.config.names import Names, groups
 from ocync.config.registries import registries
-from ocync.config.schema import validate
+from ocync.config.resolve import resolve
+from ocync.config.schema import shape, validate
 from ocync.config.section import Section
-from ocync.config.settings import settings
-from ocync.config.shape import shape
-from ocync.config.state import check_state
-from ocync.config.typed import resolve
+from ocync.config.settings import check_state, settings
 from ocync.config.yaml.document import MAX_BYTES, parse
 from ocync.config.yaml.findings import Findings
 from ocync.lib.errors import ConfigError, Problem
@@ -25,54 +23,41 @@ if TYPE_CHECKING:
     from pathlib import Path as File
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A file that was read: what it says, and what is wrong with it so far."""
-
-    root: Section
-    findings: Findings
-
-
 def load(path: File, environ: Mapping[str, str], *, require_secrets: bool = True) -> Config:
     """
-    Read a config file; raises ConfigError with all that is wrong with it.
+    Return the configuration in a file; raises ConfigError with everything that is wrong with it.
 
-    With `require_secrets=False`, it is only a warning that `${V}` is not set, and stand-ins take the place of such
-    values: such a Config is good for validation alone.
+    With `require_secrets=False`, a `${V}` that is not set is only a warning, and a stand-in replaces it: the Config
+    is then good for validation alone.
     """
-    loaded = read(path, environ, lenient=not require_secrets, stand_ins=not require_secrets)
-    root, findings = loaded.root, loaded.findings
-    known = registries(root, findings)
-    names = Names(known, groups(root, known, findings), findings)
+    root = read(path, environ, lenient=not require_secrets, stand_ins=not require_secrets)
+    known = registries(root)
+    names = Names(known, groups(root, known), root.findings)
     config = Config(
         path=path,
-        settings=settings(root, path, known, findings),
-        mappings=mappings(root, names, findings),
+        settings=settings(root, path, known),
+        mappings=mappings(root, names),
         registries={name: registry for name, registry in known.items() if registry is not None},
-        metrics=metrics(root, environ, findings),
+        metrics=metrics(root, environ),
     )
-    check_state(root.section("global").section("state"), config.settings.state, config.mappings, findings)
-    findings.raise_problems()
-    return replace(config, warnings=findings.warnings())
+    check_state(root, config.settings.state, config.mappings)
+    root.findings.raise_problems()
+    return replace(config, warnings=root.findings.warnings())
 
 
-def read(path: File, environ: Mapping[str, str], *, lenient: bool = False, stand_ins: bool = False) -> Loaded:
+def read(path: File, environ: Mapping[str, str], *, lenient: bool = False, stand_ins: bool = False) -> Section:
     """
-    Read a config file, fill in its variables and hold it against the schema.
+    Return the whole file as a section, its variables filled in and its keys and types checked.
 
-    Raises ConfigError when it can't be read or is not YAML; all else that is wrong is in the findings.
+    Raises ConfigError if the file can't be read or is not YAML; everything else that is wrong is in the findings.
     """
-    table = parse(_bytes(path), str(path))
-    findings = Findings(str(path), lenient=lenient)
-    resolved = resolve(table, shape(), environ, findings, stand_ins=stand_ins)
-    validate(resolved, findings)
-    return Loaded(Section(resolved, ()), findings)
-
-
-def _bytes(path: File) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ConfigError.of(str(path), (Problem(message=f"can't be read: {why}"),)) from error
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError.of(str(path), (Problem(message=f"can't be read: {reason}"),)) from error
+    findings = Findings(str(path), lenient=lenient)
+    table = resolve(parse(data, str(path)), shape(), environ, findings, stand_ins=stand_ins)
+    validate(table, findings)
+    return Section(table, (), findings)

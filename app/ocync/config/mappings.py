@@ -1,13 +1,13 @@
-"""The section `mappings`: each with its source, its targets and its rules, defaults merged in."""
+"""The section `mappings`: each mapping with its source, targets and rules, merged with the defaults."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.config.merge import Layered
 from ocync.config.model import MappingConfig
 from ocync.config.overlap import check_overlaps
 from ocync.config.rules import artifact_rules, check_rules, platforms, tag_rules
+from ocync.config.section import Layers
 from ocync.config.verify import Signers, check_verify, verify_rules
 from ocync.oci.reference import is_repository
 
@@ -17,100 +17,87 @@ if TYPE_CHECKING:
     from ocync.config.model import RegistryConfig
     from ocync.config.names import Names
     from ocync.config.section import Section
-    from ocync.config.yaml.findings import Findings
 
 
-def mappings(root: Section, names: Names, findings: Findings) -> tuple[MappingConfig, ...]:
-    """Return the mappings that are sound; what is wrong with the others, or among them, is noted."""
+def mappings(root: Section, names: Names) -> tuple[MappingConfig, ...]:
+    """Return the mappings without problems; the problems of the others, and among them, are recorded."""
     defaults = root.section("defaults")
-    check_rules(defaults, findings)
+    check_rules(defaults)
     signers = Signers()
-    check_verify(defaults.section("verify"), signers, findings)
-    _resolve(defaults, names)
+    check_verify(defaults.section("verify"), signers)
+    # Unknown names in the defaults are recorded even if no mapping uses them.
+    for key, look_up in (("source", names.source), ("targets", names.targets)):
+        if defaults.has(key):
+            look_up(defaults)
     sound = []
     for section in root.sections("mappings"):
-        mapping = _mapping(Layered(section, defaults), names, signers, findings)
+        mapping = _mapping(Layers(section, defaults), names, signers)
         if mapping is not None:
-            sound.append((mapping, section.path, section.place("to" if section.has("to") else "from")))
-    if not sound and not findings.touch(root.at("mappings")):
-        findings.warn("names none, so nothing is copied", root.at("mappings"), root.place("mappings"))
-    check_overlaps(sound, findings)
+            sound.append((mapping, section.path, section.position("to" if section.has("to") else "from")))
+    if not sound and root.is_sound("mappings"):
+        root.warn("mappings", "names none, so nothing is copied")
+    check_overlaps(sound, root.findings)
     return tuple(mapping for mapping, _, _ in sound)
 
 
-def _resolve(section: Section, names: Names) -> None:
-    """Look up the names of the defaults, so that unknown ones are noted even where no mapping needs them."""
-    for key, look_up in (("source", names.source), ("targets", names.targets)):
-        if section.has(key):
-            look_up(section)
-
-
-def _mapping(layered: Layered, names: Names, signers: Signers, findings: Findings) -> MappingConfig | None:
-    section = layered.own
-    check_rules(section, findings)
-    tags = tag_rules(layered.section("tags"), findings)
-    artifacts = artifact_rules(layered.section("artifacts"), findings)
-    check_verify(section.section("verify"), signers, findings)
-    verify = verify_rules(layered.section("verify"), signers, findings)
+def _mapping(layers: Layers, names: Names, signers: Signers) -> MappingConfig | None:
+    section = layers.own
+    check_rules(section)
+    tags = tag_rules(layers.section("tags"))
+    artifacts = artifact_rules(layers.section("artifacts"))
+    check_verify(section.section("verify"), signers)
+    verify = verify_rules(layers.section("verify"), signers)
     for key in ("source", "targets"):
-        _require(layered, key, findings)
-    source, targets = names.source(layered.of("source")), names.targets(layered.of("targets"))
+        if not any(layer.has(key) or not layer.is_sound(key) for layer in layers):
+            message = "is missing, and defaults have none"
+            section.findings.error(message, section.at(key), section.table.position)
+    source, targets = names.source(layers.of("source")), names.targets(layers.of("targets"))
     name, to = section.text("from"), section.text("to")
     key = "from" if to is None else "to"
-    _check_repository(section, "from", (source,), findings)
-    _check_repository(section, key, targets or (), findings)
+    _check_repository(section, "from", (source,))
+    _check_repository(section, key, targets or ())
     if name is None or source is None or targets is None:
         return None
-    if any(findings.touch(path) for path in (section.path, section.at("from"), section.at("to"))):
+    if not (section.is_sound("from") and section.is_sound("to")) or section.findings.affect(section.path):
         return None
-    here = source.repository(name)
+    repository = source.repository(name)
     pairs = tuple((target, target.repository(to or name)) for target in targets)
-    if here in (there for _, there in pairs):
-        findings.error(
-            f"copies {here} onto itself: choose another to, or other targets", section.path, section.place(key)
-        )
+    if repository in (written for _, written in pairs):
+        message = f"copies {repository} onto itself: choose another to, or other targets"
+        section.findings.error(message, section.path, section.position(key))
         return None
     return MappingConfig(
         name=name,
         source=source,
-        source_repository=here,
+        source_repository=repository,
         targets=pairs,
-        platforms=platforms(layered),
+        platforms=platforms(layers),
         tags=tags,
         artifacts=artifacts,
         verify=verify,
-        line=section.table.place.line,
+        line=section.table.position.line,
     )
 
 
-def _require(layered: Layered, key: str, findings: Findings) -> None:
-    """Record that neither the mapping nor the defaults have the key, unless something else is wrong with it."""
-    own, default = layered.own, layered.default
-    if not any(section.has(key) or findings.touch(section.at(key)) for section in (own, default)):
-        findings.error("is missing, and defaults have none", own.at(key), own.table.place)
-
-
-def _check_repository(
-    section: Section, key: str, registries: Iterable[RegistryConfig | None], findings: Findings
-) -> None:
-    """Record what is wrong with a repository's name, once for all registries that it is wrong for."""
+def _check_repository(section: Section, key: str, registries: Iterable[RegistryConfig | None]) -> None:
+    """Record what is wrong with a repository's name, once for all registries that refuse it."""
     value = section.value(key)
-    if value is None or findings.touch(section.at(key)):
+    if value is None or not section.is_sound(key):
         return
     text = str(value.content)
     for registry in filter(None, registries):
         message = _wrong_name(text, registry)
         if message:
-            shown = f"what {value.source.named} made of it" if value.source else repr(text)
+            shown = value.shown if value.source else repr(text)
             if "://" in text:
                 # A URL may hold a password.
                 shown, message = "this", "is a URL: write the repository alone, without the registry"
-            findings.error(f"{shown} {message}", section.at(key), value.place, value.source)
+            section.findings.refuse(section.at(key), value, f"{shown} {message}")
             return
 
 
 def _wrong_name(text: str, registry: RegistryConfig) -> str:
-    """Return what is wrong with a name of a repository in a registry; empty, if nothing is."""
+    """Return what is wrong with a repository's name in a registry; empty if nothing is."""
     host = registry.registry.host if registry.registry else ""
     if host and text.startswith(f"{host}/"):
         return f"begins with the registry: write it without {host}/"

@@ -17,71 +17,61 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocync.config.section import Section
-    from ocync.config.yaml.findings import Findings
 
 VARIABLE = "OCYNC_PUSHGATEWAY_URL"
-"""The environment variable that wins over `metrics.pushgateway.url`."""
+"""The environment variable that overrides `metrics.pushgateway.url`."""
 
 
-def metrics(root: Section, environ: Mapping[str, str], findings: Findings) -> MetricsConfig:
-    """Return where metrics go; nowhere, where nothing is said of it."""
+def metrics(root: Section, environ: Mapping[str, str]) -> MetricsConfig:
+    """Return where metrics are sent; nowhere if nothing is configured."""
     section = root.section("metrics")
     textfile = section.text("textfile")
     if textfile and not textfile.endswith(".prom"):
-        message = "does not end in .prom: the node exporter reads no other files"
-        findings.warn(message, section.at("textfile"), section.place("textfile"))
-    return MetricsConfig(
-        pushgateway=_pushgateway(section, environ, findings), textfile=File(textfile) if textfile else None
-    )
+        section.warn("textfile", "does not end in .prom: the node exporter reads no other files")
+    return MetricsConfig(pushgateway=_pushgateway(section, environ), textfile=File(textfile) if textfile else None)
 
 
-def _pushgateway(metrics: Section, environ: Mapping[str, str], findings: Findings) -> PushgatewayConfig | None:
+def _pushgateway(metrics: Section, environ: Mapping[str, str]) -> PushgatewayConfig | None:
     section = metrics.section("pushgateway")
     url = environ.get(VARIABLE) or section.text("url")
-    username, password = login(section, findings)
+    username, password = login(section)
     grouping = section.section("grouping")
     for name in grouping.table.entries:
-        if name == "job" or name.startswith("__"):
-            message = (
-                "is the label job: set job instead"
-                if name == "job"
-                else "begins with __, which Prometheus keeps to itself"
-            )
-            findings.error(message, grouping.at(name), grouping.place(name))
+        if name == "job":
+            grouping.error(name, "is the label job: set job instead")
+        elif name.startswith("__"):
+            grouping.error(name, "begins with __, which Prometheus reserves for itself")
     if not url:
-        if metrics.has("pushgateway") and not findings.touch(section.at("url")):
-            findings.error(
-                f"is missing, and {VARIABLE} is not set", section.at("url"), metrics.place("pushgateway")
-            )
+        if metrics.has("pushgateway") and section.is_sound("url"):
+            message = f"is missing, and {VARIABLE} is not set"
+            section.findings.error(message, section.at("url"), metrics.position("pushgateway"))
         return None
     config = PushgatewayConfig(
         url=url,
         grouping={name: grouping.text(name) or "" for name in grouping.table.entries},
         username=username,
         password=password,
-        tls=tls(section, findings),
+        tls=tls(section),
         **given(job=section.text("job")),
     )
-    return _checked(config, section, from_environment=bool(environ.get(VARIABLE)), findings=findings)
+    return _checked(config, section, from_environment=bool(environ.get(VARIABLE)))
 
 
-def _checked(
-    config: PushgatewayConfig, section: Section, *, from_environment: bool, findings: Findings
-) -> PushgatewayConfig:
-    """Return the config with user name and password taken out of its URL, so that nothing shows them later."""
+def _checked(config: PushgatewayConfig, section: Section, *, from_environment: bool) -> PushgatewayConfig:
+    """Return the config with user name and password moved out of its URL, so that the URL can be shown."""
     value = None if from_environment else section.value("url")
-    path, place = ((VARIABLE,), NOWHERE) if value is None else (section.at("url"), value.place)
+    path, position = ((VARIABLE,), NOWHERE) if value is None else (section.at("url"), value.position)
     parts = _split(config.url)
     if isinstance(parts, str):
-        if not findings.touch(path):
-            findings.error(parts, path, place, value.source if value else None)
+        if not section.findings.affect(path):
+            section.findings.error(parts, path, position, value.source if value else None)
         return config
     url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
     if parts.username is None:
         return replace(config, url=url)
     if config.username or config.password:
         message = "holds a user name, and username and password are set: keep one of them"
-        findings.error(message, path, place)
+        section.findings.error(message, path, position)
     origin = VARIABLE if value is None else render(path)
     return replace(
         config,
@@ -92,13 +82,12 @@ def _checked(
 
 
 def _split(url: str) -> SplitResult | str:
-    """Return the parts of a Pushgateway's URL, or what is wrong with it; the URL may hold a password."""
+    """Return the parts of a Pushgateway's URL, or what is wrong with it, without showing its password."""
     try:
         parts = urlsplit(url)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError
     except ValueError:
-        return "is not a URL: write it as http://pushgateway:9091"
-    if not is_url:
         return "is not a URL: write it as http://pushgateway:9091"
     if parts.query or parts.fragment:
         return "has a query or a fragment, and a Pushgateway's URL has none"

@@ -1,8 +1,7 @@
 """
-The configuration as the rest of the program sees it: resolved, merged, frozen.
+The configuration as the rest of the program sees it: frozen, with names resolved and defaults merged.
 
-Defaults are merged into every mapping, names are replaced by what they name, durations are seconds and sizes
-are bytes. The shape that users write is in `schema.json`; a test holds the two together.
+Durations are seconds and sizes are bytes. `schema.json` describes what users write; a test compares the two.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class AuthType(StrEnum):
-    """How a registry wants to be convinced; `auth_type` in the file (`token` is read as `static_token`)."""
+    """How to authenticate at a registry: `auth_type` in the file (`token` is read as `static_token`)."""
 
     ECR = "ecr"
     GAR = "gar"
@@ -40,10 +39,10 @@ class AuthType(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Secret:
     """
-    A secret that came from the file, from the environment or from another file.
+    A secret from the config file, from the environment, or from another file.
 
-    Either `value` holds it or `file` names where it is read at use (and again after a 401). `origin` says where
-    it came from, for messages: `registries.src.token (${GITHUB_TOKEN})`. Its repr and str never show the value.
+    Either `value` holds it, or it is read from `file` at use (and again after a 401). `origin` names its source for
+    messages: `registries.src.token (${GITHUB_TOKEN})`. Neither repr nor str shows the value.
     """
 
     value: str | None = field(default=None, repr=False)
@@ -59,7 +58,7 @@ class TlsSettings:
     """TLS of one registry or of the Pushgateway."""
 
     ca_file: Path | None = None
-    """PEM file of authorities to trust besides the system's."""
+    """PEM file of authorities that are trusted in addition to the system's."""
     cert_file: Path | None = None
     key_file: Path | None = None
     insecure_skip_verify: bool = False
@@ -71,12 +70,12 @@ class Timeouts:
 
     connect: float = 10.0
     idle: float = 60.0
-    """No stream stands still for longer."""
+    """The longest time without any bytes on a stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySettings:
-    """Per request and per blob; what a registry asks for in Retry-After wins over `max_delay`."""
+    """Retries of each request and blob; a registry's Retry-After overrides `max_delay`."""
 
     attempts: int = 5
     max_delay: float = 60.0
@@ -84,7 +83,7 @@ class RetrySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateConfig:
-    """The repository and tag in which passes keep what they learn."""
+    """The repository and tag in which passes store what they learn."""
 
     registry: RegistryConfig
     repository: RepositoryName
@@ -99,22 +98,22 @@ class GlobalSettings:
     """Images in flight at once."""
     cache_dir: Path
     cache_ttl: float = 30 * 86400.0
-    """Seconds for which it is remembered who held a blob, 30 days at most; 0 means as long as that."""
+    """Seconds for which it is remembered which repositories have a blob; at most 30 days, which 0 means too."""
     state: StateConfig | None = None
-    """Where what is remembered is kept besides `cache_dir`."""
+    """Where the cache is stored in addition to `cache_dir`."""
     staging_size_limit: int = 2_000_000_000
-    """Bytes on disk, in `cache_dir`, for what slow targets have still to take; 0: nothing is staged."""
+    """Bytes on disk, in `cache_dir`, for data that slow targets have not taken yet; 0: nothing is staged."""
     deadline: float | None = None
-    """Seconds after which no new work is started."""
+    """Seconds after which no new work starts."""
     audit_every: float | None = 7 * 86400.0
-    """Seconds in which each image whose tag has not changed is looked below about once; None: never."""
+    """Seconds in which each image with an unchanged tag is audited about once; None: never."""
     timeouts: Timeouts = Timeouts()
     retry: RetrySettings = RetrySettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateRepository:
-    """How a repository is made that a push finds missing at ECR; what is None is left to ECR's own default."""
+    """How a missing repository is created at ECR; None leaves a setting to ECR's default."""
 
     scan_on_push: bool | None = None
     immutable_tags: bool | None = None
@@ -127,14 +126,14 @@ class CreateRepository:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryConfig:
-    """One entry of `registries`: exactly one of `registry` and `layout` is set."""
+    """One entry of `registries`: either `registry` or `layout` is set."""
 
     name: str
     registry: Registry | None = None
     layout: Path | None = None
-    """The folder of OCI layouts, for `url: oci:DIR`; relative to the working directory."""
+    """The folder of OCI layouts of `url: oci:DIR`, relative to the working directory."""
     auth_type: AuthType | None = None
-    """None: by host name, then docker config, then anonymous."""
+    """None: chosen by host name, then docker config, then anonymous."""
     username: Secret | None = None
     password: Secret | None = None
     token: Secret | None = None
@@ -142,11 +141,11 @@ class RegistryConfig:
     head_first: bool = False
     aws_profile: str | None = None
     identity: str | None = None
-    """The Chainguard identity (its UIDP) that is assumed, with the token behind `token` or the projected one."""
+    """The UIDP of the Chainguard identity to assume, with the token of `token` or the projected one."""
     issuer: str | None = None
-    """The base URL of Chainguard's token service, where it is not the usual one."""
+    """The base URL of Chainguard's token service; None for the usual one."""
     create_repository: CreateRepository | None = None
-    """None: a repository that is missing at a target is an error."""
+    """None: a repository missing at a target is an error."""
     tls: TlsSettings = TlsSettings()
 
     def repository(self, name: str) -> RepositoryName:
@@ -158,7 +157,7 @@ class RegistryConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactRules:
-    """What is copied of the artifacts attached to an image."""
+    """Which artifacts attached to an image are copied."""
 
     enabled: bool = True
     include: tuple[str, ...] = ()
@@ -167,7 +166,7 @@ class ArtifactRules:
 
 
 class VerifyMode(StrEnum):
-    """What happens to an image that is not signed as demanded."""
+    """What happens to an image without a trusted signature."""
 
     ENFORCE = "enforce"
     WARN = "warn"
@@ -175,30 +174,30 @@ class VerifyMode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedKey:
-    """A public key that has to have signed."""
+    """A public key whose signature is trusted."""
 
     name: str
-    """Its path, or where in the file it stands."""
+    """Its path, or its path in the config file."""
     pem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedIdentity:
-    """Who has to have signed with a certificate of Sigstore's; exactly one of the first two is set."""
+    """A signer with a Sigstore certificate; either `identity` or `identity_regexp` is set."""
 
     identity: str | None = None
     identity_regexp: str | None = None
-    """It has to match all of the identity."""
+    """It has to match the whole identity."""
     issuer: str
     root_name: str
-    """The path of the trusted root, or where else it is from."""
+    """The path of the trusted root, or its origin in words."""
     trusted_root: str
     """The text of a trusted_root.json."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyRules:
-    """Who has to have signed the images of a mapping: any of the keys and identities."""
+    """Whose signatures a mapping trusts: any of the keys and identities is enough."""
 
     mode: VerifyMode = VerifyMode.ENFORCE
     keys: tuple[TrustedKey, ...] = ()
@@ -207,10 +206,10 @@ class VerifyRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingConfig:
-    """One mapping: a source repository and where its tags go."""
+    """One mapping: a source repository, its targets and its rules."""
 
     name: str
-    """`from` as the user wrote it: how reports name the mapping."""
+    """`from` as the user wrote it; reports name the mapping so."""
     source: RegistryConfig
     source_repository: RepositoryName
     targets: tuple[tuple[RegistryConfig, RepositoryName], ...]
@@ -219,9 +218,9 @@ class MappingConfig:
     tags: TagRules = field(default_factory=TagRules)
     artifacts: ArtifactRules = ArtifactRules()
     verify: VerifyRules | None = None
-    """None: images are copied whoever has signed them."""
+    """None: signatures are not verified."""
     line: int = 0
-    """Where the mapping begins in the file."""
+    """The line of the file where the mapping begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +237,7 @@ class PushgatewayConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
-    """Where metrics go, besides /metrics in watch mode."""
+    """Where metrics are sent, in addition to /metrics in watch mode."""
 
     pushgateway: PushgatewayConfig | None = None
     textfile: Path | None = None
@@ -246,7 +245,7 @@ class MetricsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """A whole configuration, valid and with every reference resolved."""
+    """A whole, valid configuration."""
 
     path: Path
     settings: GlobalSettings
@@ -254,4 +253,4 @@ class Config:
     mappings: tuple[MappingConfig, ...]
     metrics: MetricsConfig = MetricsConfig()
     warnings: tuple[str, ...] = ()
-    """What is legal and probably not meant, each with its place; said once at the start of a pass."""
+    """Likely mistakes, each with its position; logged once at the start of a pass."""

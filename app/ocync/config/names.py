@@ -1,4 +1,4 @@
-"""Names of registries and groups, replaced by what they name."""
+"""Resolving the names of registries and groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ocync.config.schema import suggest
-from ocync.config.yaml.node import Items, Path, Position, Value
+from ocync.config.yaml.node import Items, Path, Value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from ocync.oci.reference import RepositoryName
 
 _LISTED = 10
-"""Known names that a message shows where none is alike."""
+"""Known names that a message lists if none is similar."""
 
 
 @dataclass(slots=True)
 class Names:
     """
-    What the names of one file stand for; None stands for what has a name and is not sound.
+    The registries and groups of one file by name; None for one with problems.
 
-    As one name alone, a group goes before a registry of the same name, as in ocync 0.5.2; in a list it is the
-    registry.
+    A name of both a group and a registry means the group if it stands alone, as in ocync 0.5.2, and the registry
+    in a list.
     """
 
     registries: Mapping[str, RegistryConfig | None]
@@ -35,89 +35,86 @@ class Names:
     _seen: dict[Path, tuple[RegistryConfig, ...] | None] = field(default_factory=dict)
 
     def source(self, section: Section) -> RegistryConfig | None:
-        """Return the registry that `source` names; None where it names none that is sound."""
-        value, path = section.value("source"), section.at("source")
-        if value is None or self.findings.touch(path):
+        """Return the registry that `source` names; None after a problem."""
+        value = section.value("source")
+        if value is None or not section.is_sound("source"):
             return None
         name = str(value.content)
         if name in self.registries:
             return self.registries[name]
         if name in self.groups:
-            message = f"{_shown(value)} is a group of targets, and a source is one registry"
+            message = f"{value.shown} is a group of targets, and a source is one registry"
         else:
             message = _unknown(value, "registry", self.registries, self.findings)
-        self.findings.error(message, path, value.place, value.source)
+        self.findings.refuse(section.at("source"), value, message)
         return None
 
     def targets(self, section: Section) -> tuple[RegistryConfig, ...] | None:
-        """Return the registries that `targets` names; None where they are not sound."""
+        """Return the registries that `targets` names; None after a problem."""
         path = section.at("targets")
         if path not in self._seen:
-            # Thousands of mappings may have the targets of the defaults.
+            # Thousands of mappings may use the targets of the defaults.
             self._seen[path] = self._targets(section, path)
         return self._seen[path]
 
     def _targets(self, section: Section, path: Path) -> tuple[RegistryConfig, ...] | None:
-        if self.findings.touch(path):
+        if self.findings.affect(path):
             return None
-        alone = not isinstance(section.table.entries.get("targets"), Items)
+        is_alone = not isinstance(section.table.entries.get("targets"), Items)
         names: dict[str, None] = {}
-        for where, value in section.values("targets"):
-            for name in self._members(value, where, alone=alone):
+        for value_path, value in section.values("targets"):
+            for name in self._members(value, value_path, is_alone=is_alone):
                 if name in names:
-                    self.findings.error(f"names {name} twice", where, value.place)
+                    self.findings.error(f"names {name} twice", value_path, value.position)
                 names[name] = None
         registries = [self.registries[name] for name in names]
         sound = tuple(registry for registry in registries if registry is not None)
-        self._refuse_twins(sound, path, section.place("targets"))
-        return sound if sound and len(sound) == len(names) and not self.findings.touch(path) else None
+        seen: dict[RepositoryName, str] = {}
+        for registry in sound:
+            # Two names for one registry: it would be written twice.
+            first = seen.setdefault(registry.repository("any/repository"), registry.name)
+            if first != registry.name:
+                section.error("targets", f"{first} and {registry.name} are the same registry")
+        return sound if sound and len(sound) == len(names) and not self.findings.affect(path) else None
 
-    def _members(self, value: Value, path: Path, *, alone: bool) -> tuple[str, ...]:
-        """Return the registries behind a name; none, where something is wrong with it."""
+    def _members(self, value: Value, path: Path, *, is_alone: bool) -> tuple[str, ...]:
+        """Return the registries that a name means; none after a problem."""
         name = str(value.content)
-        if name in self.groups and (alone or name not in self.registries):
+        if name in self.groups and (is_alone or name not in self.registries):
             return self.groups[name] or ()
         if name in self.registries:
             return (name,)
         known = (*self.registries, *self.groups)
         message = _unknown(value, "registry or group", known, self.findings)
-        self.findings.error(message, path, value.place, value.source)
+        self.findings.refuse(path, value, message)
         return ()
 
-    def _refuse_twins(self, registries: tuple[RegistryConfig, ...], path: Path, place: Position) -> None:
-        """Refuse two names for one registry: it would be written to twice."""
-        seen: dict[RepositoryName, str] = {}
-        for registry in registries:
-            first = seen.setdefault(registry.repository("any/repository"), registry.name)
-            if first != registry.name:
-                self.findings.error(f"{first} and {registry.name} are the same registry", path, place)
 
-
-def groups(root: Section, known: Collection[str], findings: Findings) -> Mapping[str, tuple[str, ...] | None]:
-    """Return the target groups; a problem is an empty one, and one that names no registry or one twice."""
+def groups(root: Section, known: Collection[str]) -> Mapping[str, tuple[str, ...] | None]:
+    """Return the target groups; an empty group, an unknown member and a repeated one are problems."""
     inner = root.section("target_groups")
     found: dict[str, tuple[str, ...] | None] = {}
     for name in inner.table.entries:
-        path = inner.at(name)
-        members = _group(inner, name, known, findings)
-        found[name] = None if findings.touch(path) else members
+        members = _group(inner, name, known)
+        found[name] = members if inner.is_sound(name) else None
         if name in known and members != (name,):
             message = "is the name of a registry too: as one name alone it means this group, in a list the registry"
-            findings.warn(message, path, inner.place(name))
+            inner.warn(name, message)
     return found
 
 
-def _group(inner: Section, name: str, known: Collection[str], findings: Findings) -> tuple[str, ...]:
+def _group(inner: Section, name: str, known: Collection[str]) -> tuple[str, ...]:
     members: dict[str, None] = {}
+    findings = inner.findings
     for path, value in inner.values(name):
         member = str(value.content)
         if member in members:
-            findings.error(f"names {_shown(value)} twice", path, value.place, value.source)
+            findings.refuse(path, value, f"names {value.shown} twice")
         elif member not in known and not findings.is_wrong(path):
-            findings.error(_unknown(value, "registry", known, findings), path, value.place, value.source)
+            findings.refuse(path, value, _unknown(value, "registry", known, findings))
         members[member] = None
-    if not members and not findings.touch(inner.at(name)):
-        findings.error("is empty: a group names at least one registry", inner.at(name), inner.place(name))
+    if not members and inner.is_sound(name):
+        inner.error(name, "is empty: a group names at least one registry")
     return tuple(members)
 
 
@@ -127,8 +124,4 @@ def _unknown(value: Value, kind: str, known: Collection[str], findings: Findings
         names = sorted(known)
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         close = f"; known are {', '.join(names[:_LISTED])}{more}" if names else "; none is defined"
-    return f"{_shown(value)} is no {kind}{close}"
-
-
-def _shown(value: Value) -> str:
-    return f"what {value.source.named} holds" if value.source else str(value.content)
+    return f"{value.shown} is no {kind}{close}"

@@ -1,24 +1,24 @@
 """
-Mappings that write the same tags of the same repository: the last one to come would win, in each pass anew.
+Mappings that write the same tags of the same repository: in each pass the last writer would win.
 
-Whether two mappings select a common tag is decided from their rules where that is possible: by the tags they name,
-by version ranges and patterns that exclude each other. Where only the registries' tags could tell, it is a warning.
-Two mappings that copy the same images to a tag do no harm, so between those only a mapping that is there twice is
-refused.
+Whether two mappings select a common tag is decided from their rules where possible: from the tags that they name,
+and from version ranges and patterns that exclude each other. If only the registries' tags could tell, that is a
+warning. Two mappings that copy the same images to a tag are harmless: only an exact duplicate is refused.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from ocync.config.disjoint import are_disjoint
 from ocync.config.yaml.node import render
 from ocync.lib.errors import TagRuleError
 from ocync.tags.glob import is_literal
 from ocync.tags.select import select
+from ocync.tags.version_range import Range
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from ocync.config.yaml.node import Path, Position
     from ocync.oci.reference import RepositoryName
     from ocync.tags.rules import TagRules
+    from ocync.tags.version_range import Comparison, Numbers
 
 MAX_COMPARISONS = 20_000
-"""Pairs of mappings with open rules that are compared for one repository; thousands of such are not meant."""
+"""Comparisons made for one repository; beyond them there is a warning."""
 
 
 class Overlap(Enum):
@@ -43,65 +44,65 @@ class Overlap(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A mapping that writes somewhere, and where the file says so."""
+    """A mapping that writes a repository, and its position in the file."""
 
     path: Path
-    place: Position
+    position: Position
     mapping: MappingConfig
     rules: TagRules
-    """The tag rules, as far as they decide about a tag alone: without counts."""
+    """The tag rules without counts: they judge each tag alone."""
     names: frozenset[str]
     """The tags that the rules name."""
 
     @classmethod
-    def of(cls, mapping: MappingConfig, path: Path, place: Position) -> Claim | None:
-        """Make the claim of a mapping; None where its rules can't be applied, which is noted elsewhere."""
+    def of(cls, mapping: MappingConfig, path: Path, position: Position) -> Claim | None:
+        """Return the claim of a mapping; None if its rules can't be applied, which is reported elsewhere."""
         rules = replace(mapping.tags, latest=None, min_tags=None)
         try:
-            # What an empty registry lacks is what the rules name.
+            # What an empty source lacks is what the rules name.
             names = frozenset(select((), rules).absent)
         except TagRuleError:
             return None
-        return cls(path=path, place=place, mapping=mapping, rules=rules, names=names)
+        return cls(path=path, position=position, mapping=mapping, rules=rules, names=names)
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing can be selected but tags that the rules name."""
+        """Whether only tags that the rules name can be selected."""
         return bool(self.rules.glob) and all(map(is_literal, (*self.rules.glob, *self.rules.include)))
 
     @property
     def is_open(self) -> bool:
-        """Whether all tags are selected but those of the soft excludes."""
+        """Whether all tags are selected, except by the soft excludes."""
         rules = self.mapping.tags
         return not rules.glob and rules.semver is None and not rules.exclude and rules.latest is None
 
     @property
     def selection(self) -> TagRules:
-        """The rules without what does not decide which tags are selected."""
+        """The rules that decide which tags are selected."""
         return replace(self.mapping.tags, min_tags=None, immutable_tags=None)
 
     def may_select(self, tags: Iterable[str]) -> frozenset[str]:
-        """Return those of the tags that are selected, unless `latest` leaves them out."""
+        """Return the tags that are selected unless `latest` drops them."""
         return frozenset(select(tags, self.rules).kept)
 
     def selects(self, tag: str) -> bool:
-        """Return whether a tag that `may_select` gave is selected whatever other tags there are."""
+        """Return whether a tag of `may_select` is selected whatever other tags exist."""
         return self.mapping.tags.latest is None or tag in select((tag,), self.rules).pinned
 
 
 def check_overlaps(mappings: Iterable[tuple[MappingConfig, Path, Position]], findings: Findings) -> None:
-    """Record mappings that write the same tags of a repository; each mapping's worst such is enough."""
+    """Record mappings that write the same tags of a repository: for each mapping the worst case only."""
     writers: dict[RepositoryName, list[tuple[MappingConfig, Path, Position]]] = defaultdict(list)
-    for mapping, path, place in mappings:
+    for mapping, path, position in mappings:
         for _, repository in mapping.targets:
-            writers[repository].append((mapping, path, place))
+            writers[repository].append((mapping, path, position))
     for repository, several in writers.items():
         if len(several) > 1:
             _check_repository(repository, [claim for each in several if (claim := Claim.of(*each))], findings)
 
 
 def overlap(one: Claim, other: Claim) -> tuple[Overlap, str]:
-    """Decide whether two mappings select a common tag, and name one where it is known."""
+    """Return whether two mappings select a common tag, and one such tag if known."""
     names = one.names | other.names
     common = sorted(one.may_select(names) & other.may_select(names)) if names else []
     for tag in common:
@@ -117,7 +118,7 @@ def overlap(one: Claim, other: Claim) -> tuple[Overlap, str]:
 
 
 def _check_repository(repository: RepositoryName, claims: Sequence[Claim], findings: Findings) -> None:
-    """Compare each mapping with those before it; where both name their tags, only with those of common names."""
+    """Compare each mapping with the earlier ones; two that name all their tags, only if they share a name."""
     named: dict[str, Claim] = {}
     closed: list[Claim] = []
     others: list[Claim] = []
@@ -134,13 +135,13 @@ def _check_repository(repository: RepositoryName, claims: Sequence[Claim], findi
         compared += len(earlier)
         if compared > MAX_COMPARISONS:
             message = f"so many mappings write {repository} that they were not all compared"
-            findings.warn(message, claim.path, claim.place)
+            findings.warn(message, claim.path, claim.position)
             return
         _compare(repository, claim, earlier, findings)
 
 
 def _compare(repository: RepositoryName, claim: Claim, earlier: Sequence[Claim], findings: Findings) -> None:
-    """Record what is worst about a mapping and those before it that write the same repository."""
+    """Record the worst overlap of a mapping with earlier ones that write the same repository."""
     warning = ""
     for other in earlier:
         decision, tag = overlap(claim, other)
@@ -150,14 +151,12 @@ def _compare(repository: RepositoryName, claim: Claim, earlier: Sequence[Claim],
         shared = f"the tag {tag}" if tag else "the same tags"
         difference = _difference(claim, other)
         if decision is Overlap.CERTAIN and difference:
-            message = (
-                f"writes {shared} of {repository} as {there} does, {difference}: "
-                f"choose another to, or tags that the other does not select"
-            )
-            findings.error(message, claim.path, claim.place)
+            message = f"writes {shared} of {repository} as {there} does, {difference}"
+            hint = "choose another to, or tags that the other does not select"
+            findings.error(f"{message}: {hint}", claim.path, claim.position)
             return
         if claim.selection == other.selection and not difference:
-            findings.error(f"is there twice: {there} copies the same to {repository}", claim.path, claim.place)
+            findings.error(f"is there twice: {there} copies the same to {repository}", claim.path, claim.position)
             return
         if difference:
             warning = warning or (
@@ -166,13 +165,69 @@ def _compare(repository: RepositoryName, claim: Claim, earlier: Sequence[Claim],
         elif decision is Overlap.CERTAIN:
             warning = warning or f"copies {shared} to {repository} as {there} does already"
     if warning:
-        findings.warn(warning, claim.path, claim.place)
+        findings.warn(warning, claim.path, claim.position)
 
 
 def _difference(claim: Claim, other: Claim) -> str:
-    """Return in what the images differ that two mappings put at the same tag; empty, if in nothing."""
+    """Return how the images differ that two mappings copy to the same tag; empty if they do not."""
     if claim.mapping.source_repository != other.mapping.source_repository:
         return "from another source"
     if set(claim.mapping.platforms) != set(other.mapping.platforms):
         return "with other platforms"
     return ""
+
+
+def are_disjoint(one: TagRules, other: TagRules) -> bool:
+    """
+    Return whether no tag can be selected by both, other than tags that the rules name.
+
+    True is certain; False may only mean that the rules alone do not show it.
+    """
+    if one.semver and other.semver and not ranges_meet(Range.parse(one.semver), Range.parse(other.semver)):
+        return True
+    ours, theirs = _patterns(one), _patterns(other)
+    if _exclude_all(one, theirs) or _exclude_all(other, ours):
+        return True
+    return bool(ours and theirs) and not any(patterns_may_meet(a, b) for a in ours for b in theirs)
+
+
+def ranges_meet(one: Range, other: Range) -> bool:
+    """Return whether some version is in both ranges."""
+    return any(_is_satisfiable((*a, *b)) for a in one.alternatives for b in other.alternatives)
+
+
+def patterns_may_meet(one: str, other: str) -> bool:
+    """Return whether some text may match both, judged by what their wildcards leave at both ends."""
+    heads = sorted((re.split(r"[*?\[{\\]", text, maxsplit=1)[0] for text in (one, other)), key=len)
+    tails = sorted((re.split(r"[*?\]}\\]", text)[-1] for text in (one, other)), key=len)
+    return heads[1].startswith(heads[0]) and tails[1].endswith(tails[0])
+
+
+def _patterns(rules: TagRules) -> tuple[str, ...]:
+    """Return patterns that all selected tags match, except those that the rules name; none if any tag may be."""
+    return (*rules.glob, *(text for text in rules.include if not is_literal(text))) if rules.glob else ()
+
+
+def _exclude_all(rules: TagRules, patterns: tuple[str, ...]) -> bool:
+    """Return whether the rules exclude all that the patterns match."""
+    soft = () if any(not is_literal(text) for text in rules.include) else rules.default_exclude
+    return bool(patterns) and set(patterns) <= {*rules.exclude, *soft}
+
+
+def _is_satisfiable(comparisons: Sequence[Comparison]) -> bool:
+    """
+    Return whether some version fulfils all comparisons.
+
+    Between two different versions there is always a third (such as 1.0.1), and none is below 0.
+    """
+    low: tuple[Numbers, bool] = ((), True)
+    high: tuple[Numbers, bool] | None = None
+    for comparison in comparisons:
+        limit = comparison.bound, "=" in comparison.operator
+        if comparison.operator in (">", ">=", "="):
+            low = max(low, limit, key=lambda each: (each[0], not each[1]))
+        if comparison.operator in ("<", "<=", "="):
+            high = min(high or limit, limit)
+    if high is None:
+        return True
+    return low[0] < high[0] or (low[0] == high[0] and low[1] and high[1])

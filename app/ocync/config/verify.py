@@ -1,4 +1,4 @@
-"""Who has to have signed images: `verify` of the defaults and of mappings, with the keys and roots in it."""
+"""The sections `verify`: trusted keys and identities, with the key files and trusted roots that they name."""
 
 from __future__ import annotations
 
@@ -13,24 +13,21 @@ from ocync.verification import key_files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocync.config.merge import Layered
-    from ocync.config.section import Section
-    from ocync.config.yaml.findings import Findings
-    from ocync.config.yaml.node import Path, Value
+    from ocync.config.section import Layers, Section
 
 MAX_SIZE = 4 * 1024 * 1024
-"""Bytes of a key or of a trusted root that are read at most."""
+"""The most bytes of a key or trusted root."""
 
 
 class Signers:
-    """Keys and trusted roots by what names them: each is read and checked once for all mappings."""
+    """The keys and trusted roots of all mappings, each read and checked once."""
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
         self._checked: set[tuple[str, str]] = set()
 
     def text(self, name: str) -> str:
-        """Return the text of a file; raises ValueError that says why it can't be read."""
+        """Return the text of a file; raises ValueError if it can't be read."""
         if name not in self._texts:
             try:
                 with File(name).open("rb") as file:
@@ -45,14 +42,14 @@ class Signers:
         return self._texts[name]
 
     def key(self, text: str, where: str) -> TrustedKey:
-        """Return a key that is given as PEM or as a path; raises ValueError for what is none."""
+        """Return the key in a PEM text or at a path; raises ValueError if it is none."""
         is_pem = "-----BEGIN" in text
         key = TrustedKey(name=where if is_pem else text, pem=text if is_pem else self.text(text))
         self._check("key", key.pem, lambda: key_files.load_key(key.pem, key.name))
         return key
 
     def root(self, path: str | None) -> tuple[str, str]:
-        """Return name and text of a trusted root, by default the public one; raises ValueError for what is none."""
+        """Return name and text of a trusted root, by default Sigstore's public one; raises ValueError."""
         name, text = key_files.shipped_root() if path is None else (path, self.text(path))
         from ocync.verification.trusted_root import load_root  # noqa: PLC0415 -- for those who verify
 
@@ -62,64 +59,62 @@ class Signers:
     def identity(
         self, *, identity: str | None, pattern: str | None, issuer: str, root: str | None
     ) -> TrustedIdentity:
-        """Return who has to have signed; raises ValueError for a trusted root that is none."""
+        """Return a trusted identity with its root; raises ValueError for a bad root."""
         name, text = self.root(root)
         return TrustedIdentity(
             identity=identity, identity_regexp=pattern, issuer=issuer, root_name=name, trusted_root=text
         )
 
     def _check(self, kind: str, text: str, check: Callable[[], object]) -> None:
-        """Check a text, unless it has been found to be right before."""
         if (kind, text) not in self._checked:
             check()
             self._checked.add((kind, text))
 
 
-def check_verify(section: Section, signers: Signers, findings: Findings) -> None:
-    """Check what one `verify` says for itself: so what is wrong in the defaults is said once."""
+def check_verify(section: Section, signers: Signers) -> None:
+    """Record what is wrong in one `verify`; that of the defaults is checked once, not per mapping."""
+    findings = section.findings
     for path, value in section.values("key"):
-        _try(lambda text: signers.key(text, "it"), path, value, findings)
+        findings.attempt(path, value, lambda text: signers.key(text, "it"))
     for each in section.sections("keyless"):
         if each.has("identity") == each.has("identity_regexp"):
             message = "names both: keep one" if each.has("identity") else "is missing, and so is identity_regexp"
-            findings.error(message, each.at("identity"), each.place("identity"))
-        for key, check in (("identity_regexp", check_pattern), ("trusted_root", signers.root)):
-            found = each.value(key)
-            if found is not None:
-                _try(check, each.at(key), found, findings)
-        if not each.has("trusted_root"):
-            _try_public(signers, each, findings)
+            each.error("identity", message)
+        each.parse("identity_regexp", check_pattern)
+        each.parse("trusted_root", signers.root)
+        if not each.has("trusted_root") and not findings.affect(each.path):
+            try:
+                signers.root(None)  # the library that has it may not be installed
+            except ValueError as error:
+                each.error("trusted_root", str(error))
 
 
-def verify_rules(verify: Layered, signers: Signers, findings: Findings) -> VerifyRules | None:
-    """Return the rules of a mapping; None where nothing is to be verified, or where a problem has been noted."""
+def verify_rules(verify: Layers, signers: Signers) -> VerifyRules | None:
+    """Return the rules of a mapping; None if nothing is to be verified, or after a problem."""
     own, default = verify
     if not (own.table.entries or default.table.entries):
         return None
     mode = verify.of("mode").text("mode") or VerifyMode.ENFORCE.value
     if mode not in tuple(VerifyMode):
         return None
-    section = verify.of("key")
-    keys = tuple(_key(signers, value, path) for path, value in section.values("key") if not findings.touch(path))
-    identities = tuple(
-        found
-        for each in verify.of("keyless").sections("keyless")
-        if (found := _identity(each, signers, findings)) is not None
+    findings = own.findings
+    keys = tuple(
+        signers.key(str(value.content), render(path))
+        for path, value in verify.of("key").values("key")
+        if not findings.affect(path)
     )
-    if not (keys or identities or any(findings.touch(layer.path) for layer in verify)):
+    keyless = verify.of("keyless").sections("keyless")
+    identities = tuple(found for each in keyless if (found := _identity(each, signers)) is not None)
+    if not (keys or identities or any(findings.affect(layer.path) for layer in verify)):
         message = "names neither a key nor a keyless identity that has to have signed"
-        findings.error(message, own.path, own.table.place)
+        findings.error(message, own.path, own.table.position)
         return None
     return VerifyRules(mode=VerifyMode(mode), keys=keys, keyless=identities)
 
 
-def _key(signers: Signers, value: Value, path: Path) -> TrustedKey:
-    return signers.key(str(value.content), render(path))
-
-
-def _identity(section: Section, signers: Signers, findings: Findings) -> TrustedIdentity | None:
+def _identity(section: Section, signers: Signers) -> TrustedIdentity | None:
     issuer = section.text("issuer")
-    if issuer is None or findings.touch(section.path):
+    if issuer is None or section.findings.affect(section.path):
         return None
     return signers.identity(
         identity=section.text("identity"),
@@ -130,28 +125,8 @@ def _identity(section: Section, signers: Signers, findings: Findings) -> Trusted
 
 
 def check_pattern(text: str) -> None:
-    """Hold that this is a regular expression; raises ValueError."""
+    """Raise ValueError if the text is not a regular expression."""
     try:
         re.compile(text)
     except re.error as error:
         raise ValueError(f"it is no regular expression: {error}") from error
-
-
-def _try(check: Callable[[str], object], path: Path, value: Value, findings: Findings) -> None:
-    if findings.touch(path):
-        return
-    try:
-        check(str(value.content))
-    except ValueError as error:
-        message = f"what {value.source.named} made of it can't be used" if value.source else str(error)
-        findings.error(message, path, value.place, value.source)
-
-
-def _try_public(signers: Signers, section: Section, findings: Findings) -> None:
-    """Find out whether the root that holds where none is named can be had: its library may not be installed."""
-    if findings.touch(section.path):
-        return
-    try:
-        signers.root(None)
-    except ValueError as error:
-        findings.error(str(error), section.at("trusted_root"), section.place("trusted_root"))

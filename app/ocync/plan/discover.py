@@ -13,9 +13,7 @@ from ocync.plan.model import Candidate, TargetState
 from ocync.plan.source import SourceImage
 from ocync.tags.explain import none_selected
 from ocync.tags.glob import Pattern
-from ocync.tags.literals import literal_tags
-from ocync.tags.select import select
-from ocync.tags.selection import require_minimum
+from ocync.tags.select import literal_tags, require_minimum, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from ocync.config.model import MappingConfig, RegistryConfig
     from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository, TargetRepository
-    from ocync.tags.selection import Selection
+    from ocync.tags.rules import Selection
 
 
 log = logging.getLogger(__name__)

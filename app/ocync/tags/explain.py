@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.tags.selection import DropKind
+from ocync.tags.rules import DropKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ocync.tags.rules import TagRules
-    from ocync.tags.selection import Selection
+    from ocync.tags.rules import Selection, TagRules
 
 SAMPLES = 5
-"""Tags of a list that are shown where not all are asked for."""
+"""Tags of a list that are shown unless all are asked for."""
 
 _SOFT = (DropKind.DEFAULT_EXCLUDE, DropKind.BUILTIN_EXCLUDE)
 
 
 def rules_in_short(rules: TagRules) -> str:
-    """Return the rules in one line, as `glob 1.*, semver >=1.25, sort semver, latest 5`; `all tags` for none."""
-    exclude = (*rules.exclude, *rules.default_exclude)
+    """Return the rules in one line: `glob 1.*, semver >=1.25, sort semver, latest 5`; `all tags` without rules."""
     parts = {
         "glob": " ".join(rules.glob),
         "semver": rules.semver,
-        "exclude": " ".join(exclude),
+        "exclude": " ".join((*rules.exclude, *rules.default_exclude)),
         "sort": rules.sort,
         "latest": rules.latest,
         "include": " ".join(rules.include),
         "min_tags": rules.min_tags,
     }
-    said = [f"{name} {value}" for name, value in parts.items() if value not in ("", None)]
-    return ", ".join(said) or "all tags"
+    return ", ".join(f"{name} {value}" for name, value in parts.items() if value not in ("", None)) or "all tags"
 
 
 def none_selected(selection: Selection, rules: TagRules) -> str:
-    """Return one line for a mapping that selects nothing: by which rules, and what there is at the source."""
+    """Return one line for a mapping that selects nothing: its rules, and some of the source's tags."""
     if not selection.total:
         return "the source has no tags"
     text = f"none of the source's {selection.total} tags is selected by {rules_in_short(rules)}"
@@ -47,9 +44,9 @@ def none_selected(selection: Selection, rules: TagRules) -> str:
 
 def selection_in_full(selection: Selection, rules: TagRules, *, verbose: bool = False) -> list[str]:
     """
-    Return the lines that show how the tags were selected: stage by stage, the kept and the dropped ones.
+    Return the lines that show how the tags were selected: the stages, the kept and the dropped tags.
 
-    Lists of dropped tags are cut to five unless `verbose`; kept tags are all shown.
+    All kept tags are shown; lists of dropped tags are cut to five unless `verbose`.
     """
     return [
         f"source tags: {selection.total}",

@@ -1,13 +1,13 @@
 """
-Globs over tags: `*`, `?`, `[a-z]`, `[!a]`, `{a,b}`, and a backslash that takes the meaning away from the next.
+Globs over tags: `*`, `?`, `[a-z]`, `[!a]`, `{a,b}`, and a backslash that makes the next character literal.
 
-The dialect is that of the Rust crate globset 0.4 in its default settings, because ocync 0.5.2 reads its tag
-rules with it and the same rules have to select the same tags. What sets it apart from a shell's: braces always
-mean alternatives (`{a}` is `a`, `{1..3}` is the text `1..3`), an empty alternative counts for nothing (`1.2{,-dev}`
-is `1.2-dev` alone), a bracket or brace without its other half is an error, a leading dot is nothing special.
+The dialect is that of the Rust crate globset 0.4 with its default settings: ocync 0.5.2 reads its tag rules with
+it, and the same rules have to select the same tags. It differs from a shell's: braces always mean alternatives
+(`{a}` is `a`, `{1..3}` is the text `1..3`), an empty alternative is ignored (`1.2{,-dev}` is `1.2-dev` alone), an
+unbalanced bracket or brace is an error, and a leading dot is an ordinary character.
 
-Matching takes time in proportion to the tag and the pattern, whatever the pattern: each run between two stars
-is searched once, inside an atomic group.
+Matching takes time in proportion to the lengths of tag and pattern: each run between two stars is searched once,
+inside an atomic group.
 """
 
 from __future__ import annotations
@@ -20,79 +20,77 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MAX_ALTERNATIVES = 1000
-"""How many patterns without braces the braces of one pattern may stand for."""
+"""Braceless patterns that the braces of one pattern may stand for."""
 _MAX_PIECES = 200_000
-"""How many characters these may have together: a bound on time and memory."""
+"""Characters that these may have together: a bound on time and memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class _One:
-    """A piece that takes exactly one character."""
+    """A piece that matches exactly one character."""
 
     regex: str
     char: str = ""
-    """The character, where only one will do."""
+    """The only character that matches; empty where several do."""
 
 
 _Piece: TypeAlias = _One | None
 """None is a star: any number of characters."""
 _Plain: TypeAlias = list[_Piece]
-"""A pattern without braces."""
+"""A braceless pattern."""
 
 _ANY = _One(".")
 
 
-class Pattern:
-    """One glob; raises ValueError that says what is wrong and where."""
+class _Matcher:
+    """Braceless patterns, compiled: literal ones to a set, the others to one regular expression."""
 
-    __slots__ = ("_matcher", "literals", "text")
+    __slots__ = ("_literals", "_regex")
 
-    def __init__(self, text: str, *, ignore_case: bool = False) -> None:
-        plain = _parse(text)
-        self.text = text
-        self.literals: tuple[str, ...] | None = _all_literal(plain)
-        """The tags that it names, in its order; None where a wildcard leaves that open."""
-        self._matcher = _Matcher(plain, ignore_case=ignore_case)
-
-    def matches(self, tag: str) -> bool:
-        """Return whether the whole tag fits."""
-        return self._matcher.matches(tag)
-
-
-class Patterns:
-    """Several globs, any of which may match; none at all match nothing. Raises ValueError for a bad one."""
-
-    __slots__ = ("_matcher", "texts")
-
-    def __init__(self, texts: Iterable[str], *, ignore_case: bool = False) -> None:
-        self.texts = tuple(texts)
-        plain = [each for text in self.texts for each in _parse(text)]
-        self._matcher = _Matcher(plain, ignore_case=ignore_case)
-
-    def matches(self, tag: str) -> bool:
-        """Return whether the whole tag fits one of them."""
-        return self._matcher.matches(tag)
-
-    def __bool__(self) -> bool:
-        return bool(self.texts)
-
-
-class Wildcards:
-    """Media types in which a star stands for anything, and nothing else has a meaning; case has no say."""
-
-    __slots__ = ("_matcher", "texts")
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self.texts = tuple(texts)
-        plain = [[None if char == "*" else _one(char) for char in text] for text in self.texts]
-        self._matcher = _Matcher(plain, ignore_case=True)
+    def __init__(self, plain: Sequence[_Plain], *, ignore_case: bool = False) -> None:
+        wild = dict.fromkeys(_regex(each) for each in plain if ignore_case or not _literal(each))
+        flags = re.DOTALL | re.ASCII | (re.IGNORECASE if ignore_case else 0)
+        self._literals = frozenset(() if ignore_case else filter(None, map(_literal, plain)))
+        self._regex = re.compile("|".join(wild), flags) if wild else None
 
     def matches(self, text: str) -> bool:
-        """Return whether the whole text fits one of them."""
-        return self._matcher.matches(text)
+        """Return whether the whole text matches a pattern; without patterns, nothing does."""
+        return text in self._literals or (self._regex is not None and self._regex.fullmatch(text) is not None)
 
     def __bool__(self) -> bool:
-        return bool(self.texts)
+        return bool(self._literals) or self._regex is not None
+
+
+class Pattern(_Matcher):
+    """One glob; raises ValueError that says what is wrong and where."""
+
+    __slots__ = ("literals",)
+
+    def __init__(self, text: str) -> None:
+        plain = _parse(text)
+        super().__init__(plain)
+        literals = [_literal(each) for each in plain]
+        self.literals: tuple[str, ...] | None = tuple(dict.fromkeys(literals)) if all(literals) else None
+        """The tags that it names, in its order; None where a wildcard leaves that open."""
+
+
+class Patterns(_Matcher):
+    """Several globs, any of which may match. Raises ValueError for a bad one."""
+
+    __slots__ = ()
+
+    def __init__(self, texts: Iterable[str], *, ignore_case: bool = False) -> None:
+        super().__init__([plain for text in texts for plain in _parse(text)], ignore_case=ignore_case)
+
+
+class Wildcards(_Matcher):
+    """Media types, whatever their case, in which only a star is special: it stands for any characters."""
+
+    __slots__ = ()
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        plain = [[None if char == "*" else _one(char) for char in text] for text in texts]
+        super().__init__(plain, ignore_case=True)
 
 
 def check(text: str) -> None:
@@ -101,47 +99,22 @@ def check(text: str) -> None:
 
 
 def is_literal(text: str) -> bool:
-    """
-    Return whether a pattern names its tags, and so may be asked for without a list of all tags.
-
-    Braces are no wildcards: `{1.2,1.3}` names two tags.
-    """
+    """Return whether a pattern names its tags, so that no tag list is needed; `{1.2,1.3}` names two."""
     return not any(wildcard in text for wildcard in "*?[")
 
 
-class _Matcher:
-    """Patterns without braces, compiled: literal ones to a set, the others to one regular expression."""
-
-    __slots__ = ("_literals", "_regex")
-
-    def __init__(self, plain: Sequence[_Plain], *, ignore_case: bool) -> None:
-        literals = frozenset(() if ignore_case else filter(None, map(_literal, plain)))
-        wild = dict.fromkeys(_regex(each) for each in plain if ignore_case or not _literal(each))
-        flags = re.DOTALL | re.ASCII | (re.IGNORECASE if ignore_case else 0)
-        self._literals = literals
-        self._regex = re.compile("|".join(wild), flags) if wild else None
-
-    def matches(self, tag: str) -> bool:
-        return tag in self._literals or (self._regex is not None and self._regex.fullmatch(tag) is not None)
-
-
 def _literal(plain: _Plain) -> str:
-    """Return the only text that a pattern matches; empty where it matches several, or only the empty text."""
+    """Return the only text that a pattern matches; empty if it matches several, or only the empty text."""
     chars = [piece.char if piece else "" for piece in plain]
     return "".join(chars) if all(chars) else ""
 
 
-def _all_literal(plain: Sequence[_Plain]) -> tuple[str, ...] | None:
-    texts = [_literal(each) for each in plain]
-    return tuple(dict.fromkeys(texts)) if all(texts) else None
-
-
 def _regex(plain: _Plain) -> str:
     r"""
-    Return the regular expression of a pattern without braces.
+    Return the regular expression of a braceless pattern.
 
-    `1.*-r?*` becomes `1\.(?>.*?\-r.).*`. What stands between two stars has a fixed length, so that its first
-    place is as good as any later one: the atomic group forgets the others, and nothing is tried twice.
+    `1.*-r?*` becomes `1\.(?>.*?\-r.).*`. A run between two stars has a fixed length, so its first match is as good
+    as any later one: the atomic group discards the others, and nothing is tried twice.
     """
     runs = [""]
     for piece in plain:
@@ -157,16 +130,16 @@ def _regex(plain: _Plain) -> str:
 
 
 def _parse(text: str) -> list[_Plain]:
-    """Return the patterns without braces that the text stands for: one, where it has none."""
+    """Return the braceless patterns that the text stands for; raises ValueError."""
     return _Parser(text).parse()
 
 
 class _Parser:
     """
-    Reads a pattern from left to right and multiplies its braces out as they close.
+    Reads a pattern from left to right and expands its braces as they close.
 
-    A level holds the finished alternatives of an open brace and the one being read, each as a list of
-    patterns; the bottom level is the pattern as a whole.
+    A level has the finished alternatives of an open brace and the one being read, each as a list of braceless
+    patterns; the bottom level is the whole pattern.
     """
 
     def __init__(self, text: str) -> None:
@@ -243,7 +216,7 @@ class _Parser:
             self._multiply(alternatives)
 
     def _class(self) -> _One:
-        """Read a bracket expression from behind its `[` to behind its `]`."""
+        """Read a bracket expression, from after its `[` to after its `]`."""
         opened = self._at
         negated = self._text[self._at : self._at + 1] in ("!", "^")
         self._at += negated

@@ -1,18 +1,19 @@
 """
 The tag rules of a mapping, applied: which of a repository's tags are mirrored, and why the others are not.
 
-    digest-named     tags of signatures and referrers leave: they follow their image, and are no versions
-    glob             what matches one of the globs stays; no glob lets all pass
-    semver           what is a version in the range stays
-    exclude          the mapping's own list, then `defaults.tags.exclude`, then the built-in list drop
-    sort             the highest first
-    latest           the first so many stay
-    include          literal names join, in front; only the mapping's own exclude keeps them out
+    digest-named     drops the tags of signatures and referrers: they follow their image, and are no versions
+    glob             keeps what matches one of the globs; without globs, everything
+    semver           keeps versions in the range
+    exclude          drops by the mapping's own list, then by `defaults.tags.exclude`, then by the built-in list
+    sort             puts the highest first
+    latest           keeps the first N
+    include          adds literal names, in front; only the mapping's own exclude keeps them out
 
-Without any of these rules all tags stay but the digest-named ones: nobody has asked for releases alone.
+Without any of these rules only the digest-named tags are dropped: the built-in list applies only beside another
+rule.
 
-A pattern in `include` rescues tags from glob and from the two soft lists (the defaults' and the built-in one); they
-then go the same way as the others. Whatever the order of the tags given, the same ones are kept.
+A pattern in `include` rescues tags from glob and from the two soft lists (the defaults' and the built-in one). A
+rescued tag then passes the other stages. Which tags are kept does not depend on the order in which they are given.
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+from ocync.lib import remedies
 from ocync.lib.errors import TagRuleError
+from ocync.oci.reference import is_tag
 from ocync.tags.glob import Pattern, Patterns, is_literal
-from ocync.tags.rules import SortOrder
-from ocync.tags.selection import Drop, DropKind, Selection, Stage
+from ocync.tags.rules import Drop, DropKind, Selection, SortOrder, Stage
 from ocync.tags.version_range import Range, TagVersion
 
 if TYPE_CHECKING:
@@ -34,10 +36,10 @@ if TYPE_CHECKING:
     from ocync.tags.rules import TagRules
 
 BUILTIN_EXCLUDE = ("*-rc*", "*-alpha*", "*-beta*", "*-pre*", "*-snapshot*", "*-nightly*")
-"""Marks of versions before a release; upper and lower case are the same here."""
+"""Patterns of prereleases, whatever their case."""
 
-# The referrers tag schema of distribution-spec 1.1 (`<alg>-<hex>`, the hex cut to 64 digits), and cosign's endings.
-# Tags with other endings follow no image that we know of: they would be lost if they were not treated as tags.
+# The referrers tag schema of distribution-spec 1.1 (`<alg>-<hex>`, the hex cut to 64 digits), and cosign's
+# suffixes. A tag with another suffix follows no image that we know of: it would be lost if it were no tag.
 _DIGEST_NAMED = re.compile(
     r"sha(?:256|384|512)-[0-9a-f]{64}(?:[0-9a-f]{32}|[0-9a-f]{64})?(?:\.(?:sig|att|sbom))?", re.ASCII
 )
@@ -48,10 +50,10 @@ _DIGEST_PREFIXES = ("sha256-", "sha384-", "sha512-")
 
 def select(tags: Iterable[str], rules: TagRules) -> Selection:
     """
-    Apply the rules to the tags of a repository.
+    Return what the rules select from the tags of a repository.
 
-    Raises TagRuleError for rules that can't be applied (a bad pattern or range, `latest` without `sort`), and not
-    for too few tags: that is `selection.require_minimum`.
+    Raises TagRuleError for rules that can't be applied (a bad pattern or range, `latest` without `sort`). Too few
+    tags are no error here: see `require_minimum`.
     """
     compiled = _compile(rules)
     source = list(dict.fromkeys(tags))
@@ -80,8 +82,37 @@ def select(tags: Iterable[str], rules: TagRules) -> Selection:
     )
 
 
+def literal_tags(rules: TagRules) -> tuple[str, ...] | None:
+    """
+    Return the tags that the rules select if the source has all that they name; None if only a tag list can tell.
+
+    A list is needed for a wildcard in `glob` or `include`, for rules without `glob`, for `min_tags`, and for a
+    `latest` below the number of names. All other rules depend on names alone, and are applied. A returned tag that
+    the source lacks would not have been selected from a list either. Raises TagRuleError as `select` does.
+    """
+    if not rules.glob or rules.min_tags is not None or not all(map(is_literal, (*rules.glob, *rules.include))):
+        return None
+    names = select((), rules).absent  # what an empty source lacks is what the rules name
+    selection = select(filter(is_tag, names), rules)
+    if any(drop.kind is DropKind.LATEST for drop in selection.dropped):
+        return None
+    return selection.kept
+
+
+def require_minimum(selection: Selection, rules: TagRules) -> None:
+    """Ensure that at least `min_tags` were kept; raises TagRuleError that says what dropped most of the others."""
+    kept = len(selection.kept)
+    if rules.min_tags is None or kept >= rules.min_tags:
+        return
+    message = f"{kept} of the source's {selection.total} tags were selected, fewer than min_tags {rules.min_tags}"
+    if selection.dropped:
+        most = selection.dropped[0]
+        message += f"; most of the others ({len(most.tags)}) were dropped by {most.label}"
+    raise TagRuleError(message, hint=remedies.TOO_FEW_TAGS)
+
+
 def is_digest_named(tag: str) -> bool:
-    """Return whether a tag is one of the referrers tag schema or of cosign, and so follows its image."""
+    """Return whether a tag belongs to the referrers tag schema or to cosign, and so follows its image."""
     return tag.startswith(_DIGEST_PREFIXES) and _DIGEST_NAMED.fullmatch(tag) is not None
 
 
@@ -95,18 +126,18 @@ class _Versions(dict[str, TagVersion | None]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Compiled:
-    """Rules ready for use, for one selection."""
+    """Rules ready for one selection."""
 
     rules: TagRules
     glob: Patterns
     named: tuple[str, ...]
-    """Tags that glob names without a wildcard."""
+    """Tags that `glob` names without a wildcard."""
     pins: tuple[str, ...]
-    """Tags that include names without a wildcard."""
+    """Tags that `include` names without a wildcard."""
     rescue: Patterns
-    """The patterns of include with wildcards."""
-    asked: Patterns
-    """The patterns of glob and include that are meant for digest-named tags."""
+    """The patterns of `include` with wildcards."""
+    digests: Patterns
+    """The patterns of `glob` and `include` that ask for digest-named tags."""
     range: Range | None
     exclude: Patterns
     default_exclude: Patterns
@@ -114,7 +145,7 @@ class _Compiled:
     versions: _Versions
 
     def is_rescued(self, tag: str) -> bool:
-        """Return whether a tag would be out but for a pattern of include."""
+        """Return whether a tag would be dropped but for a pattern of `include`."""
         return self.rescue.matches(tag) and (
             (bool(self.glob) and not self.glob.matches(tag))
             or self.default_exclude.matches(tag)
@@ -132,7 +163,7 @@ def _compile(rules: TagRules) -> _Compiled:
             named=_names(rules.glob),
             pins=_names(rules.include),
             rescue=Patterns(text for text in rules.include if not is_literal(text)),
-            asked=Patterns(text for text in (*rules.glob, *rules.include) if text.startswith(_DIGEST_PREFIXES)),
+            digests=Patterns(text for text in (*rules.glob, *rules.include) if text.startswith(_DIGEST_PREFIXES)),
             range=None if rules.semver is None else Range.parse(rules.semver),
             exclude=Patterns(rules.exclude),
             default_exclude=Patterns(rules.default_exclude),
@@ -144,7 +175,7 @@ def _compile(rules: TagRules) -> _Compiled:
 
 
 def _selects(rules: TagRules) -> bool:
-    """Return whether any rule says which tags are wanted; `min_tags` and `immutable_tags` do not."""
+    # min_tags and immutable_tags do not decide which tags are selected.
     lists = (rules.glob, rules.include, rules.exclude, rules.default_exclude)
     return any(lists) or any(rule is not None for rule in (rules.semver, rules.sort, rules.latest))
 
@@ -155,14 +186,14 @@ def _builtin_exclude() -> Patterns:
 
 
 def _names(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the tags that the literal ones of the patterns name, each once and in their order."""
+    """Return the tags that the literal patterns name, each once and in their order."""
     literal = (Pattern(text).literals or () for text in texts if is_literal(text))
     return tuple(dict.fromkeys(tag for tags in literal for tag in tags))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Step:
-    """What a stage makes of the pool."""
+    """The outcome of one stage."""
 
     label: str
     kept: list[str]
@@ -170,7 +201,7 @@ class _Step:
 
 
 def _digest_named(pool: list[str], compiled: _Compiled) -> _Step | None:
-    out = {tag for tag in pool if is_digest_named(tag) and not compiled.asked.matches(tag)}
+    out = {tag for tag in pool if is_digest_named(tag) and not compiled.digests.matches(tag)}
     label = "signatures and referrers, which follow their image"
     return _dropping(pool, out, DropKind.DIGEST_NAMED, label) if out else None
 
@@ -192,11 +223,9 @@ def _semver(pool: list[str], compiled: _Compiled) -> _Step | None:
 
 
 def _exclude(pool: list[str], compiled: _Compiled) -> _Step | None:
-    out: dict[str, DropKind] = {}
-    for tag in pool:
-        kind = _exclusion(tag, compiled)
-        if kind is not None:
-            out[tag] = kind
+    out = {tag: kind for tag in pool if (kind := _exclusion(tag, compiled))}
+    if not (out or compiled.exclude or compiled.default_exclude):
+        return None
     labels = {
         DropKind.EXCLUDE: f"exclude {_listed(compiled.rules.exclude)}",
         DropKind.DEFAULT_EXCLUDE: f"exclude of the defaults {_listed(compiled.rules.default_exclude)}",
@@ -207,13 +236,11 @@ def _exclude(pool: list[str], compiled: _Compiled) -> _Step | None:
         for kind, label in labels.items()
         if kind in out.values()
     )
-    if not (out or compiled.exclude or compiled.default_exclude):
-        return None
     return _Step(label="exclude", kept=[tag for tag in pool if tag not in out], dropped=dropped)
 
 
 def _exclusion(tag: str, compiled: _Compiled) -> DropKind | None:
-    """Return the first list that drops the tag; the hard one comes first, as what the user said last."""
+    """Return the first list that drops the tag; the hard one comes first: nothing is rescued from it."""
     if compiled.exclude.matches(tag):
         return DropKind.EXCLUDE
     soft = None
@@ -236,9 +263,9 @@ def _sort(pool: list[str], compiled: _Compiled) -> _Step | None:
 
 def _by_version(pool: list[str], versions: _Versions) -> list[str]:
     """
-    Put the highest version first, and tags that are no versions behind, the last of the alphabet first.
+    Return the highest version first; tags without a version come last, in reverse alphabetical order.
 
-    Of several spellings of one version the first of the alphabet comes first: as registries list them.
+    Spellings of one version are in alphabetical order, as registries list them.
     """
     keyed = [(version.key, tag) for tag in sorted(pool) if (version := versions[tag]) is not None]
     keyed.sort(key=lambda pair: pair[0], reverse=True)
@@ -269,7 +296,7 @@ def _dropping(pool: list[str], out: set[str], kind: DropKind, label: str) -> _St
 
 
 def _without(dropped: list[Drop], kept: frozenset[str]) -> tuple[Drop, ...]:
-    """Return the drops without tags that were kept all the same, the largest first."""
+    """Return the drops without the tags that were kept after all, the longest list first."""
     rest = [
         Drop(kind=drop.kind, label=drop.label, tags=tags)
         for drop in dropped

@@ -1,33 +1,35 @@
 """
 Tags as versions, and ranges of versions.
 
-Tags are no semantic versions: `15.10-alpine`, `21.0.5_11-jre`, `v1.27.6-eks-1-27-14`, `2024.01.15`. So only the
-numbers in front decide whether a range holds a tag, and what follows the first dash only orders tags of the
-same numbers. Parsing, order and the ranges of `>= <= > < =` are those of ocync 0.5.2; `^`, `~`, `1.x`, `||` and
-blanks for commas are beyond it.
+Tags are not semantic versions: `15.10-alpine`, `21.0.5_11-jre`, `v1.27.6-eks-1-27-14`, `2024.01.15`. So only the
+leading numbers decide whether a tag is in a range, and what follows the first dash only orders tags with the same
+numbers. Parsing, order and the operators `>= <= > < =` are those of ocync 0.5.2; `^`, `~`, `1.x`, `||` and spaces
+in place of commas are additions.
 """
 
 from __future__ import annotations
 
+import operator
 import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
 Numbers: TypeAlias = tuple[int, ...]
-"""Numbers of a version without zeros at the end, so that 1, 1.0 and 1.0.0 are one and the same."""
+"""Numbers of a version without trailing zeros, so that 1, 1.0 and 1.0.0 are equal."""
 Token: TypeAlias = tuple[int, int, str]
-"""A part of a suffix: (0, number, "") or (1, 0, text), so that numbers stand below texts."""
+"""A part of a suffix: (0, number, "") or (1, 0, text), so that numbers sort below texts."""
 
 _TAG = re.compile(r"v?([0-9]+(?:[._][0-9]+)*)(?:-(.*))?", re.DOTALL)
 _TOKEN = re.compile(r"[0-9]+|[^0-9._-]+")
 _SEPARATOR = re.compile(r"[._]")
-# ocync reads numbers into 64 bits: a longer one makes a tag no version, and in a suffix it is a text.
+# ocync 0.5.2 reads numbers into 64 bits: a tag with a longer one is no version, and in a suffix it is a text.
 _LIMIT = 1 << 64
 
 _OR = re.compile(r"\|\|")
 _AND = re.compile(r"\s*,\s*|\s+(?=[<>=^~])")
 _CONSTRAINT = re.compile(r"(>=|<=|>|<|=|\^|~)?\s*v?([0-9xX*][0-9xX*._]*)")
 _WILDCARDS = ("x", "X", "*")
+_OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,7 +37,7 @@ class TagVersion:
     """
     A tag's version; the order is total, and two spellings of one version are equal.
 
-    Without a suffix a version stands above all with one: 1.0 is above 1.0-rc1, and above 1.0-alpine too.
+    A version without a suffix is above all with one: 1.0 is above 1.0-rc1, and above 1.0-alpine too.
     """
 
     numbers: Numbers
@@ -45,7 +47,7 @@ class TagVersion:
 
     @classmethod
     def parse(cls, tag: str) -> TagVersion | None:
-        """Return the version that a tag names; None for `latest`, `17rc1` and other tags without one."""
+        """Return a tag's version; None for `latest`, `17rc1` and other tags without one."""
         found = _TAG.fullmatch(tag)
         if found is None:
             return None
@@ -57,7 +59,7 @@ class TagVersion:
 
     @property
     def key(self) -> tuple[Numbers, bool, tuple[Token, ...]]:
-        """What to sort many versions by: the same order, and faster."""
+        """A sort key with the same order, faster for many versions."""
         return self.numbers, self.final, self.suffix
 
 
@@ -69,23 +71,13 @@ class Comparison:
     bound: Numbers
 
     def holds(self, numbers: Numbers) -> bool:
-        """Return whether the numbers compare so with the bound."""
-        match self.operator:
-            case ">=":
-                return numbers >= self.bound
-            case "<=":
-                return numbers <= self.bound
-            case ">":
-                return numbers > self.bound
-            case "<":
-                return numbers < self.bound
-            case _:
-                return numbers == self.bound
+        """Return whether the numbers fulfil the comparison."""
+        return bool(_OPERATORS[self.operator](numbers, self.bound))
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A range of versions, as `>=1.25, <2`: alternatives, each of comparisons that all have to hold."""
+    """A range such as `>=1.25, <2`: alternatives, each of comparisons that all have to hold."""
 
     text: str
     alternatives: tuple[tuple[Comparison, ...], ...]
@@ -93,17 +85,17 @@ class Range:
     @classmethod
     def parse(cls, text: str) -> Range:
         """
-        Read a range; raises ValueError that says what is wrong.
+        Return the range that a text describes; raises ValueError that says what is wrong.
 
-        Joined by commas (or blanks): `>=1.0 <=1.0 >1.0 <1.0 =1.0`, a bare version as `=`; `^1.2` up to the next
-        change of the first number that is not zero, `~1.2` up to the next second number, `1.2.x`, `1.*`, `*`.
-        Joined by `||` where one alternative is enough.
+        Constraints that all have to hold are joined by commas or spaces: `>=1.0 <=1.0 >1.0 <1.0 =1.0`, a bare
+        version for `=`, `^1.2` (the first number that is not zero stays), `~1.2` (the first two numbers stay),
+        `1.2.x`, `1.*`, `*`. Alternatives are joined by `||`.
         """
         shown = repr(text if len(text) <= 80 else text[:77] + "...")
         return cls(text, tuple(_alternative(part, shown) for part in _OR.split(text)))
 
     def matches(self, version: TagVersion) -> bool:
-        """Return whether the version's numbers are in the range; the suffix has no say."""
+        """Return whether the version's numbers are in the range; its suffix is ignored."""
         return any(
             all(comparison.holds(version.numbers) for comparison in alternative)
             for alternative in self.alternatives
@@ -119,7 +111,7 @@ def _alternative(part: str, shown: str) -> tuple[Comparison, ...]:
 
 
 def _comparisons(constraint: str, shown: str) -> tuple[Comparison, ...]:
-    """Return what a constraint means in plain comparisons; none, where it holds for every version."""
+    """Return a constraint as plain comparisons; none if it holds for every version."""
     if not constraint:
         raise ValueError(f"the version range {shown} has an empty part")
     if "-" in constraint:
@@ -133,16 +125,16 @@ def _comparisons(constraint: str, shown: str) -> tuple[Comparison, ...]:
         raise ValueError(
             f"the version range {shown} can't be read at {constraint[:40]!r}: write >=1.2, <2.0 or ^1.2, ~1.2, 1.x"
         )
-    operator, (numbers, open_end) = found[1] or "=", bound
-    if operator in ("^", "~"):
-        return _between(numbers, _next(numbers, _fixed(operator, numbers)))
-    if not open_end:
-        return (Comparison(operator, _trimmed(numbers)),)
-    return _wildcard(operator, numbers)
+    sign, (numbers, has_wildcard) = found[1] or "=", bound
+    if sign in ("^", "~"):
+        return _between(numbers, _next(numbers, _fixed(sign, numbers)))
+    if not has_wildcard:
+        return (Comparison(sign, _trimmed(numbers)),)
+    return _wildcard(sign, numbers)
 
 
 def _bound(text: str) -> tuple[list[int], bool] | None:
-    """Read `1.2` or `1.2.x`: the numbers, and whether wildcards follow; None for anything else."""
+    """Return the numbers of `1.2` or `1.2.x`, and whether wildcards follow; None for anything else."""
     parts = _SEPARATOR.split(text)
     numbers = []
     while parts and parts[0].isdecimal():
@@ -152,34 +144,27 @@ def _bound(text: str) -> tuple[list[int], bool] | None:
     return numbers, bool(parts)
 
 
-def _fixed(operator: str, numbers: list[int]) -> int:
-    """Return how many of the numbers `^` or `~` leave as they are."""
-    if operator == "~":
+def _fixed(sign: str, numbers: list[int]) -> int:
+    """Return how many leading numbers `^` or `~` leave as they are."""
+    if sign == "~":
         return min(2, len(numbers))
     for position, number in enumerate(numbers[:3]):
         if number:
             return position + 1
-    # With zeros alone there is no such number: ^0 is 0.x, ^0.0 is 0.0.x, ^0.0.0 is that version.
+    # All are zero: ^0 is 0.x, ^0.0 is 0.0.x, ^0.0.0 is that version.
     return min(3, len(numbers))
 
 
-def _wildcard(operator: str, numbers: list[int]) -> tuple[Comparison, ...]:
-    """Return the meaning of `1.2.x` after an operator: as one stretch of versions, before which or after which."""
+def _wildcard(sign: str, numbers: list[int]) -> tuple[Comparison, ...]:
+    """Return the comparisons for `1.2.x` after an operator; `>` and `<` exclude all of `1.2.x`."""
     if not numbers:
-        # Nothing lies outside of all versions.
-        return (Comparison("<", ()),) if operator in ("<", ">") else ()
-    first, after = _trimmed(numbers), _next(numbers, len(numbers))
-    match operator:
-        case ">=":
-            return (Comparison(">=", first),)
-        case "<":
-            return (Comparison("<", first),)
-        case ">":
-            return (Comparison(">=", after),)
-        case "<=":
-            return (Comparison("<", after),)
-        case _:
-            return _between(numbers, after)
+        # `*` is every version, and none is outside.
+        return (Comparison("<", ()),) if sign in ("<", ">") else ()
+    after = _next(numbers, len(numbers))
+    if sign == "=":
+        return _between(numbers, after)
+    bound = _trimmed(numbers) if sign in (">=", "<") else after
+    return (Comparison(">=" if sign[0] == ">" else "<", bound),)
 
 
 def _between(numbers: list[int], after: Numbers) -> tuple[Comparison, ...]:
@@ -189,7 +174,7 @@ def _between(numbers: list[int], after: Numbers) -> tuple[Comparison, ...]:
 
 
 def _next(numbers: list[int], fixed: int) -> Numbers:
-    """Return the first version in which one of the `fixed` first numbers has changed; () for none fixed."""
+    """Return the lowest version in which one of the `fixed` leading numbers is larger; () if none is fixed."""
     return (*numbers[: fixed - 1], numbers[fixed - 1] + 1) if fixed else ()
 
 
@@ -200,7 +185,7 @@ def _token(text: str) -> Token:
 
 
 def _number(digits: str) -> int:
-    """Return the number, or the limit for any that reaches it (Python refuses to convert very long ones)."""
+    """Return the number, at most the limit; Python refuses to convert very long ones."""
     digits = digits.lstrip("0")
     return min(int(digits or "0"), _LIMIT) if len(digits) <= 20 else _LIMIT
 

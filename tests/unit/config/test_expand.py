@@ -59,7 +59,7 @@ def shown(path: Path, environ: Mapping[str, str] = ENVIRON, *, show_secrets: boo
     return yaml.safe_load(expand(path, environ, show_secrets=show_secrets))
 
 
-def test_mappings_say_all_that_holds_for_them(file: Write) -> None:
+def test_mappings_are_shown_with_the_defaults_merged_in(file: Write) -> None:
     static, python = shown(file(TEXT))["mappings"]
 
     assert static == {
@@ -82,7 +82,7 @@ def test_mappings_say_all_that_holds_for_them(file: Write) -> None:
     }
 
 
-def test_of_the_defaults_only_what_stays_weaker_is_left(file: Write) -> None:
+def test_only_the_soft_excludes_stay_in_the_defaults(file: Write) -> None:
     assert shown(file(TEXT))["defaults"] == {"tags": {"exclude": ["*-dev"]}}
 
 
@@ -98,7 +98,7 @@ def test_no_secret_is_shown(file: Write) -> None:
     assert document["metrics"]["pushgateway"]["grouping"] == {"a": "***", "b": "x-***"}
 
 
-def test_what_is_no_secret_is_shown(file: Write) -> None:
+def test_other_values_are_shown(file: Write) -> None:
     registries = shown(file(TEXT))["registries"]
 
     assert registries["src"]["url"] == "cgr.dev"
@@ -116,14 +116,16 @@ def test_what_is_no_secret_is_shown(file: Write) -> None:
         ("cgr.dev:443", "cgr.dev:443"),
     ],
 )
-def test_what_a_url_holds_is_hidden_even_where_it_is_not_allowed(url: str, hidden: str, file: Write) -> None:
+def test_credentials_in_a_url_are_hidden_even_where_they_are_not_allowed(
+    url: str, hidden: str, file: Write
+) -> None:
     path = file(f"registries: {{a: {{url: '{url}'}}}}\nmappings: []\n")
 
     assert shown(path)["registries"]["a"]["url"] == hidden
     assert shown(path, show_secrets=True)["registries"]["a"]["url"] == url
 
 
-def test_a_url_in_any_other_value_is_hidden_too(file: Write) -> None:
+def test_credentials_of_a_url_in_any_other_value_are_hidden(file: Write) -> None:
     path = file("registries: {}\nmappings: [{from: 'https://me:hunter2@cgr.dev/a and b'}]\n")
 
     assert shown(path)["mappings"][0]["from"] == "https://***@cgr.dev/a and b"
@@ -139,7 +141,7 @@ def test_a_literal_secret_and_the_default_of_a_secret_variable_are_hidden(file: 
     assert registries["b"]["token"] == "***"
 
 
-def test_the_pushgateway_of_the_environment_is_part_of_it(file: Write) -> None:
+def test_the_pushgateway_of_the_environment_is_shown(file: Write) -> None:
     path = file("registries: {}\nmappings: []\nmetrics: {pushgateway: {job: j, url: 'http://file'}}\n")
     environ = {"OCYNC_PUSHGATEWAY_URL": "http://u:hunter2@env:9091"}
 
@@ -149,7 +151,7 @@ def test_the_pushgateway_of_the_environment_is_part_of_it(file: Write) -> None:
     }
 
 
-def test_with_secrets_it_is_the_same_config(file: Write, comparable: Callable[[Config], object]) -> None:
+def test_the_output_with_secrets_is_the_same_config(file: Write, comparable: Callable[[Config], object]) -> None:
     before = load(file(TEXT), ENVIRON)
 
     after = load(file(expand(file(TEXT), ENVIRON, show_secrets=True)), {})
@@ -159,7 +161,7 @@ def test_with_secrets_it_is_the_same_config(file: Write, comparable: Callable[[C
     assert comparable(after) == comparable(before)
 
 
-def test_without_secrets_it_is_a_config_too(file: Write) -> None:
+def test_the_output_without_secrets_is_a_config_too(file: Write) -> None:
     config = load(file(expand(file(TEXT), ENVIRON, show_secrets=False)), {})
 
     assert config.registries["ghcr"].token is not None
@@ -178,7 +180,7 @@ def test_a_file_that_the_schema_refuses_is_not_expanded(file: Write) -> None:
         expand(file("registries: {}\nmapings: []\n"), {}, show_secrets=True)
 
 
-def test_order_aliases_and_merges_of_the_file_are_written_out(file: Write) -> None:
+def test_aliases_and_merges_are_expanded_in_the_order_of_the_file(file: Write) -> None:
     text = (
         "mappings: [{from: b, tags: &t {glob: [x]}}, {from: a, tags: *t}]\nregistries: {}\nglobal: {}\nmetrics: ~\n"
     )
@@ -244,7 +246,7 @@ SOUND = st.fixed_dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=SOUND)
-def test_whatever_a_config_says_it_says_when_expanded(
+def test_an_expanded_config_means_the_same(
     document: Any, file: Write, comparable: Callable[[Config], object]
 ) -> None:
     environ = {"TOKEN": "hunter2", "N": "7", "YES": "true"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ocync.config.expand import expand
 from ocync.config.load import load
 from ocync.config.model import AuthType, Config
-from ocync.config.shape import Shape, shape
+from ocync.config.schema import Shape, shape
 from ocync.lib.errors import ConfigError, ExitCode
 from ocync.oci.platform import Platform
 from ocync.oci.reference import Registry
@@ -91,7 +91,7 @@ mappings: [{ from: chainguard/static, source: src, targets: ghcr }]
         pytest.param(PAGE.replace("${CHAINGUARD_PASSWORD}", '"${CHAINGUARD_PASSWORD}"').encode(), id="quotes"),
     ],
 )
-def test_however_it_was_saved_it_is_the_same(content: bytes, read: Load) -> None:
+def test_encodings_and_line_ends_make_no_difference(content: bytes, read: Load) -> None:
     found, wanted = read(content, SECRETS), read(PAGE, SECRETS)
 
     assert found.registries == wanted.registries
@@ -116,7 +116,7 @@ def test_empty_credentials_name_their_variables(problems: Callable[..., list[str
     ]
 
 
-def test_where_secrets_are_not_needed_that_is_a_warning(warnings: Callable[..., list[str]]) -> None:
+def test_missing_secrets_are_warnings_where_they_are_not_required(warnings: Callable[..., list[str]]) -> None:
     assert warnings(PAGE, {"CHAINGUARD_USERNAME": ""}, require_secrets=False) == [
         "6:17: registries.src.credentials.username: ${CHAINGUARD_USERNAME} is empty",
         "7:17: registries.src.credentials.password: ${CHAINGUARD_PASSWORD} is not set",
@@ -124,9 +124,7 @@ def test_where_secrets_are_not_needed_that_is_a_warning(warnings: Callable[..., 
     ]
 
 
-def test_without_its_variables_the_rest_of_a_file_is_checked_all_the_same(
-    problems: Callable[..., list[str]], read: Load
-) -> None:
+def test_a_file_is_checked_without_its_variables(problems: Callable[..., list[str]], read: Load) -> None:
     text = PAGE.replace("url: ghcr.io", "url: ${ACCOUNT_ID}.dkr.ecr.${REGION}.amazonaws.com")
     text += "global: {max_concurrent_transfers: '${N}', deadline: '${D}'}\n"
 
@@ -136,7 +134,7 @@ def test_without_its_variables_the_rest_of_a_file_is_checked_all_the_same(
     ]
 
 
-def test_a_variable_that_says_it_is_needed_always_is(problems: Callable[..., list[str]]) -> None:
+def test_a_required_variable_is_required_for_validation_too(problems: Callable[..., list[str]]) -> None:
     text = PAGE.replace("${GITHUB_TOKEN}", "${GITHUB_TOKEN:?run gh auth token}")
 
     assert problems(text, require_secrets=False) == [
@@ -292,7 +290,7 @@ def test_a_config_of_ocync_0_5_2_is_read_unchanged(read: Load) -> None:
         ),
     ],
 )
-def test_what_ocync_0_5_2_is_used_for_is_read(text: str, read: Load) -> None:
+def test_typical_configs_of_ocync_0_5_2_are_read(text: str, read: Load) -> None:
     assert read(text, {"A": "123456789012"}).mappings
 
 
@@ -411,7 +409,7 @@ WELL_MEANT = st.fixed_dictionaries(
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], max_examples=300)
 @given(document=st.one_of(WELL_MEANT, documents(shape())), require_secrets=st.booleans())
-def test_any_file_is_a_config_or_has_problems_and_no_secret_is_in_what_is_said(
+def test_any_file_is_a_config_or_has_problems_and_no_message_shows_a_secret(
     document: Any, require_secrets: bool, tmp_path: Path, comparable: Callable[[Config], object]
 ) -> None:
     path = tmp_path / "c.yaml"

@@ -85,7 +85,7 @@ def test_repositories_have_what_their_registry_adds(
         ("from: acme/mirror/a, to: a, source: team, targets: team", ""),
     ],
 )
-def test_what_can_not_be_is_refused(text: str, line: str, problems: Callable[..., list[str]], read: Load) -> None:
+def test_bad_repositories_are_refused(text: str, line: str, problems: Callable[..., list[str]], read: Load) -> None:
     if not line:
         assert read(config_of(text)).mappings
         return
@@ -168,7 +168,7 @@ def test_artifacts_are_merged_too(
         (
             "tags: {semver: '${X}', latest: 1, sort: semver}",
             "",
-            "mappings[0].tags.semver: what ${X} made of it can't",
+            "mappings[0].tags.semver: what ${X} holds can't",
         ),
         ("tags: {glob: '[a'}", "", "mappings[0].tags.glob: the pattern '[a' can't be read"),
         ("tags: {include: [a, '{b']}", "", "mappings[0].tags.include[1]: the pattern '{b'"),
@@ -217,7 +217,7 @@ def test_a_sort_may_be_inherited(mapping: Callable[..., MappingConfig]) -> None:
         ("to: 'x${UNSET}'", "mappings[0].to: ${UNSET} is not set and read as empty"),
     ],
 )
-def test_what_is_probably_not_meant_is_a_warning(own: str, line: str, warnings: Callable[..., list[str]]) -> None:
+def test_a_likely_mistake_is_a_warning(own: str, line: str, warnings: Callable[..., list[str]]) -> None:
     [found] = warnings(config_of(f"from: a, {own}"))
 
     assert line in found

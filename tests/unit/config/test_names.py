@@ -80,7 +80,7 @@ def test_a_name_with_two_meanings_is_a_warning(warnings: Callable[..., list[str]
         ("[ecr-west, west-http]", "src", "mappings[0].targets: ecr-west and west-http are the same registry"),
     ],
 )
-def test_names_of_nothing_and_of_the_same_are_refused(
+def test_unknown_and_repeated_names_are_refused(
     targets: str, source: str, line: str, problems: Callable[..., list[str]]
 ) -> None:
     [found] = problems(config_of(targets, source), {"X": "hunter2"})
@@ -99,7 +99,7 @@ def test_names_of_nothing_and_of_the_same_are_refused(
     ],
 )
 @pytest.mark.parametrize("used", ["bad", "prod"])
-def test_a_group_that_is_wrong_is_said_once_whoever_uses_it(
+def test_a_bad_group_is_reported_once_however_often_it_is_used(
     members: str, line: str, used: str, problems: Callable[..., list[str]]
 ) -> None:
     text = config_of(used).replace("target_groups:\n", f"target_groups:\n  bad: {members}\n")
@@ -110,18 +110,18 @@ def test_a_group_that_is_wrong_is_said_once_whoever_uses_it(
     assert line in found
 
 
-def test_what_is_wrong_in_the_defaults_is_said_once(problems: Callable[..., list[str]]) -> None:
+def test_problems_of_the_defaults_are_reported_once(problems: Callable[..., list[str]]) -> None:
     text = f"{BASE}defaults: {{source: scr, targets: ecr-esat}}\nmappings: [{{from: a}}, {{from: b}}]\n"
 
     assert [line.split(": ")[1] for line in problems(text)] == ["defaults.source", "defaults.targets"]
 
 
-def test_unknown_names_in_defaults_that_nothing_uses_are_said(problems: Callable[..., list[str]]) -> None:
+def test_unknown_names_in_unused_defaults_are_reported(problems: Callable[..., list[str]]) -> None:
     assert len(problems(f"{BASE}defaults: {{source: scr, targets: ecr-esat}}\nmappings: []\n")) == 2
 
 
 @pytest.mark.parametrize("key", ["source", "targets"])
-def test_a_mapping_that_has_none_and_inherits_none_is_refused(key: str, problems: Callable[..., list[str]]) -> None:
+def test_a_mapping_without_source_or_targets_is_refused(key: str, problems: Callable[..., list[str]]) -> None:
     settings = {"source": "src", "targets": "prod"}
     del settings[key]
     text = f"{BASE}mappings:\n  - {{from: a, {', '.join(f'{k}: {v}' for k, v in settings.items())}}}\n"
@@ -129,11 +129,11 @@ def test_a_mapping_that_has_none_and_inherits_none_is_refused(key: str, problems
     assert problems(text) == [f"13:5: mappings[0].{key}: is missing, and defaults have none"]
 
 
-def test_a_mapping_of_a_registry_that_is_wrong_is_not_wrong_for_that(problems: Callable[..., list[str]]) -> None:
+def test_a_bad_registry_is_no_problem_of_its_mappings(problems: Callable[..., list[str]]) -> None:
     assert len(problems(config_of("prod").replace("cgr.dev", "a b"))) == 1
 
 
-def test_null_inherits(read: Load) -> None:
+def test_null_inherits_the_defaults(read: Load) -> None:
     text = f"{BASE}defaults: {{source: src, targets: prod}}\nmappings: [{{from: a, source: null, targets: }}]\n"
 
     [mapping] = read(text).mappings

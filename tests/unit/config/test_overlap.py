@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.disjoint import are_disjoint, patterns_may_meet, ranges_meet
 from ocync.config.model import MappingConfig, RegistryConfig
-from ocync.config.overlap import Claim, Overlap, overlap
+from ocync.config.overlap import Claim, Overlap, are_disjoint, overlap, patterns_may_meet, ranges_meet
 from ocync.config.yaml.node import NOWHERE
 from ocync.oci.reference import Registry
 from ocync.tags.glob import Pattern
@@ -126,7 +125,7 @@ RULES = st.builds(
 
 
 @given(RULES, RULES, st.lists(st.sampled_from(NAMES), unique=True), st.lists(st.sampled_from(NAMES), unique=True))
-def test_what_is_said_of_rules_is_true_of_any_tags(
+def test_the_decision_about_rules_is_right_for_any_tags(
     one: TagRules, other: TagRules, here: list[str], there: list[str]
 ) -> None:
     decision, tag = overlap(claim(one), claim(other))
@@ -224,7 +223,7 @@ def test_two_sources_for_the_same_tags_are_refused(
     assert "from another source: " in found or "with other platforms: " in found
 
 
-def test_the_tag_the_repository_and_the_place_are_named(problems: Callable[..., list[str]]) -> None:
+def test_an_overlap_names_tag_repository_and_position(problems: Callable[..., list[str]]) -> None:
     text = mappings("from: a, to: m, tags: {glob: [x, y]}", "from: b, to: m, tags: {glob: [y, z]}")
 
     assert problems(text) == [
@@ -233,7 +232,7 @@ def test_the_tag_the_repository_and_the_place_are_named(problems: Callable[..., 
     ]
 
 
-def test_a_mapping_that_is_there_twice_is_refused(problems: Callable[..., list[str]]) -> None:
+def test_a_duplicate_mapping_is_refused(problems: Callable[..., list[str]]) -> None:
     [found] = problems(mappings("from: a", "from: b", "from: a, to: a"))
 
     assert "mappings[2]: is there twice: mappings[0] (line 12) copies the same to registry.example.com/a" in found
@@ -256,14 +255,14 @@ def test_a_mapping_is_named_once_however_many_targets_it_shares(problems: Callab
         pytest.param(["from: a, tags: {glob: '*-a'}", "from: a, tags: {glob: '1*'}"], id="perhaps"),
     ],
 )
-def test_mappings_that_do_no_harm_to_each_other_are_fine(texts: list[str], read: Load) -> None:
+def test_mappings_without_a_conflict_are_accepted(texts: list[str], read: Load) -> None:
     config = read(mappings(*texts))
 
     assert len(config.mappings) == 2
     assert config.warnings == ()
 
 
-def test_what_only_the_registry_can_tell_is_a_warning(warnings: Callable[..., list[str]]) -> None:
+def test_an_overlap_that_depends_on_the_registry_is_a_warning(warnings: Callable[..., list[str]]) -> None:
     text = mappings("from: a, to: m, tags: {glob: '1.*'}", "from: b, to: m, tags: {glob: '*-dev'}")
 
     assert warnings(text) == [
@@ -280,7 +279,7 @@ def test_the_same_images_at_the_same_tag_are_a_warning(warnings: Callable[..., l
     ]
 
 
-def test_rules_that_are_wrong_are_not_compared(problems: Callable[..., list[str]]) -> None:
+def test_bad_rules_are_not_compared(problems: Callable[..., list[str]]) -> None:
     text = mappings("from: a, to: m", "from: b, to: m").replace("targets: dst", "targets: dst, tags: {glob: '[a'}")
 
     assert [line.split(": ")[1] for line in problems(text)] == ["defaults.tags.glob"]
@@ -295,7 +294,7 @@ def test_many_mappings_to_one_repository_are_compared_quickly(
     assert "the tag t5 of" in problems(mappings(*texts, "from: s, to: m, tags: {glob: t5}"))[0]
 
 
-def test_that_not_all_were_compared_is_said(warnings: Callable[..., list[str]]) -> None:
+def test_too_many_mappings_to_compare_are_a_warning(warnings: Callable[..., list[str]]) -> None:
     found = warnings(mappings(*(f"from: r{n}, to: m, tags: {{glob: 'r{n}-*'}}" for n in range(300))))
 
     assert len(found) == 1

@@ -108,13 +108,13 @@ def test_other_urls_are_refused_without_showing_secrets(
         ("credentials: {username: u, password_file: /p}", AuthType.BASIC),
     ],
 )
-def test_how_to_authenticate_is_said_or_follows_from_what_is_there(
+def test_the_auth_type_is_configured_or_follows_from_the_credentials(
     settings: str, auth_type: AuthType | None, registry: Callable[[str], RegistryConfig]
 ) -> None:
     assert registry(f"{{url: a.b, {settings}}}").auth_type is auth_type
 
 
-def test_secrets_know_where_they_come_from_and_show_themselves_to_nobody(
+def test_secrets_have_their_origin_and_are_never_shown(
     registry: Callable[[str], RegistryConfig],
 ) -> None:
     built = registry("{url: a.b, credentials: {username: me, password: 'x${PASSWORD}'}}")
@@ -128,7 +128,7 @@ def test_secrets_know_where_they_come_from_and_show_themselves_to_nobody(
     assert str(built.password) == "***"
 
 
-def test_secrets_in_files_are_left_to_be_read_at_use(registry: Callable[[str], RegistryConfig]) -> None:
+def test_secrets_in_files_are_read_at_use(registry: Callable[[str], RegistryConfig]) -> None:
     token = registry("{url: a.b, token_file: /run/secrets/token}").token
 
     assert token is not None
@@ -188,7 +188,7 @@ def test_a_secret_may_be_anything(secret: str, read: Load) -> None:
         ),
     ],
 )
-def test_what_is_missing_or_too_much_is_said(
+def test_missing_and_contradictory_credentials_are_refused(
     settings: str, path: str, words: str, problems: Callable[..., list[str]]
 ) -> None:
     [found] = problems(config_of(f"{{url: a.b, {settings}}}"), ENVIRON)
@@ -206,9 +206,7 @@ def test_what_is_missing_or_too_much_is_said(
         ("token: 'a${UNSET}'", "registries.r.token: ${UNSET} is not set and read as empty"),
     ],
 )
-def test_what_is_probably_not_meant_is_a_warning(
-    settings: str, words: str, warnings: Callable[..., list[str]]
-) -> None:
+def test_a_likely_mistake_is_a_warning(settings: str, words: str, warnings: Callable[..., list[str]]) -> None:
     found = warnings(config_of(f"{{url: a.b, {settings}}}"), ENVIRON)
 
     assert any(words in line for line in found)
@@ -224,13 +222,13 @@ def test_a_folder_needs_no_credentials(warnings: Callable[..., list[str]]) -> No
     ]
 
 
-def test_tls_means_nothing_to_plain_http(warnings: Callable[..., list[str]]) -> None:
+def test_tls_settings_of_plain_http_are_a_warning(warnings: Callable[..., list[str]]) -> None:
     assert "registries.r.tls: is not used: the URL begins with http://" in "".join(
         warnings(config_of("{url: 'http://a.b', tls: {insecure_skip_verify: true}}"))
     )
 
 
-def test_everything_else_of_a_registry_is_read(registry: Callable[[str], RegistryConfig]) -> None:
+def test_all_other_settings_of_a_registry_are_read(registry: Callable[[str], RegistryConfig]) -> None:
     built = registry(
         "{url: a.b, auth_type: ecr, aws_profile: p, max_concurrent: '${N}', head_first: true,"
         " tls: {ca_file: /ca, cert_file: /c, key_file: /k, insecure_skip_verify: true}}"
@@ -248,7 +246,7 @@ def test_a_name_can_not_be_a_variable(problems: Callable[..., list[str]]) -> Non
     assert "is no name for a registry: variables work in values only" in found
 
 
-def test_null_is_as_if_the_key_were_not_there(registry: Callable[[str], RegistryConfig]) -> None:
+def test_null_is_read_as_a_missing_key(registry: Callable[[str], RegistryConfig]) -> None:
     keys = ["auth_type", "credentials", "token", "token_file", "max_concurrent", "head_first", "aws_profile", "tls"]
 
     assert registry("{url: a.b, " + ", ".join(f"{key}: null" for key in keys) + "}") == registry("{url: a.b}")
@@ -262,7 +260,7 @@ POLICY = (
 
 
 @pytest.mark.parametrize("url", [f"url: {ECR}", "url: registry.example, auth_type: ecr", "url: public.ecr.aws"])
-def test_a_profile_and_repositories_to_make_are_for_ecr_by_its_name_or_by_choice(
+def test_profile_and_repository_creation_need_an_ecr_host_or_auth_type(
     url: str, registry: Callable[[str], RegistryConfig]
 ) -> None:
     built = registry(f"{{{url}, aws_profile: p, create_repository: {{tags: {{team: '${{N}}'}}}}}}")
@@ -271,7 +269,7 @@ def test_a_profile_and_repositories_to_make_are_for_ecr_by_its_name_or_by_choice
     assert built.create_repository == CreateRepository(tags={"team": "7"})
 
 
-def test_all_settings_of_repositories_that_are_made_are_read(registry: Callable[[str], RegistryConfig]) -> None:
+def test_all_settings_of_repository_creation_are_read(registry: Callable[[str], RegistryConfig]) -> None:
     built = registry(
         f"{{url: {ECR}, create_repository: {{enabled: true, scan_on_push: false, tag_mutability: MUTABLE,"
         f" kms_key: alias/k, lifecycle_policy: '{POLICY}'}}}}"
@@ -283,9 +281,7 @@ def test_all_settings_of_repositories_that_are_made_are_read(registry: Callable[
 
 
 @pytest.mark.parametrize("section", ["null", "{enabled: false, scan_on_push: true}", "{enabled: '${NO:-false}'}"])
-def test_no_repositories_are_made_where_that_is_switched_off(
-    section: str, registry: Callable[[str], RegistryConfig]
-) -> None:
+def test_repository_creation_can_be_switched_off(section: str, registry: Callable[[str], RegistryConfig]) -> None:
     assert registry(f"{{url: {ECR}, create_repository: {section}}}").create_repository is None
 
 

@@ -61,7 +61,7 @@ WITHOUT_MAPPINGS = BASE.replace("mappings: [{from: a}]\n", "")
     ],
     ids=lambda value: value[:50],
 )
-def test_it_is_said_at_its_place(text: str, line: str, problems: Callable[..., list[str]]) -> None:
+def test_a_problem_names_its_position(text: str, line: str, problems: Callable[..., list[str]]) -> None:
     [found] = problems(f"{BASE}{text}\n")
 
     assert line in found
@@ -99,7 +99,9 @@ def test_it_is_said_at_its_place(text: str, line: str, problems: Callable[..., l
     ],
     ids=lambda value: value[:50],
 )
-def test_it_is_said_of_mappings(mapping: str, line: str, problems: Callable[..., list[str]]) -> None:
+def test_a_problem_of_a_mapping_names_its_position(
+    mapping: str, line: str, problems: Callable[..., list[str]]
+) -> None:
     [found] = problems(f"mappings: [   {mapping},  ]\n{WITHOUT_MAPPINGS}")
 
     assert line in found
@@ -122,13 +124,15 @@ def test_it_is_said_of_mappings(mapping: str, line: str, problems: Callable[...,
     ],
     ids=lambda value: value[:50],
 )
-def test_it_is_said_of_registries(registry: str, line: str, problems: Callable[..., list[str]]) -> None:
+def test_a_problem_of_a_registry_names_its_path(
+    registry: str, line: str, problems: Callable[..., list[str]]
+) -> None:
     [found] = problems(BASE.replace("registries:\n", f"registries:\n  x: {registry}\n"))
 
     assert line in found
 
 
-def test_every_problem_is_said_in_one_go_and_in_the_order_of_the_file(problems: Callable[..., list[str]]) -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_the_file(problems: Callable[..., list[str]]) -> None:
     text = """\
 global:
   cache_ttl: soon
@@ -155,7 +159,7 @@ mappings:
     ]
 
 
-def test_a_file_without_its_two_sections_names_both(problems: Callable[..., list[str]]) -> None:
+def test_both_required_sections_are_reported_if_missing(problems: Callable[..., list[str]]) -> None:
     assert problems("global: {}\n") == ["1:1: mappings: is missing", "1:1: registries: is missing"]
 
 
@@ -181,7 +185,7 @@ def test_problems_beyond_a_thousand_are_counted(
         ("credentials", "hunter2"),
     ],
 )
-def test_no_secret_is_in_a_problem(key: str, text: str, problems: Callable[..., list[str]]) -> None:
+def test_a_problem_never_shows_a_secret(key: str, text: str, problems: Callable[..., list[str]]) -> None:
     found = problems(BASE.replace("src: {url: cgr.dev}", f"src: {{url: cgr.dev, {key}: {text}}}"))
 
     assert found
@@ -200,7 +204,7 @@ def test_no_secret_is_in_a_problem(key: str, text: str, problems: Callable[..., 
         "target_groups: {g: ['${X}']}",
     ],
 )
-def test_what_a_variable_holds_is_in_no_problem(text: str, problems: Callable[..., list[str]]) -> None:
+def test_a_problem_never_shows_the_value_of_a_variable(text: str, problems: Callable[..., list[str]]) -> None:
     found = problems(f"{BASE}{text}\n", {"X": "hunter2 {}"})
 
     assert found
@@ -208,7 +212,7 @@ def test_what_a_variable_holds_is_in_no_problem(text: str, problems: Callable[..
     assert "${X}" in "".join(found) or "is not a URL" in "".join(found)
 
 
-def test_a_variable_that_is_not_set_is_named_where_something_is_wrong_without_it(
+def test_a_problem_names_the_variable_that_is_not_set(
     problems: Callable[..., list[str]],
 ) -> None:
     assert problems(f"{BASE}global: {{deadline: '${{DEADLINE}}'}}\n") == [
@@ -220,5 +224,5 @@ def test_a_variable_that_is_not_set_is_named_where_something_is_wrong_without_it
     ("word", "close"),
     [("sources", "source"), ("Source", "source"), ("tragets", "targets"), ("zzz", ""), ("", "")],
 )
-def test_what_is_spelt_much_alike_is_suggested(word: str, close: str) -> None:
+def test_a_similar_word_is_suggested(word: str, close: str) -> None:
     assert suggest(word, ["source", "targets"]) == (f", did you mean {close}?" if close else "")

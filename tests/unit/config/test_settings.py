@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BASE = "registries: {a: {url: a.b}, c: {url: c.d}}\nmappings: [{from: x, source: a, targets: c}]\n"
 
 
-def test_without_a_word_the_defaults_hold(read: Load) -> None:
+def test_an_empty_section_gives_the_defaults(read: Load) -> None:
     config = read(BASE)
 
     assert config.settings == GlobalSettings(cache_dir=config.path.parent / ".ocync-cache")
@@ -27,7 +27,7 @@ def test_without_a_word_the_defaults_hold(read: Load) -> None:
     assert config.metrics.textfile is None
 
 
-def test_null_is_as_if_the_key_were_not_there(read: Load) -> None:
+def test_null_is_read_as_a_missing_key(read: Load) -> None:
     keys = [
         "max_concurrent_transfers",
         "cache_dir",
@@ -211,11 +211,16 @@ def test_user_name_and_password_are_taken_out_of_the_url(from_environment: bool,
             "{url: 'http://a', grouping: {job: j}}",
             "metrics.pushgateway.grouping.job: is the label job: set job instead",
         ),
-        ("{url: 'http://a', grouping: {__a: j}}", "grouping.__a: begins with __, which Prometheus keeps to itself"),
+        (
+            "{url: 'http://a', grouping: {__a: j}}",
+            "grouping.__a: begins with __, which Prometheus reserves for itself",
+        ),
         ("{url: 'http://a', tls: {key_file: /k}}", "metrics.pushgateway.tls.cert_file: is missing"),
     ],
 )
-def test_a_pushgateway_that_can_not_be_is_refused(text: str, line: str, problems: Callable[..., list[str]]) -> None:
+def test_a_pushgateway_with_bad_settings_is_refused(
+    text: str, line: str, problems: Callable[..., list[str]]
+) -> None:
     [found] = problems(f"{BASE}metrics: {{pushgateway: {text}}}\n")
 
     assert line in found

@@ -102,7 +102,7 @@ def test_the_public_root_that_comes_with_sigstore_is_the_default(
     assert not (tmp_path / "home").exists(), "nothing is kept beside it"
 
 
-def test_without_the_library_of_the_public_root_that_is_said_with_its_place(
+def test_a_missing_library_of_the_public_root_is_reported_with_its_path(
     problems: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sigstore", None)
@@ -173,7 +173,7 @@ IDENTITY = {"identity": "x", "issuer": "i"}
     ],
 )
 @pytest.mark.parametrize("where", ["mapping", "defaults"])
-def test_what_is_wrong_is_said_once_with_its_place(
+def test_a_problem_is_reported_once_with_its_path(
     verify: dict[str, Any],
     why: str,
     where: str,

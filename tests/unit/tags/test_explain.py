@@ -24,7 +24,7 @@ EVERY_RULE: dict[str, Any] = {
 }
 
 
-def test_rules_are_told_in_one_line() -> None:
+def test_rules_are_described_in_one_line() -> None:
     assert rules_in_short(TagRules(**EVERY_RULE)) == (
         "glob v* 1.*, semver >=1, exclude nightly *-dev, sort alpha, latest 3, include latest, min_tags 2"
     )
@@ -35,7 +35,7 @@ def test_no_rules_are_all_tags() -> None:
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(TagRules) if field.name != "immutable_tags"])
-def test_no_rule_goes_unsaid(name: str) -> None:
+def test_the_description_contains_every_rule(name: str) -> None:
     assert rules_in_short(TagRules(**{name: EVERY_RULE[name]})) != "all tags"
 
 
@@ -90,7 +90,7 @@ def test_rescued_tags_are_marked() -> None:
     assert "  1.0-dev  (rescued by include)" in selection_in_full(select(["1.0-dev"], rules), rules)
 
 
-def test_a_missed_minimum_is_said() -> None:
+def test_a_missed_minimum_is_shown() -> None:
     rules = TagRules(min_tags=2)
 
     assert selection_in_full(select(["1.0"], rules), rules)[-1] == (
@@ -98,7 +98,7 @@ def test_a_missed_minimum_is_said() -> None:
     )
 
 
-def test_nothing_to_tell_is_short() -> None:
+def test_a_selection_without_rules_is_short() -> None:
     assert selection_in_full(select(["1.0"], TagRules()), TagRules()) == ["source tags: 1", "kept: 1", "  1.0"]
 
 
@@ -118,7 +118,7 @@ def test_nothing_to_tell_is_short() -> None:
         ),
     ],
 )
-def test_an_empty_selection_says_what_there_is(tags: list[str], text: str) -> None:
+def test_an_empty_selection_names_tags_of_the_source(tags: list[str], text: str) -> None:
     rules = TagRules(semver=">=1")
 
     assert none_selected(select(tags, rules), rules) == text

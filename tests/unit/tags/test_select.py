@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from ocync.lib.errors import TagRuleError
 from ocync.tags.glob import Patterns
-from ocync.tags.rules import SortOrder, TagRules
+from ocync.tags.rules import DropKind, SortOrder, TagRules
 from ocync.tags.select import is_digest_named, select
-from ocync.tags.selection import DropKind
 from steps import steps
 
 HEX = "0123456789abcdef" * 4
@@ -214,7 +213,7 @@ def test_digest_named_tags_are_selected_when_asked_for(rules: dict[str, Any]) ->
     assert sorted(kept(tags, **rules)) == ["1.0", f"sha256-{HEX}.sig"]
 
 
-def test_a_selection_tells_each_stage_and_each_reason() -> None:
+def test_a_selection_has_each_stage_and_each_reason() -> None:
     tags = ["latest", "3.0", "2.1-rc1", "2.1-dev", "2.1-slim", "2.1", "2.0", "1.9", "edge", f"sha256-{HEX}.sig"]
     rules = TagRules(
         glob=("*.*", "latest"),

@@ -168,7 +168,9 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("text", "inside", "outside"), RANGES, ids=[text for text, _, _ in RANGES])
-def test_a_range_holds_these_and_not_those(text: str, inside: list[str], outside: list[str]) -> None:
+def test_a_range_includes_these_versions_and_excludes_those(
+    text: str, inside: list[str], outside: list[str]
+) -> None:
     wanted = Range.parse(text)
 
     assert [tag for tag in inside if not wanted.matches(version(tag))] == []
@@ -226,12 +228,12 @@ def test_the_operators_divide_all_versions(bound: str, tag: str) -> None:
 
 
 @given(bound=NUMBERS, operator=st.sampled_from(["^", "~"]))
-def test_caret_and_tilde_hold_their_own_bound(bound: str, operator: str) -> None:
+def test_caret_and_tilde_include_their_own_bound(bound: str, operator: str) -> None:
     assert Range.parse(operator + bound).matches(version(bound))
 
 
 @given(text=st.sampled_from([text for text, _, _ in RANGES]), numbers=NUMBERS, suffix=SUFFIXES)
-def test_a_suffix_has_no_say_in_ranges(text: str, numbers: str, suffix: str) -> None:
+def test_ranges_ignore_suffixes(text: str, numbers: str, suffix: str) -> None:
     wanted = Range.parse(text)
 
     assert wanted.matches(version(numbers)) == wanted.matches(version(numbers + suffix))

@@ -1,1 +1,1 @@
-"""From the bytes of a file to a tree that knows where everything stands. Knows no section of it."""
+"""Parses a file into a tree with positions, and substitutes variables. Knows no section of the file."""

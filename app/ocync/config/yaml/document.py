@@ -1,9 +1,9 @@
 """
-From the bytes of a config file to a tree: YAML with what is dangerous or ambiguous left out.
+Parses the bytes of a config file: YAML without what is dangerous or ambiguous.
 
-libyaml finds the tokens; everything else is decided here. Scalars stay the text that was written, so that nothing
-is a boolean, a date or an octal number by accident. A key stands once. Anchors, aliases and `<<` work within
-bounds. Tags other than YAML's own simple ones are refused; nothing is ever made but text, lists and maps.
+libyaml emits the events; everything else is decided here. Scalars stay text as written, so that nothing is a
+boolean, a date or an octal number by accident. Keys are unique. Anchors, aliases and `<<` work within bounds. Tags
+other than YAML's own simple ones are refused: the tree contains nothing but texts, lists and maps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import yaml
 
 from ocync.config.yaml.node import NOWHERE, Items, Node, Position, Scalar, Table
-from ocync.config.yaml.syntax import MAX_DEPTH, NOT_UTF8, QUOTE_STAR, explain, place_of
+from ocync.config.yaml.syntax import MAX_DEPTH, NOT_UTF8, QUOTE_STAR, explain, position_of
 from ocync.lib.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 8 << 20
 MAX_WEIGHT = 400_000
-"""Values that a file may have once its aliases are written out; a long text counts as many."""
+"""Values that a file may have with its aliases expanded; a long text counts as several."""
 _WEIGHT_OF_TEXT = 256
 
 Raw: TypeAlias = Node[Scalar]
 
-# What YAML 1.2 calls printable (rule 1), and libyaml accepts.
+# The printable characters of YAML 1.2 (rule 1) that libyaml accepts.
 _PRINTABLE = "\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
-# The same within ASCII, which is all that most files have: it takes a hundredth of the time to compile.
+# The others within ASCII, for most files: this compiles in a hundredth of the time.
 _UNPRINTABLE_ASCII = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _VARIABLE = re.compile(r"""\$\{[^}"'\\\r\n]*\}""")
 _VEIL = 0xF0000
@@ -44,11 +44,11 @@ _PLAIN_TAGS = frozenset({f"{_TYPES}{name}" for name in ("int", "bool", "null", "
 
 
 def parse(data: bytes, file: str) -> Table[Scalar]:
-    """Read a file's bytes; raises ConfigError with all that is wrong with them. `file` is only for messages."""
+    """Return the tree of a file's bytes; raises ConfigError with all its problems. `file` is for messages only."""
     if len(data) > MAX_BYTES:
         raise ConfigError.of(file, (Problem(message=f"is larger than {MAX_BYTES >> 20} MiB"),))
     text = _decode(data, file)
-    # A file may hold the very signs that variables are veiled with; then it has to do without.
+    # A file that contains the characters that would veil its variables has to do without the veil.
     veils = _VEILED.search(text) is None
     builder = _Builder(_unveil if veils else str)
     try:
@@ -66,10 +66,12 @@ def parse(data: bytes, file: str) -> Table[Scalar]:
         case None:
             problem = Problem(message="is empty: it needs at least registries and mappings", line=1, column=1)
         case Scalar(text="") as node:
-            problem = _at(node.place, "is empty: it needs at least registries and mappings")
+            problem = _at(node.position, "is empty: it needs at least registries and mappings")
         case node:
             kind = "a list" if isinstance(node, Items) else "text"
-            problem = _at(node.place, f"has {kind} at its top, where keys such as registries and mappings belong")
+            problem = _at(
+                node.position, f"has {kind} at its top, where keys such as registries and mappings belong"
+            )
     raise ConfigError.of(file, (problem,))
 
 
@@ -77,14 +79,14 @@ def _decode(data: bytes, file: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # Everything before the byte is sound, so its length in characters is known.
-        place = place_of(data[: error.start].decode("utf-8-sig"), len(data[: error.start].decode("utf-8-sig")))
-        byte = f"the byte 0x{data[error.start]:02x} {NOT_UTF8}: save the file as UTF-8"
-        raise ConfigError.of(file, (_at(place, byte),)) from error
+        before = data[: error.start].decode("utf-8-sig")
+        position = position_of(before, len(before))
+        message = f"the byte 0x{data[error.start]:02x} {NOT_UTF8}: save the file as UTF-8"
+        raise ConfigError.of(file, (_at(position, message),)) from error
     found = (_UNPRINTABLE_ASCII if text.isascii() else _unprintable()).search(text)
     if found:
-        sign = f"the invisible sign U+{ord(found[0]):04X} can't stand in YAML"
-        raise ConfigError.of(file, (_at(place_of(text, found.start()), sign),))
+        message = f"the invisible character U+{ord(found[0]):04X} is not allowed in YAML"
+        raise ConfigError.of(file, (_at(position_of(text, found.start()), message),))
     return text
 
 
@@ -95,9 +97,9 @@ def _unprintable() -> re.Pattern[str]:
 
 def _veil(text: str) -> str:
     """
-    Return the text with each `${VARIABLE}` as signs that mean nothing to YAML, one for one.
+    Return the text with the characters of each `${VARIABLE}` replaced by ones that mean nothing to YAML.
 
-    So `{ url: ${HOST} }` and `${V:?set it: now}` are values, and places stay what they are.
+    So `{ url: ${HOST} }` and `${V:?set it: now}` are values, and all positions stay correct.
     """
     return _VARIABLE.sub(lambda found: found[0].translate(_VEILS), text)
 
@@ -106,36 +108,36 @@ def _unveil(text: str) -> str:
     return text.translate(_UNVEILS) if _VEILED.search(text) else text
 
 
-class _Refused(Exception):  # noqa: N818 -- a way out of the builder, never seen outside of this module
-    def __init__(self, place: Position, message: str) -> None:
-        self.problem = _at(place, message)
+class _Refused(Exception):  # noqa: N818 -- never leaves this module
+    def __init__(self, position: Position, message: str) -> None:
+        self.problem = _at(position, message)
 
 
 @dataclass(slots=True)
 class _Open:
-    """A table or list that is not complete."""
+    """An incomplete table or list."""
 
     node: Table[Scalar] | Items[Scalar]
     anchor: str | None
     weight: int = 1
     depth: int = 1
     key: str | None = None
-    key_place: Position = NOWHERE
+    key_position: Position = NOWHERE
     merge: Position | None = None
-    """Where its << stands."""
+    """The position of its `<<`."""
     merges: list[Table[Scalar]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class _Anchored:
     node: Raw | None
-    """None while it is not complete."""
+    """None while it is incomplete."""
     weight: int = 0
     depth: int = 0
 
 
 class _Builder:
-    """Takes events, one by one, and grows the tree; problems that leave the rest readable are collected."""
+    """Builds the tree event by event; collects the problems that leave the rest readable."""
 
     def __init__(self, unveil: Callable[[str], str]) -> None:
         self._unveil = unveil
@@ -159,47 +161,50 @@ class _Builder:
             case yaml.DocumentStartEvent():
                 self._documents += 1
                 if self._documents > 1:
-                    raise _Refused(_place(event), "a second document begins here: a config file has one")
+                    raise _Refused(_position(event), "a second document begins here: a config file has one")
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
-        place = _place(event)
+        position = _position(event)
         tag = event.tag
         plain = not event.style
         if tag is not None:
             if tag not in _TEXT_TAGS and tag not in _PLAIN_TAGS:
-                self._refuse_tag(place)
+                self._refuse_tag(position)
             plain = tag in _PLAIN_TAGS
         text = self._unveil(event.value)
-        here = self._open[-1] if self._open else None
-        if here is not None and here.key is None and isinstance(here.node, Table):
-            self._key(here, text, place)
+        if self._expects_key:
+            self._key(text, position)
             return
-        self._put(Scalar(place, text, plain), event.anchor, 1 + len(text) // _WEIGHT_OF_TEXT, 0)
+        self._put(Scalar(position, text, plain), event.anchor, 1 + len(text) // _WEIGHT_OF_TEXT, 0)
 
-    def _key(self, here: _Open, text: str, place: Position) -> None:
+    @property
+    def _expects_key(self) -> bool:
+        return bool(self._open) and self._open[-1].key is None and isinstance(self._open[-1].node, Table)
+
+    def _key(self, text: str, position: Position) -> None:
+        here = self._open[-1]
         assert isinstance(here.node, Table)
         if text in here.node.keys:
             first = here.node.keys[text].line
             self.problems.append(
-                _at(place, f"the key {_shown(text)} stands twice in this map, first in line {first}")
+                _at(position, f"the key {_shown(text)} stands twice in this map, first in line {first}")
             )
         elif not text:
-            self.problems.append(_at(place, "a key is missing before the colon"))
-        here.key, here.key_place = text, place
+            self.problems.append(_at(position, "a key is missing before the colon"))
+        here.key, here.key_position = text, position
 
     def _start(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
-        place = _place(event)
+        position = _position(event)
         is_table = isinstance(event, yaml.MappingStartEvent)
         if event.tag not in (None, "!", f"{_TYPES}{'map' if is_table else 'seq'}"):
-            self._refuse_tag(place)
-        here = self._open[-1] if self._open else None
-        if here is not None and here.key is None and isinstance(here.node, Table):
-            raise _Refused(place, "a key has to be text: quote one that begins with [ or {")
+            self._refuse_tag(position)
+        if self._expects_key:
+            raise _Refused(position, "a key has to be text: quote one that begins with [ or {")
         if len(self._open) >= MAX_DEPTH:
-            raise _Refused(place, f"is nested more than {MAX_DEPTH} levels deep")
+            raise _Refused(position, f"is nested more than {MAX_DEPTH} levels deep")
         if event.anchor:
             self._anchors[event.anchor] = _Anchored(None)
-        self._open.append(_Open(Table(place) if is_table else Items(place), event.anchor))
+        self._open.append(_Open(Table(position) if is_table else Items(position), event.anchor))
 
     def _end(self) -> None:
         done = self._open.pop()
@@ -212,23 +217,24 @@ class _Builder:
         self._put(done.node, done.anchor, done.weight, done.depth)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
-        place = _place(event)
-        here = self._open[-1] if self._open else None
-        if here is not None and here.key is None and isinstance(here.node, Table):
-            raise _Refused(place, f"a key can't be an alias: {QUOTE_STAR}")
+        position = _position(event)
+        if self._expects_key:
+            raise _Refused(position, f"a key can't be an alias: {QUOTE_STAR}")
         anchored = self._anchors.get(event.anchor or "")
         if anchored is None:
-            # Nobody defines the anchor -slim: somebody forgot the quotes of "*-slim", or of a password.
-            self.problems.append(_at(place, f"no anchor of this name is here: {QUOTE_STAR}"))
-            self._put(Scalar(place, "", False), None, 1, 0)
+            # Most likely the quotes of "*-slim", or of a password, are missing.
+            self.problems.append(_at(position, f"no anchor of this name is here: {QUOTE_STAR}"))
+            self._put(Scalar(position, "", False), None, 1, 0)
         elif anchored.node is None:
-            raise _Refused(place, "an alias stands inside of what it stands for")
+            raise _Refused(position, "an alias stands inside the value that it refers to")
         else:
-            self._put(anchored.node, None, anchored.weight, anchored.depth, place)
+            self._put(anchored.node, None, anchored.weight, anchored.depth, position)
 
-    def _put(self, node: Raw, anchor: str | None, weight: int, depth: int, place: Position | None = None) -> None:
-        """Put a complete node where it belongs; `place` is that of an alias for it."""
-        place = place or node.place
+    def _put(
+        self, node: Raw, anchor: str | None, weight: int, depth: int, position: Position | None = None
+    ) -> None:
+        """Add a complete node to the tree; `position` is that of an alias to it."""
+        position = position or node.position
         if anchor:
             self._anchors[anchor] = _Anchored(node, weight, depth)
         if not self._open:
@@ -239,9 +245,9 @@ class _Builder:
         here.depth = max(here.depth, depth + 1)
         self._weight += 1
         if here.weight > MAX_WEIGHT or self._weight > MAX_WEIGHT:
-            raise _Refused(place, f"has more than {MAX_WEIGHT} values, aliases written out")
+            raise _Refused(position, f"has more than {MAX_WEIGHT} values, aliases expanded")
         if len(self._open) + depth > MAX_DEPTH:
-            raise _Refused(place, f"is nested more than {MAX_DEPTH} levels deep")
+            raise _Refused(position, f"is nested more than {MAX_DEPTH} levels deep")
         if isinstance(here.node, Items):
             here.node.items.append(node)
             return
@@ -249,35 +255,37 @@ class _Builder:
         assert key is not None
         if key == "<<":
             if here.merge:
-                self.problems.append(_at(here.key_place, "<< stands twice in this map: give it a list of aliases"))
-            here.merge = here.key_place
-            here.merges += _merged(node, place)
+                self.problems.append(
+                    _at(here.key_position, "<< stands twice in this map: give it a list of aliases")
+                )
+            here.merge = here.key_position
+            here.merges += _merged(node, position)
         elif key not in here.node.keys:
-            here.node.keys[key] = here.key_place
+            here.node.keys[key] = here.key_position
             here.node.entries[key] = node
 
-    def _refuse_tag(self, place: Position) -> None:
+    def _refuse_tag(self, position: Position) -> None:
         message = "tags such as !name are not allowed: remove it, or quote a value that begins with !"
-        self.problems.append(_at(place, message))
+        self.problems.append(_at(position, message))
 
 
-def _merged(node: Raw, place: Position) -> Iterator[Table[Scalar]]:
-    """Return the tables that `<<` brings in; of several with the same key the first wins."""
+def _merged(node: Raw, position: Position) -> Iterator[Table[Scalar]]:
+    """Yield the tables that `<<` merges; of several with one key, the first wins."""
     tables = node.items if isinstance(node, Items) else [node]
     for table in tables:
         if not isinstance(table, Table):
-            raise _Refused(place, "<< takes an alias for a map, or a list of such")
+            raise _Refused(position, "<< takes an alias for a map, or a list of such")
         yield table
 
 
-def _place(event: yaml.Event) -> Position:
+def _position(event: yaml.Event) -> Position:
     mark = event.start_mark
     assert mark is not None
     return Position(mark.line + 1, mark.column + 1)
 
 
-def _at(place: Position, message: str) -> Problem:
-    return Problem(message=message, line=place.line, column=place.column)
+def _at(position: Position, message: str) -> Problem:
+    return Problem(message=message, line=position.line, column=position.column)
 
 
 def _shown(key: str) -> str:

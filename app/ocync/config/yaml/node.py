@@ -1,7 +1,7 @@
 """
-A config file as a tree that remembers where everything stands.
+A config file as a tree in which every node knows its position.
 
-The same tables and lists hold scalars as they are written (`Scalar`) and, later, what they mean (`Value`).
+Its tables and lists contain scalars as written (`Scalar`) and, once variables are filled in, values (`Value`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from ocync.config.yaml.substitute import Substituted
 
 Path: TypeAlias = tuple[str | int, ...]
-"""The way from the top of a file: keys and positions."""
+"""Keys and list indexes, from the top of a file."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 class Position(NamedTuple):
-    """Where something begins in a file; both count from 1, 0 means nowhere."""
+    """Where something begins in a file; both numbers count from 1, 0 means unknown."""
 
     line: int = 0
     column: int = 0
@@ -30,27 +30,34 @@ class Position(NamedTuple):
 NOWHERE = Position()
 
 
-# Named tuples for what there may be hundreds of thousands of: they take a third of the time to make.
+# Named tuples take a third of the time to make, and there may be hundreds of thousands of these.
 class Scalar(NamedTuple):
-    """A scalar as it is written, its quotes and escapes resolved."""
+    """A scalar as written, with quotes and escapes resolved."""
 
-    place: Position
+    position: Position
     text: str
     plain: bool
-    """Whether it stands without quotes, and so may be something other than text."""
+    """Whether it has no quotes, and so may be something other than text."""
 
 
 class Value(NamedTuple):
-    """What a scalar means: with its variables filled in, and of the type that is wanted at its place."""
+    """A scalar with its variables filled in, and of the type that the schema asks for."""
 
-    place: Position
+    position: Position
     content: str | int | bool | None
     source: Substituted | None = None
-    """How the content came to be, where variables had a part in it."""
+    """How variables made the content; None without variables."""
+
+    @property
+    def shown(self) -> str:
+        """The content for a message; only the names of its variables if it has any."""
+        if self.source is None:
+            return str(self.content)
+        return f"what {self.source.named} {'holds' if self.source.whole else 'made of it'}"
 
     def __repr__(self) -> str:
         # The content may be a secret.
-        return f"Value({type(self.content).__name__} at {self.place.line}:{self.place.column})"
+        return f"Value({type(self.content).__name__} at {self.position.line}:{self.position.column})"
 
 
 Leaf = TypeVar("Leaf", Scalar, Value)
@@ -58,19 +65,19 @@ Leaf = TypeVar("Leaf", Scalar, Value)
 
 @dataclass(slots=True)
 class Table(Generic[Leaf]):
-    """A map. Its keys are text, each there once."""
+    """A map; its keys are unique texts."""
 
-    place: Position
+    position: Position
     entries: dict[str, Node[Leaf]] = field(default_factory=dict)
     keys: dict[str, Position] = field(default_factory=dict)
-    """Where each key stands."""
+    """The position of each key."""
 
 
 @dataclass(slots=True)
 class Items(Generic[Leaf]):
     """A list."""
 
-    place: Position
+    position: Position
     items: list[Node[Leaf]] = field(default_factory=list)
 
 
@@ -78,7 +85,7 @@ Node: TypeAlias = Leaf | Table[Leaf] | Items[Leaf]
 
 
 def render(path: Path) -> str:
-    """Write a path as `mappings[3].tags.latest`; keys with signs of their own as `registries["a.b"]`."""
+    """Return a path as `mappings[3].tags.latest`, or `registries["a.b"]` for keys with other characters."""
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -91,7 +98,7 @@ def render(path: Path) -> str:
 
 
 def at(tree: Node[Leaf], path: Path) -> Node[Leaf] | None:
-    """Return what stands at the path; None where it leads nowhere."""
+    """Return the node at a path; None if there is none."""
     node: Node[Leaf] | None = tree
     for step in path:
         if isinstance(node, Table) and isinstance(step, str):
@@ -103,10 +110,21 @@ def at(tree: Node[Leaf], path: Path) -> Node[Leaf] | None:
     return node
 
 
-def key_place(tree: Node[Leaf], path: Path) -> Position:
-    """Return where the key at the end of the path stands, or the list's item: what an editor would jump to."""
+def key_position(tree: Node[Leaf], path: Path) -> Position:
+    """Return the position of the last key of a path, or of the list item; NOWHERE if there is none."""
     parent = at(tree, path[:-1])
     if path and isinstance(parent, Table) and isinstance(path[-1], str) and path[-1] in parent.keys:
         return parent.keys[path[-1]]
     node = at(tree, path)
-    return node.place if node is not None else NOWHERE
+    return node.position if node is not None else NOWHERE
+
+
+def plain(node: Node[Value]) -> object:
+    """Return a tree as dicts, lists and scalars."""
+    match node:
+        case Table():
+            return {key: plain(value) for key, value in node.entries.items()}
+        case Items():
+            return [plain(item) for item in node.items]
+        case _:
+            return node.content

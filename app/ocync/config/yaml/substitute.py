@@ -1,8 +1,8 @@
 """
-Variables in text: `${V}`, `${V:-default}`, `${V:?message}`, and `$$` for a dollar sign.
+Variables in texts: `${V}`, `${V:-default}`, `${V:?message}`, and `$$` for a dollar sign.
 
-Applied to text that was parsed already, once, and never to what it put in: a variable may hold any character. The
-environment is an argument. What came from where is kept, so that errors name variables and never show them.
+Substitution follows parsing, and is not repeated on its own results: a variable may hold any character. The origin
+of each part is kept, so that errors name variables and never show their values.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_LENGTH = 1 << 20
-"""Characters that one value may have once its variables are filled in."""
+"""Characters of one value with its variables filled in."""
 
-_SIGN = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
+_EXPRESSION = re.compile(r"\$\$|\$\{([^}]*)\}|\$\{")
 _OPERATOR = re.compile(r":[-?]")
-# Kubernetes takes any printable ASCII but = for the name of a variable (validation.IsEnvVarName, relaxed, 1.34 on).
+# Kubernetes allows any printable ASCII but = in a variable's name (validation.IsEnvVarName, relaxed, from 1.34 on).
 _NAME = re.compile(r"[ -<>-~]+", re.ASCII)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class SubstitutionError(ValueError):
-    """A value's variables can't be filled in; the message never holds what a variable holds."""
+    """A value's variables can't be filled in; the message never shows a variable's value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of a value."""
+    """A part of a value."""
 
     text: str = field(repr=False)
     variable: str = ""
-    """The variable whose place it takes, be it with its value or its default; empty for what stood there."""
+    """The variable that it replaces, by its value or its default; empty for literal text."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Substituted:
     """A value with its variables filled in."""
 
     template: str
-    """The text as it was written."""
+    """The text as written."""
     parts: tuple[Part, ...] = field(repr=False)
     missing: tuple[str, ...] = ()
-    """Variables that gave nothing, because they are not set or empty and have no default."""
+    """Variables that are not set or empty, and have no default."""
     unset: tuple[str, ...] = ()
-    """Those of them that are not set at all."""
+    """The variables of `missing` that are not set."""
 
     @cached_property
     def value(self) -> str:
-        """The text that the program works with."""
+        """The resulting text."""
         return "".join(part.text for part in self.parts)
 
     @property
@@ -67,43 +67,45 @@ class Substituted:
 
     @property
     def named(self) -> str:
-        """The variables as a message names them: `${A} and ${B}`."""
+        """The variables for a message: `${A} and ${B}`."""
         return _listed(self.variables)
 
     @property
     def reason(self) -> str:
-        """Why variables gave nothing: `${A} is not set`; empty where all gave something."""
+        """Why variables are missing: `${A} is not set`; empty if none is."""
         empty = tuple(name for name in self.missing if name not in self.unset)
         states = ((self.unset, "not set"), (empty, "empty"))
-        return " and ".join(f"{_listed(names)} {_be(names)} {state}" for names, state in states if names)
+        return " and ".join(
+            f"{_listed(names)} {'is' if len(names) == 1 else 'are'} {state}" for names, state in states if names
+        )
 
 
-def has_signs(text: str) -> bool:
-    """Return whether there is anything to do in the text; a dollar sign alone is only that."""
+def has_dollars(text: str) -> bool:
+    """Return whether `substitute` would change the text; a lone dollar sign is literal."""
     return "${" in text or "$$" in text
 
 
 def substitute(text: str, environ: Mapping[str, str], *, stand_ins: bool = False) -> Substituted:
     """
-    Fill in the variables; raises SubstitutionError.
+    Return the text with its variables filled in.
 
-    With `stand_ins`, a variable that is not set gives a word made of its name, which looks like part of a host or
-    repository: so the rest can be checked without it. It is among the `missing` all the same.
+    With `stand_ins`, a variable that is not set becomes a word made of its name, which is valid in a host or
+    repository: so the rest can be checked without it. It is in `missing` all the same.
 
-    It is an error when `${` has no end, when `${V:?message}` finds V unset or empty (the error is the message),
-    and when a variable can't be named so or holds bytes that are no text.
+    Raises SubstitutionError for an unclosed `${`, for a bad name, for a value that is not UTF-8, and with the
+    message of `${V:?message}` if V is not set or empty.
     """
     parts: list[Part] = []
     missing: list[str] = []
     end = length = 0
-    for sign in _SIGN.finditer(text):
-        if sign.start() > end:
-            parts.append(Part(text[end : sign.start()]))
-        end = sign.end()
-        if sign[0] == "$$":
+    for found in _EXPRESSION.finditer(text):
+        if found.start() > end:
+            parts.append(Part(text[end : found.start()]))
+        end = found.end()
+        if found[0] == "$$":
             parts.append(Part("$"))
             continue
-        part, given = _fill(sign[1], environ)
+        part, given = _fill(found[1], environ)
         length += len(part.text)
         if not given:
             missing.append(part.variable)
@@ -118,12 +120,12 @@ def substitute(text: str, environ: Mapping[str, str], *, stand_ins: bool = False
 
 
 def escape(text: str) -> str:
-    """Return text that `substitute` turns into the given one."""
-    return text.replace("$", "$$") if has_signs(text) else text
+    """Return a text that `substitute` turns into the given one."""
+    return text.replace("$", "$$") if has_dollars(text) else text
 
 
 def _fill(expression: str | None, environ: Mapping[str, str]) -> tuple[Part, bool]:
-    """Return the part for what stands between `${` and `}`, and whether there was a value or a default."""
+    """Return the part for an expression between `${` and `}`, and whether it has a value or a default."""
     if expression is None:
         raise SubstitutionError("a ${ has no } behind it; write $$ for a dollar sign that begins no variable")
     name, operator, rest = _split(expression)
@@ -134,8 +136,8 @@ def _fill(expression: str | None, environ: Mapping[str, str]) -> tuple[Part, boo
         return Part(value, name), True
     if operator == ":?":
         state = f"${{{name}}} is {'empty' if name in environ else 'not set'}"
-        said = " ".join(rest.split())
-        raise SubstitutionError(f"{said} ({state})" if said else state)
+        message = " ".join(rest.split())
+        raise SubstitutionError(f"{message} ({state})" if message else state)
     return Part(rest, name), operator == ":-"
 
 
@@ -151,15 +153,11 @@ def _split(expression: str) -> tuple[str, str, str]:
     if not name:
         raise SubstitutionError("${} names no variable; write $$ for a dollar sign that begins none")
     if ":+" in name or ":=" in name or not _NAME.fullmatch(name):
-        # What stands there is not shown: it may be part of a password that nobody meant to hold a variable.
+        # The expression is not shown: it may be part of a password that was not meant to contain a variable.
         raise SubstitutionError(
             "a ${ begins no variable: write ${NAME}, ${NAME:-default} or ${NAME:?message}, or $$ for a dollar sign"
         )
     return (name, found[0], expression[found.end() :]) if found else (name, "", "")
-
-
-def _be(names: tuple[str, ...]) -> str:
-    return "is" if len(names) == 1 else "are"
 
 
 def _listed(names: tuple[str, ...]) -> str:

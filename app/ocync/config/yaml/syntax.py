@@ -1,4 +1,4 @@
-"""What YAML's own errors mean for the person who wrote the file."""
+"""Explains libyaml's errors to the person who wrote the file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ocync.lib.errors import Problem
 TABS = "a tab can't indent YAML: write spaces"
 NOT_UTF8 = "is not UTF-8"
 MAX_DEPTH = 64
-"""Levels of maps and lists in one another; no configuration needs a tenth of that."""
+"""Nested maps and lists; no configuration needs a tenth of that."""
 QUOTE_STAR = 'a * at the beginning of a value has a meaning of its own in YAML, so quote it, as "*-slim"'
 
-# By the words of libyaml 0.2; where no row fits, they are shown as they are.
+# By the words of libyaml 0.2; if no row matches, they are shown as they are.
 _MEANINGS = (
     ("scanning an alias", QUOTE_STAR),
     ("scanning an anchor", "an & at the beginning of a value has a meaning of its own in YAML: quote the value"),
@@ -39,42 +39,42 @@ _MEANINGS = (
         "unknown escape character",
         "this backslash begins no escape: write \\\\ for a backslash, or use single quotes",
     ),
-    ("cannot start any token", "a value can't begin with this sign: quote it"),
-    # From libyaml 0.2.6 on the scanner gives up at 1000 levels, before anybody has counted ours.
+    ("cannot start any token", "a value can't begin with this character: quote it"),
+    # From libyaml 0.2.6 on the scanner gives up at 1000 levels, before it emits the events that we count.
     ("maximum nesting depth", f"is nested more than {MAX_DEPTH} levels deep"),
     ("undefined tag handle", "tags such as !name are not allowed: quote a value that begins with !"),
 )
 
 
 def explain(error: yaml.YAMLError, text: str) -> Problem:
-    """Return a problem of one line with its place, for an error that libyaml found in the text."""
+    """Return the problem that an error of libyaml means, in one line."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return Problem(message=f"is not YAML: {' '.join(str(error).split())}")
-    said = ", ".join(filter(None, (error.context, error.problem)))
+    words = ", ".join(filter(None, (error.context, error.problem)))
     mark = error.problem_mark
-    if mark is None or ("quoted scalar" in said and "end of stream" in said):
+    if mark is None or ("quoted scalar" in words and "end of stream" in words):
         mark = error.context_mark or mark
-    place = Position(mark.line + 1, mark.column + 1) if mark else NOWHERE
-    tab = _tab(text, place)
+    position = Position(mark.line + 1, mark.column + 1) if mark else NOWHERE
+    tab = _tab(text, position)
     if tab:
         return Problem(message=TABS, line=tab.line, column=tab.column)
-    meaning = next((meaning for words, meaning in _MEANINGS if words in said), f"is not YAML: {said}")
-    return Problem(message=meaning, line=place.line, column=place.column)
+    meaning = next((meaning for key, meaning in _MEANINGS if key in words), f"is not YAML: {words}")
+    return Problem(message=meaning, line=position.line, column=position.column)
 
 
-def place_of(text: str, position: int) -> Position:
-    """Return the line and column of a position in the text."""
-    start = text.rfind("\n", 0, position) + 1
-    return Position(text.count("\n", 0, position) + 1, position - start + 1)
+def position_of(text: str, offset: int) -> Position:
+    """Return the line and column of an offset in the text."""
+    start = text.rfind("\n", 0, offset) + 1
+    return Position(text.count("\n", 0, offset) + 1, offset - start + 1)
 
 
-def _tab(text: str, place: Position) -> Position | None:
-    """Return the place of a tab that indents the line of an error, or stands where the error is."""
+def _tab(text: str, position: Position) -> Position | None:
+    """Return the position of a tab in the indentation of an error's line, or at the error itself."""
     lines = text.splitlines()
-    if not 0 < place.line <= len(lines):
+    if not 0 < position.line <= len(lines):
         return None
-    line = lines[place.line - 1]
+    line = lines[position.line - 1]
     indentation = line[: len(line) - len(line.lstrip())]
     if "\t" in indentation:
-        return Position(place.line, indentation.index("\t") + 1)
-    return place if line[place.column - 1 : place.column] == "\t" else None
+        return Position(position.line, indentation.index("\t") + 1)
+    return position if line[position.column - 1 : position.column] == "\t" else None

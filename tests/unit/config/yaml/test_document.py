@@ -50,14 +50,14 @@ def test_quoted_scalars_are_known_from_plain_ones() -> None:
     assert plain == {"a": True, "b": False, "c": False, "d": False, "e": False, "f": True}
 
 
-def test_every_value_and_key_has_its_place() -> None:
+def test_every_value_and_key_has_its_position() -> None:
     table = tree("# one\na:\n  - b: c\n    dé: [x, yy]\n")
 
     assert table.keys["a"] == Position(2, 1)
-    assert at(table, ("a", 0)).place == Position(3, 5)
-    assert at(table, ("a", 0, "b")).place == Position(3, 8)
+    assert at(table, ("a", 0)).position == Position(3, 5)
+    assert at(table, ("a", 0, "b")).position == Position(3, 8)
     assert at(table, ("a", 0)).keys["dé"] == Position(4, 5)
-    assert at(table, ("a", 0, "dé", 1)).place == Position(4, 13)
+    assert at(table, ("a", 0, "dé", 1)).position == Position(4, 13)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_every_value_and_key_has_its_place() -> None:
         pytest.param("a:\n  - b\n  \t- c: d\n   e: f\n", "3:3: a tab can't indent", id="a tab behind blanks"),
         pytest.param(b"a: b\nc: d\xff\n", "2:5: the byte 0xff is not UTF-8", id="a byte that is not UTF-8"),
         pytest.param("a: b".encode("utf-16"), "1:1: the byte 0xff is not UTF-8", id="UTF-16"),
-        pytest.param("é: \u0007\n", "1:4: the invisible sign U+0007", id="a control character"),
-        pytest.param("a: \x00\n", "1:4: the invisible sign U+0000", id="a zero byte"),
+        pytest.param("é: \u0007\n", "1:4: the invisible character U+0007", id="a control character"),
+        pytest.param("a: \x00\n", "1:4: the invisible character U+0000", id="a zero byte"),
         pytest.param(
             "a: 1\nb: 2\na: 3\n", "3:1: the key 'a' stands twice in this map, first in line 1", id="twice"
         ),
@@ -102,7 +102,7 @@ def test_every_value_and_key_has_its_place() -> None:
         pytest.param("glob: *-rc*\n", "a * at the beginning", id="an unquoted pattern with two stars"),
         pytest.param("semver: >=1.0\n", "1:10: a > or | at the beginning", id="an unquoted range"),
         pytest.param("a: b: c\n", "1:5: a colon doesn't fit", id="two colons"),
-        pytest.param("a: @b\n", "1:4: a value can't begin with this sign", id="an at sign"),
+        pytest.param("a: @b\n", "1:4: a value can't begin with this character", id="an at sign"),
         pytest.param("a: 'b' c\n", "1:8: a key was expected", id="text behind quotes"),
         pytest.param("a: [b, c\nd: e\n", "2:2: the list in brackets isn't closed", id="an open bracket"),
         pytest.param("a: {b: c\nd: e\n", "the map in braces isn't closed", id="an open brace"),
@@ -119,7 +119,7 @@ def test_every_value_and_key_has_its_place() -> None:
         pytest.param("<<: [a]\n", "<< takes an alias for a map", id="a merge of text"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_with_its_place(text: str | bytes, line: str) -> None:
+def test_a_problem_is_one_line_with_its_position(text: str | bytes, line: str) -> None:
     assert line in refused(text)[0]
     assert len(refused(text)) == 1
 
@@ -139,7 +139,7 @@ def test_what_may_be_a_password_is_not_shown(text: str) -> None:
     assert "hunter2" not in "".join(refused(text))
 
 
-def test_problems_that_leave_the_rest_readable_are_all_said() -> None:
+def test_all_problems_that_leave_the_rest_readable_are_reported() -> None:
     assert [line.split(":")[0] for line in refused("a: 1\na: 2\nb: !x y\nc: *gone\nd: [\n")] == ["2", "3", "4", "6"]
 
 
@@ -155,7 +155,7 @@ def test_problems_that_leave_the_rest_readable_are_all_said() -> None:
         pytest.param("!!map {a: !!str b, c: !!seq [d]}", id="tags of YAML's own"),
     ],
 )
-def test_what_people_do_is_read(text: str) -> None:
+def test_common_styles_are_read(text: str) -> None:
     assert written(tree(text)) == {"a": "b", "c": ["d"]}
 
 
@@ -169,8 +169,8 @@ def test_variables_need_no_quotes_anywhere() -> None:
     }
 
 
-def test_variables_do_not_move_the_places_of_what_follows() -> None:
-    assert at(tree("{ a: ${HOST:-x, y}, b: c }"), ("b",)).place == Position(1, 24)
+def test_variables_do_not_shift_later_positions() -> None:
+    assert at(tree("{ a: ${HOST:-x, y}, b: c }"), ("b",)).position == Position(1, 24)
 
 
 def test_variables_work_in_quotes_and_blocks_as_elsewhere() -> None:
@@ -179,11 +179,11 @@ def test_variables_work_in_quotes_and_blocks_as_elsewhere() -> None:
     assert written(tree(text)) == {"a": '${A}\t${B:-"}', "b": "x ${C}\ny\n", "c": "${D:-a b}"}
 
 
-def test_signs_of_the_private_use_area_stay_what_they_are() -> None:
+def test_characters_of_the_private_use_area_are_kept() -> None:
     assert written(tree("a: \U000f0024${X}\n")) == {"a": "\U000f0024${X}"}
 
 
-def test_aliases_stand_for_their_anchors() -> None:
+def test_aliases_are_expanded() -> None:
     text = "a: &tags {glob: '1.*'}\nb: *tags\nc: &name text\nd: [*name, *name]\n"
 
     assert written(tree(text)) == {
@@ -194,7 +194,7 @@ def test_aliases_stand_for_their_anchors() -> None:
     }
 
 
-def test_merges_add_what_the_map_itself_has_not() -> None:
+def test_merges_add_keys_that_the_map_lacks() -> None:
     text = "a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], x: 3}\nd:\n  <<: *b\n  w: 4\n"
 
     assert written(tree(text))["c"] == {"x": "3", "y": "1", "z": "2"}
@@ -223,7 +223,7 @@ def bomb(levels: int, width: int, *, merge: bool = False) -> str:
 @pytest.mark.timeout(300)
 def test_bombs_are_refused_before_they_go_off(text: str) -> None:
     # One that goes off takes more memory and time than there is.
-    assert "values, aliases written out" in refused(text)[0]
+    assert "values, aliases expanded" in refused(text)[0]
 
 
 def test_a_file_that_is_too_large_is_refused() -> None:
@@ -240,7 +240,7 @@ TREES = st.recursive(
 
 
 @given(st.dictionaries(LEAVES.filter(bool), TREES, min_size=1, max_size=5), st.booleans())
-def test_what_another_writes_is_read_as_it_was_meant(data: dict[str, Any], flow: bool) -> None:
+def test_the_output_of_another_yaml_library_is_read_unchanged(data: dict[str, Any], flow: bool) -> None:
     text = yaml.dump(data, Dumper=yaml.SafeDumper, allow_unicode=True, default_flow_style=flow)
 
     if "<<" not in text:
@@ -260,7 +260,7 @@ SIGNS = [*"ab-[]{},:?&*!|>'%@#$\"\\\t\n ", "a: ", "- ", "\n  ", "\n- ", "${", "$
 
 
 @given(st.lists(st.sampled_from(SIGNS)))
-def test_any_signs_give_a_tree_or_problems(signs: list[str]) -> None:
+def test_any_characters_give_a_tree_or_problems(signs: list[str]) -> None:
     try:
         table = tree("".join(signs))
     except ConfigError as error:
@@ -270,7 +270,7 @@ def test_any_signs_give_a_tree_or_problems(signs: list[str]) -> None:
 
 
 @given(st.characters(max_codepoint=0x7F, exclude_characters="\r\n"))
-def test_within_ascii_the_same_signs_can_stand_in_a_file_as_in_one_with_others(sign: str) -> None:
+def test_ascii_files_and_others_refuse_the_same_characters(sign: str) -> None:
     def problem(text: str) -> str:
         try:
             parse(text.encode(), "f")
@@ -279,5 +279,5 @@ def test_within_ascii_the_same_signs_can_stand_in_a_file_as_in_one_with_others(s
         return ""
 
     alone, beside = f"a: 'x{sign}y'\n", f"a: 'x{sign}y'\nb: '\u00e4'\n"
-    assert ("invisible sign" in problem(alone)) is ("invisible sign" in problem(beside))
-    assert ("invisible sign" in problem(alone)) is (sign != "\t" and (sign < " " or sign == "\x7f"))
+    assert ("invisible character" in problem(alone)) is ("invisible character" in problem(beside))
+    assert ("invisible character" in problem(alone)) is (sign != "\t" and (sign < " " or sign == "\x7f"))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.yaml.substitute import MAX_LENGTH, SubstitutionError, escape, has_signs, substitute
+from ocync.config.yaml.substitute import MAX_LENGTH, SubstitutionError, escape, has_dollars, substitute
 
 ENVIRON = {"A": "one", "B": "two", "EMPTY": "", "my-key.x": "three", "with space": "four", "N": "5"}
 
@@ -69,7 +69,7 @@ def test_variables_are_filled_in(text: str, value: str) -> None:
         ("${EMPTY:?ask: them}", "ask: them (${EMPTY} is empty)"),
     ],
 )
-def test_what_can_not_be_filled_in_is_said(text: str, words: str) -> None:
+def test_a_bad_expression_is_refused_with_the_reason(text: str, words: str) -> None:
     with pytest.raises(SubstitutionError) as caught:
         substitute(text, ENVIRON)
 
@@ -80,7 +80,7 @@ def test_what_a_variable_holds_is_not_substituted_again() -> None:
     assert substitute("${X}", {"X": "${A} $$ ${", "A": "no"}).value == "${A} $$ ${"
 
 
-def test_it_is_known_which_variables_gave_nothing_and_why() -> None:
+def test_missing_variables_are_listed_with_the_reason() -> None:
     done = substitute("${A} ${UNSET} ${EMPTY} ${OTHER} ${UNSET} ${GONE:-}", ENVIRON)
 
     assert done.missing == ("UNSET", "EMPTY", "OTHER")
@@ -101,7 +101,7 @@ def test_a_value_that_grows_too_large_is_refused() -> None:
         substitute("${X}" * 1000, {"X": "x" * (MAX_LENGTH // 100)})
 
 
-def test_bytes_that_are_no_text_are_refused_without_showing_them() -> None:
+def test_a_variable_that_is_not_utf_8_is_refused_without_showing_it() -> None:
     with pytest.raises(SubstitutionError) as caught:
         substitute("${X}", {"X": b"secret\xff".decode("utf-8", "surrogateescape")})
 
@@ -149,4 +149,4 @@ def test_any_template_gives_a_value_or_a_plain_error(text: str) -> None:
     except SubstitutionError as error:
         assert "\n" not in str(error)
     else:
-        assert has_signs(text) or value == text
+        assert has_dollars(text) or value == text

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.quantity import duration, size
+from ocync.config.settings import duration, size
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_other_durations_are_refused(written: str | int) -> None:
 
 
 @pytest.mark.parametrize("written", ["99999999999d", "9" * 5000, "101d" * 1000, 10**15])
-def test_durations_no_timer_can_bear_are_refused(written: str | int) -> None:
+def test_durations_beyond_a_hundred_years_are_refused(written: str | int) -> None:
     with pytest.raises(ValueError, match="a hundred years"):
         duration(written)
 
@@ -76,7 +76,7 @@ def test_other_sizes_are_refused(written: str | int) -> None:
 
 
 @pytest.mark.parametrize("written", ["99999999TB", "9" * 5000, 10**30])
-def test_sizes_of_no_disk_are_refused(written: str | int) -> None:
+def test_sizes_beyond_any_disk_are_refused(written: str | int) -> None:
     with pytest.raises(ValueError, match="larger than any disk"):
         size(written)
 

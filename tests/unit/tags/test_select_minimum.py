@@ -6,8 +6,7 @@ import pytest
 
 from ocync.lib.errors import ErrorKind, TagRuleError
 from ocync.tags.rules import SortOrder, TagRules
-from ocync.tags.select import select
-from ocync.tags.selection import require_minimum
+from ocync.tags.select import require_minimum, select
 
 TAGS = ["1.0", "1.1", "1.2", "1.2-dev", "latest"]
 

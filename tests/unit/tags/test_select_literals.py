@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.lib.errors import TagRuleError
-from ocync.tags.literals import literal_tags
 from ocync.tags.rules import SortOrder, TagRules
-from ocync.tags.select import select
+from ocync.tags.select import literal_tags, select
 
 SIGNATURE = "sha256-" + "a" * 64 + ".sig"
 

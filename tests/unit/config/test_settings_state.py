@@ -40,7 +40,7 @@ def written(artifact: str) -> str:
         ("http://127.0.0.1:5000/acme/state:1", "127.0.0.1:5000", "acme/state", "1"),
     ],
 )
-def test_a_registry_s_name_or_a_host_stands_in_front(
+def test_an_artifact_begins_with_a_registry_s_name_or_a_host(
     artifact: str, name: str, repository: str, tag: str, read: Load
 ) -> None:
     config = read(written(artifact))
@@ -59,7 +59,7 @@ def test_a_host_without_settings_gets_the_defaults(read: Load) -> None:
 
 
 @pytest.mark.parametrize("value", ["{}", "null", "{artifact: null}"])
-def test_nothing_said_is_no_state(value: str, read: Load) -> None:
+def test_an_empty_section_gives_no_state(value: str, read: Load) -> None:
     assert read(f"{BASE}global: {{state: {value}}}\n").settings.state is None
 
 
@@ -75,7 +75,7 @@ def test_nothing_said_is_no_state(value: str, read: Load) -> None:
         ("me:secret@ghcr.io/state", "holds no user name or password"),
     ],
 )
-def test_what_names_no_repository_and_tag_is_refused_at_its_place(artifact: str, why: str, read: Load) -> None:
+def test_a_bad_artifact_is_refused_with_its_position(artifact: str, why: str, read: Load) -> None:
     with pytest.raises(ConfigError) as caught:
         read(written(artifact))
 
@@ -84,7 +84,7 @@ def test_what_names_no_repository_and_tag_is_refused_at_its_place(artifact: str,
     assert "secret" not in str(caught.value)
 
 
-def test_of_a_registry_that_is_wrong_nothing_more_is_said(read: Load) -> None:
+def test_a_bad_registry_is_reported_once(read: Load) -> None:
     with pytest.raises(ConfigError) as caught:
         read("registries: {own: {url: '!'}}\nmappings: []\nglobal: {state: {artifact: own/state}}\n")
 
@@ -131,7 +131,7 @@ def test_a_repository_that_a_mapping_writes_is_refused(
     ]
 
 
-def test_so_is_one_in_a_folder(problems: Callable[..., list[str]]) -> None:
+def test_a_repository_in_a_folder_that_a_mapping_writes_is_refused(problems: Callable[..., list[str]]) -> None:
     found = problems(mirror("disk/team/app", "a.example", "{from: team/app, source: hub, targets: [own, disk]}"))
 
     assert len(found) == 1
@@ -141,11 +141,11 @@ def test_so_is_one_in_a_folder(problems: Callable[..., list[str]]) -> None:
 @pytest.mark.parametrize(
     "artifact", ["own/team/app2", "registry.example:80/team/app", "other.example/team/app", "hub/team/app"]
 )
-def test_a_repository_that_no_mapping_writes_is_good(artifact: str, warnings: Callable[..., list[str]]) -> None:
+def test_a_repository_that_no_mapping_writes_is_accepted(artifact: str, warnings: Callable[..., list[str]]) -> None:
     assert warnings(mirror(artifact, "registry.example")) == []
 
 
-def test_in_a_source_s_repository_it_may_be_copied(warnings: Callable[..., list[str]]) -> None:
+def test_a_state_that_a_mapping_would_copy_is_a_warning(warnings: Callable[..., list[str]]) -> None:
     (warning,) = warnings(mirror("hub/acme/app:state", "registry.example"))
 
     assert (
@@ -155,7 +155,7 @@ def test_in_a_source_s_repository_it_may_be_copied(warnings: Callable[..., list[
 
 
 @pytest.mark.parametrize("tags", ["{exclude: state}", "{glob: 1.*}", "{semver: '>=1', sort: semver, latest: 3}"])
-def test_unless_its_tag_is_not_selected(tags: str, warnings: Callable[..., list[str]]) -> None:
+def test_a_state_whose_tag_is_not_selected_is_no_warning(tags: str, warnings: Callable[..., list[str]]) -> None:
     mapping = f"{{from: acme/app, to: team/app, source: hub, targets: own, tags: {tags}}}"
 
     assert warnings(mirror("hub/acme/app:state", "registry.example", mapping)) == []

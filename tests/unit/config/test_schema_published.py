@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 import signing
 from ocync.config import model
-from ocync.config.shape import Shape, published, shape, strict
+from ocync.config.schema import Shape, published, shape, strict
 from ocync.lib.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_the_schema_is_one_of_the_2020_12_draft() -> None:
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
-def test_everything_in_the_schema_explains_itself(schema: dict[str, Any]) -> None:
+def test_every_schema_has_a_title_a_description_and_examples(schema: dict[str, Any]) -> None:
     assert schema["title"]
     assert schema["description"].endswith(".")
     assert schema.get("examples") or "default" in schema

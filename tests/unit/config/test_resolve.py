@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.config.shape import Shape
-from ocync.config.typed import plain, resolve
+from ocync.config.resolve import resolve
+from ocync.config.schema import Shape
 from ocync.config.yaml.document import parse
 from ocync.config.yaml.findings import Findings
+from ocync.config.yaml.node import plain
 
 
 def content(written: str, *types: str, environ: dict[str, str] | None = None) -> object:
@@ -24,7 +25,7 @@ def content(written: str, *types: str, environ: dict[str, str] | None = None) ->
 @pytest.mark.parametrize(
     "written", ["no", "on", "1.10", "012", "true", "5", "0x1f", "12:30", "2024-01-01", "~", "null", "1e3", ".nan"]
 )
-def test_where_text_is_wanted_a_scalar_is_what_was_written(written: str) -> None:
+def test_a_scalar_stays_as_written_where_the_schema_asks_for_text(written: str) -> None:
     assert content(written, "string") == written
 
 
@@ -66,7 +67,7 @@ def test_where_text_is_wanted_a_scalar_is_what_was_written(written: str) -> None
         ("", ["object"], None),
     ],
 )
-def test_a_scalar_is_of_the_type_that_is_wanted(written: str, types: list[str], read: object) -> None:
+def test_a_scalar_has_the_type_that_the_schema_asks_for(written: str, types: list[str], read: object) -> None:
     found = content(written, *types)
 
     assert found == read
@@ -100,7 +101,7 @@ def test_a_variable_alone_is_read_as_if_its_content_were_written_there(
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_a_variable_in_text_is_never_anything_else(text: str) -> None:
+def test_a_variable_in_a_text_is_always_text(text: str) -> None:
     assert content("${V}", "string", "null", environ={"V": text}) == text
 
 
