@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ocync.analyze.forecast import forecast
 from ocync.analyze.recording import Rehearsed, World
 from ocync.analyze.tally import Fate, Order
-from ocync.cache.hints import Memory
+from ocync.cache.hints import Hints
 from ocync.lib.errors import ErrorKind
 from ocync.registry.retry import RetryPolicy
 from ocync.transfer.engine import Pass, PassSettings
@@ -57,7 +57,7 @@ async def analyze(
     stop: Stop,
     sink: Sink,
     cold: bool = False,
-    memory: Memory | None = None,
+    memory: Hints | None = None,
 ) -> Found:
     """
     Return what a pass would do; never raises for what happens to an image or a mapping.
@@ -78,7 +78,7 @@ async def analyze(
             stop=stop,
             sink=tell,
             copied=rehearsed.copied,
-            memory=memory.copied() if memory is not None and not cold else Memory(),
+            memory=memory.copied() if memory is not None and not cold else Hints(),
             mover=rehearsed,
         ).run(work)
         for result in results:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ocync.analyze import as_json, rehearsal
 from ocync.analyze.text import render
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.cli import runner, streams
 from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
@@ -58,7 +58,7 @@ async def _read(
         location = StateLocation()
         if not options.cold:
             location = kept(settings, repositories, stop, folder=settings.cache_dir, keep=False)
-        async with repositories, Keeper().memory(location, ttl=settings.cache_ttl) as memory:
+        async with repositories, CacheStore().open(location, ttl=settings.cache_ttl) as memory:
             begin_as_learned(repositories, memory)
             with kept_deadline(stop, settings.deadline):
                 found = await rehearsal.analyze(

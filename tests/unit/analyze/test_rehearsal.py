@@ -11,7 +11,7 @@ import pytest
 from memory import Place, put_image, put_index
 from ocync.analyze.rehearsal import Found, analyze
 from ocync.analyze.requests import NONE, Bounds, RequestKind
-from ocync.cache.hints import Memory
+from ocync.cache.hints import Hints
 from ocync.config.model import TagRules
 from ocync.lib.errors import AuthError, ErrorKind, NetworkError
 from ocync.lib.shutdown import Stop
@@ -32,7 +32,7 @@ async def rehearse(
     *mappings: MappingConfig,
     cold: bool = False,
     events: Any = None,
-    memory: Memory | None = None,
+    memory: Hints | None = None,
 ) -> Found:
     sink = events.append if events is not None else lambda _event: None
     return await analyze(
@@ -317,14 +317,14 @@ async def test_a_cold_rehearsal_asks_targets_nothing_and_counts_what_a_pass_woul
     assert found.analysis.cold
 
 
-# Memory
+# Cache
 
 
 async def test_memory_is_read_and_not_changed_and_what_it_tells_wrong_is_known() -> None:
     source, a = Place("source"), Place("a")
     put_image(source.repository("app"), "1", b"held", b"lost")
     put_image(a.repository("other"), "1", b"held")
-    memory = Memory()
+    memory = Hints()
     for layer in (b"held", b"lost"):
         memory.learn_blob("a", "other", Digest.of(layer))
     memory.take_changes()
