@@ -7,13 +7,12 @@ from datetime import UTC
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from ocync.analyze.requests import total
+from ocync.analyze.model import total
 from ocync.plan.model import Reason
 from ocync.transfer.result import Status
 
 if TYPE_CHECKING:
-    from ocync.analyze.model import Analysis, Portion, Sharing, TargetForecast
-    from ocync.analyze.requests import Bounds
+    from ocync.analyze.model import Analysis, Bounds, Portion, Sharing, TargetForecast
     from ocync.report.summary import RunReport
     from ocync.transfer.result import ImageResult
 

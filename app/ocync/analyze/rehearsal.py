@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ocync.analyze.forecast import forecast
-from ocync.analyze.recording import Rehearsed, World
+from ocync.analyze.recording import Rehearsal
+from ocync.analyze.snapshot import Snapshot
 from ocync.analyze.tally import Fate, Order
 from ocync.cache.hints import Hints
 from ocync.lib.errors import ErrorKind
@@ -40,7 +41,7 @@ _COUNTED = 100_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class AnalysisResult:
     """What an analysis has found, with a result for each image at each target."""
 
     analysis: Analysis
@@ -58,19 +59,19 @@ async def analyze(
     sink: Sink,
     cold: bool = False,
     memory: Hints | None = None,
-) -> Found:
+) -> AnalysisResult:
     """
     Return what a pass would do; never raises for what happens to an image or a mapping.
 
     With `cold`, it is the pass into targets that are empty. `memory` is what earlier passes have learned; it is not
     changed. After a stop it ends at once, with what was read until then: the stop's grace should be 0.
     """
-    world = World(repositories, cold=cold)
+    snapshot = Snapshot(repositories, cold=cold)
     # What an image is signed by is in blobs, and these are not read.
     work = [replace(mapping, verify=None) for mapping in mappings]
 
-    async def rehearse(order: Order, tell: Sink) -> tuple[Rehearsed, tuple[ImageResult, ...]]:
-        rehearsed = Rehearsed(world, order)
+    async def rehearse(order: Order, tell: Sink) -> tuple[Rehearsal, tuple[ImageResult, ...]]:
+        rehearsed = Rehearsal(snapshot, order)
         results = await Pass(
             repositories=rehearsed,
             settings=PassSettings(images_at_once=at_once, return_time=0.0),
@@ -97,18 +98,18 @@ async def analyze(
     tallies = [first.tally]
     is_whole = not any(map(_is_cut, results))
     if is_whole and any(target.put for target in first.targets.values()):
-        world.answers.are_final = True
+        snapshot.answers.are_final = True
         counted = sum(counter.total() for counter in first.tally.values())
         for number in range(max(2, min(_MOST, _COUNTED // counted))):
             reads, writes = _TURNS[number % len(_TURNS)]
-            order = Order(reads=reads, writes=writes, seed=number, accounts=number % 2 > 0)
-            with _said_before():
+            order = Order(reads=reads, writes=writes, seed=number, lists_referrers=number % 2 > 0)
+            with _logging_disabled():
                 again, others = await rehearse(order, lambda _event: None)
             if stop.requested() or any(map(_is_cut, others)):
                 break
             tallies.append(again.tally)
     results = tuple(result for result in results if not _is_cut(result))
-    return Found(analysis=forecast(world, first, tallies, results), results=results, is_whole=is_whole)
+    return AnalysisResult(analysis=forecast(snapshot, first, tallies, results), results=results, is_whole=is_whole)
 
 
 def _is_cut(result: ImageResult) -> bool:
@@ -116,7 +117,7 @@ def _is_cut(result: ImageResult) -> bool:
 
 
 @contextmanager
-def _said_before() -> Iterator[None]:
+def _logging_disabled() -> Iterator[None]:
     """Let nothing be logged: it was, in the first rehearsal."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

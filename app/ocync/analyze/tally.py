@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ocync.analyze.requests import Bounds, RequestKind, total
+from ocync.analyze.model import Bounds, RequestKind, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,13 +58,13 @@ def summed_up(
 class Order:
     """The order in which answers come in a rehearsal: how many turns of the loop each takes, by chance."""
 
-    def __init__(self, *, reads: int = 0, writes: int = 0, seed: int = 0, accounts: bool = True) -> None:
+    def __init__(self, *, reads: int = 0, writes: int = 0, seed: int = 0, lists_referrers: bool = True) -> None:
         """
         Reads and writes take so many turns at most, and those of slow repositories as many times more.
 
         `accounts` is what is assumed of targets of which nobody knows whether they keep account of referrers.
         """
-        self.accounts = accounts
+        self.lists_referrers = lists_referrers
         self._reads = reads
         self._writes = writes
         self._random = random.Random(seed)  # noqa: S311 -- nothing is secret here

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.analyze.requests import RequestKind, total
+from ocync.analyze.model import RequestKind, total
 from ocync.lib.sanitize import printable
 from ocync.plan.model import Reason
 from ocync.report.humanize import counted, short, size
@@ -12,8 +12,7 @@ from ocync.report.humanize import counted, short, size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ocync.analyze.model import Analysis, Sharing, SourceForecast, TargetForecast
-    from ocync.analyze.requests import Bounds
+    from ocync.analyze.model import Analysis, Bounds, Sharing, SourceForecast, TargetForecast
     from ocync.report.summary import RunReport
 
 _SHARED = 5

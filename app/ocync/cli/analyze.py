@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from ocync.analyze.rehearsal import Found
+    from ocync.analyze.rehearsal import AnalysisResult
     from ocync.config.model import Config
     from ocync.lib.redaction import Redactor
 
@@ -45,7 +45,7 @@ def analyze(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 async def _read(
     config: Config, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor
-) -> tuple[Found, RunReport]:
+) -> tuple[AnalysisResult, RunReport]:
     settings, tally, stop = config.settings, RequestTally(), Stop(grace=0.0)
     policy = RetryPolicy(
         attempts=settings.retry.attempts, max_delay=settings.retry.max_delay, stopping=stop.requested
@@ -83,7 +83,9 @@ async def _read(
     return found, report
 
 
-def _show(found: Found, report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+def _show(
+    found: AnalysisResult, report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]
+) -> None:
     if options.json:
         streams.show(as_json.dump(found.analysis, report))
         return

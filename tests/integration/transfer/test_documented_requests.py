@@ -16,7 +16,7 @@ import pytest
 from attached import attach
 from clients import Side
 from forecasts import asked_by_kind
-from ocync.analyze.requests import RequestKind
+from ocync.analyze.model import RequestKind
 from ocync.cache.store import CacheStore, StateLocation
 from ocync.config.model import ArtifactRules, TagRules
 from ocync.oci.platform import Platform

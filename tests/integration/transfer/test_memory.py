@@ -17,7 +17,7 @@ import pytest
 
 from clients import Side
 from forecasts import asked_by_kind
-from ocync.analyze.requests import RequestKind
+from ocync.analyze.model import RequestKind
 from ocync.cache import file, store
 from ocync.cache.store import CacheStore, StateLocation
 from ocync.config.model import GlobalSettings, Timeouts

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memory import Place, put_image, put_index
-from ocync.analyze.rehearsal import Found, analyze
-from ocync.analyze.requests import NONE, Bounds, RequestKind
+from ocync.analyze.model import NONE, Bounds, RequestKind
+from ocync.analyze.rehearsal import AnalysisResult, analyze
 from ocync.cache.hints import Hints
 from ocync.config.model import TagRules
 from ocync.lib.errors import AuthError, ErrorKind, NetworkError
@@ -33,7 +33,7 @@ async def rehearse(
     cold: bool = False,
     events: Any = None,
     memory: Hints | None = None,
-) -> Found:
+) -> AnalysisResult:
     sink = events.append if events is not None else lambda _event: None
     return await analyze(
         mappings, repositories=repositories, at_once=4, stop=Stop(grace=0), sink=sink, cold=cold, memory=memory
@@ -46,7 +46,7 @@ def outcomes(results: tuple[ImageResult, ...]) -> dict[str, Status | Reason | Er
     }
 
 
-def counts(found: Found, host: str = "a") -> dict[RequestKind, Bounds]:
+def counts(found: AnalysisResult, host: str = "a") -> dict[RequestKind, Bounds]:
     return dict(found.analysis.requests[host])
 
 
