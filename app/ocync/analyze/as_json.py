@@ -46,7 +46,7 @@ def render(analysis: Analysis, report: RunReport) -> dict[str, Any]:
 
 
 def dump(analysis: Analysis, report: RunReport) -> str:
-    """Return the document as text that ends with a line end; all ASCII, so nothing in it can act on a terminal."""
+    """Return the document as ASCII text that ends with a newline: nothing in it can control a terminal."""
     return json.dumps(render(analysis, report), indent=2) + "\n"
 
 

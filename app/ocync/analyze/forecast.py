@@ -1,4 +1,4 @@
-"""What rehearsals of a pass have counted, as the analysis tells it. Pure."""
+"""The analysis of what rehearsals have counted. Pure."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from ocync.transfer.result import ImageResult
 
 MOST = 20
-"""Blobs that are named one by one."""
+"""Shared blobs that are listed."""
 
 
 def forecast(
     snapshot: Snapshot, first: Rehearsal, tallies: Sequence[Tally], results: Sequence[ImageResult]
 ) -> Analysis:
     """
-    Return the analysis of a pass that was rehearsed so many times.
+    Return the analysis from the tallies of all rehearsals.
 
-    What does not depend on the order of images is told by the `first` rehearsal and its results.
+    The `first` rehearsal and its results give what does not depend on the order of images.
     """
     sizes = snapshot.trees.sizes
     readers = sorted({host for tally in tallies for host, what in tally if what is Fate.READ})
@@ -78,7 +78,7 @@ def _reads(tallies: Sequence[Tally], host: str) -> dict[Digest, Bounds]:
 def _requests(
     snapshot: Snapshot, tallies: Sequence[Tally], host: str, *, blobs: Bounds
 ) -> dict[RequestKind, Bounds]:
-    """Return the requests to a registry, of which so many read `blobs`."""
+    """Return the requests to a registry, of which `blobs` read a blob."""
     bounds = {kind: summed_up(tallies, host, kind) for kind in RequestKind}
     bounds[RequestKind.TAG_LIST] = total(
         calls.times(snapshot.observed[key].tag_pages if whole else 1)
@@ -88,18 +88,16 @@ def _requests(
     for key, calls in by_name(tallies, host, RequestKind.REFERRERS).items():
         registry = snapshot.observed[key].registry
         if registry is not None and registry.lists_referrers is False:
-            # The first answer ends it, but for what has been asked at the same time.
+            # The first response ends it, except for concurrent requests.
             bounds[RequestKind.REFERRERS] += Bounds(min(calls.low, 1), calls.high)
         else:
             bounds[RequestKind.REFERRERS] += calls + Bounds.exactly(snapshot.observed[key].further_referrer_pages)
     bounds[RequestKind.BLOB_GET] = blobs
-    posts, registries = (
-        bounds[RequestKind.BLOB_POST],
-        [observed.registry for key, observed in snapshot.observed.items() if key[0] == host],
-    )
+    posts = bounds[RequestKind.BLOB_POST]
+    registries = [observed.registry for key, observed in snapshot.observed.items() if key[0] == host]
     single_post = {registry.single_post for registry in registries if registry is not None}
     if True not in single_post:
-        # A POST that sends nothing is followed by a PUT; whether it may send is not always known.
+        # A POST without the blob is followed by a PUT; whether it may send the blob is not always known.
         bounds[RequestKind.BLOB_PUT] += posts if False in single_post else Bounds(0, posts.high)
     return summed(bounds)
 
@@ -131,13 +129,13 @@ def _target(
 
 
 def _roots(target: RecordedTarget, trees: Trees) -> set[Digest]:
-    """Return the images and artifacts that come to a repository, and not what belongs to them."""
+    """Return the images and artifacts that a repository gets, without their children."""
     others = target.put.keys() - target.lists - trees.below(target.copied)
     return target.copied | (others - trees.children(others))
 
 
 def _sharing(first: Rehearsal, trees: Trees) -> Sharing:
-    """Return what the images that are copied have in common."""
+    """Return what the copied images have in common."""
     images: Counter[Digest] = Counter()
     repositories: Counter[Digest] = Counter()
     for roots in first.images.values():
@@ -151,7 +149,7 @@ def _sharing(first: Rehearsal, trees: Trees) -> Sharing:
         each = list(blobs)
         return Portion(blobs=len(each), size=trees.size(each))
 
-    def told(blob: Digest) -> SharedBlob:
+    def shared_blob(blob: Digest) -> SharedBlob:
         size = trees.sizes[blob]
         return SharedBlob(digest=str(blob), size=size, images=images[blob], repositories=repositories[blob])
 
@@ -162,5 +160,5 @@ def _sharing(first: Rehearsal, trees: Trees) -> Sharing:
         all=portion(images),
         between_images=portion(shared),
         between_repositories=portion(blob for blob, number in repositories.items() if number > 1),
-        most=tuple(map(told, shared[:MOST])),
+        most=tuple(map(shared_blob, shared[:MOST])),
     )

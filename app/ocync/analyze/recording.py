@@ -1,7 +1,7 @@
 """
-The places of a rehearsal: a pass reads there what both sides have, and what it writes is noted and sent nowhere.
+The repositories of a rehearsal: reads are answered from the snapshot, writes are recorded and not sent.
 
-What was written is answered for from then on, so that the engine sees its own work as in a pass.
+Later reads see recorded writes, so that the engine sees its own work as in a pass.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class RecordedRepository:
-    """A repository in a rehearsal; answers to `ocync.oci.repository.Repository`."""
+    """A repository in a rehearsal: an `ocync.oci.repository.Repository`."""
 
     def __init__(self, observed: ObservedRepository, snapshot: Snapshot, tally: Tally, order: Order) -> None:
         self.observed, self.snapshot, self.tally, self.order = observed, snapshot, tally, order
@@ -46,7 +46,7 @@ class RecordedRepository:
         return f"<{type(self).__name__} {self.name}>"
 
     async def answers(self, within: float) -> bool:
-        """Wait for the place to answer; see endpoint.Repository."""
+        """Return whether the host answers within so many seconds."""
         return await self.observed.inner.answers(within)
 
     async def tags(self) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class RecordedRepository:
         return await self.observed.ask("tags", "", self.observed.inner.tags, ())
 
     async def first_tags(self) -> TagPage:
-        """Return what one request tells of the tags."""
+        """Return the tags of one request."""
         await self.order.take(self.name)
         self.tally[self.host, RequestKind.TAG_LIST][self.observed.key, False] += 1
         return await self.observed.ask(
@@ -64,7 +64,7 @@ class RecordedRepository:
         )
 
     async def head(self, reference: str) -> Descriptor | None:
-        """Return what a tag or digest points to."""
+        """Return the descriptor of a tag or digest."""
         await self.order.take(self.name)
         self._count(RequestKind.MANIFEST_HEAD, reference)
         return await self._look(reference)
@@ -78,7 +78,7 @@ class RecordedRepository:
         name = reference
         try:
             manifest = await self._read(reference, size)
-            # By tag or by digest, as it is known by then: that is one request, and the same in each order.
+            # By digest, as it depends on the order of images whether a tag or a digest is requested.
             name = str(manifest.digest)
             return manifest
         finally:
@@ -88,22 +88,22 @@ class RecordedRepository:
         return await self.observed.read(reference, size, self.snapshot.origins)
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """Return what refers to a manifest."""
+        """Return the referrers of a manifest."""
         await self.order.take(self.name)
         self.tally[self.host, RequestKind.REFERRERS][self.observed.key] += 1
         return await self.observed.ask("referrers", subject, lambda: self.observed.inner.referrers(subject), ())
 
     def blob(self, descriptor: Descriptor, *, start: int = 0) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """Refuse: no blob is read."""
-        raise AssertionError(f"a blob was to be read at {self.name}")
+        """Raise AssertionError: no blob is read."""
+        raise AssertionError(f"a rehearsal reads a blob at {self.name}")
 
     def _count(self, what: RequestKind, reference: str) -> None:
-        # Millions of texts would be kept else.
+        # The hash saves millions of strings.
         self.tally[self.host, what][hash((self.path, reference))] += 1
 
 
 class RecordedTarget(RecordedRepository):
-    """A repository that is written to, as far as the rehearsal goes; answers to TargetRepository."""
+    """A target in a rehearsal: an `ocync.oci.repository.TargetRepository`."""
 
     def __init__(
         self,
@@ -114,13 +114,13 @@ class RecordedTarget(RecordedRepository):
         *,
         holds: Callable[[str, Descriptor], Awaitable[bool]],
     ) -> None:
-        """`holds` tells whether a repository of the same place, by its path, holds a blob."""
+        """`holds` returns whether a repository of the same host, by its path, holds a blob."""
         super().__init__(observed, snapshot, tally, order)
         self.mounts_after_commit = observed.inner.mounts_after_commit
         self.blobs: set[Digest] = set()
         """Blobs that were seen or written."""
         self.put: dict[Digest, Manifest | None] = {}
-        """Manifests that were put; None for those that can be had from where they come from."""
+        """Manifests that were put; None for those that `Snapshot.origins` can read again."""
         self.copied: set[Digest] = set()
         """Images that were copied."""
         self.lists: set[Digest] = set()
@@ -131,20 +131,20 @@ class RecordedTarget(RecordedRepository):
         self._sessions: set[Digest] = set()
         """Blobs for which a refused mount has opened a session."""
 
-    # Reads: what was written here goes first
+    # Reads: recorded writes take precedence
 
     async def tags(self) -> tuple[str, ...]:
         """Return all tags."""
         try:
             found = await super().tags()
         except NotFoundError:
-            # One that is not there has none: a pass takes it so, too.
+            # As in a pass.
             found = ()
         self.observed.is_empty |= not found
         return tuple(dict.fromkeys((*found, *self._tags)))
 
     async def first_tags(self) -> TagPage:
-        """Return what one request tells of the tags."""
+        """Return the tags of one request."""
         page = await super().first_tags()
         self.observed.is_empty |= page.complete and not page.tags
         return TagPage(tags=tuple(dict.fromkeys((*page.tags, *self._tags))), complete=page.complete)
@@ -165,7 +165,7 @@ class RecordedTarget(RecordedRepository):
         return digest if digest in self.put else None
 
     async def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """Return what refers to a manifest."""
+        """Return the referrers of a manifest."""
         found = await super().referrers(subject)
         if found is None:
             return None
@@ -180,7 +180,7 @@ class RecordedTarget(RecordedRepository):
         return descriptor.digest in self.blobs
 
     async def really_has(self, descriptor: Descriptor) -> bool:
-        """Return whether the real repository holds the blob; not counted."""
+        """Return whether the real repository holds the blob, without counting the request."""
         return await self.observed.ask(
             "blob", descriptor.digest, lambda: self.observed.inner.has_blob(descriptor), False
         )
@@ -188,7 +188,7 @@ class RecordedTarget(RecordedRepository):
     # Writes
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> Upload | None:
-        """Mount the blob where the other repository holds it, as registries do."""
+        """Mount the blob if the other repository holds it, as registries do."""
         await self.order.take(self.name, writing=True)
         if mount_from is None:
             return _Session()
@@ -200,16 +200,16 @@ class RecordedTarget(RecordedRepository):
         return None
 
     async def receive(self, descriptor: Descriptor) -> None:
-        """Take a blob that is sent."""
+        """Record a blob that is sent."""
         await self.order.take(self.name, writing=True)
         self._got(descriptor, Fate.SENT)
-        # A refused mount has opened a session. Else there is a POST; whether a PUT follows it is the host's matter.
+        # A refused mount has opened a session. Otherwise there is a POST; the host decides whether a PUT follows.
         kind = RequestKind.BLOB_PUT if descriptor.digest in self._sessions else RequestKind.BLOB_POST
         self._sessions.discard(descriptor.digest)
         self.tally[self.host, kind][descriptor.digest] += 1
 
     async def put_manifest(self, manifest: Manifest, *, tag: str | None = None) -> bool:
-        """Take a manifest; tell whether the place would list it among the referrers of its subject."""
+        """Record a manifest; return whether the host would list it among the referrers of its subject."""
         await self.order.take(self.name, writing=True)
         self._count(RequestKind.MANIFEST_PUT, tag or str(manifest.digest))
         self.snapshot.trees.add([manifest])
@@ -234,10 +234,10 @@ class RecordedTarget(RecordedRepository):
 
 
 class _Session:
-    """An upload by which nothing is sent."""
+    """An upload that is never sent."""
 
     async def send(self, pieces: AsyncIterator[bytes]) -> None:
-        raise AssertionError("a blob was to be sent")
+        raise AssertionError("a rehearsal sends a blob")
 
     async def abandon(self) -> None:
         """Do nothing."""
@@ -245,21 +245,21 @@ class _Session:
 
 class Rehearsal:
     """
-    The places of one rehearsal, with what is counted there; answers to `ocync.plan.discover.Places`.
+    The repositories of one rehearsal and its tally: an `ocync.plan.discover.Repositories`.
 
-    It is what moves blobs, too (`ocync.transfer.blob_reads.BlobMover`).
+    It is also the pass's `ocync.transfer.blob_reads.BlobMover`.
     """
 
     def __init__(self, snapshot: Snapshot, order: Order) -> None:
         self.tally: Tally = defaultdict(Counter)
         self.targets: dict[Key, RecordedTarget] = {}
         self.images: defaultdict[Key, set[Digest]] = defaultdict(set)
-        """What is copied, by where it comes from."""
+        """Copied images by source."""
         self._snapshot = snapshot
         self._order = order
         self._sources: dict[Key, RecordedRepository] = {}
         self._expected: dict[tuple[str, Digest], set[str]] = {}
-        """Target places for which a read of a blob is kept, by the place that it is read at."""
+        """Target hosts that a read of a blob waits for, by the source host and the blob."""
 
     def source(self, registry: RegistryConfig, repository: RepositoryName) -> RecordedRepository:
         """Return a repository to read from."""
@@ -279,12 +279,12 @@ class Rehearsal:
         self, registry: RegistryConfig, mounting: RepositoryName, path: str, descriptor: Descriptor
     ) -> bool:
         """
-        Return whether the repository with the path, beside the one that mounts, holds a blob.
+        Return whether the repository with the path, on the host of the one that mounts, holds a blob.
 
-        It is asked, uncounted, where nobody has seen that (a hint).
+        If a hint named it, the real repository is asked, without counting the request.
         """
         holder = self.target(registry, replace(mounting, path=path))
-        # What images of the same place consist of is taken to be there.
+        # A source on the same host is assumed to be complete.
         if (holder.host, path, False) in self._sources or descriptor.digest in holder.blobs:
             return True
         with suppress(OcyncError):
@@ -297,7 +297,7 @@ class Rehearsal:
         assert isinstance(repository, RecordedTarget)
         self.tally[reader, Fate.READ][blob.digest] = 1
         expected = self._expected.pop((reader, blob.digest), set())
-        # A read is kept for the other targets of its image. Others take part if they come in time.
+        # A read waits for the other targets of its image. Others share it if they come in time.
         self.tally[reader, Fate.READ_APART][blob.digest] += repository.host not in expected
         expected |= delivery.image.hosts if delivery.image is not None else set()
         expected.discard(repository.host)
@@ -306,10 +306,10 @@ class Rehearsal:
         await repository.receive(blob)
 
     def changed(self) -> None:
-        """Do nothing: nobody waits."""
+        """Do nothing: no transfer waits."""
 
     def copied(self, plan: ImagePlan, tree: Tree) -> None:
-        """Record that an image is copied, and what it consists of."""
+        """Record that an image is copied, with its content."""
         source, target = plan.candidate.source, plan.candidate.target.repository
         assert isinstance(target, RecordedTarget)
         self._snapshot.trees.add(tree.manifests)

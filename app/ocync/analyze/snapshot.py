@@ -1,4 +1,4 @@
-"""What is kept for all rehearsals of one pass: answers of both sides, and what the images that are copied hold."""
+"""What all rehearsals of a pass share: the responses of both sides, and the content of the copied images."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ Key = tuple[str, str, bool]
 """A repository: its host, its path, and whether it is a target."""
 
 _KEPT = 64 * 1024 * 1024
-"""Bytes of answers that are kept, about: as much as manifests and lists of a large mirror have."""
+"""Approximate bytes of answers that are kept: enough for the manifests and lists of a large mirror."""
 
 
 class AnswerCache:
     """
-    Answers of repositories: each question is put once, as long as its answer is kept.
+    The answers of repositories: each request is made once, as long as its answer is kept.
 
-    Errors that would come again are answers like others. Those that would not are kept for rehearsals after the
-    first (`are_final`): what could not be told then is not waited for once more.
+    Errors that are not retryable are answers. Retryable ones only count with `are_final`, for the rehearsals after
+    the first, which do not wait again.
     """
 
     def __init__(self, most: int = _KEPT) -> None:
@@ -51,7 +51,7 @@ class AnswerCache:
         return f"<AnswerCache: {len(self._kept)}, {self._size} bytes>"
 
     async def get(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
-        """Return the answer that `ask` gives, now or earlier, or raise its OcyncError."""
+        """Return the answer of `ask`, from now or from earlier, or raise its OcyncError."""
         if key in self._kept:
             answer = self._kept[key] = self._kept.pop(key)
         elif self.are_final and key in self._failed:
@@ -59,12 +59,12 @@ class AnswerCache:
         else:
             answer = await self._flights.run(key, partial(self._ask, key, ask))
         if isinstance(answer, OcyncError):
-            # Else each raise would make the traceback longer.
+            # Each raise would make the traceback longer.
             raise answer.with_traceback(None)
         return answer  # type: ignore[no-any-return]
 
     def put(self, key: Hashable, answer: object) -> None:
-        """Keep an answer; those that nobody has asked for longest give way."""
+        """Keep an answer, and drop the least recently used ones beyond the limit."""
         self._size += _size(answer) - (_size(self._kept.pop(key)) if key in self._kept else 0)
         self._kept[key] = answer
         while self._size > self._most:
@@ -84,7 +84,7 @@ class AnswerCache:
 
 
 def _size(answer: object) -> int:
-    """Return the bytes that an answer takes, about."""
+    """Return the approximate bytes of an answer."""
     if isinstance(answer, Manifest):
         return 2 * answer.size + 1000
     entries = answer.tags if isinstance(answer, TagPage) else answer
@@ -92,7 +92,7 @@ def _size(answer: object) -> int:
 
 
 class Trees:
-    """Manifests that are copied, as digests and sizes."""
+    """The copied manifests, as digests and sizes."""
 
     def __init__(self) -> None:
         self.sizes: dict[Digest, int] = {}
@@ -104,20 +104,20 @@ class Trees:
         return f"<Trees: {len(self._parts)} manifests, {len(self.sizes)} blobs>"
 
     def add(self, manifests: Iterable[Manifest]) -> None:
-        """Take down what manifests list."""
+        """Record what manifests list."""
         for manifest in manifests:
             if manifest.digest not in self._parts:
-                # A layer is listed by many: one object stands for all equal digests.
+                # Many manifests list the same layer: equal digests are one object.
                 blobs = tuple(self._same.setdefault(each.digest, each.digest) for each in manifest.copied_blobs)
                 self.sizes.update((each.digest, each.size) for each in manifest.copied_blobs)
                 self._parts[manifest.digest] = tuple(each.digest for each in manifest.copied_children), blobs
 
     def children(self, manifests: Iterable[Digest]) -> set[Digest]:
-        """Return what manifests list as manifests."""
+        """Return the manifests that manifests list."""
         return {child for digest in manifests for child in self._parts[digest][0]}
 
     def below(self, roots: Iterable[Digest]) -> set[Digest]:
-        """Return manifests and all that are below them."""
+        """Return the roots and all manifests below them."""
         found: set[Digest] = set()
         level = self._parts.keys() & roots
         while level:
@@ -126,7 +126,7 @@ class Trees:
         return found
 
     def blobs(self, roots: Iterable[Digest]) -> set[Digest]:
-        """Return the blobs of manifests and of all below them."""
+        """Return the blobs of the roots and of all manifests below them."""
         return {blob for digest in self.below(roots) for blob in self._parts[digest][1]}
 
     def size(self, blobs: Iterable[Digest]) -> int:
@@ -135,24 +135,24 @@ class Trees:
 
 
 class Snapshot:
-    """What all rehearsals of one pass have in common."""
+    """The state of both sides, read once for all rehearsals of a pass."""
 
     def __init__(self, repositories: Repositories, *, cold: bool = False) -> None:
-        """With `cold`, targets are taken to be empty, and nothing is asked of them."""
+        """With `cold`, targets are assumed to be empty and are not read."""
         self.repositories = repositories
         self.cold = cold
         self.answers = AnswerCache()
         self.trees = Trees()
         self.origins: dict[Digest, Callable[[], Awaitable[Manifest]]] = {}
-        """Who has given a manifest, and would again."""
+        """How to read a manifest again."""
         self.observed: dict[Key, ObservedRepository] = {}
         self.folders: set[str] = set()
-        """Places that take no requests."""
+        """Hosts that are folders: they receive no requests."""
 
     def observe(
         self, registry: RegistryConfig, repository: RepositoryName, *, is_target: bool
     ) -> ObservedRepository:
-        """Return a repository, the same one whatever its registry is called."""
+        """Return a repository, the same one for all names of its registry."""
         inner = (self.repositories.target if is_target else self.repositories.source)(registry, repository)
         if registry.layout is not None:
             self.folders.add(inner.host)
@@ -163,12 +163,12 @@ class Snapshot:
 
 
 class ObservedRepository:
-    """A real repository, and what was seen of it."""
+    """A real repository, which is only read, and what was seen of it."""
 
     def __init__(self, key: Key, inner: Repository, answers: AnswerCache, *, is_imagined: bool) -> None:
-        """One that `is_imagined` is taken to be empty, and is not asked."""
+        """With `is_imagined`, the repository is assumed to be empty and is not read."""
         self.key = key
-        # A source is never asked for more than it has to tell.
+        # The methods of targets are not called on sources.
         self.inner = cast("TargetRepository", inner)
         self.registry = inner if isinstance(inner, RegistryRepository) else None
         self.is_empty = False
@@ -180,18 +180,18 @@ class ObservedRepository:
 
     @property
     def tag_pages(self) -> int:
-        """How many pages a list of all of its tags has."""
+        """Pages of the list of all tags."""
         listed = self.registry.pages_listed - self._before[0] if self.registry else 0
         return max(1, listed - self._asked["first_tags"])
 
     @property
     def further_referrer_pages(self) -> int:
-        """How many pages lists of referrers have besides the first."""
+        """Pages of lists of referrers besides the first ones."""
         listed = self.registry.referrer_pages - self._before[1] if self.registry else 0
         return max(0, listed - self._asked["referrers"])
 
     async def ask(self, what: str, subject: object, ask: Callable[[], Awaitable[T]], nothing: T) -> T:
-        """Return what the repository answers; one that is imagined has `nothing`."""
+        """Return the repository's answer, or `nothing` if it is imagined."""
 
         async def really() -> T:
             self._asked[what] += 1
@@ -202,11 +202,11 @@ class ObservedRepository:
     async def read(
         self, reference: str, size: int | None, origins: dict[Digest, Callable[[], Awaitable[Manifest]]]
     ) -> Manifest:
-        """Return a manifest, and note that it is to be had here."""
-        # Without a size, since lists may tell a wrong one, and others the right one.
+        """Return a manifest, and record where it can be read again."""
+        # Without a size, as one list may have a wrong size and another the right one.
         manifest = await self.ask("manifest", reference, lambda: self.inner.manifest(reference), None)
         if manifest is None:
-            raise NotFoundError(f"{self.inner.name} is taken to be empty, and has no {reference}")
+            raise NotFoundError(f"{self.inner.name} is assumed to be empty and has no {reference}")
         if size not in (None, manifest.size):
             return await self.inner.manifest(reference, size=size)
         digest = str(manifest.digest)
@@ -216,11 +216,11 @@ class ObservedRepository:
         return manifest
 
     async def will_list_referrers(self, subject: Digest) -> bool | None:
-        """Return whether what refers to a subject will be listed by the place itself; None where nobody knows."""
+        """Return whether the host itself will list referrers of a subject; None if unknown."""
         if self.registry is None:
             return False
         if self.registry.lists_referrers is None:
             with suppress(OcyncError):
-                # The pass would see it in the answers to what it puts.
+                # A pass would learn it from the responses to its PUTs.
                 await self.ask("referrers", None, lambda: self.inner.referrers(subject), None)
         return self.registry.lists_referrers

@@ -1,4 +1,4 @@
-"""The analysis for a person: what the next pass would move, what sharing saves, what it would ask. Pure."""
+"""The analysis as text: what the next pass would transfer, what sharing saves, and its requests. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ocync.report.summary import RunReport
 
 _SHARED = 5
-"""Shared blobs that are named."""
+"""Shared blobs that are listed."""
 _NAMES = {
     RequestKind.TAG_LIST: ("tag list", "tag lists"),
     RequestKind.REFERRERS: ("list of referrers", "lists of referrers"),
@@ -32,7 +32,7 @@ _NAMES = {
 
 
 def render(analysis: Analysis, report: RunReport) -> str:
-    """Return the analysis as lines, the last with a line end; failures are left to the report's own text."""
+    """Return the analysis as lines that end with a newline, without failures, which the report lists."""
     return "\n".join(_lines(analysis, report)) + "\n"
 
 
