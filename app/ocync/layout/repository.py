@@ -92,9 +92,12 @@ class LayoutRepository:
         if any(part in ("", ".", "..") or "\0" in part for part in name.split("/")):
             raise StorageError(f"{name!r} can't be a repository in the folder {folder}")
         self._folder = folder
-        self._path = name
+        self.host = f"oci:{folder}"
+        self.path = name
+        self.name = f"{self.host.rstrip('/')}/{name}"
+        self.mounts_after_commit = False
+        self.slots = self.blob_slots = self.upload_slots = slots or Slots(self.host, _SLOTS)
         self._store = Store(folder / name)
-        self._slots = slots or Slots(self.host, _SLOTS)
         self._hashed = hashed or HashedBlobs()
         self._lock = FileLock(self._store.lock)
         self._preparing = asyncio.Lock()
@@ -104,41 +107,6 @@ class LayoutRepository:
 
     def __repr__(self) -> str:
         return f"<LayoutRepository {self.name}>"
-
-    @property
-    def name(self) -> str:
-        """`oci:FOLDER/NAME`."""
-        return f"{self.host.rstrip('/')}/{self._path}"
-
-    @property
-    def host(self) -> str:
-        """`oci:FOLDER`."""
-        return f"oci:{self._folder}"
-
-    @property
-    def path(self) -> str:
-        """The repository's name within the folder; it may hold slashes."""
-        return self._path
-
-    @property
-    def mounts_after_commit(self) -> bool:
-        """False: a link needs only the file."""
-        return False
-
-    @property
-    def slots(self) -> Slots:
-        """The limit of concurrent reads and writes of blobs."""
-        return self._slots
-
-    @property
-    def blob_slots(self) -> Slots:
-        """The same as `slots`."""
-        return self._slots
-
-    @property
-    def upload_slots(self) -> Slots:
-        """The same as `slots`."""
-        return self._slots
 
     async def answers(self, within: float) -> bool:
         """Return true: a folder is always available."""
@@ -291,7 +259,7 @@ class LayoutRepository:
                 self._prepared = True
 
     async def _mount(self, descriptor: Descriptor, mount_from: str) -> bool:
-        source = LayoutRepository(self._folder, mount_from, slots=self._slots, hashed=self._hashed)
+        source = LayoutRepository(self._folder, mount_from, slots=self.slots, hashed=self._hashed)
         try:
             if await self.has_blob(descriptor):
                 return True
