@@ -320,7 +320,7 @@ async def test_a_cold_rehearsal_asks_targets_nothing_and_counts_what_a_pass_woul
 # Cache
 
 
-async def test_memory_is_read_and_not_changed_and_what_it_tells_wrong_is_known() -> None:
+async def test_hints_are_read_and_not_changed_and_wrong_ones_are_noticed() -> None:
     source, a = Place("source"), Place("a")
     put_image(source.repository("app"), "1", b"held", b"lost")
     put_image(a.repository("other"), "1", b"held")

@@ -1,4 +1,4 @@
-"""A pass gets its hints and keeps it, or does without."""
+"""A pass loads and saves its hints, or does without."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from ocync.oci.digest import Digest
 if TYPE_CHECKING:
     from pathlib import Path
 
-PLACE, BLOB, OTHER = "registry.example", Digest.of(b"blob"), Digest.of(b"other")
+HOST, BLOB, OTHER = "registry.example", Digest.of(b"blob"), Digest.of(b"other")
 
 
 async def learn(folder: Path | None, *digests: Digest, by: CacheStore | None = None) -> None:
     async with (by or CacheStore()).open(StateLocation(folder=folder), ttl=3600.0) as hints:
         for digest in digests:
-            hints.learn_blob(PLACE, "app", digest)
+            hints.learn_blob(HOST, "app", digest)
 
 
 async def known(folder: Path | None, digest: Digest = BLOB, *, by: CacheStore | None = None) -> bool:
     async with (by or CacheStore()).open(StateLocation(folder=folder), ttl=3600.0) as hints:
-        return hints.holders(PLACE, digest) == ["app"]
+        return hints.holders(HOST, digest) == ["app"]
 
 
 async def test_the_next_pass_knows_what_the_last_one_learned(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_the_next_pass_knows_what_the_last_one_learned(tmp_path: Path) -> 
     assert not await known(tmp_path / "cache", OTHER)
 
 
-async def test_a_memory_in_no_file_ends_with_its_pass() -> None:
+async def test_hints_without_a_file_end_with_their_pass() -> None:
     await learn(None, BLOB)
 
     assert not await known(None)
@@ -50,12 +50,12 @@ async def test_a_memory_in_no_file_ends_with_its_pass() -> None:
 async def test_a_pass_that_fails_or_is_cancelled_keeps_what_it_learned(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         async with CacheStore().open(StateLocation(folder=tmp_path), ttl=0.0) as hints:
-            hints.learn_blob(PLACE, "app", BLOB)
+            hints.learn_blob(HOST, "app", BLOB)
             raise ZeroDivisionError
 
     async def work() -> None:
         async with CacheStore().open(StateLocation(folder=tmp_path), ttl=0.0) as hints:
-            hints.learn_blob(PLACE, "app", OTHER)
+            hints.learn_blob(HOST, "app", OTHER)
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
@@ -73,13 +73,13 @@ async def test_what_is_learned_is_written_while_the_pass_goes_on(
 ) -> None:
     monkeypatch.setattr(store, "_PAUSE", 0.05)
     async with CacheStore().open(StateLocation(folder=tmp_path), ttl=0.0) as hints:
-        hints.learn_blob(PLACE, "app", BLOB)
+        hints.learn_blob(HOST, "app", BLOB)
         async with asyncio.timeout(10):
             while not await known(tmp_path):
                 await asyncio.sleep(0.05)
 
 
-async def test_a_folder_that_can_not_be_written_is_said_once_and_the_program_remembers(
+async def test_an_unwritable_folder_is_logged_once_and_the_process_keeps_the_entries(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cache").write_text("no folder")
@@ -93,7 +93,7 @@ async def test_a_folder_that_can_not_be_written_is_said_once_and_the_program_rem
     assert "cache_dir" in caplog.text
 
 
-async def test_what_could_not_be_written_is_when_the_folder_is_there_again(tmp_path: Path) -> None:
+async def test_entries_are_saved_once_the_folder_is_writable_again(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     folder.write_text("no folder")
     lasting = CacheStore()
@@ -106,7 +106,7 @@ async def test_what_could_not_be_written_is_when_the_folder_is_there_again(tmp_p
     assert await known(folder, OTHER)
 
 
-async def test_a_damaged_file_is_said_and_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_damaged_file_is_logged_and_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / file.NAME).write_bytes(b"no cache" * 1000)
 
     await learn(tmp_path, BLOB)
@@ -115,7 +115,7 @@ async def test_a_damaged_file_is_said_and_made_anew(tmp_path: Path, caplog: pyte
     assert await known(tmp_path)
 
 
-async def test_a_file_that_another_program_holds_does_not_hold_the_pass(
+async def test_a_file_that_another_process_locks_does_not_block_the_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(file, "_LOCK_TIMEOUT", 0.1)
@@ -130,7 +130,7 @@ async def test_a_file_that_another_program_holds_does_not_hold_the_pass(
     assert await known(tmp_path)
 
 
-async def test_a_disk_that_hangs_does_not_hold_the_pass(
+async def test_a_disk_that_hangs_does_not_block_the_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(store, "_LOAD_TIME", 0.2)
@@ -145,7 +145,7 @@ async def test_a_disk_that_hangs_does_not_hold_the_pass(
     os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
 
 
-async def test_a_disk_that_hangs_at_the_end_of_a_pass_that_was_stopped_takes_no_time_from_its_report(
+async def test_a_disk_that_hangs_does_not_delay_the_report_of_a_stopped_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cache").mkdir()
@@ -157,13 +157,13 @@ async def test_a_disk_that_hangs_at_the_end_of_a_pass_that_was_stopped_takes_no_
     async with CacheStore().open(
         StateLocation(folder=tmp_path / "cache", in_a_hurry=lambda: True), ttl=0.0
     ) as hints:
-        hints.learn_blob(PLACE, "app", BLOB)
+        hints.learn_blob(HOST, "app", BLOB)
 
     assert "can't be written within 0.2 s" in caplog.text
     os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
 
 
-def test_a_full_disk_is_said_and_nothing_fails(tmp_path: Path) -> None:
+def test_a_full_disk_is_logged_and_fails_nothing(tmp_path: Path) -> None:
     """A limit on the size of files is what a full disk looks like to SQLite."""
     script = f"""
 import asyncio, resource, signal
@@ -202,7 +202,7 @@ number = 0
 while True:
     hints = Hints()
     for _ in range(200):
-        hints.learn_blob({PLACE!r}, "app", Digest.of(b"%d" % number))
+        hints.learn_blob({HOST!r}, "app", Digest.of(b"%d" % number))
         number += 1
     file.save(Path({str(tmp_path)!r}) / file.NAME, hints.take_changes(), time.time(), tidy=number % 1000 == 0)
     print(number, flush=True)
@@ -233,9 +233,9 @@ from ocync.oci.digest import Digest
 store._PAUSE = 0.05
 async def main():
     async with CacheStore().open(StateLocation(folder=Path({str(tmp_path)!r})), ttl=0.0) as hints:
-        hints.learn_blob({PLACE!r}, "app", Digest.of(b"blob"))
+        hints.learn_blob({HOST!r}, "app", Digest.of(b"blob"))
         await asyncio.sleep(0.2)
-        hints.learn_blob({PLACE!r}, "app", Digest.of(b"other"))
+        hints.learn_blob({HOST!r}, "app", Digest.of(b"other"))
         await asyncio.Event().wait()
 asyncio.run(main())
 """
