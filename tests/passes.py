@@ -86,15 +86,15 @@ async def run(repositories: MemoryPlaces, *mappings: MappingConfig, **settings: 
 
 def assert_at_rest(engine: Pass, *repositories: Place) -> None:
     """Nothing is left behind by a pass that has ended: no claim, no manifest on its way, no read and no slot."""
-    for claims in engine._claims.values():
+    for claims in engine._attempts.claims.values():
         assert not claims._flights
         assert not claims._leads
         assert not claims.mounts._units
         for sessions in claims._sessions.values():
             assert (sessions.statistics.held, sessions.statistics.waiting) == (0, 0)
     assert repr(engine._reads) == "<BlobReads: 0 of them, 0 kept on disk>"
-    assert repr(engine._sync._reader._flights) == "<Flights: 0 under way>"
-    assert not engine._gate.locked()
+    assert repr(engine._attempts._sync._reader._flights) == "<Flights: 0 under way>"
+    assert not engine._attempts._gate.locked()
     for host in repositories:
         assert (host.slots.statistics.held, host.slots.statistics.waiting) == (0, 0)
 

@@ -284,7 +284,7 @@ def test_what_is_used_instead_of_a_login_that_there_is_not_is_told(
     assert f"accepted: user name and password from docker config {file}, entry {ECR_NAME}" in docker.out
     assert (refused.code, docker.err) == (0, "")
     assert "AccessDeniedException" in refused.err
-    assert "what is used instead: user name and password from docker config" in refused.err
+    assert "using instead: user name and password from docker config" in refused.err
 
 
 def test_ecr_public_exchanges_the_password_for_tokens(program: Program, aws: FakeAws) -> None:

@@ -25,7 +25,7 @@ PARSERS = (
         "registry/auth/test_scope.py",
         "registry/auth/test_realm.py",
     ),
-    *("registry/auth/test_docker_config.py", "registry/auth/test_jwt.py"),
+    *("registry/auth/test_docker_config.py", "registry/auth/test_refresh.py"),
     # heads and chunks of HTTP
     "registry/http/test_message.py",
     # Link, Location, Retry-After, dates, Warning, errors, tag lists, referrers, ranges, encodings, rate limits

@@ -1,7 +1,7 @@
 """
-What is attached to images at their source: referrers, by the API or the fallback tag, and cosign's tags.
+What is attached to images at their source: referrers, from the API or the fallback tag, and cosign's tags.
 
-One object for the images of one mapping: whatever several of them share is asked for once. Nothing is written here.
+One object serves all images of a mapping, so what several of them share is requested once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ocync.tags.glob import Wildcards
 from ocync.tags.select import is_digest_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ocync.config.model import ArtifactRules
     from ocync.oci.digest import Digest
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_ARTIFACTS = 10_000
-"""Artifacts of one image manifest, nested ones included, beyond which a source is taken for one without an end."""
-# Where a mapping names so few tags, and the repository has more than one page of others, three look-ups for each
-# image cost less than all pages.
+"""Artifacts of one image manifest, nested ones included; a source that lists more may never end."""
+# For this many tags or fewer, three look-ups for each cost less than listing a repository of several pages.
 _FEW = 3
 
 
@@ -44,7 +43,7 @@ class AttachedTag:
     tag: str
     descriptor: Descriptor
     manifest: Manifest | None = None
-    """What the tag points to, where a target was known to need it."""
+    """What the tag points to, if it was read because a target lacks it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,34 +53,28 @@ class Attachment:
     subject: Digest
     referrers: tuple[Descriptor, ...] = ()
     fallback: Manifest | None = None
-    """The list under the source's fallback tag, where there is one, and nothing was filtered out."""
+    """The source's fallback index, if it has one and no entry was filtered out."""
     tags: tuple[AttachedTag, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """Everything that is attached to one manifest of an image, and to that again; subjects come first."""
+    """Everything attached to one manifest of an image, nested artifacts included; subjects come first."""
 
     subject: Digest
     attachments: tuple[Attachment, ...] = ()
     gone: int = 0
-    """Tags that a list named and that were not there when asked for."""
-
-    @property
-    def referrers(self) -> Iterator[Descriptor]:
-        """All referrers, nested ones too."""
-        for attachment in self.attachments:
-            yield from attachment.referrers
+    """Tags that were listed and are gone."""
 
     @property
     def contents(self) -> frozenset[tuple[Digest, str]]:
-        """What is attached to what: another mapping may want, or have found, less or more."""
+        """Pairs of a subject and what is attached to it: mappings with other rules find other artifacts."""
         referring = {(one.subject, str(each.digest)) for one in self.attachments for each in one.referrers}
         return frozenset(referring.union((one.subject, tag.tag) for one in self.attachments for tag in one.tags))
 
     @property
     def count(self) -> int:
-        """How many artifacts there are: a manifest that refers to two subjects, or a tag, counts each time."""
+        """The number of artifacts; one that refers to two subjects counts twice."""
         return sum(len(attachment.referrers) + len(attachment.tags) for attachment in self.attachments)
 
     @property
@@ -92,13 +85,13 @@ class Attached:
 
 @dataclass(slots=True)
 class _Search:
-    """One walk over what is attached to a manifest."""
+    """The state of one search from a manifest of an image."""
 
     budget: Budget
     seen: dict[Digest, None]
-    """What was or will be looked at, in the order it was come upon."""
+    """Subjects that were or will be looked at, in the order in which they were found."""
     signed: set[Digest] = field(default_factory=set)
-    """Of these, signatures and attestations: looked at only where a tag shows that something is attached to one."""
+    """Signatures and attestations among them: looked at only if a tag shows that something is attached to one."""
     found: list[Attachment] = field(default_factory=list)
     count: int = 0
     gone: int = 0
@@ -117,9 +110,9 @@ class Attachments:
         lacking: Callable[[str], bool] = lambda _tag: False,
     ) -> None:
         """
-        `tags` are all tags of the source, where they were listed; else so many `images` were named without.
+        `tags` are all tags of the source, if they were listed; otherwise `images` is the number of tags requested.
 
-        `lacking` tells whether a target is known to lack a tag.
+        `lacking` returns whether a target is known to lack a tag.
         """
         self._source = source
         self._include = Wildcards(rules.include)
@@ -134,18 +127,13 @@ class Attachments:
     def __repr__(self) -> str:
         return f"<Attachments of {self._source.name}: {len(self._found)} manifests looked at>"
 
-    @property
-    def source(self) -> Repository:
-        """Where the artifacts are read."""
-        return self._source
-
     async def of(self, subject: Digest, budget: Budget) -> Attached:
         """
-        Return what is attached to a manifest of an image, and what is attached to that, and so on.
+        Return what is attached to a manifest of an image, nested artifacts included.
 
-        Asked once for each manifest, however many images have it; after an error it is asked for anew. What is read
-        counts for the image that asks first. Raises OcyncError where it can't be told: then nobody may say that an
-        image is complete.
+        Each manifest is searched once, whatever number of images contain it; a search that failed is repeated. The
+        budget of the first caller is charged. Raises OcyncError if the answer is not certain: the image must not be
+        reported as complete then.
         """
         return await self._found.get(subject, lambda: self._search(subject, budget))
 
@@ -166,7 +154,7 @@ class Attachments:
         return Attached(subject=subject, attachments=tuple(attachments), gone=search.gone)
 
     async def _attachment(self, subject: Digest, search: _Search) -> list[Digest]:
-        """Look at what is attached to one subject; return the digests to look at next."""
+        """Look up what is attached to one subject; return the subjects to look at next."""
         is_artifact = len(search.seen) > 1
         if subject in search.signed and not self._is_named(subject):
             return []
@@ -183,7 +171,7 @@ class Attachments:
                 )
             )
             search.count += len(wanted) + len(tags)
-        # What is looked at counts too: one artifact may be an index of tens of thousands.
+        # Subjects count too: one artifact may be an index of tens of thousands.
         if max(search.count, len(search.seen)) > MAX_ARTIFACTS:
             raise ProtocolError(
                 f"{self._source.name}@{subject}: more than {MAX_ARTIFACTS} artifacts are attached to one image",
@@ -194,7 +182,7 @@ class Attachments:
         referring = {descriptor.digest for descriptor in wanted}
         for tag in tags:
             digest = tag.descriptor.digest
-            # An SBOM may itself be signed, by tag or by reference. What signs and attests is, by its nature.
+            # An SBOM may be signed in turn, by tag or by reference. Signatures and attestations need not be.
             if referrers.is_signed(tag.tag) and digest not in referring and digest not in search.seen:
                 search.signed.add(digest)
         for descriptor in (*wanted, *(tag.descriptor for tag in tags)):
@@ -205,7 +193,7 @@ class Attachments:
         return following
 
     def _is_named(self, subject: Digest) -> bool:
-        """Return whether a tag of the source is known to stand for what is attached to a manifest."""
+        """Return whether a listed tag shows that something is attached to the manifest."""
         return self._by_name is not None and any(
             name in self._by_name for name in referrers.attached_names(subject)
         )
@@ -216,14 +204,14 @@ class Attachments:
         return manifest
 
     async def _referrers(self, subject: Digest, search: _Search) -> tuple[tuple[Descriptor, ...], Manifest | None]:
-        """Return the referrers of a subject, and the list under the fallback tag where there is one."""
+        """Return the referrers of a subject, and its fallback index if there is one."""
         name = referrers.fallback_tag(subject)
         is_listed = self._by_name is not None and name in self._by_name.get(name, ())
         by_api = await self._source.referrers(subject)
         if not is_listed and (by_api is not None or self._by_name is not None):
             return by_api or (), None
-        # Asked also beside the API where the tag is known to be there: a registry that has got the API since may
-        # not have taken into it what was attached before.
+        # A fallback tag that exists is read beside the API: a registry that gained the API later may not include
+        # what was attached before.
         try:
             index = await self._read(name, search)
         except NotFoundError:
@@ -235,10 +223,10 @@ class Attachments:
         return _once((*(by_api or ()), *index.children)), index
 
     async def _wanted(self, listed: Sequence[Descriptor], search: _Search) -> tuple[Descriptor, ...]:
-        """Return those of the types that are asked for."""
+        """Return the artifacts whose types the rules select."""
         if not self._include and not self._exclude:
             return tuple(listed)
-        # Lists need not tell a type, and some tell that of a config instead (artifacthub/hub#4785).
+        # Lists may omit the artifact type, or give the config's type instead (artifacthub/hub#4785).
         types: dict[Digest, str] = {}
 
         async def read(descriptor: Descriptor) -> None:
@@ -272,9 +260,9 @@ class Attachments:
         return tuple(found)
 
     async def _tagged(self, tag: str, search: _Search) -> AttachedTag | None:
-        """Return what a tag points to; None where it is not there."""
+        """Return what a tag points to; None if it is gone."""
         if self._lacking(tag):
-            # It will be needed, and tells the digest as well as a HEAD does.
+            # The manifest will be copied, so a GET saves the HEAD.
             try:
                 manifest = await self._read(tag, search)
             except NotFoundError:
@@ -284,7 +272,7 @@ class Attachments:
         return None if descriptor is None else AttachedTag(tag, descriptor)
 
     async def _children(self, descriptor: Descriptor, search: _Search) -> tuple[Digest, ...]:
-        """Return the manifests below an artifact that is an index: they can be signed like any other."""
+        """Return the manifests below an artifact that is an index: they can be signed too."""
         if descriptor.media_type not in media.INDEXES:
             return ()
         try:
@@ -294,7 +282,7 @@ class Attachments:
         return tuple(child.digest for child in index.children if media.is_manifest_like(child.media_type))
 
     async def _know_tags(self) -> None:
-        """Learn which tags there are, once for the repository, where no list was needed to select images."""
+        """Ensure that the tags are listed, once for the repository."""
         if not self._listed:
             await self._lists.run("", self._list)
 
@@ -308,19 +296,19 @@ class Attachments:
             elif self._images > _FEW:
                 self._by_name = _by_name(await self._source.tags())
         except (AuthError, NotFoundError, ProtocolError) as error:
-            # Registries that let nobody list answer for single tags all the same.
-            log.debug("%s; tags of signatures are looked for by name", error.message)
+            # A registry that refuses to list tags still answers for single tags.
+            log.debug("%s; looking up tags of signatures by name", error.message)
         self._listed = True
 
     def _wants(self, types: tuple[str, ...]) -> bool:
-        """Return whether an artifact of these types (several names of one thing) is to be copied."""
+        """Return whether to copy an artifact that has these names for its type."""
         if any(map(self._exclude.matches, types)):
             return False
         return not self._include or any(map(self._include.matches, types))
 
 
 def _by_name(tags: Iterable[str]) -> dict[str, list[str]]:
-    """Return the digest-named tags by the digest in their names."""
+    """Return the tags of cosign's scheme by the digest in their names."""
     found: dict[str, list[str]] = defaultdict(list)
     for tag in tags:
         if is_digest_named(tag):
@@ -329,7 +317,7 @@ def _by_name(tags: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _probes(subject: Digest, *, is_artifact: bool) -> list[str]:
-    """Return the tags to try where they can't be listed; artifacts are signed (`cosign sign --attachment sbom`)."""
+    """Return the tags to try without a list; artifacts can be signed too (`cosign sign --attachment sbom`)."""
     name = referrers.attached_names(subject)[0]
     return [f"{name}.{suffix}" for suffix in (("sig",) if is_artifact else referrers.COSIGN_SUFFIXES)]
 

@@ -1,4 +1,4 @@
-"""How much one image may make a pass read: its manifests, those below them and those attached to them."""
+"""Limits on the manifests that a pass reads for one image: its own, those below and those attached."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Manifest
 
 MAX_MANIFESTS = 2_000
-"""Manifests of one image; the largest indexes in public registries list some hundred."""
+"""Manifests of one image; the largest indexes in public registries list a few hundred."""
 MAX_BYTES = 64 * 1024 * 1024
 """Bytes of these manifests."""
 HEAVY = 2 * 1024 * 1024
-"""Bytes of manifests from which on images are copied one at a time: hundreds of them would fill the memory."""
+"""Bytes of manifests above which images are copied one at a time: hundreds of such images would fill the memory."""
 MAX_DEPTH = 50
-"""Indexes within indexes; real images have one index of manifests."""
+"""Levels of indexes within indexes; real images have one."""
 
 
 class Budget:
     """
-    What is left for one image at one target; shared by copying, auditing and looking for what is attached.
+    What one image at one target may still read; shared by copying, auditing and the search for artifacts.
 
-    An image that needs more memory than most takes the `gate`, which lets one of them through at a time, until it
-    is closed. Who holds a claim that others may wait for must not wait for the gate.
+    An image with large manifests holds the `gate` until its budget is closed, so that one such image is copied at a
+    time. A task that holds a claim must not wait for the gate.
     """
 
     def __init__(self, name: str, host: str = "", *, gate: asyncio.Lock | None = None) -> None:
-        """`name` is the image's, for the error."""
+        """`name` is the image's name, and `host` its source, for the error."""
         self._name = name
         self._host = host
         self._manifests = MAX_MANIFESTS
@@ -48,31 +48,30 @@ class Budget:
             self._gate.release()
 
     def count(self, manifests: int, size: int = 0) -> None:
-        """Count manifests, and bytes of them, that are not kept; raises ProtocolError where that is too many."""
+        """Count manifests, and their bytes, that are not kept in memory; raises ProtocolError over the limit."""
         self._manifests -= manifests
         self._bytes -= size
-        if self._manifests < 0:
-            raise self.exceeded(f"more than {MAX_MANIFESTS:,} manifests belong to it")
+        self.check(MAX_MANIFESTS - self._manifests)
         if self._bytes < 0:
             raise self.exceeded(f"its manifests have more than {MAX_BYTES // 1024**2} MiB")
 
     def check(self, manifests: int) -> None:
-        """Raise ProtocolError where the image consists of so many manifests that it can't be mirrored."""
+        """Raise ProtocolError if this many manifests are too many for one image."""
         if manifests > MAX_MANIFESTS:
             raise self.exceeded(f"more than {MAX_MANIFESTS:,} manifests belong to it")
 
-    async def take(self, manifest: Manifest) -> None:
-        """Count a manifest that is kept until the image is done; raises ProtocolError where that is too much."""
-        await self.take_some(1, manifest.size)
+    async def take(self, manifests: int, size: int = 0) -> None:
+        """
+        Count manifests, and their bytes, that are kept until the image is done; may wait at the gate.
 
-    async def take_some(self, manifests: int, size: int = 0) -> None:
-        """Count manifests that are kept, or bytes of them; raises ProtocolError where that is too many."""
+        Raises ProtocolError over the limit.
+        """
         self.count(manifests, size)
         if MAX_BYTES - self._bytes > HEAVY:
             await self.enter()
 
     async def enter(self) -> None:
-        """Go through the gate, where there is one."""
+        """Wait until no other image with large manifests is being copied."""
         if self._gate is None or self._holds_gate:
             return
         self._holds_gate = True
@@ -83,13 +82,13 @@ class Budget:
             raise
 
     def may_keep(self, manifest: Manifest) -> bool:
-        """Return whether a manifest may stay in memory while others wait at the gate."""
+        """Return whether the manifest may stay in memory while this image waits at the gate."""
         return manifest.size <= HEAVY or self._gate is None or self._holds_gate
 
     def exceeded(self, why: str) -> ProtocolError:
-        """Return the error of an image that is too large to be mirrored."""
+        """Return the error of an image that is over a limit."""
         return ProtocolError(
-            f"{self._name}: {why}, which is the most that is read for one image",
+            f"{self._name}: {why}, which is the limit for one image",
             host=self._host,
             hint="exclude the tag, or choose platforms",
         )

@@ -1,4 +1,4 @@
-"""One candidate: ask both sides what the tag points to, and fetch the image's manifest where it has to move."""
+"""What a candidate's tag points to at both sides, what is to be done about it, and the manifest to copy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
 from ocync.oci import media
+from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor, Manifest
 from ocync.plan.budget import Budget
-from ocync.plan.decide import decide
-from ocync.plan.model import Copy, ImagePlan, Reason, Skip
+from ocync.plan.model import Copy, Decision, ImagePlan, Reason, Skip
 from ocync.plan.source import Root
 
 if TYPE_CHECKING:
@@ -23,20 +23,42 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def decide(
+    wanted: Digest, there: Descriptor | Manifest | None, raw: bytes | None = None, *, immutable: bool = False
+) -> Decision:
+    """
+    Return what is to be done about a tag that points to `there` at the target; None if the target lacks it.
+
+    `raw` are the wanted manifest's bytes, if known: the target may use another digest algorithm. An `immutable` tag
+    that exists is never moved.
+    """
+    if there is None:
+        return Copy(reason=Reason.NEW)
+    digest = there.digest
+    if digest == wanted or (
+        raw is not None and digest.algorithm != wanted.algorithm and digest == Digest.of(raw, digest.algorithm)
+    ):
+        return Skip(reason=Reason.UP_TO_DATE, digest=digest)
+    if immutable:
+        return Skip(reason=Reason.IMMUTABLE_TAG, digest=digest)
+    return Copy(reason=Reason.MOVED, previous=digest)
+
+
 async def compare(candidate: Candidate, budget: Budget | None = None, *, audited: bool = False) -> ImagePlan:
     """
-    Return the plan of one image at one target; raises OcyncError when either side can't be asked.
+    Return the plan of one image at one target; raises OcyncError if either side fails to answer.
 
-    Where it is `audited`, and where something may be attached to the image, the plan has its manifest also where
-    nothing moves; a manifest that the target has and can't give is copied again then.
+    If the image is `audited`, or may have artifacts, the plan contains its manifest even if the tag is up to date.
+    With `audited`, a manifest that the target lists and cannot serve is copied again.
     """
     budget = budget or Budget(candidate.tag)
     image, target, tag = candidate.image, candidate.target, candidate.destination_tag
-    # What the image consists of has to be known to look for what is attached to it. The target's own copy tells
-    # that at no request more, and costs no pull at a source that counts them.
+    # Artifacts are looked up for each of the image's manifests. Reading the target's copy costs no extra request,
+    # and no pull at a source that counts pulls.
     whole = audited or candidate.attachments is not None
-    # Where the target lacks the tag, the manifest is needed and a HEAD at the source could end nothing.
-    by_head = image.is_known_by_head and not target.lacks(tag)
+    # If the target lacks the tag, the manifest is needed anyway, and a HEAD at the source would save nothing.
+    # A HEAD does not help either where `platforms` gives the index another digest.
+    by_head = not image.platforms and not target.lacks(tag)
     async with asyncio.TaskGroup() as group:
         at_source = group.create_task(_caught(partial(_resolved, candidate, budget, by_head=by_head)))
         at_target = group.create_task(_caught(partial(_there, target, tag, budget, whole=whole)))
@@ -77,7 +99,7 @@ async def _resolved(candidate: Candidate, budget: Budget, *, by_head: bool) -> D
 
 
 async def _root(image: SourceImage, budget: Budget) -> Root:
-    """Return the image's manifest; a large one is dropped while others are in memory, and read again."""
+    """Return the image's manifest; a large one is dropped while waiting at the gate, and read again."""
     root = await image.root()
     if not budget.may_keep(root.manifest):
         del root
@@ -97,7 +119,7 @@ async def _there(target: TargetState, tag: str, budget: Budget, *, whole: bool) 
 
 
 async def look(target: TargetState, reference: str, *, whole: bool) -> Descriptor | Manifest | None:
-    """Return what a tag points to at a target, None for nothing; with `whole` the manifest, if that can be read."""
+    """Return what a tag points to at a target, None for no tag; with `whole` the manifest, if it is readable."""
     if target.lacks(reference):
         return None
     if whole:
@@ -106,15 +128,15 @@ async def look(target: TargetState, reference: str, *, whole: bool) -> Descripto
         except NotFoundError:
             return None
         except (ProtocolError, QuotaError, VerificationError):
-            # What stands there can't be read as an image, or not as often (Docker Hub counts that, and no HEADs).
-            # Its digest still tells whether it is the right one.
+            # It is no image, or the target's quota of pulls is used up (Docker Hub counts GETs, not HEADs). The
+            # digest still shows whether the tag is right.
             pass
     return await target.repository.head(reference)
 
 
 async def _caught(call: Callable[[], Awaitable[T]]) -> T | OcyncError:
-    """Give an error back as a value: a task group would wrap it, and cancel the others."""
-    # A call, for a task that is cancelled before it begins would leave a coroutine that nobody awaits.
+    """Return an error as a value: a task group would wrap it and cancel the other task."""
+    # Takes a function: a task that is cancelled before it begins would leave a coroutine that is never awaited.
     try:
         return await call()
     except OcyncError as error:

@@ -1,4 +1,4 @@
-"""One mapping: from its rules and the tag lists of both sides to candidates, for each target by itself."""
+"""From a mapping's rules and the tag lists of both sides to candidates, separately for each target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Repositories(Protocol):
-    """Gives repositories of configured registries; the same one for the same name."""
+    """Repositories of configured registries; the same object for the same name."""
 
     def source(self, registry: RegistryConfig, repository: RepositoryName) -> Repository:
         """Return a repository to read from."""
@@ -41,19 +41,19 @@ class Repositories(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolved:
-    """The tags that a mapping selects at its source, and what its targets share: each is asked for once."""
+    """The tags that a mapping selects at its source, with all that its targets share."""
 
     mapping: MappingConfig
     images: tuple[SourceImage, ...]
     attachments: Attachments | None
     signatures: Attachments | None
     selection: Selection | None = None
-    """None where literal tags made a list unnecessary."""
+    """None if literal tags made a list unnecessary."""
     states: list[TargetState] = field(default_factory=list)
     """The targets whose tags have been listed so far."""
 
     def candidates(self, state: TargetState) -> Iterator[Candidate]:
-        """Yield the work that one target makes."""
+        """Yield each selected image as a candidate for one target."""
         self.states.append(state)
         rules = self.mapping.tags
         immutable = Pattern(rules.immutable_tags) if rules.immutable_tags else None
@@ -64,7 +64,7 @@ class Resolved:
                 target=state,
                 attachments=self.attachments,
                 signatures=self.signatures,
-                # From a list it would not have been selected; what glob names has to be there.
+                # A tag selected from a list exists, and one that `glob` names is required.
                 optional=self.selection is None and image.tag not in rules.glob,
                 immutable=immutable is not None and immutable.matches(image.tag),
             )
@@ -74,7 +74,7 @@ async def discover(
     mapping: MappingConfig, repositories: Repositories, finished: Callable[[], None] = lambda: None
 ) -> Resolved:
     """
-    Resolve one mapping at its source; raises OcyncError when its tags can't be known or are fewer than it demands.
+    Return the tags that a mapping selects; raises OcyncError if they cannot be listed or are fewer than it demands.
 
     `finished` is called whenever a target host needs nothing more of an image.
     """
@@ -90,7 +90,7 @@ async def discover(
         require_minimum(selection, mapping.tags)
         tags = selection.kept
         if not tags:
-            # Nothing fails for it, so it has to be told: rules that select nothing are seldom meant.
+            # Not an error, but rules that select nothing are seldom intended.
             log.warning("%s: %s", source.name, none_selected(selection, mapping.tags))
     states: list[TargetState] = []
 
@@ -106,7 +106,7 @@ async def discover(
     attached = attachments(mapping.artifacts) if mapping.artifacts.enabled else None
     signatures = None
     if mapping.verify is not None:
-        # What is not to be copied may verify an image all the same.
+        # A signature that is not copied may still verify the image.
         is_all = not (mapping.artifacts.include or mapping.artifacts.exclude)
         signatures = attached if attached is not None and is_all else attachments(ArtifactRules())
     hosts = [repositories.target(*target).host for target in mapping.targets]
@@ -124,11 +124,11 @@ async def discover(
 
 async def target_state(target: TargetRepository, mapping: MappingConfig, *, is_filled: bool = False) -> TargetState:
     """
-    Look at a target's tags: one page, or all of them where immutable tags are to be known.
+    Return a target's tags: the first page, or all of them if the mapping has immutable tags.
 
-    One request here saves a look-up for each tag that is not there, and most look-ups in a repository that is
-    empty; in one that an earlier pass has filled (`is_filled`) it would save next to nothing. A target whose tags
-    can't be listed is no error: it is asked about each image later, which then fails or does not.
+    One request saves a look-up for each missing tag, and most look-ups in an empty repository. In a repository that
+    an earlier pass has filled (`is_filled`), it would save almost nothing and is left out. Tags that cannot be
+    listed are no error: the target is then asked about each image.
     """
     try:
         if mapping.tags.immutable_tags:

@@ -16,58 +16,58 @@ if TYPE_CHECKING:
 
 
 class Reason(StrEnum):
-    """The `reason` of an image in the report; for dry runs, what a real pass would do."""
+    """The `reason` of an image in the report; in a dry run, what a real pass would do."""
 
     UP_TO_DATE = "up-to-date"
     IMMUTABLE_TAG = "immutable-tag"
     NEW = "new"
     MOVED = "moved"
     ARTIFACTS = "artifacts"
-    """The image was there, and something that is attached to it was not."""
+    """The image was present, and artifacts attached to it were missing."""
     REPAIRED = "repaired"
-    """The tag was right, and the target had lost something below it."""
+    """The tag was right, and the target had lost blobs or manifests below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetState:
-    """A target repository, and what a look at its tags told before the pass wrote to it."""
+    """A target repository, and its tags before the pass wrote to it."""
 
     repository: TargetRepository
     tags: frozenset[str] | None = None
-    """All of its tags; None where they are not known."""
+    """All of its tags; None if unknown."""
 
     @property
     def unlisted(self) -> TargetState:
-        """The same repository, of which no list is believed."""
+        """The same repository, with its tags unknown."""
         return TargetState(repository=self.repository)
 
     @property
     def is_empty(self) -> bool:
-        """Whether it lists no tag: then small things are not looked for there."""
+        """Whether it lists no tag: small blobs are then sent without a look-up."""
         return self.tags is not None and not self.tags
 
     def lacks(self, tag: str) -> bool:
-        """Return whether the tag was not listed."""
+        """Return whether the tag is known to be missing."""
         return self.tags is not None and tag not in self.tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A tag that the rules have selected, and one target that it is to go to: the unit of work."""
+    """A tag that the rules select, for one target: the unit of work."""
 
     mapping: MappingConfig
     image: SourceImage
     target: TargetState
     target_tag: str | None = None
-    """The tag at the target where it is not the source's."""
+    """The tag at the target, if it differs from the source's."""
     attachments: Attachments | None = None
-    """What is attached to images of the source's repository; None where nothing of that is to be copied."""
+    """Finds the artifacts of the source's images; None if none are to be copied."""
     signatures: Attachments | None = None
-    """The same, with all that may be signatures, where the mapping says who has to have signed; else None."""
+    """Finds their signatures for `verify`, whatever is copied; None without `verify`."""
     optional: bool = False
-    """Whether the source need not have the tag: it was asked for without looking at a list."""
+    """Whether the source may lack the tag: it was requested without a list."""
     immutable: bool = False
-    """Whether the tag never changes at the target once it is there."""
+    """Whether the tag is never moved once it exists at the target."""
 
     @property
     def tag(self) -> str:
@@ -86,13 +86,13 @@ class Candidate:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the tag never changes and was listed at the target: nothing is asked about it."""
+        """Whether the tag is immutable and listed at the target: no request is needed."""
         return self.immutable and self.target.tags is not None and self.destination_tag in self.target.tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """The target's tag has to be set to the image; `previous` is what it points to now."""
+    """The target's tag has to be set to the image; `previous` is its current digest."""
 
     reason: Reason
     previous: Digest | None = None
@@ -100,7 +100,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """The tag is as it should be; `digest` is what it points to, where that was asked."""
+    """The tag stays as it is; `digest` is its current digest, if it was requested."""
 
     reason: Reason
     digest: Digest | None = None
@@ -111,15 +111,20 @@ Decision = Copy | Skip
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePlan:
-    """What is to be done about one image at one target."""
+    """The decision on one image at one target, with what was read for it."""
 
     candidate: Candidate
     decision: Decision
     resolved: Descriptor
-    """What the source's tag points to (with `platforms`, the index as it will be)."""
+    """What the source's tag points to; with `platforms`, the reduced index."""
     root: Manifest | None = None
-    """The manifest: always when it is to be copied, and where it was needed to compare."""
+    """The manifest: always for a Copy, else if it was read to compare."""
     original: Digest | None = None
-    """The source's own index, where `platforms` made another one of it."""
+    """The digest of the source's own index, if `platforms` reduced it."""
     there: Manifest | None = None
-    """What the target's tag points to now, where that was read."""
+    """What the target's tag points to now, if it was read."""
+
+    @property
+    def source_digest(self) -> Digest:
+        """The digest of the source's tag, before `platforms` reduced the index."""
+        return self.original or self.resolved.digest

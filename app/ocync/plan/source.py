@@ -1,4 +1,4 @@
-"""One tag of a source, resolved once in a pass, whichever of its targets asks first."""
+"""One tag of a source, resolved once in a pass for all of its targets."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """The manifest that a tag points to, with the platforms that are wanted of it."""
+    """The manifest that a tag points to, reduced to the selected platforms."""
 
     manifest: Manifest
     original: Digest | None = None
-    """The source's own index, where `platforms` made another one of it."""
+    """The digest of the source's own index, if `platforms` reduced it."""
 
 
 class SourceImage:
     """
     A tag (or digest) of a source repository.
 
-    `places` are the target hosts that may still need its blobs, each named for each of its targets: those who read
-    one wait a moment for them.
+    `hosts` names the host of each target. A host in it may still need the image's blobs: reads of a blob wait a
+    moment for it.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SourceImage:
         of_targets = list(hosts)
         self.hosts = set(of_targets)
         self.is_begun = False
-        """Whether a target takes it: the others read the same blobs with it, if they take it soon."""
+        """Whether a target has started on it: others that start soon share its reads of blobs."""
         self._left = len(of_targets)
         self._finished = finished
         self._head: Memo[str, Descriptor] = Memo()
@@ -60,23 +60,18 @@ class SourceImage:
     def __repr__(self) -> str:
         return f"<SourceImage {self.repository.name}:{self.tag}>"
 
-    @property
-    def is_known_by_head(self) -> bool:
-        """Whether a HEAD tells what a target's tag has to point to; a rewritten index has another digest."""
-        return not self.platforms
-
     def finish(self, host: str) -> None:
-        """Record that a target at a host needs nothing more of the image."""
+        """Record that one target, at this host, needs nothing more of the image."""
         self._left -= 1
         if not self._left:
-            # Who looks at it again reads it by its digest: there may be ten thousand others.
+            # There may be ten thousand images. A later audit reads the manifest again, by its digest.
             self.drop()
         if host in self.hosts:
             self.hosts.discard(host)
             self._finished()
 
     def drop(self) -> None:
-        """Keep the manifest no longer: who asks for it next reads it again."""
+        """Drop the manifest from memory; the next call of `root` reads it again."""
         self._root.forget("")
 
     async def head(self) -> Descriptor:
@@ -88,13 +83,13 @@ class SourceImage:
     async def _look(self) -> Descriptor:
         descriptor = await self.repository.head(self.tag)
         if descriptor is None:
-            # The GET tells why it is not there: which tags there are, or what is wrong with it.
+            # The error of a GET says more: which tags there are, or what is wrong.
             return (await self.root()).manifest.descriptor
         self._resolved = self._resolved or descriptor
         return self._resolved
 
     async def root(self) -> Root:
-        """Return the manifest that the tag points to; raises OcyncError."""
+        """Return the manifest to copy; raises OcyncError."""
         return await self._root.get("", self._fetch)
 
     async def _fetch(self) -> Root:
@@ -119,5 +114,5 @@ class SourceImage:
         try:
             return await self.repository.manifest(str(known.digest))
         except NotFoundError:
-            # Gone since the HEAD, or never there: some registries tell the digest wrong.
+            # Gone since the HEAD, or never there: some registries answer a HEAD with a wrong digest.
             return await self.repository.manifest(self.tag)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocync.config.model import CreateRepository
-    from ocync.registry.auth.aws import EcrPlace
+    from ocync.registry.auth.aws import EcrEndpoint
     from ocync.registry.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class EcrRepositories:
     """Makes repositories of one registry as the config wants them."""
 
-    def __init__(self, place: EcrPlace, settings: CreateRepository, policy: RetryPolicy) -> None:
+    def __init__(self, place: EcrEndpoint, settings: CreateRepository, policy: RetryPolicy) -> None:
         self._place = place
         self._settings = settings
         self._policy = policy

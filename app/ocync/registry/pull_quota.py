@@ -55,7 +55,7 @@ class PullQuota:
         if allowance is None:
             return
         if begun is not None:
-            self._counter.told(allowance.remaining, of="pull", begun=begun)
+            self._counter.report(allowance.remaining, of="pull", begun=begun)
         self._told, self._told_at = allowance, self._clock()
         if self._counter.means_nothing:
             self._told = None

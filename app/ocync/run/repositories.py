@@ -15,8 +15,8 @@ from ocync.lib.errors import ConfigError
 from ocync.lib.limiter import Slots, Time
 from ocync.oci.providers import settings_of
 from ocync.registry.auth.authorizer import Authorizer
-from ocync.registry.auth.keychain import ecr_place, source_for
-from ocync.registry.auth.redacted_source import Disclosing
+from ocync.registry.auth.keychain import ecr_endpoint, source_for
+from ocync.registry.auth.sources import RedactedSource
 from ocync.registry.client import RegistryClient
 from ocync.registry.http.pool import Pool
 from ocync.registry.http.proxy import ProxyRules
@@ -177,7 +177,7 @@ class RepositoryFactory:
         if registry.name not in self._creations:
             from ocync.registry.ecr_api import EcrRepositories  # noqa: PLC0415 -- where asked for
 
-            host = ecr_place(registry, self._environ)
+            host = ecr_endpoint(registry, self._environ)
             create = EcrRepositories(host, registry.create_repository, self._policy).create
             self._creations[registry.name] = RepositoryCreation(create)
         return self._creations[registry.name]
@@ -202,7 +202,9 @@ class RepositoryFactory:
         client.authorize(
             Authorizer(
                 registry=config.registry,
-                source=Disclosing(source_for(config, self._environ, client.send_to_token_service), self._secret),
+                source=RedactedSource(
+                    source_for(config, self._environ, client.send_to_token_service), self._secret
+                ),
                 send=client.send_to_token_service,
             )
         )

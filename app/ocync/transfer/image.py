@@ -84,7 +84,7 @@ class ImageCopier:
         `is_immediate` says that the manifest is put then, whatever else happens; those below it always are.
         `is_there` says that the target has the manifest itself.
         """
-        await self._budget.take(root)
+        await self._budget.take(1, root.size)
         tree = await self._reader.tree(root, self._source, self._destination, self._budget)
         if is_there:
             tree.present.add(root.digest)

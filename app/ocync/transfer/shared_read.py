@@ -1,13 +1,13 @@
 """
-One read of a blob handed to the uploads of several targets, verified on its way.
+One read of a blob that feeds the uploads of several targets, and verifies the blob on its way.
 
-Nobody drives it: the upload that has sent all that is here reads on, for the others too. So a lone upload reads and
-sends in one task, without handing anything over, and when all uploads have ended nothing is read any more.
+No task of its own drives it: the upload that has sent everything read so far reads the next piece, for the others
+too. A lone upload therefore reads and sends in one task, and nothing is read when all uploads have ended.
 
-Uploads stay together within a few pieces, as long as they keep up. One that holds the others up is left behind: it
-takes what it lacks from disk, where the others leave it; and where there is no room on disk, from a second read of
-the source, which begins behind the last byte that it got. One that comes late joins
-where nothing of the blob is gone yet, or all of it is on disk.
+Uploads stay within a few pieces of each other as long as they keep up. One that delays the others is left behind:
+it takes the rest from disk, where the read stores it, or, if the disk has no room, from a second read of the source
+that begins at its first missing byte. A late upload can join while no piece has been dropped, or if the whole blob
+is on disk.
 """
 
 from __future__ import annotations
@@ -15,34 +15,33 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocync.lib.errors import OcyncError
 from ocync.oci.digest import Verifier
+from ocync.transfer.staged_blob import Piece, StagedBlob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from ocync.oci.repository import Repository
     from ocync.transfer.resumable_read import Reading
-    from ocync.transfer.staging import Spool, Staging
+    from ocync.transfer.staging import Staging
 
 _AHEAD = 2
-"""Pieces that the fastest upload may be ahead of the slowest one that keeps up."""
-# An upload keeps up while it holds the others up for less than so many seconds of each period. Little, since all
-# that are under way wait at once for a target that stands still, and since one that is left behind only goes by the
-# disk; not so little that each full buffer or lost packet is one.
+"""Pieces that the fastest upload may be ahead of the slowest that keeps up."""
+# An upload keeps up while it delays the others for less than this many seconds in each period. Short, since all
+# uploads wait for a target that stalls, and being left behind only costs a detour by the disk; but longer than a
+# full buffer or a lost packet takes.
 _PATIENCE, _PERIOD = 0.25, 2.0
-# With each time that it has not kept up a target is waited for less, down to a fraction.
+# Each time that a target does not keep up divides the wait for it by _LESS, _MOST_MISSES times at most.
 _LESS, _MOST_MISSES = 4, 4
-_PIECE = 256 * 1024
-# A source is slow that has been waited for longer than this and gives fewer bytes in a second than that.
+# A source is slow if, after this many seconds of waiting, it has given fewer bytes a second than that.
 _SLOW_AFTER, _SLOW_RATE = 2.0, 128 * 1024
 
 
 class Patience:
-    """How long targets are waited for by the others that read the same blobs: those that were late, for less."""
+    """How long reads wait for each target host: less for hosts that were late."""
 
     def __init__(self) -> None:
         self._misses: dict[str, int] = {}
@@ -51,34 +50,25 @@ class Patience:
         return f"<Patience: {self._misses}>"
 
     def of(self, host: str) -> float:
-        """Return the seconds that a target host is waited for."""
+        """Return the seconds to wait for a target host."""
         return float(_PATIENCE / _LESS ** self._misses.get(host, 0))
 
     def missed(self, host: str) -> None:
-        """Record that a host was waited for in vain."""
+        """Record that a host was late."""
         self._misses[host] = min(self._misses.get(host, 0) + 1, _MOST_MISSES)
 
     def kept_up(self, host: str) -> None:
-        """Record that a host was there in time."""
+        """Record that a host was in time."""
         if misses := self._misses.get(host, 0):
             self._misses[host] = misses - 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A piece, where it stands in the blob, and what the verifier had seen before it."""
-
-    data: bytes
-    start: int
-    before: Verifier
-
-
 class SharedRead:
     """
-    Pieces of one reading for any number of `Branch`es.
+    The pieces of one reading, for any number of `Branch`es.
 
-    The last piece is held back until the verifier has seen that all bytes are right. `close` has to be called in
-    the end: then nothing is open and nothing on disk any more.
+    The last piece is held back until the whole blob is verified. `close` must be called in the end; it closes the
+    connection and frees the disk.
     """
 
     def __init__(
@@ -90,33 +80,34 @@ class SharedRead:
         verifier: Verifier | None = None,
         slot_again: Callable[[str], Awaitable[Callable[[], None]]] | None = None,
     ) -> None:
-        """`slot_again` takes a slot of the source for one target host, and returns what gives it back."""
+        """`slot_again` takes a slot of the source for a target host, and returns the function that releases it."""
         blob = reading.blob
         self.failure: OcyncError | None = None
-        """What went wrong with the read: no branch gives anything after it."""
+        """The error of the read; no branch gets anything after it."""
         self.keep = False
-        """Whether all of the blob is put on disk, for those that come late; to be set before `begin`."""
+        """Whether the whole blob is stored on disk, for late branches; to be set before `begin`."""
         self.gathered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Settled when those are here that come in time."""
+        """Settled when the branches that come in time have joined."""
         self.taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Settled when it holds a slot of the source."""
+        """Settled when the read holds a slot of the source."""
         self.blob = blob
         self._reading = reading
         self._verifier = verifier or Verifier(
             blob.digest, blob.size, what=f"blob {blob.digest}", host=reading.reader.host
         )
-        self._staging = staging
         self._patience = patience or Patience()
         self._slot_again = slot_again or _no_slot
-        self._begins_at = _Piece(b"", self._verifier.received, self._verifier.copy())
+        self._begins_at = Piece(b"", self._verifier.received, self._verifier.copy())
         self._branches: list[Branch] = []
-        """Those that keep up."""
+        """Branches that keep up."""
         self._late: list[Branch] = []
-        """Those that are left behind, and have no read of their own yet."""
-        self._held: _Piece | None = None
-        self._ahead: deque[_Piece] = deque()
+        """Branches that are left behind."""
+        self._last: Piece | None = None
+        """The last piece read: held back until the next one has come, or the blob is verified."""
+        self._ahead: deque[Piece] = deque()
+        """Pieces that some branches still have to take."""
         self._taken = 0
-        """Pieces that all who keep up have taken: those before `_ahead`."""
+        """The number of pieces before `_ahead`, which all branches that keep up have taken."""
         self._begun = False
         self._has_read = False
         self._ended = False
@@ -125,83 +116,75 @@ class SharedRead:
         self._waiting: list[asyncio.Future[None]] = []
         self._timed = False
         self._period_ends = 0.0
-        self._spool: Spool | None = None
-        self._spooled_from = 0
-        self._missing: _Piece | None = None
-        """The first piece that did not get into the spool."""
-        self._is_unreadable = False
-        """Whether the disk did not give back what it had taken."""
+        self._disk = StagedBlob(staging, blob.size)
         self._readings = [reading]
         self._resources = AsyncExitStack()
         self._resources.push_async_exit(reading)
+        self._resources.callback(self._disk.close)
         self._release_slot: Callable[[], None] | None = None
         self._asked: float | None = None
-        """When the source was asked for what has not come yet."""
+        """When the piece that is being read was requested."""
         self._waited = 0.0
-        """Seconds for which the source was waited for."""
+        """Seconds spent waiting for the source."""
 
     def __repr__(self) -> str:
         return f"<SharedRead of {self.blob.digest}: {len(self._branches)} keep up, {len(self._late)} are late>"
 
     @property
     def reader(self) -> Repository:
-        """Where the blob is read."""
+        """The repository that the blob is read from."""
         return self._reading.reader
 
     @property
     def exhausted(self) -> bool:
-        """Whether the failure is one of a read that was tried as often as it may be."""
+        """Whether the failure is that of a read without attempts left."""
         return any(reading.exhausted for reading in self._readings)
 
     @property
     def hosts(self) -> set[str]:
-        """The target hosts that take part in it."""
+        """The target hosts of all branches."""
         return {branch.host for branch in (*self._branches, *self._late)}
 
     @property
     def is_joinable(self) -> bool:
-        """Whether another branch gets all of the blob."""
+        """Whether a new branch can get the whole blob."""
         if self.failure is not None or self._closed:
             return False
         if self._taken == 0:
             return not self._begun or bool(self._branches)
-        return self._is_on_disk and (self._ended or bool(self._branches))
-
-    @property
-    def _is_on_disk(self) -> bool:
-        is_whole = self._spooled_from == self._begins_at.start and self._missing is None
-        return self._spool is not None and is_whole and not self._is_unreadable
+        return self._disk.is_intact(self._begins_at.start) and (self._ended or bool(self._branches))
 
     @property
     def is_kept(self) -> bool:
-        """Whether all of it is on disk."""
-        return self._ended and self.failure is None and self._is_on_disk and not self._closed
+        """Whether the whole blob is on disk."""
+        is_read = self._ended and self.failure is None and not self._closed
+        return is_read and self._disk.is_intact(self._begins_at.start)
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody takes part any more."""
+        """Whether there are no branches."""
         return not self._branches and not self._late
 
     def is_slow(self) -> bool:
-        """Return whether the source gives next to nothing."""
+        """Return whether the source is slow."""
         now = asyncio.get_running_loop().time()
         waited = self._waited + (now - self._asked if self._asked is not None else 0.0)
         return waited > _SLOW_AFTER + (self._verifier.received - self._begins_at.start) / _SLOW_RATE
 
     def needs_slot(self, branch: Branch) -> bool:
-        """Return whether a slot of the source has to be held before this branch can take part."""
+        """Return whether this branch needs a slot of the source that the read does not hold."""
         if self._release_slot is not None or self.failure is not None or self._closed or self._ended:
             return False
-        # One that has to read again takes a slot of its own.
-        return branch not in self._late or not self._must_read_again(branch)
+        # A second read takes a slot of its own.
+        return branch not in self._late or self._disk.will_have(branch.offset)
 
     def hold(self, release: Callable[[], None]) -> None:
-        """Take a slot of the source over; `release` gives it back when nobody reads any more."""
+        """Hand over a slot of the source; `release` is called when nothing more is read."""
         self._release_slot = release
         _settle(self.taken)
 
     def join(self, host: str) -> Branch:
-        """Return another consumer of all pieces, for a target host; only where it `is_joinable`."""
+        """Return a new branch for a target host; only if `is_joinable`."""
         branch = Branch(self, host)
         if self._taken == 0:
             self._branches.append(branch)
@@ -212,7 +195,7 @@ class SharedRead:
 
     async def begin(self, branch: Branch) -> None:
         """
-        Ensure that the first piece is here, so that it can be sent; raises OcyncError when it can't be had.
+        Ensure that the first piece has been read; raises OcyncError if it cannot be.
 
         The branch has a slot of its target from now on, and reads for the others too.
         """
@@ -222,25 +205,18 @@ class SharedRead:
                 await self._change()
                 continue
             self._begun = True
-            await self._begin_keeping()
+            if self.keep:
+                self._busy = True
+                try:
+                    await self._disk.open(self._begins_at.start)
+                finally:
+                    self._busy = False
             await self._read()
         if self.failure is not None:
             raise self.failure
 
-    async def _begin_keeping(self) -> None:
-        if not self.keep or self._staging is None:
-            return
-        self._busy = True
-        try:
-            self._spool = await self._staging.open(self.blob.size - self._begins_at.start)
-            self._spooled_from = self._begins_at.start
-            if self._spool is not None:
-                self._resources.callback(self._spool.close)
-        finally:
-            self._busy = False
-
     async def close(self) -> None:
-        """Close what is open."""
+        """Close the connections and free the disk."""
         self._closed = True
         try:
             await self._resources.aclose()
@@ -248,7 +224,7 @@ class SharedRead:
             self._settle_slot()
 
     def _settle_slot(self) -> None:
-        """Give the source's slot back where nobody reads any more, and nothing is left in memory."""
+        """Release the source's slot if nothing more is read for it and nothing is left in memory."""
         if self._release_slot is None:
             return
         is_read = self._ended or self.failure is not None
@@ -258,20 +234,20 @@ class SharedRead:
             self.taken = asyncio.get_running_loop().create_future()
             release()
 
-    # What the branches ask.
+    # For the branches
 
     async def next(self, branch: Branch) -> bytes:
-        """Return the branch's next piece, b"" at the end of the blob; raises the failure, where there is one."""
+        """Return the branch's next piece, b"" at the end of the blob; raises OcyncError if the read has failed."""
         while True:
             if branch.rest is not None:
                 return await self._from_second_read(branch)
-            data = await self._staged(branch) if branch.behind is not None else self._here(branch)
+            data = await self._disk.read(branch.offset) if branch.behind is not None else self._take(branch)
             if data:
                 branch.offset += len(data)
                 return data
             if self.failure is not None:
                 raise self.failure
-            if branch.behind is not None and self._must_read_again(branch):
+            if branch.behind is not None and not self._disk.will_have(branch.offset):
                 await self._begin_second_read(branch)
             elif self._ended:
                 return b""
@@ -284,9 +260,9 @@ class SharedRead:
 
     async def leave(self, branch: Branch) -> None:
         """
-        Hand nothing more to a branch: nobody waits for it any longer.
+        Remove a branch, so that no other waits for it.
 
-        Where no other has a slot of its target, the connection is dropped: who comes to it goes on where that was.
+        If no other branch has a slot of its target, the connection is dropped; a later one resumes the read.
         """
         others = [each for each in (*self._branches, *self._late) if each is not branch]
         rest, branch.rest = branch.rest, None
@@ -304,10 +280,10 @@ class SharedRead:
                 self._drop()
             elif branch in self._late:
                 self._late.remove(branch)
-            self._tell()
+            self._notify()
 
-    def _here(self, branch: Branch) -> bytes:
-        """Return the piece that has been read and not taken by this branch, if there is one."""
+    def _take(self, branch: Branch) -> bytes:
+        """Return the next piece in memory that this branch has not taken, b"" if there is none."""
         if branch.taken - self._taken >= len(self._ahead):
             return b""
         piece = self._ahead[branch.taken - self._taken]
@@ -316,15 +292,15 @@ class SharedRead:
         return piece.data
 
     def _drop(self) -> None:
-        """Forget what all have taken."""
+        """Drop the pieces that all have taken."""
         first = min((branch.taken for branch in self._branches), default=self._taken + len(self._ahead))
         if first > self._taken:
             for _ in range(first - self._taken):
                 self._ahead.popleft()
             self._taken = first
-            self._tell()
+            self._notify()
 
-    # Reading.
+    # Reading
 
     async def _read(self) -> None:
         self._busy = True
@@ -337,39 +313,38 @@ class SharedRead:
                 self._asked = None
                 self._waited += clock() - asked
             start = self._verifier.received
-            # Copied only where somebody may have to go on from there, or may still join.
-            is_alone = len(self._branches) <= 1 and self._spool is None and self._taken > 0
+            # A copy is only needed if a branch can be left behind here, or can still join.
+            is_alone = len(self._branches) <= 1 and not self._disk.is_open and self._taken > 0
             before = self._verifier if is_alone else self._verifier.copy()
             if data:
                 self._verifier.update(data)
             else:
                 self._verifier.finish()
-            held, self._held = self._held, _Piece(data, start, before) if data else None
-            if held is not None:
-                await self._release(held)
+            last, self._last = self._last, Piece(data, start, before) if data else None
+            if last is not None:
+                await self._release(last)
             self._ended = not data
         except OcyncError as error:
             self.failure = error
         finally:
             self._has_read = True
             self._busy = False
-            self._tell()
+            self._notify()
 
-    async def _release(self, piece: _Piece) -> None:
-        """Let the branches have a piece: those that keep up from memory, the others from disk."""
+    async def _release(self, piece: Piece) -> None:
+        """Hand a piece to the branches: from memory to those that keep up, from disk to the others."""
         if self._branches:
             self._ahead.append(piece)
         else:
             self._taken += 1
-        if self._spool is not None:
-            await self._stage(piece, self._spool)
+        await self._disk.append(piece)
 
-    # Branches that are left behind.
+    # Branches that are left behind
 
     async def _wait_for_the_slowest(self) -> None:
-        """Wait until there is room, and leave behind who makes us wait for too long."""
+        """Wait until a piece is taken by all, and leave branches behind that delay the others for too long."""
         if self._timed:
-            # One keeps the time for all who wait.
+            # Another branch keeps the time.
             await self._change()
             return
         clock = asyncio.get_running_loop().time
@@ -384,86 +359,50 @@ class SharedRead:
             await self._change(max(self._left(branch) for branch in slow))
         finally:
             self._timed = False
-            self._tell()
+            self._notify()
         for branch in slow:
             branch.held_up += clock() - started
-        # Who has caught up or left meanwhile holds nobody up.
+        # A branch that has caught up or left meanwhile delays no other.
         is_late = any(self._left(branch) <= 0 for branch in self._slowest())
         if is_late and not self._busy:
             await self._leave_behind()
 
     def _left(self, branch: Branch) -> float:
-        """Return for how many seconds a branch may still hold the others up in this period."""
+        """Return the seconds for which a branch may still delay the others in this period."""
         return self._patience.of(branch.host) - branch.held_up
 
     def _slowest(self) -> list[Branch]:
-        """Return those for whom pieces are kept that others have taken."""
+        """Return the branches that have to take the oldest piece in memory."""
         return [branch for branch in self._branches if self._ahead and branch.taken == self._taken]
 
     async def _leave_behind(self) -> None:
-        """Let all who have taken the least go on by themselves."""
-        if self._spool is None and self._staging is not None:
+        """Leave the slowest branches behind."""
+        if not self._disk.is_open:
             self._busy = True
+            # A branch may take one of them meanwhile: it has to be on disk all the same.
+            pieces = list(self._ahead)
             try:
-                await self._begin_spool(self._staging)
+                await self._disk.open(pieces[0].start)
+                for piece in pieces:
+                    await self._disk.append(piece)
             finally:
                 self._busy = False
-                self._tell()
+                self._notify()
         for branch in self._slowest():
             branch.behind = self._ahead[0]
             self._patience.missed(branch.host)
             self._branches.remove(branch)
             self._late.append(branch)
         self._drop()
-        self._tell()
+        self._notify()
 
-    async def _begin_spool(self, staging: Staging) -> None:
-        # A branch may take one of them while the disk is waited for: it is in the spool all the same.
-        pieces = list(self._ahead)
-        spool = await staging.open(self._reading.blob.size - pieces[0].start)
-        if spool is None:
-            return
-        self._resources.callback(spool.close)
-        self._spool, self._spooled_from = spool, pieces[0].start
-        for piece in pieces:
-            await self._stage(piece, spool)
-
-    async def _stage(self, piece: _Piece, spool: Spool) -> None:
-        if self._missing is not None:
-            return
-        is_there = False
-        try:
-            is_there = await spool.append(piece.data)
-        finally:
-            # Not before it is known, for branches look at it meanwhile; and that may also be cut off.
-            if not is_there:
-                self._missing = piece
-
-    async def _staged(self, branch: Branch) -> bytes:
-        """Return what the disk has for a branch at this moment."""
-        at = branch.offset - self._spooled_from
-        if self._spool is None or not 0 <= at < self._spool.length:
-            return b""
-        try:
-            return await self._spool.read(at, _PIECE)
-        except OcyncError:
-            # Another attempt of this upload is to read at the source.
-            self._is_unreadable = True
-            raise
-
-    # The second read.
-
-    def _must_read_again(self, branch: Branch) -> bool:
-        """Return whether the disk will never have the next piece of a branch that is left behind."""
-        if self._spool is None or branch.offset < self._spooled_from:
-            return True
-        return self._missing is not None and branch.offset >= self._missing.start
+    # The second read
 
     async def _begin_second_read(self, branch: Branch) -> None:
-        """Let a branch go on by a read of its own, which needs a slot of the source too."""
+        """Continue a branch by a read of its own, with a slot of the source of its own."""
         first = branch.behind
-        if self._missing is not None and branch.offset == self._missing.start:
-            first = self._missing
+        if self._disk.refused is not None and branch.offset == self._disk.refused.start:
+            first = self._disk.refused
         assert first is not None
         assert first.start == branch.offset
         branch.is_alone = True
@@ -479,10 +418,10 @@ class SharedRead:
         branch.offset += len(data)
         return data
 
-    # Waiting.
+    # Waiting
 
     async def _change(self, seconds: float | None = None) -> None:
-        """Wait until something has changed, or for so many seconds."""
+        """Wait until something has changed, at most this many seconds."""
         loop = asyncio.get_running_loop()
         change: asyncio.Future[None] = loop.create_future()
         self._waiting.append(change)
@@ -493,7 +432,7 @@ class SharedRead:
             if timer is not None:
                 timer.cancel()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._settle_slot()
         waiting, self._waiting = self._waiting, []
         for change in waiting:
@@ -501,10 +440,10 @@ class SharedRead:
 
 
 def _nothing() -> None:
-    """Give back no slot."""
+    """Release no slot."""
 
 
-async def _no_slot(_place: str) -> Callable[[], None]:
+async def _no_slot(_host: str) -> Callable[[], None]:
     return _nothing
 
 
@@ -514,43 +453,43 @@ def _settle(change: asyncio.Future[None]) -> None:
 
 
 class Branch:
-    """What one upload gets of a SharedRead."""
+    """The pieces of a SharedRead that one upload takes."""
 
     def __init__(self, whole: SharedRead, host: str) -> None:
         self.host = host
-        """The host that it is sent to."""
+        """The host of the upload."""
         self.taken = 0
-        """Pieces that were given from memory."""
+        """The number of pieces taken from memory."""
         self.offset = 0
-        """Bytes that were given."""
+        """The number of bytes taken."""
         self.held_up = 0.0
-        """Seconds for which the others waited for this one, in this period."""
-        self.behind: _Piece | None = None
-        """The first piece that this one did not get with the others."""
+        """Seconds for which this branch delayed the others in this period."""
+        self.behind: Piece | None = None
+        """The first piece that this branch did not get with the others, if it is left behind."""
         self.rest: Branch | None = None
-        """Its part of the second read."""
+        """Its branch of the second read."""
         self.is_active = False
         """Whether it has a slot of its target."""
         self.is_alone = False
-        """Whether it goes on by a read of its own."""
+        """Whether it continues by a read of its own."""
         self.release: Callable[[], None] = _nothing
-        """Gives the slot back that it has for that."""
+        """Releases its slot of the source for that read."""
         self._whole = whole
 
     async def next(self) -> bytes:
-        """Return the next piece, b"" at the end of the blob; raises the failure of the read, if there is one."""
+        """Return the next piece, b"" at the end of the blob; raises OcyncError if the read has failed."""
         return await self._whole.next(self)
 
     async def pieces(self, moved: Callable[[int], None]) -> AsyncIterator[bytes]:
-        """Yield the pieces as an upload's body."""
+        """Yield the pieces as an upload's body; `moved` is called with the size of each."""
         while piece := await self.next():
             moved(len(piece))
             yield piece
 
     async def leave(self) -> None:
-        """Take nothing more."""
+        """Take no more pieces."""
         await self._whole.leave(self)
 
     async def close(self) -> None:
-        """Close all of the read."""
+        """Close the whole read."""
         await self._whole.close()

@@ -1,8 +1,7 @@
 """
-One image at one target with all that belongs to it: what it consists of, what is attached to it, then its tag.
+One image at one target in the order in which it is copied: its contents, what is attached to it, then its tag.
 
-In this order nobody ever sees a tag whose signatures are still on their way: a cluster that admits only what is
-signed would refuse what it has been told to run.
+A cluster that admits only signed images would refuse a tag whose signatures are not there yet.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from ocync.lib.errors import IncompleteArtifactsError
 from ocync.lib.tasks import each_of
 from ocync.oci import media
 from ocync.plan.budget import MAX_DEPTH
-from ocync.plan.compare import look
-from ocync.plan.decide import decide
+from ocync.plan.compare import decide, look
 from ocync.plan.model import Copy, Skip
 from ocync.transfer import outcome
 from ocync.transfer.image import ImageCopier
@@ -32,31 +30,27 @@ if TYPE_CHECKING:
     from ocync.plan.model import Decision, ImagePlan
     from ocync.transfer.blob_reads import BlobMover
     from ocync.transfer.destination import Destination
-    from ocync.transfer.referrers.copy import ArtifactCopy
-    from ocync.transfer.signatures import Signatures
+    from ocync.transfer.referrers.copy import ArtifactCopier
+    from ocync.transfer.signatures import SignatureCheck
     from ocync.transfer.tree import ManifestReader, Tree
 
 log = logging.getLogger(__name__)
 
 
 class ImageSync:
-    """Carries out plans, one image at one target at a time; made for one pass."""
+    """Carries out plans of images; made for one pass."""
 
     def __init__(
         self,
         *,
         mover: BlobMover,
         reader: ManifestReader,
-        artifacts: ArtifactCopy,
-        signatures: Signatures | None = None,
-        dry_run: bool = False,
-        copied: Callable[[ImagePlan, Tree], None] = lambda _plan, _tree: None,
+        artifacts: ArtifactCopier,
+        signatures: SignatureCheck,
+        dry_run: bool,
+        copied: Callable[[ImagePlan, Tree], None],
     ) -> None:
-        """
-        With `signatures`, images are verified whose mappings say so.
-
-        `copied` is told of the manifests of each image that is copied.
-        """
+        """`copied` is called with the manifests of each image that is copied."""
         self._mover = mover
         self._reader = reader
         self._artifacts = artifacts
@@ -68,7 +62,7 @@ class ImageSync:
         """
         Ensure that all of the image is at the target; raises OcyncError, perhaps in a group.
 
-        Returns the decision as it was carried out: somebody else may have set a tag meanwhile that never changes.
+        Returns the decision that was carried out: another client may have set an immutable tag meanwhile.
         """
         copier = ImageCopier(
             plan.candidate.source, destination, mover=self._mover, reader=self._reader, budget=budget
@@ -84,30 +78,27 @@ class ImageSync:
         root = plan.root
         destination.there = plan.there
         is_copied = isinstance(plan.decision, Copy)
-        if is_copied and self._signatures is not None:
-            # Before the first byte: nothing of an image that nobody vouches for gets to a target.
-            await self._signatures.demand(plan, destination, budget)
-        brings = root is not None and not self._dry_run and (is_copied or destination.is_audited)
+        if is_copied:
+            # Before the first byte, so that no part of an unsigned image gets to a target.
+            await self._signatures.require(plan, destination, budget)
         async with asyncio.TaskGroup() as group:
-            looking = group.create_task(self._attached(plan, destination, budget))
-            contents = group.create_task(copier.contents(root)) if brings and root is not None else None
-        attached = looking.result()
+            searching = group.create_task(self._attached(plan, destination, budget))
+            contents = None
+            if root is not None and not self._dry_run and (is_copied or destination.is_audited):
+                contents = group.create_task(copier.contents(root))
+        attached = searching.result()
         if contents is not None and is_copied:
             self._copied(plan, contents.result())
         tag = outcome.tag_of(plan.candidate)
-        if (
-            is_copied
-            and root is not None
-            and not self._dry_run
-            and (tag is None or _is_referred_to(root, attached))
-        ):
-            # There before what refers to it: registries need not, and not all do, link it to what comes later.
+        is_put = is_copied and not self._dry_run
+        if is_put and root is not None and (tag is None or _is_referred_to(root, attached)):
+            # Before its referrers: not all registries link a subject that comes later.
             await copier.put_once(root)
-        await self._bring(plan, attached, destination, budget)
-        if not is_copied or root is None or self._dry_run or tag is None:
+        await self._copy_artifacts(plan, attached, destination, budget)
+        if not is_put or root is None or tag is None:
             return plan.decision
         if plan.candidate.immutable and destination.lacks(tag):
-            # What the list has told may be old by now.
+            # The tag may have been set since the tags were listed.
             there = await look(plan.candidate.target.unlisted, tag, whole=False)
             decision = decide(root.digest, there, root.raw, immutable=True)
             if isinstance(decision, Skip):
@@ -116,9 +107,7 @@ class ImageSync:
         return plan.decision
 
     async def _attached(self, plan: ImagePlan, destination: Destination, budget: Budget) -> tuple[Attached, ...]:
-        """
-        Return what is attached to the image's manifests; raises IncompleteArtifactsError where that can't be told.
-        """
+        """Return what is attached to the image's manifests; raises IncompleteArtifactsError if it is uncertain."""
         attachments = plan.candidate.attachments
         if attachments is None:
             return ()
@@ -126,10 +115,10 @@ class ImageSync:
         try:
             found: list[Attached] = []
 
-            async def look_at(subject: Digest) -> None:
+            async def search(subject: Digest) -> None:
                 found.append(await attachments.of(subject, budget))
 
-            await each_of(await self._subjects(plan, destination, budget), look_at)
+            await each_of(await self._subjects(plan, destination, budget), search)
             unmatched = 0
             if plan.original is not None:
                 unmatched = (await attachments.of(plan.original, budget)).count
@@ -138,8 +127,8 @@ class ImageSync:
             raise IncompleteArtifactsError.because(cause, "what is attached to it can't be known") from error
         if unmatched:
             log.warning(
-                "%s: artifacts of the whole index do not match the platforms that are kept of it, and are left out "
-                "(%d); those of its images are copied",
+                "%s: artifacts of the whole index do not match its selected platforms and are left out (%d); those "
+                "of its images are copied",
                 name,
                 unmatched,
             )
@@ -150,7 +139,7 @@ class ImageSync:
         return tuple(each for each in found if each.count or each.gone)
 
     async def _subjects(self, plan: ImagePlan, destination: Destination, budget: Budget) -> list[Digest]:
-        """Return the digests of an image's manifests: what can be signed; not that of an index made here."""
+        """Return the digests of the image's manifests, without an index that `platforms` reduced."""
         subjects = {} if plan.original is not None else {plan.resolved.digest: None}
         level: list[Manifest] = [plan.root] if plan.root is not None else []
         for _ in range(MAX_DEPTH):
@@ -160,33 +149,32 @@ class ImageSync:
             level = []
             for child in {child.digest: child for child in children}.values():
                 if child.media_type in media.INDEXES:
-                    # The target's own is nearer, and costs no pull at a source that counts them.
+                    # The target's copy costs no pull at a source that counts pulls.
                     index = await self._reader.at_target(child.digest, destination, size=child.size)
                     level.append(index or await self._reader.at_source(child, plan.candidate.source, destination))
             if not level:
                 break
         return list(subjects)
 
-    async def _bring(
+    async def _copy_artifacts(
         self, plan: ImagePlan, attached: Iterable[Attached], destination: Destination, budget: Budget
     ) -> None:
         is_deep = destination.is_audited or (isinstance(plan.decision, Copy) and not self._dry_run)
 
-        async def bring(each: Attached) -> None:
-            brought = await self._artifacts.bring(each, plan.candidate.source, destination, budget, is_deep=is_deep)
+        async def copy(each: Attached) -> None:
+            copied = await self._artifacts.copy(each, plan.candidate.source, destination, budget, is_deep=is_deep)
             destination.artifacts = (destination.artifacts or ArtifactCounts()) + ArtifactCounts(
-                # What is gone at the source can't be at the target: it is counted by itself. Of tags that is
-                # known before they are counted.
-                source=each.gone - brought.gone,
-                target=brought.present,
-                transferred=brought.transferred,
-                gone=brought.gone,
+                # What is gone at the source is counted separately. Tags that are gone were never counted.
+                source=each.gone - copied.gone,
+                target=copied.present,
+                transferred=copied.transferred,
+                gone=copied.gone,
             )
-            if brought.error is not None:
+            if copied.error is not None:
                 what = f"not all that is attached to it is at {destination.repository.name}"
-                raise IncompleteArtifactsError.because(brought.error, what)
+                raise IncompleteArtifactsError.because(copied.error, what)
 
-        await each_of(attached, bring)
+        await each_of(attached, copy)
         counts = destination.artifacts
         if self._dry_run or counts is None:
             return
@@ -198,16 +186,16 @@ class ImageSync:
             self._require(plan, "all that is listed as attached to it is gone at the source")
 
     def _require(self, plan: ImagePlan, why: str) -> None:
-        """Raise for an image that nothing is attached to, where its mapping demands that."""
+        """Raise IncompleteArtifactsError if the mapping demands that something is attached to the image."""
         if not plan.candidate.mapping.artifacts.require_artifacts:
             return
         name = outcome.source_name(plan.candidate)
         raise IncompleteArtifactsError(
-            f"{name}: {why}, and artifacts.require_artifacts demands that there is something",
+            f"{name}: {why}, and artifacts.require_artifacts demands artifacts",
             hint="have it signed, or exclude its tag",
         )
 
 
 def _is_referred_to(root: Manifest, attached: Iterable[Attached]) -> bool:
-    """Return whether anything refers to the image's own manifest, and not only to those below it."""
+    """Return whether anything refers to the image's root manifest."""
     return any(each.subject == root.digest and each.has_referrers for each in attached)

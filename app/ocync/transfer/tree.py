@@ -65,7 +65,7 @@ class ManifestReader:
             if len(tree.levels) == MAX_DEPTH:
                 raise budget.exceeded(f"its indexes are nested more than {MAX_DEPTH} deep")
             # Before the first is asked for: an index may list tens of thousands.
-            await budget.take_some(len(wanted))
+            await budget.take(len(wanted))
             seen.update(child.digest for child in wanted)
             found: dict[Digest, Manifest] = {}
 
@@ -78,7 +78,7 @@ class ManifestReader:
                 else:
                     destination.lost += destination.is_audited
                     manifest = await self.at_source(child, source, destination)
-                await budget.take_some(0, manifest.size)
+                await budget.take(0, manifest.size)
                 found[child.digest] = manifest
 
             await each_of(wanted, read)

@@ -12,7 +12,7 @@ from fakes.aws import FakeAws
 from ocync.config.model import AuthType, CreateRepository, RegistryConfig
 from ocync.lib.errors import ErrorKind, NetworkError
 from ocync.oci.reference import Registry
-from ocync.registry.auth.aws import EcrPlace
+from ocync.registry.auth.aws import EcrEndpoint
 from ocync.registry.ecr_api import EcrRepositories
 from ocync.registry.retry import RetryPolicy
 from ocync.registry.upload_strategy import SMALL
@@ -136,7 +136,7 @@ async def test_a_repository_that_another_has_made_in_the_meantime_is_used_as_it_
 
 
 async def test_at_ecr_public_only_the_tags_are_asked_for(aws: FakeAws) -> None:
-    host = EcrPlace(host="public.ecr.aws", region="us-east-1", public=True)
+    host = EcrEndpoint(host="public.ecr.aws", region="us-east-1", public=True)
     settings = CreateRepository(scan_on_push=True, kms_key="k", tags={"a": "b"}, lifecycle_policy=POLICY)
 
     await EcrRepositories(host, settings, RetryPolicy()).create("alias/app")
@@ -195,7 +195,7 @@ async def test_what_fails_for_a_moment_is_tried_again_by_the_policy_of_the_progr
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    host = EcrPlace(host="ecr.example", region="eu-central-1")
+    host = EcrEndpoint(host="ecr.example", region="eu-central-1")
     settings = CreateRepository(lifecycle_policy=POLICY)
     await EcrRepositories(host, settings, RetryPolicy(sleep=sleep)).create("team/app")
 
@@ -212,7 +212,7 @@ async def test_credentials_that_never_come_do_not_hold_the_pass(
     process = f"sh -c 'sleep 3; echo > {tmp_path}/came'"
     (tmp_path / "config").write_text(f"[profile slow]\ncredential_process = {process}\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    host = EcrPlace(host="ecr.example", region="eu-central-1", profile="slow")
+    host = EcrEndpoint(host="ecr.example", region="eu-central-1", profile="slow")
 
     with pytest.raises(NetworkError, match=r"ecr\.example/team/app: the repository was not made within 0\.5 s"):
         await EcrRepositories(host, CreateRepository(), RetryPolicy(give_up_after=0.5)).create("team/app")

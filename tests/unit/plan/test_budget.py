@@ -35,7 +35,7 @@ def test_what_is_only_checked_is_not_counted() -> None:
 async def test_a_manifest_is_taken_with_its_size() -> None:
     manifest = put_image(Place("source").repository("app"), "1", b"x")
     budget = Budget("app:1")
-    await budget.take(manifest)
+    await budget.take(1, manifest.size)
 
     assert (
         repr(budget) == f"<Budget of app:1: {MAX_MANIFESTS - 1} manifests, {MAX_BYTES - manifest.size} bytes left>"
@@ -45,11 +45,11 @@ async def test_a_manifest_is_taken_with_its_size() -> None:
 async def test_heavy_images_pass_the_gate_one_at_a_time_and_light_ones_at_once() -> None:
     gate = asyncio.Lock()
     first, second, light = (Budget(name, gate=gate) for name in ("first", "second", "light"))
-    await first.take_some(1, HEAVY + 1)
-    await first.take_some(1, HEAVY)
-    waiting = asyncio.create_task(second.take_some(1, HEAVY + 1))
+    await first.take(1, HEAVY + 1)
+    await first.take(1, HEAVY)
+    waiting = asyncio.create_task(second.take(1, HEAVY + 1))
     await asyncio.sleep(0)
-    await light.take_some(1, HEAVY)
+    await light.take(1, HEAVY)
     assert not waiting.done()
     light.close()
     assert not waiting.done()
@@ -68,9 +68,9 @@ async def test_who_is_cut_off_at_the_gate_neither_keeps_it_nor_gives_another_s_a
 ) -> None:
     gate = asyncio.Lock()
     first, cut_off, last = (Budget(name, gate=gate) for name in ("first", "cut off", "last"))
-    await first.take_some(1, HEAVY + 1)
-    waiting = asyncio.create_task(cut_off.take_some(1, HEAVY + 1))
-    after = asyncio.create_task(last.take_some(1, HEAVY + 1))
+    await first.take(1, HEAVY + 1)
+    waiting = asyncio.create_task(cut_off.take(1, HEAVY + 1))
+    after = asyncio.create_task(last.take(1, HEAVY + 1))
     await asyncio.sleep(0)
     if has_been_let_in:
         first.close()
@@ -91,12 +91,12 @@ async def test_what_is_too_much_does_not_wait_at_the_gate() -> None:
     budget = Budget("app:1", gate=gate)
 
     with pytest.raises(ProtocolError):
-        await asyncio.wait_for(budget.take_some(1, MAX_BYTES + 1), 1)
+        await asyncio.wait_for(budget.take(1, MAX_BYTES + 1), 1)
     budget.close()
     assert gate.locked()
 
 
 async def test_without_a_gate_nobody_waits() -> None:
     budget = Budget("app:1")
-    await asyncio.wait_for(budget.take_some(1, MAX_BYTES), 1)
+    await asyncio.wait_for(budget.take(1, MAX_BYTES), 1)
     budget.close()

@@ -15,7 +15,7 @@ from ocync.lib.errors import NetworkError, OcyncError, VerificationError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.registry.retry import RetryPolicy
-from ocync.transfer import shared_read
+from ocync.transfer import shared_read, staged_blob
 from ocync.transfer.resumable_read import Breaks, Reading
 from ocync.transfer.shared_read import Patience, SharedRead
 from ocync.transfer.staging import Spool, Staging
@@ -143,7 +143,7 @@ def test_who_gets_to_the_end_has_every_byte_and_nobody_gets_all_of_a_lie(
 ) -> None:
     for seed in range(SEEDS):
         chance = random.Random(seed)
-        monkeypatch.setattr(shared_read, "_PIECE", chance.choice([50, 1000]))
+        monkeypatch.setattr(staged_blob, "_PIECE", chance.choice([50, 1000]))
         try:
             run(drawn(chance, tmp_path), seed=seed, thread=chance.choice([0.0, 0.1]))
         except (Exception, StuckError) as error:

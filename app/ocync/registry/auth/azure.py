@@ -22,8 +22,7 @@ from ocync.lib.threads import run_detached
 from ocync.oci.providers import acr_cloud
 from ocync.registry.auth import token
 from ocync.registry.auth.credential import IdentityToken
-from ocync.registry.auth.jwt import life_of
-from ocync.registry.auth.refresh import Login, NoLoginError
+from ocync.registry.auth.refresh import Login, NoLoginError, life_of
 
 if TYPE_CHECKING:
     from ocync.oci.reference import Registry

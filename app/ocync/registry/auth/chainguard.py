@@ -20,8 +20,7 @@ from ocync.config.model import Secret
 from ocync.lib.errors import AuthError, ProtocolError
 from ocync.registry.auth import token
 from ocync.registry.auth.credential import UserPassword
-from ocync.registry.auth.jwt import life_of
-from ocync.registry.auth.refresh import Login
+from ocync.registry.auth.refresh import Login, life_of
 from ocync.registry.auth.secret_files import described, reveal
 
 if TYPE_CHECKING:

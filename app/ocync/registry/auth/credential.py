@@ -1,7 +1,7 @@
 """
-What a user has to show a registry, and where it comes from.
+What a user shows to a registry, and the interface of its sources.
 
-Secrets are compared and hashed but never shown: repr and str of these values tell their kind and origin.
+Secrets are compared and hashed but never printed: repr and str of a credential name its type and origin.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from ocync.lib.errors import AuthError
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
-class _Shown:
-    """The repr of a credential."""
-
+class _Redacted:
     __slots__ = ()
+    kind: ClassVar[str]
+    """What it is, in words for people."""
     origin: str
 
     def __repr__(self) -> str:
@@ -27,22 +27,19 @@ class _Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Anonymous(_Shown):
-    """Nothing to show. `origin` tells where it was looked for, `hint` what to do when the registry wants more."""
+class Anonymous(_Redacted):
+    """No credentials. `origin` says where they were looked for, `hint` what to do if the registry wants some."""
 
+    kind = "anonymous"
     origin: str = field(compare=False)
     hint: str = field(default="", compare=False)
 
-    @property
-    def kind(self) -> str:
-        """What it is, for people."""
-        return "anonymous"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class UserPassword(_Shown):
+class UserPassword(_Redacted):
     """A user name, which holds no colon (RFC 7617 section 2), and a password."""
 
+    kind = "user name and password"
     username: str
     password: str
     origin: str = field(compare=False)
@@ -51,45 +48,32 @@ class UserPassword(_Shown):
         if ":" in self.username:
             raise AuthError(f"the user name from {self.origin} holds a colon, which Basic authentication forbids")
 
-    @property
-    def kind(self) -> str:
-        """What it is, for people."""
-        return "user name and password"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class IdentityToken(_Shown):
+class IdentityToken(_Redacted):
     """
     An OAuth2 refresh token (docker config's `identitytoken`, a helper's user name `<token>`).
 
-    A token service that knows no refresh tokens is asked with `username` and `password`, where there is a name.
+    A token service without refresh tokens is asked with `username` and `password`, where there is a user name.
     """
 
+    kind = "identity token"
     token: str
     username: str = ""
     password: str = ""
     origin: str = field(compare=False)
 
-    @property
-    def kind(self) -> str:
-        """What it is, for people."""
-        return "identity token"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class BearerToken(_Shown):
+class BearerToken(_Redacted):
     """A token for the registry itself (docker config's `registrytoken`): sent as it is, never exchanged."""
 
+    kind = "registry token"
     token: str
     origin: str = field(compare=False)
 
     def __post_init__(self) -> None:
-        _check(self.token, self.origin)
-
-    @property
-    def kind(self) -> str:
-        """What it is, for people."""
-        return "registry token"
+        _ensure_visible(self.token, self.origin)
 
     @property
     def header(self) -> str:
@@ -98,29 +82,25 @@ class BearerToken(_Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class StaticToken(_Shown):
+class StaticToken(_Redacted):
     """
-    The `token` of a config: sent as it is, or exchanged for another as the password of `username`.
+    The `token` of a config: sent as it is, or exchanged for another token as the password of `username`.
 
-    `exchange_first` says which of both is tried first; the other is tried when the first is refused.
+    `exchange_first` says which of the two is tried first; the other is tried when the first is refused.
     """
 
+    kind = "token"
     token: str
     username: str = "x-access-token"
     exchange_first: bool = False
     origin: str = field(compare=False)
 
     def __post_init__(self) -> None:
-        _check(self.token, self.origin)
-
-    @property
-    def kind(self) -> str:
-        """What it is, for people."""
-        return "token"
+        _ensure_visible(self.token, self.origin)
 
     @property
     def header(self) -> str:
-        """The value of Authorization, as it is."""
+        """The value of Authorization that sends it as it is."""
         return f"Bearer {self.token}"
 
 
@@ -132,10 +112,10 @@ class CredentialSource(Protocol):
 
     async def credential(self, repository: str, *, refused: Credential | None = None) -> Credential:
         """
-        Return the credential for a repository of the registry; an empty name asks for the registry's own.
+        Return the credential for a repository of the registry; an empty name stands for the registry itself.
 
-        The same object is given until the caller names it as `refused`: then it is read anew where it came from,
-        once however many callers name it. Raises errors of `ocync.lib.errors`.
+        The same object is returned until a caller passes it as `refused`. Then it is read again from its origin,
+        once however many callers pass it. Raises errors of `ocync.lib.errors`.
         """
 
 
@@ -144,7 +124,7 @@ def basic(username: str, password: str) -> str:
     return "Basic " + b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 
-def _check(token: str, origin: str) -> None:
+def _ensure_visible(token: str, origin: str) -> None:
     if not _VISIBLE.fullmatch(token):
         raise AuthError(
             f"the token from {origin} holds a character that can't be sent in a header",

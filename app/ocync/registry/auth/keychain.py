@@ -1,4 +1,4 @@
-"""Which credentials a registry gets. The one place that knows `auth_type`."""
+"""Which source a registry's credentials come from. No other module knows `auth_type`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from ocync.lib.errors import ConfigError
 from ocync.lib.threads import run_detached
 from ocync.oci.providers import Cloud, ecr_host, provider_of
 from ocync.registry.auth.credential import Anonymous
-from ocync.registry.auth.fallback_source import EitherSource
 from ocync.registry.auth.refresh import Login, RenewingSource, bounded
-from ocync.registry.auth.sources import AnonymousSource, DockerPlace, DockerSource, TokenSource, UserSource
+from ocync.registry.auth.sources import (
+    AnonymousSource,
+    ConfigSource,
+    DockerSource,
+    FallbackSource,
+    read_token,
+    read_user,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -31,17 +37,17 @@ _LOGIN = {
 
 def source_for(config: RegistryConfig, environ: Mapping[str, str], send: Send) -> CredentialSource:
     """
-    Return where the credentials of a registry come from; nothing is read yet.
+    Return the source of a registry's credentials; nothing is read yet.
 
-    `send` is the registry's, as for an Authorizer. Raises ConfigError for a folder, and for an `auth_type` without
-    what it needs.
+    `send` is the registry's, as for an Authorizer. Raises ConfigError for a folder, and for an `auth_type` whose
+    other settings are missing.
     """
     if config.registry is None:
         raise ConfigError(f"registry {config.name} is a folder and has no credentials")
     match config.auth_type:
         case AuthType.ANONYMOUS:
-            chosen = f"auth_type: anonymous of registry {config.name}"
-            return AnonymousSource(Anonymous(origin=chosen, hint="choose another auth_type"))
+            origin = f"auth_type: anonymous of registry {config.name}"
+            return AnonymousSource(Anonymous(origin=origin, hint="choose another auth_type"))
         case AuthType.BASIC:
             return _user(config)
         case AuthType.STATIC_TOKEN:
@@ -59,11 +65,11 @@ def source_for(config: RegistryConfig, environ: Mapping[str, str], send: Send) -
     return _by_name(config, environ, send)
 
 
-def ecr_place(config: RegistryConfig, environ: Mapping[str, str]) -> aws.EcrPlace:
+def ecr_endpoint(config: RegistryConfig, environ: Mapping[str, str]) -> aws.EcrEndpoint:
     """
-    Return where the API of a registry of ECR is: what the host's name tells, else what AWS_REGION does.
+    Return the endpoint of a registry's ECR API; its region is that of the host's name, else of AWS_REGION.
 
-    Raises ConfigError where neither tells a region.
+    Raises ConfigError if neither names a region.
     """
     assert config.registry is not None
     host = config.registry.host
@@ -71,14 +77,14 @@ def ecr_place(config: RegistryConfig, environ: Mapping[str, str]) -> aws.EcrPlac
     region = found.region if found else environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if not region:
         raise ConfigError(
-            f"registry {config.name}: the name {host} tells no AWS region", hint="set the variable AWS_REGION"
+            f"registry {config.name}: the name {host} contains no AWS region", hint="set the variable AWS_REGION"
         )
     from ocync.registry.auth import aws  # noqa: PLC0415 -- each cloud's where it is needed
 
     # botocore refuses to combine an endpoint that the user names with a choice among its own.
     service = "ECR_PUBLIC" if found and found.public else "ECR"
     named = environ.get(f"AWS_ENDPOINT_URL_{service}") or environ.get("AWS_ENDPOINT_URL")
-    return aws.EcrPlace(
+    return aws.EcrEndpoint(
         host=host,
         region=region,
         public=bool(found and found.public),
@@ -90,7 +96,7 @@ def ecr_place(config: RegistryConfig, environ: Mapping[str, str]) -> aws.EcrPlac
 
 
 def _by_name(config: RegistryConfig, environ: Mapping[str, str], send: Send) -> CredentialSource:
-    """Return the source of a host whose config says nothing: its cloud's login, then Docker's config."""
+    """Return the source of a host without settings: its cloud's login, then Docker's config."""
     assert config.registry is not None
     host = config.registry.host
     provider = provider_of(host)
@@ -102,7 +108,7 @@ def _by_name(config: RegistryConfig, environ: Mapping[str, str], send: Send) -> 
     def docker(no_login: str) -> CredentialSource:
         return _docker(config, environ, no_login=no_login.removeprefix(f"{host}: "), hint=_LOGIN[cloud])
 
-    return EitherSource(host, login, docker, serves_everybody=provider.serves_everybody)
+    return FallbackSource(login, docker, serves_everybody=provider.serves_everybody)
 
 
 def _login(
@@ -114,8 +120,8 @@ def _login(
         case Cloud.ECR:
             from ocync.registry.auth import aws  # noqa: PLC0415
 
-            place = ecr_place(config, environ)
-            return bounded(host, lambda: run_detached(lambda: aws.log_in(place), name="botocore"))
+            endpoint = ecr_endpoint(config, environ)
+            return bounded(host, lambda: run_detached(lambda: aws.log_in(endpoint), name="botocore"))
         case Cloud.GAR | Cloud.GCR:
             from ocync.registry.auth import gcp  # noqa: PLC0415
 
@@ -140,20 +146,23 @@ def _chainguard(config: RegistryConfig, send: Send) -> RenewingSource:
     return RenewingSource(login)
 
 
-def _user(config: RegistryConfig) -> UserSource:
-    if config.username is None or config.password is None:
+def _user(config: RegistryConfig) -> ConfigSource:
+    username, password = config.username, config.password
+    if username is None or password is None:
         raise ConfigError(
             f"registry {config.name} has no credentials with a user name and a password",
             hint="set credentials.username and credentials.password (or username_file and password_file)",
         )
-    return UserSource(config.username, config.password)
+    return ConfigSource(lambda: read_user(username, password))
 
 
-def _token(config: RegistryConfig) -> TokenSource:
-    if config.token is None:
+def _token(config: RegistryConfig) -> ConfigSource:
+    token = config.token
+    if token is None:
         raise ConfigError(f"registry {config.name} has no token", hint="set token or token_file")
     provider = provider_of(config.registry.host) if config.registry else None
-    return TokenSource(config.token, exchange_first=provider is not None and provider.token_is_password)
+    exchange_first = provider is not None and provider.token_is_password
+    return ConfigSource(lambda: read_token(token, exchange_first=exchange_first))
 
 
 def _docker(
@@ -161,10 +170,10 @@ def _docker(
 ) -> DockerSource:
     assert config.registry is not None
     host = config.registry.host
-    ways = f"log in with docker login {host}, or set credentials for it"
-    hint = f"{hint}, or {ways}" if hint else ways
+    advice = f"log in with docker login {host}, or set credentials for it"
+    hint = f"{hint}, or {advice}" if hint else advice
 
-    def missing(looked_at: str) -> Credential:
-        return Anonymous(origin=f"{no_login}, and {looked_at}" if no_login else looked_at, hint=hint)
+    def missing(searched: str) -> Credential:
+        return Anonymous(origin=f"{no_login}, and {searched}" if no_login else searched, hint=hint)
 
-    return DockerSource(DockerPlace(host=host, environ=environ, insist=config.auth_type is not None), missing)
+    return DockerSource(host, environ, missing, insist=config.auth_type is not None)

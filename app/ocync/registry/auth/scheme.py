@@ -1,4 +1,4 @@
-"""How a credential can answer a challenge: which ways there are, and in which order they are tried. Pure."""
+"""How a credential answers a challenge: as a header, or exchanged for a token. Pure."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class AsIs:
-    """With this value of Authorization."""
+class DirectHeader:
+    """The credential itself is the value of Authorization."""
 
     header: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """With a token that the token service gives for this."""
+class TokenExchange:
+    """The token service exchanges the credential for a token."""
 
     credential: Exchangeable
 
 
-Way: TypeAlias = AsIs | Exchange
+Scheme: TypeAlias = DirectHeader | TokenExchange
 
 
-def to_answer(credential: Credential, *, basic: bool, exchange_static: bool | None, host: str) -> tuple[Way, ...]:
+def schemes(
+    credential: Credential, *, is_basic: bool, exchange_static: bool | None, host: str
+) -> tuple[Scheme, ...]:
     """
-    Return the ways to answer a challenge, `basic` or else Bearer; none when there is nothing to show.
+    Return the schemes to try in order for a challenge, Basic or else Bearer; none for Basic without credentials.
 
-    `exchange_static` is what the registry has taught about a StaticToken, None for nothing yet. Raises AuthError,
-    which names the host, for a credential that no challenge of this kind takes.
+    `exchange_static` says whether this registry wants a StaticToken exchanged, None if that is not known. Raises
+    AuthError, which names the host, for a credential that can't answer such a challenge.
     """
     if isinstance(credential, BearerToken):
-        return (AsIs(credential.header),)
-    if basic:
+        return (DirectHeader(credential.header),)
+    if is_basic:
         return _basic(credential, host)
     if not isinstance(credential, StaticToken):
-        return (Exchange(credential),)
-    as_is, exchange = AsIs(credential.header), Exchange(credential)
-    first = credential.exchange_first if exchange_static is None else exchange_static
-    return (exchange, as_is) if first else (as_is, exchange)
+        return (TokenExchange(credential),)
+    direct, exchange = DirectHeader(credential.header), TokenExchange(credential)
+    exchange_first = credential.exchange_first if exchange_static is None else exchange_static
+    return (exchange, direct) if exchange_first else (direct, exchange)
 
 
-def unasked(credential: Credential) -> str | None:
-    """Return the header for a registry that has not said what it wants, and refuses those who show nothing."""
+def preemptive_header(credential: Credential) -> str | None:
+    """Return the header for a registry that refuses anonymous requests without a challenge."""
     match credential:
         case UserPassword():
             return basic(credential.username, credential.password)
@@ -59,13 +61,13 @@ def unasked(credential: Credential) -> str | None:
             return None
 
 
-def _basic(credential: UserPassword | StaticToken | IdentityToken | Anonymous, host: str) -> tuple[Way, ...]:
+def _basic(credential: UserPassword | StaticToken | IdentityToken | Anonymous, host: str) -> tuple[Scheme, ...]:
     match credential:
         case UserPassword():
-            return (AsIs(basic(credential.username, credential.password)),)
+            return (DirectHeader(basic(credential.username, credential.password)),)
         case StaticToken():
             # A registry without Bearer takes tokens where it takes passwords, if at all.
-            return (AsIs(basic(credential.username, credential.token)),)
+            return (DirectHeader(basic(credential.username, credential.token)),)
         case IdentityToken():
             raise AuthError(
                 f"{host} wants a user name and a password, but there is an identity token from {credential.origin}",

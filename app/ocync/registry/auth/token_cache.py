@@ -1,4 +1,4 @@
-"""Tokens that were given, by what they were given for."""
+"""Tokens, kept by what they were requested for."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from ocync.registry.auth.scope import Scope
     from ocync.registry.auth.token import Exchangeable, Token
 
-_PRUNED_EACH = 256
+_PRUNE_EVERY = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class TokenKey:
     """
     What a token is for. It is used for nothing else: cgr.dev answers 403 to the token of another repository.
 
-    `credential` is compared by its secrets, so a rotated password never meets the tokens of the old one.
+    `credential` is compared by its secrets, so a new password never meets the tokens of the old one.
     """
 
     host: str
@@ -30,65 +30,63 @@ class Key:
 
 
 @dataclass(slots=True)
-class Held:
-    """A token with its story."""
+class CachedToken:
+    """A token, and how it was requested and used."""
 
     token: Token
-    asked: frozenset[Scope]
-    """What was asked for: the key's scopes, and those that a challenge had added."""
+    requested: frozenset[Scope]
+    """The key's scopes, and those that a challenge has added."""
     after_403: bool = False
-    """It was fetched because the one before was answered with 403."""
+    """Whether the token before it was answered with 403."""
     uses: int = 0
-    """How often it was given out."""
 
-    def give(self) -> str:
-        """Return the value of Authorization, counting it."""
+    def use(self) -> str:
+        """Return the value of Authorization and count the use."""
         self.uses += 1
         return self.token.header
 
 
 class TokenCache:
     """
-    Fetches each token once, however many tasks ask for it, and again before it ends.
+    Fetches each token once, however many tasks ask for it, and again before it expires.
 
-    An error goes to all who wait for that fetch; the next to ask tries again.
+    An error is raised for all who wait for that fetch; the next call tries again.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._held: dict[Key, Held] = {}
-        self._flights = Flights[Key, Held]()
+        self._tokens: dict[TokenKey, CachedToken] = {}
+        self._flights = Flights[TokenKey, CachedToken]()
         self._fetched = 0
 
     def __repr__(self) -> str:
-        return f"<TokenCache: {len(self._held)} tokens>"
+        return f"<TokenCache: {len(self._tokens)} tokens>"
 
-    def held(self, key: Key) -> Held | None:
-        """Return the token that would be given now; None when one would be fetched."""
-        held = self._held.get(key)
-        return held if held is not None and self._clock() < held.token.renewed_from else None
+    def valid(self, key: TokenKey) -> CachedToken | None:
+        """Return the token that `get` would use without a fetch; None when it would fetch one."""
+        cached = self._tokens.get(key)
+        return cached if cached is not None and self._clock() < cached.token.renewed_from else None
 
-    async def get(self, key: Key, fetch: Callable[[], Awaitable[Held]]) -> str:
-        """Return the header for the key, with a token that is fetched when there is none that lasts."""
-        held = self.held(key) or await self._flights.run(key, lambda: self._fetch(key, fetch))
-        return held.give()
+    async def get(self, key: TokenKey, fetch: Callable[[], Awaitable[CachedToken]]) -> str:
+        """Return the header for the key, with a token that is fetched if none is valid."""
+        cached = self.valid(key) or await self._flights.run(key, lambda: self._fetch(key, fetch))
+        return cached.use()
 
-    async def renew(self, key: Key, refused: str, fetch: Callable[[], Awaitable[Held]]) -> str:
+    async def renew(self, key: TokenKey, refused: str, fetch: Callable[[], Awaitable[CachedToken]]) -> str:
         """
-        Return a header with a token other than the one that was refused.
+        Return a header with a token other than the refused one.
 
-        Concurrent calls for the same token cause one fetch: who comes later finds the new token.
+        Concurrent calls for the same token cause one fetch, and later ones find the new token.
         """
-        held = self.held(key)
-        if held is None or held.token.header == refused:
-            held = await self._flights.run(key, lambda: self._fetch(key, fetch))
-        return held.give()
+        cached = self.valid(key)
+        if cached is None or cached.token.header == refused:
+            cached = await self._flights.run(key, lambda: self._fetch(key, fetch))
+        return cached.use()
 
-    async def _fetch(self, key: Key, fetch: Callable[[], Awaitable[Held]]) -> Held:
-        held = await fetch()
-        self._held[key] = held
+    async def _fetch(self, key: TokenKey, fetch: Callable[[], Awaitable[CachedToken]]) -> CachedToken:
+        cached = self._tokens[key] = await fetch()
         self._fetched += 1
-        if self._fetched % _PRUNED_EACH == 0:
+        if self._fetched % _PRUNE_EVERY == 0:
             now = self._clock()
-            self._held = {k: h for k, h in self._held.items() if now < h.token.renewed_from}
-        return held
+            self._tokens = {k: t for k, t in self._tokens.items() if now < t.token.renewed_from}
+        return cached

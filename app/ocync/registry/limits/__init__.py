@@ -1,1 +1,1 @@
-"""How much a host is asked for at once and in a second, by kind of request: arithmetic, and what keeps to it."""
+"""How many requests a host gets at once and per second, by kind of request."""

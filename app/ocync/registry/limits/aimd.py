@@ -1,9 +1,9 @@
 """
-How many requests of a kind go out at once, and how many in a second: additive increase, multiplicative decrease.
+How many requests of a kind a host gets at once and per second: additive increase, multiplicative decrease (AIMD).
 
-Pure: a level and what has happened give the next level; times are given. Registries do not say whether they count
-what is under way or what comes in a second. So both are followed: a refusal lowers the number at once, and one of
-much fewer than went well at once before lowers the rate too.
+Pure: a level and an event give the next level, and times are arguments. Registries do not say whether they limit
+concurrent requests or requests per second. So both are adjusted: a refusal lowers the number at once, and also the
+rate if many more requests at once have succeeded before.
 """
 
 from __future__ import annotations
@@ -19,70 +19,70 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FLOOR_RATE = 1.0
-"""Requests a second that are made at the least: who takes fewer says when to come back."""
-# What little went well of a pass that asks little is no limit; those that registries have are not below this.
+"""Requests per second, the lowest rate: a registry with a lower limit says when to come back."""
+# The least first rate. A pass with few requests has few successes, and no registry has a limit below this.
 _FIRST_RATE = 10.0
 _DROP = 0.7
 _DROP_RATE = 0.8
-# What a registry says it allows is for all who share it.
+# Other clients share the rate that a registry says it allows.
 _SHARE = 0.5
-# What had been too much is reached again in some seconds, and passed slowly: a refusal every six seconds or so is
-# what it costs to notice that a registry takes more than it did.
+# Growth per second below the level that was too much. It is reached again in some seconds, and passed slowly: a
+# refusal every six seconds or so is the price of noticing that a registry accepts more than before.
 _GAIN = 0.05
-# Above what was too much: it must have been something passing, and a minute brings a single request up to fifty.
+# Growth per second above it: the cause has passed, and one request at once becomes fifty within a minute.
 _GAIN_BEYOND = 0.2
 _LEAST_GAIN = 0.2
 _LEAST_GAIN_BEYOND = 1.0
 _LEAST_GAIN_RATE = 0.1
 _HOLD = 3.0
 """Seconds after a refusal before anything grows again."""
-# Seconds for which growth is counted at once, so that a pause brings no leap.
+# The most seconds of growth in one step, so that a level does not jump after a pause.
 _STEP = 1.0
 REST = 0.1
-"""Seconds without a new request after a refusal that names no time: what is under way tells more meanwhile."""
+"""Seconds without a new request after a refusal that names no time; answers to earlier requests say more."""
 _EASED = 0.9
 _LEAST_EASED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """What a host takes of one kind, as far as we know; times are those of the caller's clock, in seconds."""
+    """How many requests of one kind a host accepts, as far as is known; times are seconds of the caller's clock."""
 
     ceiling: int
-    """How many at once may never be exceeded."""
+    """The most requests at once."""
     at_once: float
     """From 1 to the ceiling."""
     rate: float | None = None
-    """How many in a second; None where only `at_once` counts."""
+    """Requests per second; None where only `at_once` limits."""
     lost: float = 0.0
-    """How many at once were too much when that was seen last; 0 for never."""
+    """The number at once that was last refused; 0 for none."""
     lost_rate: float = 0.0
-    """How many in a second were too much when that was seen last; 0 for never."""
+    """The rate that was last refused; 0 for none."""
     proven: int = 0
-    """How many under way at once went well."""
+    """The largest number at once that succeeded."""
     lowered: float | None = None
-    """When it was lowered last: what was asked before then tells nothing new."""
+    """When it was last lowered: answers to requests from before then say nothing new."""
     paused_until: float = 0.0
     changed: float = 0.0
-    """Until when growth has been counted."""
+    """The time up to which growth has been counted."""
 
     @property
     def limit(self) -> int:
-        """How many may be under way."""
+        """The most requests that may be under way."""
         return max(1, int(self.at_once))
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing holds requests back but the ceiling."""
+        """Whether only the ceiling limits requests."""
         return self.rate is None and self.at_once >= self.ceiling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
     """
-    Where a level begins, as a table of registries knows it or an earlier pass has learned it; None is not limited.
+    Where a level begins, from the table of providers or an earlier pass; None means no limit.
 
-    A number at once below 4 is raised to it: what was learned in a bad hour should not slow the next pass for long.
+    A number at once below 4 is raised to it, so that one bad hour does not slow down the next pass for long.
     """
 
     at_once: float | None = None
@@ -91,10 +91,9 @@ class Start:
 
 def first(ceiling: int, start: Start | None = None) -> Level:
     """
-    Return the level to begin with: the ceiling, where nothing else is known.
+    Return the level to begin with: the ceiling, if there is no `start`.
 
-    A climb from one would make every pass slower for the few registries that take less, and those say so in their
-    first answers.
+    Growth from one would slow down every pass for the sake of a few registries, which refuse requests early.
     """
     ceiling = max(1, ceiling)
     start = start or Start()
@@ -117,27 +116,30 @@ def refused(
     """
     Return the level after a refusal.
 
-    `under_way` counts the request and those that were under way when it began, at `begun`; `seen` is how many were
-    answered well in the last second, `wait` what the registry asked us to wait, `allowed` how many a second it said
-    that it takes. `counted` says that the registry counts requests (429): one that is overloaded, or not there at
-    all (503), has no rate to find.
+    `under_way` counts the request and those that were under way when it began, at `begun`. `seen` is the number of
+    successes in the last second, `wait` the seconds that the registry asks to wait, `allowed` the requests per
+    second
+    that it says it allows. `counted` says that the registry counts requests (429); one that is overloaded or down
+    (503) has no rate.
     """
     pause = max(level.paused_until, now + (REST if wait is None else wait))
     if level.lowered is not None and begun <= level.lowered:
-        # One of those that went out together with the one that we have answered to already.
+        # It was sent together with one whose refusal has lowered the level already.
         return level if wait is None else replace(level, paused_until=pause, changed=max(level.changed, pause))
     at_once, rate, lost_rate = level.at_once, level.rate, level.lost_rate
     if under_way > max(level.proven, 1):
         proven = float(level.proven) if level.proven < at_once else 0.0
         at_once = max(1.0, at_once / 2, proven)
     elif under_way > max(level.proven / 2, 1):
-        # Those that went well may have been answered there already when this many were under way here.
+        # Some of the `proven` requests may have been done at the registry while they were still under way here.
         at_once = max(1.0, min(at_once, level.proven) * _DROP)
     else:
         at_once = max(1.0, at_once * _DROP)
         if counted:
             floor = FLOOR_RATE if allowed is None else max(FLOOR_RATE, allowed * _SHARE)
-            lost_rate = max(floor, _first_rate(seen, allowed) if rate is None else rate)
+            if rate is None:
+                rate = max(seen, _FIRST_RATE) if allowed is None else allowed
+            lost_rate = max(floor, rate)
             rate = max(floor, lost_rate * _DROP_RATE)
     return replace(
         level,
@@ -152,16 +154,12 @@ def refused(
     )
 
 
-def _first_rate(seen: float, allowed: float | None) -> float:
-    return max(seen, _FIRST_RATE) if allowed is None else allowed
-
-
 def grown(level: Level, *, now: float, by_number: bool, by_pace: bool) -> Level:
     """
-    Return the level after an answer that went well.
+    Return the level after a success.
 
-    Only what is made use of grows: `by_number` and `by_pace` say whether requests had to wait for the number at
-    once, or for the rate, since the last answer.
+    A limit grows only while it limits: `by_number` and `by_pace` say whether requests had to wait for the number at
+    once, or for the rate, since the last success.
     """
     since = min(now - level.changed, _STEP)
     if since <= 0 or level.is_open:
@@ -185,27 +183,27 @@ def grown(level: Level, *, now: float, by_number: bool, by_pace: bool) -> Level:
 def _more(value: float, lost: float, seconds: float, least: float, beyond: float) -> tuple[float, float]:
     if value < lost:
         return value + seconds * max(least, _GAIN * lost), lost
-    # What was too much no longer is: from here on growth goes by what has been reached.
+    # What was refused before is accepted now.
     return value + seconds * max(beyond, _GAIN_BEYOND * value), 0.0
 
 
 def eased(level: Level, *, now: float) -> Level:
-    """Return the level where answers take much longer than they could: a little less, and never few."""
+    """Return a slightly lower level, but no low one, for a host whose answers have become slow."""
     least = float(min(_LEAST_EASED, level.ceiling))
     at_once = max(level.at_once * _EASED, min(level.at_once, least))
     return replace(level, at_once=at_once, changed=now)
 
 
 def proved(level: Level, under_way: int) -> Level:
-    """Return the level after so many at once went well."""
+    """Return the level after the success of one of so many requests at once."""
     return replace(level, proven=max(level.proven, min(under_way, level.ceiling)))
 
 
 def spent(level: Level, *, left: int, seconds: float, now: float) -> Level:
     """
-    Return the level where the registry says how many requests it still takes in the seconds to come.
+    Return the level for a registry that says how many requests it still accepts in the coming seconds.
 
-    None left is a pause; a few left are not asked for by more at once than that.
+    If none are left, it pauses. If a few are, no more than these are made at once.
     """
     if left <= 0:
         return replace(level, paused_until=max(level.paused_until, now + seconds))
@@ -213,7 +211,7 @@ def spent(level: Level, *, left: int, seconds: float, now: float) -> Level:
 
 
 def learned(level: Level) -> Start | None:
-    """Return where the next pass should begin; None where the host takes all."""
+    """Return where the next pass should begin; None if the host has no limit."""
     if level.lowered is None or level.is_open:
         return None
     at_once = None if level.at_once >= level.ceiling else round(level.at_once, 1)
@@ -221,12 +219,12 @@ def learned(level: Level) -> Start | None:
 
 
 def text_of(starts: Mapping[Kind, Start]) -> str:
-    """Return the starts of one host as a short text; the same starts are the same text."""
+    """Return the starts of one host as a short text; equal starts give equal texts."""
     return json.dumps({kind.value: [starts[kind].at_once, starts[kind].rate] for kind in sorted(starts)})
 
 
 def starts_in(text: str | None) -> dict[Kind, Start]:
-    """Read what `text_of` made; what is nonsense, or of a kind that is not known, is left out."""
+    """Return the starts in a text of `text_of`, without invalid ones and unknown kinds."""
     try:
         parsed = json.loads(text or "{}")
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Whether what a host tells of the requests that are left means anything: some tell the same whatever is asked."""
+"""Whether a host's count of remaining requests means anything: some hosts report the same number for ever."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Of a window that holds two requests or more, another number is told by then.
+# A host that counts has reported another number by then, unless its window holds a single request.
 _MORE = 2
 
 
 class Counter:
     """
-    What a host tells of the requests that are left, held against how many it takes; for each kind of them.
+    Compares the number of requests that a host says remain with how many it accepts, for each kind of request.
 
-    A number which stays the same while more requests than that go well, all made after it was told, is none that
-    is kept to: a proxy's, or that of another window. A registry that does keep to it refuses them (429), and that
-    is heeded anyway.
+    A number that stays the same while more requests than that succeed, all made after it was reported, limits
+    nothing: it is a proxy's, or that of another window. A registry that does keep such a limit refuses requests
+    (429), and refusals always count.
     """
 
     def __init__(self, host: str, *, clock: Callable[[], float]) -> None:
         self._host = host
         self._clock = clock
-        self._told: dict[str, _Told] = {}
+        self._reports: dict[str, _Report] = {}
         self.means_nothing = False
-        """Whether it was found to be no limit; this holds for the rest of the pass."""
+        """Whether the host was found to report no limit; this holds for the rest of the pass."""
 
     def __repr__(self) -> str:
-        return f"<Counter of {self._host}: {self._told}>"
+        return f"<Counter of {self._host}: {self._reports}>"
 
-    def told(self, left: int, *, of: str, begun: float) -> bool:
+    def report(self, left: int, *, of: str, begun: float) -> bool:
         """
-        Take the number that a success has told; tell whether to heed it.
+        Record the number that a successful response reports, and return whether it counts.
 
         `of` is the kind of request, `begun` when it was made.
         """
         if self.means_nothing:
             return False
-        before = self._told.get(of)
-        if before is None or before.left != left:
-            self._told[of] = _Told(left, self._clock())
-        elif begun >= before.at:
-            before.since += 1
-            if before.since >= left + _MORE:
+        last = self._reports.get(of)
+        if last is None or last.left != left:
+            self._reports[of] = _Report(left, self._clock())
+        elif begun >= last.at:
+            last.successes += 1
+            if last.successes >= left + _MORE:
                 self.means_nothing = True
                 log.info(
-                    "%s tells with each answer that it takes %d more requests, and takes others as well: "
-                    "what it tells of that is not heeded any more",
+                    "%s keeps reporting %d requests remaining while accepting more; "
+                    "ignoring its rate-limit headers for this pass",
                     self._host,
                     left,
                 )
@@ -59,9 +59,9 @@ class Counter:
 
 
 @dataclass(slots=True)
-class _Told:
-    """The number that was told last, when that was for the first time, and how many requests went well since."""
-
+class _Report:
     left: int
     at: float
-    since: int = 0
+    """When this number was reported first."""
+    successes: int = 0
+    """How many requests have succeeded since."""

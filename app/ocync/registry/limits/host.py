@@ -1,4 +1,4 @@
-"""What keeps to the levels of one host: its slots, in a lane for each kind of requests."""
+"""The limits of one host: its slots, with a lane for each kind of request."""
 
 from __future__ import annotations
 
@@ -24,21 +24,19 @@ _NAMES = {
     Kind.UPLOAD: "uploads",
     Kind.MANIFEST: "manifest writes",
 }
-# Answers to small requests that take so many times what they could, and so much longer in seconds, wait in a queue:
-# less than that is also a busy machine on our side, and asking less would only make it idle.
+# Answers to small requests that take so many times as long as the fastest, and so many seconds longer, wait in the
+# host's queue. Less than that may be load on this machine, which fewer requests would only make idle.
 _SLOW_TIMES = 5.0
 _SLOW_SECONDS = 0.5
 _SMOOTH = 1 / 16
 _FORGET = 1.001
 _EASE_EVERY = 1.0
-# A pause of so many seconds is told to everybody: nothing is seen to move meanwhile.
+# Seconds of a pause that is logged as info, because no progress is seen meanwhile.
 _LONG_PAUSE = 10.0
 LONGEST = 120.0
-"""Seconds; of what is renewed later than that, as a pull quota of six hours, nothing is saved up by waiting."""
-
-
+"""Seconds. No request waits for a limit that is renewed later, such as a pull quota of six hours."""
 PATIENCE = 150.0
-"""Seconds for which a host may refuse all requests of a kind before those that come are not made any more."""
+"""Seconds for which a host may refuse all requests of a kind before new ones fail without being sent."""
 _REFUSALS = 5
 _ALLOWED = re.compile(r"allowed: *([1-9][0-9]{0,8})/(second|minute|hour)", re.ASCII | re.IGNORECASE)
 _UNITS = {"second": 1, "minute": 60, "hour": 3600}
@@ -46,10 +44,11 @@ _UNITS = {"second": 1, "minute": 60, "hour": 3600}
 
 class Bucket(Lane):
     """
-    The lane of one kind at one host: it takes what comes of requests, and lets as many go as its level says.
+    The lane of one kind at one host: learns from the results of requests, and lets through as many as its level
+    says.
 
-    Streams of blobs are not slowed down by how long they take: their bytes, the other side of a relay and the
-    network have more to do with that than the registry.
+    The duration of blob transfers does not lower the level: it depends on their size, on the other side of a relay
+    and on the network more than on the registry.
     """
 
     def __init__(
@@ -63,19 +62,19 @@ class Bucket(Lane):
         self._is_open = self._level.is_open
         self._by_number = self._by_pace = False
         self._next = 0.0
-        self._told = ""
-        # Answers that went well: in the second that runs, and in the one before it.
+        self._direction = ""
+        # Successes in the current second, which began at `_second`, and in the one before it.
         self._second = 0.0
-        self._now_well = self._before_well = 0
+        self._successes = self._previous_successes = 0
         self._since: float | None = None
         # Seconds to the first byte of small answers.
         self._least = 0.0
         self._usual = 0.0
         self._eased = 0.0
-        # Refusals since the last answer that went well, and when they began.
-        self._in_vain = 0
-        self._in_vain_since = 0.0
-        self._left_alone_until = 0.0
+        # Refusals since the last success, and when they began.
+        self._refusals = 0
+        self._refused_since = 0.0
+        self._closed_until = 0.0
 
     def __repr__(self) -> str:
         return f"<Bucket {self._what}: {self.held} of {self.limit}, {self._level.rate or 'any number of'} a second>"
@@ -87,33 +86,33 @@ class Bucket(Lane):
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing may begin for a time."""
+        """Whether no request may begin at present."""
         return self.pause(self._clock()) > 0
 
     # What the slots ask.
 
     @property
     def limit(self) -> int:
-        """How many may be under way now."""
+        """The most requests that may be under way."""
         return self._level.limit
 
     def pause(self, now: float) -> float:
-        """Return for how many seconds to come nothing may begin."""
+        """Return the seconds until a request may begin."""
         paused = self._level.paused_until > now and not self._is_hopeless(now)
         return self._level.paused_until - now if paused else 0.0
 
     def pace(self, now: float) -> float:
-        """Return how many seconds after that the next may begin."""
+        """Return the further seconds until the rate allows the next request."""
         paced = self._level.rate is not None and self._next > now and not self._is_hopeless(now)
         return self._next - now if paced else 0.0
 
     def begin(self, now: float) -> None:
-        """Count one that begins now."""
+        """Count a request that begins now."""
         if self._level.rate is not None:
             self._next = max(self._next, now) + 1 / self._level.rate
 
     def pressed(self, *, by_number: bool) -> None:
-        """Record that somebody has to wait for this lane: for its number, or for its time."""
+        """Record that a request has to wait: for the number at once, or else for the rate."""
         if by_number:
             self._by_number = True
         else:
@@ -121,39 +120,39 @@ class Bucket(Lane):
 
     def turns_away(self) -> bool:
         """
-        Return whether a request whose turn has come is not to be made after all.
+        Return whether a request whose turn has come must fail instead of being sent.
 
-        Pauses let one request through at a time, so a host that takes nothing for long would keep a pass waiting
-        for as many of them as there are requests. Then one is made after each pause, and the others fail at once.
-        So it is at one that asks for a pause longer than LONGEST: that is not waited for, and tried after LONGEST.
+        Each pause lets one request through, so a pass would wait at a dead host for as many pauses as it has
+        requests. After PATIENCE one request is sent after each pause, and the others fail at once. The same
+        holds at a host that asks for a pause longer than LONGEST: the next request is sent after LONGEST.
         """
         now = self._clock()
-        return self._left_alone_until > now or (self._is_hopeless(now) and self._level.paused_until > now)
+        return self._closed_until > now or (self._is_hopeless(now) and self._level.paused_until > now)
 
     def _is_hopeless(self, now: float) -> bool:
-        return self._in_vain >= _REFUSALS and now - self._in_vain_since >= PATIENCE
+        return self._refusals >= _REFUSALS and now - self._refused_since >= PATIENCE
 
-    # What becomes of requests.
+    # The results of requests.
 
     def answered(self, *, under_way: int, seconds: float | None = None) -> None:
         """
-        Take note of an answer that is no refusal, to one of so many that were under way when it was asked for.
+        Record a success of a request that was one of so many under way when it began.
 
-        `seconds` is how long its first byte took, of a small request that is worth comparing.
+        `seconds` is the time to the first byte, for a small request whose times are comparable.
         """
         now = self._clock()
         self._count(now)
-        self._in_vain, self._left_alone_until = 0, 0.0
+        self._refusals, self._closed_until = 0, 0.0
         if under_way > self._level.proven:
             self._level = levels.proved(self._level, under_way)
         if seconds is not None:
-            # Some thousand answers forget the least: a registry may have become a slower one for good.
+            # The least is forgotten over some thousand answers: a registry may have become slower for good.
             self._least = min(seconds, self._least * _FORGET) if self._least else seconds
             self._usual = self._usual + (seconds - self._usual) * _SMOOTH if self._usual else seconds
         if seconds is not None and self._is_slow:
             if now - self._eased >= _EASE_EVERY:
                 self._eased = now
-                self._change(levels.eased(self._level, now=now), "answers take long")
+                self._change(levels.eased(self._level, now=now), "its answers are slow")
         elif not self._is_open:
             grown = levels.grown(self._level, now=now, by_number=self._by_number, by_pace=self._by_pace)
             self._by_number = self._by_pace = False
@@ -162,12 +161,12 @@ class Bucket(Lane):
     def refused(
         self, *, under_way: int, begun: float, wait: float | None, allowed: float | None, counted: bool
     ) -> None:
-        """Take note of a refusal; see levels.refused."""
+        """Record a refusal; the arguments are those of `aimd.refused`."""
         now = self._clock()
         if wait is not None and wait > LONGEST:
-            self._left_alone_until, wait = now + LONGEST, None
-        self._in_vain_since = self._in_vain_since if self._in_vain else now
-        self._in_vain += 1
+            self._closed_until, wait = now + LONGEST, None
+        self._refused_since = self._refused_since if self._refusals else now
+        self._refusals += 1
         after = levels.refused(
             self._level,
             under_way=under_way,
@@ -183,7 +182,7 @@ class Bucket(Lane):
         self._change(after, "the registry refuses some")
 
     def left(self, number: int, seconds: float) -> None:
-        """Take note of how many requests the registry says it still takes in the seconds to come."""
+        """Record how many requests the registry says it still accepts in the coming seconds."""
         if number < max(self.held, 2):
             spent = levels.spent(self._level, left=number, seconds=seconds, now=self._clock())
             self._change(spent, "the registry says that few are left")
@@ -194,16 +193,16 @@ class Bucket(Lane):
         if level.rate is None or before.rate is None:
             self._next = 0.0
         if why and (level.limit, level.rate) != (before.limit, before.rate):
-            self._tell("less", why)
+            self._log("less", why)
         elif not why and (level.limit > before.limit or (level.rate or 0) > (before.rate or 0)):
-            self._tell("more", "it goes well")
+            self._log("more", "requests succeed")
         if level.limit > before.limit or level.paused_until > before.paused_until:
             self.slots.wake()
 
-    def _tell(self, direction: str, why: str) -> None:
-        """Log a change of direction, and not each step."""
-        if direction != self._told:
-            self._told = direction
+    def _log(self, direction: str, why: str) -> None:
+        # Only a change of direction is logged, not each step.
+        if direction != self._direction:
+            self._direction = direction
             rate = "" if self._level.rate is None else f", {self._level.rate:.1f} a second"
             log.debug("%s: %s than before, %d at once%s: %s", self._what, direction, self.limit, rate, why)
 
@@ -212,23 +211,24 @@ class Bucket(Lane):
             self._since = self._second = now
         past = now - self._second
         if past >= 1.0:
-            self._before_well = self._now_well if past < 2.0 else 0
-            self._now_well = 0
+            self._previous_successes = self._successes if past < 2.0 else 0
+            self._successes = 0
             self._second = now if past >= 2.0 else self._second + 1.0
-        self._now_well += 1
+        self._successes += 1
 
     def _seen(self, now: float) -> float:
-        """Return how many were answered well in the last second; less than a quarter of one tells too little."""
+        """Return the successes of the last second, or their rate in the first second."""
         if self._since is None:
             return 0.0
         past = now - self._second
         if past >= 2.0:
             return 0.0
         if past >= 1.0:
-            return self._now_well * (2.0 - past)
+            return self._successes * (2.0 - past)
         if self._second == self._since:
-            return self._now_well / max(past, 0.25)
-        return self._now_well + self._before_well * (1.0 - past)
+            # Less than a quarter of a second says too little.
+            return self._successes / max(past, 0.25)
+        return self._successes + self._previous_successes * (1.0 - past)
 
     @property
     def _is_slow(self) -> bool:
@@ -236,7 +236,7 @@ class Bucket(Lane):
 
 
 class Asked:
-    """One request of a bucket, from its beginning to its answer."""
+    """One request of a bucket, from its beginning to its result."""
 
     __slots__ = ("_begun", "_bucket", "_counter", "_under_way")
 
@@ -247,16 +247,16 @@ class Asked:
         self._under_way = bucket.held
 
     def answered(self, *, seconds: float | None) -> None:
-        """Take note of an answer that is no refusal; `seconds` is as in Bucket.answered."""
+        """Record a success; `seconds` is that of `Bucket.answered`."""
         self._bucket.answered(under_way=self._under_way, seconds=seconds)
 
     def left(self, number: int, seconds: float) -> None:
-        """Take note of how many requests a success says that the registry still takes in the seconds to come."""
-        if seconds <= LONGEST and self._counter.told(number, of=self._bucket.kind, begun=self._begun):
+        """Record how many requests a success says that the registry still accepts in the coming seconds."""
+        if seconds <= LONGEST and self._counter.report(number, of=self._bucket.kind, begun=self._begun):
             self._bucket.left(number, seconds)
 
     def refused(self, wait: float | None, *, said: str, counted: bool) -> None:
-        """Take note of a refusal and of what it `said`; see levels.refused."""
+        """Record a refusal with the text that it `said`; the other arguments are those of `aimd.refused`."""
         self._bucket.refused(
             under_way=self._under_way,
             begun=self._begun,
@@ -268,9 +268,9 @@ class Asked:
 
 def allowed_in(text: str) -> float | None:
     """
-    Return how many requests a second a refusal says are allowed, if it does.
+    Return the requests per second that a refusal says are allowed, None if it does not.
 
-    As GHCR's "TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute" (dependabot/cli#380).
+    GHCR says "TOOMANYREQUESTS: retry-after: 10.305464ms, allowed: 2000/minute" (dependabot/cli#380).
     """
     match = _ALLOWED.search(text)
     return None if match is None else int(match.group(1)) / _UNITS[match.group(2).lower()]
@@ -303,14 +303,14 @@ class HostLimits:
         return self._buckets[kind]
 
     def asked(self, kind: Kind) -> Asked:
-        """Record the beginning of a request; its slot is held already."""
+        """Record the beginning of a request, which holds its slot."""
         return Asked(self._buckets[kind], self._counter, self._clock())
 
     def learned(self, before: Mapping[Kind, Start] | None = None) -> dict[Kind, Start]:
         """
-        Return where a next pass should begin, for the kinds of which the host has asked for less.
+        Return where the next pass should begin, for the kinds that the host limits.
 
-        What was learned `before` is kept for those that have not shown since that they take all.
+        A start from `before` is kept for a kind that has not reached the ceiling since.
         """
         found: dict[Kind, Start] = {}
         for kind, bucket in self._buckets.items():

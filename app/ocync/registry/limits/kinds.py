@@ -1,4 +1,4 @@
-"""Kinds of requests that registries limit each for itself."""
+"""Kinds of requests that registries limit separately."""
 
 from __future__ import annotations
 

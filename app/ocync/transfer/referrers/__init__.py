@@ -1,1 +1,1 @@
-"""What is attached to images, on its way to a target: referrers, cosign's tags, fallback indexes."""
+"""Copies what is attached to images to a target: referrers, cosign's tags, fallback indexes."""

@@ -18,7 +18,7 @@ from ocync.lib.errors import AuthError, ConfigError, ExitCode, NetworkError, Rat
 from ocync.oci.reference import Registry
 from ocync.registry.auth import aws as login
 from ocync.registry.auth.credential import Anonymous, UserPassword
-from ocync.registry.auth.keychain import ecr_place, source_for
+from ocync.registry.auth.keychain import ecr_endpoint, source_for
 from ocync.transfer.result import Status
 from scripted import Basic, ScriptedRegistry, User, build, faults
 from scripted.certificates import make_authority
@@ -100,7 +100,7 @@ def test_the_name_of_the_host_leads_to_the_endpoint_of_its_api(
         if name.startswith("AWS_ENDPOINT_URL_"):
             monkeypatch.delenv(name)
 
-    api, _ = login.client(ecr_place(registry(host), ENVIRON))
+    api, _ = login.client(ecr_endpoint(registry(host), ENVIRON))
 
     assert api.meta.endpoint_url == endpoint
 
@@ -111,7 +111,7 @@ def test_fips_endpoints_are_used_for_all_hosts_where_the_environment_asks_for_th
     monkeypatch.delenv("AWS_ENDPOINT_URL_ECR")
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
 
-    api, _ = login.client(ecr_place(registry("123456789012.dkr.ecr.us-east-1.amazonaws.com"), {}))
+    api, _ = login.client(ecr_endpoint(registry("123456789012.dkr.ecr.us-east-1.amazonaws.com"), {}))
 
     assert api.meta.endpoint_url == "https://ecr-fips.us-east-1.amazonaws.com"
 
@@ -134,7 +134,7 @@ async def test_a_host_by_another_name_takes_the_region_of_the_environment(keys: 
     await found(registry("mirror.example", AuthType.ECR), {"AWS_DEFAULT_REGION": "sa-east-1"})
 
     assert keys.state.logins == [("AKIASTATIC", "sa-east-1", "ecr")]
-    with pytest.raises(ConfigError, match=r"the name mirror\.example tells no AWS region"):
+    with pytest.raises(ConfigError, match=r"the name mirror\.example contains no AWS region"):
         await found(registry("mirror.example", AuthType.ECR), {})
 
 
@@ -161,7 +161,7 @@ async def test_two_registries_log_in_with_a_profile_each(
 async def test_the_life_of_a_password_is_by_the_clock_of_who_gave_it(skew: timedelta, keys: FakeAws) -> None:
     keys.state.skew, keys.state.life = skew, timedelta(hours=3)
 
-    given = await asyncio.to_thread(login.log_in, ecr_place(registry(HOST), {}))
+    given = await asyncio.to_thread(login.log_in, ecr_endpoint(registry(HOST), {}))
 
     assert given.life == pytest.approx(3 * 3600, abs=5)
 
@@ -197,7 +197,7 @@ async def test_what_aws_refuses_is_replaced_by_the_docker_config_with_a_warning(
 
     assert await found(registry(HOST), environ) == UserPassword(username="AWS", password="from-docker", origin="")
     assert "AccessDeniedException" in caplog.text
-    assert "what is used instead: user name and password from docker config" in caplog.text
+    assert "using instead: user name and password from docker config" in caplog.text
 
 
 async def test_what_aws_refuses_stands_where_there_is_nothing_else_for_a_private_registry(

@@ -1,4 +1,4 @@
-"""WWW-Authenticate, as the RFC has it and as servers write it."""
+"""WWW-Authenticate, as the RFC has it and as servers write it, and what it says of a registry."""
 
 from __future__ import annotations
 
@@ -6,8 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.registry.auth.challenge import MAX_CHALLENGES, MAX_LENGTH, Challenge, choose, parse
+from logins import PULL, PUSH
+from ocync.lib.errors import ProtocolError
+from ocync.oci.reference import Registry
+from ocync.registry.auth.challenge import (
+    MAX_CHALLENGES,
+    MAX_LENGTH,
+    Challenge,
+    Challenges,
+    LocatedChallenge,
+    choose,
+    parse,
+)
+from ocync.registry.auth.scope import Scope
 from steps import steps
+
+URL = "https://registry.example/v2/team/app/manifests/1"
+BEARER = 'Bearer realm="https://auth.example/token",service="s"'
 
 TOKEN = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789!#$%&'*+.^_`|~-", min_size=1, max_size=12)
 
@@ -144,3 +159,72 @@ def test_what_is_quoted_by_the_rules_is_read_as_it_was(scheme: str, parameters: 
 
     assert challenge.scheme == scheme.lower()
     assert list(challenge.parameters) == [(name.lower(), value) for name, value in parameters]
+
+
+def located(header: str, url: str = URL) -> LocatedChallenge:
+    (challenge,) = parse([header])
+    return LocatedChallenge(challenge=challenge, url=url)
+
+
+def test_the_first_challenge_holds_for_the_whole_registry() -> None:
+    known = Challenges()
+    known.learn(located(BEARER), PULL)
+
+    assert known.expected(PUSH) == known.expected(frozenset()) == located(BEARER)
+
+
+def test_a_known_bearer_is_not_replaced_by_basic() -> None:
+    known = Challenges()
+    known.learn(located(BEARER), PULL)
+
+    assert known.learn(located('Basic realm="harbor"'), PULL) == located(BEARER)
+    assert known.expected(PUSH) == located(BEARER)
+
+
+def test_a_known_basic_is_replaced_by_bearer_for_its_scopes_only() -> None:
+    known = Challenges()
+    known.learn(located("Basic realm=a"), PULL)
+
+    assert known.learn(located(BEARER), PUSH) == located(BEARER)
+    assert known.expected(PUSH) == located(BEARER)
+    assert known.expected(PULL) == located("Basic realm=a")
+
+
+def test_another_realm_holds_for_its_scopes_only() -> None:
+    known, special = Challenges(), located('Bearer realm="https://nvcr.io/proxy_auth?scope=x"')
+    known.learn(located(BEARER), PULL)
+
+    assert known.learn(special, PUSH) == special
+    assert known.expected(PUSH) == special
+    assert known.expected(PULL) == located(BEARER)
+
+
+def test_the_scopes_of_a_challenge_are_requested_together_with_ours() -> None:
+    known = Challenges()
+    known.learn(located(BEARER + ',scope="repository:mirror/team/app:pull repository:team/app:delete"'), PUSH)
+
+    assert known.token_scopes(PUSH) == {
+        Scope("team/app", ("delete", "pull", "push")),
+        Scope("mirror/team/app", ("pull",)),
+    }
+    assert known.token_scopes(PULL) == PULL
+
+
+def test_a_challenge_with_fewer_scopes_removes_none() -> None:
+    known = Challenges()
+    known.learn(located(BEARER + ',scope="repository:team/app:pull"'), PUSH)
+
+    assert known.token_scopes(PUSH) == PUSH
+
+
+def test_the_token_service_is_found_from_where_the_challenge_came() -> None:
+    service = located('Bearer realm="/token"').service(Registry.parse("registry.example"))
+
+    assert service.url == "https://registry.example/token"
+    assert service.service is None
+    assert service.host == "registry.example"
+
+
+def test_a_token_service_that_may_not_be_asked_is_refused() -> None:
+    with pytest.raises(ProtocolError):
+        located('Bearer realm="https://127.0.0.1/token"').service(Registry.parse("registry.example"))

@@ -10,9 +10,9 @@ import pytest
 from ocync.lib.errors import AuthError
 from ocync.registry.auth.credential import Anonymous, BearerToken, IdentityToken, StaticToken, UserPassword, basic
 from ocync.registry.auth.docker_config import DockerConfig, Inline
-from ocync.registry.auth.scheme import AsIs, Exchange
+from ocync.registry.auth.scheme import DirectHeader, TokenExchange
 from ocync.registry.auth.token import Token
-from ocync.registry.auth.token_cache import Held, Key, TokenCache
+from ocync.registry.auth.token_cache import CachedToken, TokenCache, TokenKey
 
 SECRET = "hunter2secret"
 CREDENTIALS = [
@@ -22,10 +22,10 @@ CREDENTIALS = [
     StaticToken(token=SECRET, username=SECRET, origin="there"),
 ]
 HOLDERS = [
-    Key(host="h", credential=CREDENTIALS[0], scopes=frozenset()),
-    Held(token=Token(value=SECRET, received=0, life=60), asked=frozenset()),
-    Exchange(CREDENTIALS[0]),  # type: ignore[arg-type]
-    AsIs(SECRET),
+    TokenKey(host="h", credential=CREDENTIALS[0], scopes=frozenset()),
+    CachedToken(token=Token(value=SECRET, received=0, life=60), requested=frozenset()),
+    TokenExchange(CREDENTIALS[0]),  # type: ignore[arg-type]
+    DirectHeader(SECRET),
     Inline("ghcr.io", {"auth": SECRET}),
     DockerConfig(auths={"ghcr.io": {"auth": SECRET}}),
     TokenCache(lambda: 0.0),
@@ -52,7 +52,7 @@ def test_a_traceback_that_shows_local_variables_shows_no_secret(credential: obje
 
 
 @pytest.mark.parametrize("credential", CREDENTIALS, ids=lambda value: type(value).__name__)
-def test_the_origin_and_the_kind_are_told_and_do_not_count(credential: UserPassword) -> None:
+def test_the_origin_is_shown_and_is_not_compared(credential: UserPassword) -> None:
     other = pickle.loads(pickle.dumps(credential))
     object.__setattr__(other, "origin", "elsewhere")
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from logins import Clock
 from ocync.lib.errors import AuthError, ExitCode, NetworkError, OcyncError
 from ocync.registry.auth.credential import UserPassword
-from ocync.registry.auth.refresh import Login, RenewingSource, bounded
+from ocync.registry.auth.refresh import Login, RenewingSource, bounded, life_of
 from ocync.registry.retry import is_retryable
 
 
@@ -147,3 +151,31 @@ async def test_a_login_that_hangs_is_the_network_s_failure_and_costs_its_time_on
     cloud.clock.now += 31
     hangs.set()
     assert await source.credential("") == UserPassword(username="u", password="p", origin="")
+
+
+def jwt(claims: object) -> str:
+    body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    return f"e30.{body}.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("claims", "life"),
+    [
+        ({"iat": 1000, "exp": 4600}, 3600.0),
+        ({"nbf": 1000, "exp": 1600.5}, 600.5),
+        ({"exp": 4600}, 7.0),
+        ({"iat": 1000}, 7.0),
+        ({"iat": 1000, "exp": 1000}, 7.0),
+        ({"iat": 1000, "exp": 10**400}, 7.0),
+        ({"iat": True, "exp": 1000}, 7.0),
+        ({"iat": "1000", "exp": "4600"}, 7.0),
+        ([1], 7.0),
+    ],
+)
+def test_a_json_web_token_lasts_from_its_beginning_to_its_end(claims: object, life: float) -> None:
+    assert life_of(jwt(claims), otherwise=7.0) == life
+
+
+@given(st.one_of(st.text(), st.builds(lambda a, b, c: f"{a}.{b}.{c}", st.text(), st.text(), st.text())))
+def test_any_text_has_a_life(text: str) -> None:
+    assert life_of(text, otherwise=7.0) > 0

@@ -14,7 +14,7 @@ from ocync.registry.auth.credential import (
     StaticToken,
     UserPassword,
 )
-from ocync.registry.auth.scheme import AsIs, Exchange, Way, to_answer, unasked
+from ocync.registry.auth.scheme import DirectHeader, Scheme, TokenExchange, preemptive_header, schemes
 
 USER = UserPassword(username="u", password="p", origin="o")
 IDENTITY = IdentityToken(token="i", origin="o")
@@ -27,42 +27,42 @@ NOBODY = Anonymous(origin="o")
 @pytest.mark.parametrize(
     ("credential", "expected"),
     [
-        (USER, [Exchange(USER)]),
-        (IDENTITY, [Exchange(IDENTITY)]),
-        (NOBODY, [Exchange(NOBODY)]),
-        (REGISTRY_TOKEN, [AsIs("Bearer r")]),
-        (STATIC, [AsIs("Bearer s"), Exchange(STATIC)]),
-        (GITHUB, [Exchange(GITHUB), AsIs("Bearer s")]),
+        (USER, [TokenExchange(USER)]),
+        (IDENTITY, [TokenExchange(IDENTITY)]),
+        (NOBODY, [TokenExchange(NOBODY)]),
+        (REGISTRY_TOKEN, [DirectHeader("Bearer r")]),
+        (STATIC, [DirectHeader("Bearer s"), TokenExchange(STATIC)]),
+        (GITHUB, [TokenExchange(GITHUB), DirectHeader("Bearer s")]),
     ],
 )
-def test_bearer_is_answered(credential: Credential, expected: list[Way]) -> None:
-    assert to_answer(credential, basic=False, exchange_static=None, host="h") == tuple(expected)
+def test_bearer_is_answered(credential: Credential, expected: list[Scheme]) -> None:
+    assert schemes(credential, is_basic=False, exchange_static=None, host="h") == tuple(expected)
 
 
 @pytest.mark.parametrize(
     ("credential", "expected"),
     [
-        (USER, [AsIs(basic("u", "p"))]),
+        (USER, [DirectHeader(basic("u", "p"))]),
         (NOBODY, []),
-        (REGISTRY_TOKEN, [AsIs("Bearer r")]),
-        (STATIC, [AsIs(basic("x-access-token", "s"))]),
-        (GITHUB, [AsIs(basic("x-access-token", "s"))]),
+        (REGISTRY_TOKEN, [DirectHeader("Bearer r")]),
+        (STATIC, [DirectHeader(basic("x-access-token", "s"))]),
+        (GITHUB, [DirectHeader(basic("x-access-token", "s"))]),
     ],
 )
-def test_basic_is_answered(credential: Credential, expected: list[Way]) -> None:
-    assert to_answer(credential, basic=True, exchange_static=None, host="h") == tuple(expected)
+def test_basic_is_answered(credential: Credential, expected: list[Scheme]) -> None:
+    assert schemes(credential, is_basic=True, exchange_static=None, host="h") == tuple(expected)
 
 
-def test_a_lesson_turns_the_order_of_a_static_token() -> None:
-    assert to_answer(STATIC, basic=False, exchange_static=True, host="h")[0] == Exchange(STATIC)
-    assert to_answer(GITHUB, basic=False, exchange_static=False, host="h")[0] == AsIs("Bearer s")
+def test_an_earlier_refusal_decides_the_order_of_a_static_token() -> None:
+    assert schemes(STATIC, is_basic=False, exchange_static=True, host="h")[0] == TokenExchange(STATIC)
+    assert schemes(GITHUB, is_basic=False, exchange_static=False, host="h")[0] == DirectHeader("Bearer s")
 
 
 def test_an_identity_token_can_not_answer_basic() -> None:
     with pytest.raises(
         AuthError, match="h wants a user name and a password, but there is an identity token from o"
     ):
-        to_answer(IDENTITY, basic=True, exchange_static=None, host="h")
+        schemes(IDENTITY, is_basic=True, exchange_static=None, host="h")
 
 
 @pytest.mark.parametrize(
@@ -75,5 +75,7 @@ def test_an_identity_token_can_not_answer_basic() -> None:
         (IDENTITY, None),
     ],
 )
-def test_who_was_never_asked_shows_what_needs_no_exchange(credential: Credential, header: str | None) -> None:
-    assert unasked(credential) == header
+def test_without_a_challenge_only_credentials_that_need_no_exchange_are_sent(
+    credential: Credential, header: str | None
+) -> None:
+    assert preemptive_header(credential) == header

@@ -10,9 +10,9 @@ import pytest
 from logins import PULL, PUSH, Clock
 from ocync.registry.auth.credential import Anonymous, UserPassword
 from ocync.registry.auth.token import Token
-from ocync.registry.auth.token_cache import Held, Key, TokenCache
+from ocync.registry.auth.token_cache import CachedToken, TokenCache, TokenKey
 
-KEY = Key(host="r.example", credential=Anonymous(origin="a"), scopes=PULL)
+KEY = TokenKey(host="r.example", credential=Anonymous(origin="a"), scopes=PULL)
 
 
 @dataclass
@@ -25,13 +25,13 @@ class Service:
     error: Exception | None = None
     asked: list[str] = field(default_factory=list)
 
-    async def __call__(self) -> Held:
+    async def __call__(self) -> CachedToken:
         self.given += 1
         value = str(self.given)
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
-        return Held(token=Token(value=value, received=self.clock(), life=self.life), asked=PULL)
+        return CachedToken(token=Token(value=value, received=self.clock(), life=self.life), requested=PULL)
 
 
 @pytest.fixture
@@ -54,23 +54,23 @@ async def test_many_who_start_together_cause_one_request(tokens: TokenCache, ser
 
     assert headers == ["Bearer 1"] * 100
     assert service.given == 1
-    held = tokens.held(KEY)
-    assert held is not None
-    assert held.uses == 100
+    cached = tokens.valid(KEY)
+    assert cached is not None
+    assert cached.uses == 100
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        Key(host="r.example:5000", credential=KEY.credential, scopes=PULL),
-        Key(host="r.example", credential=UserPassword(username="u", password="p", origin="a"), scopes=PULL),
-        Key(host="r.example", credential=KEY.credential, scopes=PUSH),
-        Key(host="r.example", credential=KEY.credential, scopes=PULL | PUSH),
-        Key(host="r.example", credential=KEY.credential, scopes=frozenset()),
+        TokenKey(host="r.example:5000", credential=KEY.credential, scopes=PULL),
+        TokenKey(host="r.example", credential=UserPassword(username="u", password="p", origin="a"), scopes=PULL),
+        TokenKey(host="r.example", credential=KEY.credential, scopes=PUSH),
+        TokenKey(host="r.example", credential=KEY.credential, scopes=PULL | PUSH),
+        TokenKey(host="r.example", credential=KEY.credential, scopes=frozenset()),
     ],
     ids=["host", "credential", "actions", "more scopes", "no scope"],
 )
-async def test_a_token_is_for_nothing_else(tokens: TokenCache, service: Service, other: Key) -> None:
+async def test_a_token_is_for_nothing_else(tokens: TokenCache, service: Service, other: TokenKey) -> None:
     assert await tokens.get(KEY, service) == "Bearer 1"
     assert await tokens.get(other, service) == "Bearer 2"
     assert await tokens.get(KEY, service) == "Bearer 1"
@@ -86,7 +86,7 @@ async def test_a_token_is_renewed_before_it_ends(
     assert await tokens.get(KEY, service) == "Bearer 1"
     clock.now += 0.2
 
-    assert tokens.held(KEY) is None
+    assert tokens.valid(KEY) is None
     assert await tokens.get(KEY, service) == "Bearer 2"
 
 
@@ -115,6 +115,6 @@ async def test_tokens_that_have_ended_are_forgotten_in_time(
 ) -> None:
     for number in range(256 * 4):
         clock.now += 2
-        await tokens.get(Key(host=str(number), credential=KEY.credential, scopes=PULL), service)
+        await tokens.get(TokenKey(host=str(number), credential=KEY.credential, scopes=PULL), service)
 
     assert repr(tokens) == "<TokenCache: 135 tokens>"

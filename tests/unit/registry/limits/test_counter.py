@@ -23,7 +23,7 @@ class Told:
         heeded = []
         for number in numbers:
             self.now += 1
-            heeded.append(self.counter.told(number, of=of, begun=self.now - took))
+            heeded.append(self.counter.report(number, of=of, begun=self.now - took))
         return heeded
 
 
@@ -33,7 +33,7 @@ def test_none_left_is_heeded_twice_and_then_seen_to_mean_nothing() -> None:
     assert told(0, 0, 0, 0, 7) == [True, True, False, False, False]
 
 
-def test_more_may_be_taken_than_are_told_to_be_left_before_that_means_nothing() -> None:
+def test_a_few_more_requests_than_remain_prove_nothing() -> None:
     told = Told()
 
     assert told(3, 3, 3, 3, 3) == [True] * 5
@@ -45,7 +45,7 @@ def test_a_number_that_moves_means_something(numbers: range | list[int]) -> None
     assert all(Told()(*numbers))
 
 
-def test_what_was_under_way_when_a_number_was_told_tells_nothing_of_it() -> None:
+def test_requests_from_before_a_report_do_not_count() -> None:
     told = Told()
 
     assert all(told(*[0] * 40, took=50))
@@ -59,13 +59,13 @@ def test_kinds_of_requests_are_counted_apart_and_the_finding_holds_for_all() -> 
     assert told(0, of="metadata") == told(8, of="upload") == [False]
 
 
-def test_it_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
     Told()(*[0] * 9)
 
     assert len(caplog.records) == 1
-    assert caplog.messages[0].startswith("r.example tells with each answer that it takes 0 more requests")
+    assert caplog.messages[0].startswith("r.example keeps reporting 0 requests remaining while accepting more")
 
 
 def test_the_lanes_of_a_host_pause_twice_at_most_for_a_number_that_means_nothing() -> None:

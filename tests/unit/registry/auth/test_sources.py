@@ -1,4 +1,4 @@
-"""A host that is known by its name: its cloud's login where there is one, else what the Docker config holds."""
+"""A host whose cloud is known by its name: the cloud's login if it works, else the Docker config."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from ocync.lib.errors import AuthError, NetworkError, OcyncError
 from ocync.registry.auth.credential import Anonymous, Credential, UserPassword
-from ocync.registry.auth.fallback_source import EitherSource
 from ocync.registry.auth.refresh import HungLoginError, NoLoginError
+from ocync.registry.auth.sources import FallbackSource
 
 CLOUD = UserPassword(username="cloud", password="p", origin="the cloud")
 DOCKER = UserPassword(username="docker", password="p", origin="docker config")
@@ -37,10 +37,10 @@ class Docker:
 
     def __init__(self, given: Credential) -> None:
         self.source = Source(given)
-        self.told: list[str] = []
+        self.reasons: list[str] = []
 
-    def __call__(self, why: str) -> Source:
-        self.told.append(why)
+    def __call__(self, reason: str) -> Source:
+        self.reasons.append(reason)
         return self.source
 
 
@@ -56,20 +56,20 @@ class Docker:
         (HungLoginError("it hangs", host="h"), DOCKER, DOCKER),
     ],
 )
-async def test_what_is_used(
+async def test_the_login_is_used_if_it_works_else_the_docker_config(
     login: Credential | OcyncError, docker: Credential, used: Credential, public: bool
 ) -> None:
     other = Docker(docker)
-    source = EitherSource("h", Source(login), other, serves_everybody=public)
+    source = FallbackSource(Source(login), other, serves_everybody=public)
 
     assert await source.credential("team/app") is used
-    assert other.told == ([] if used is CLOUD else [str(login)])
+    assert other.reasons == ([] if used is CLOUD else [str(login)])
 
 
-async def test_a_refusal_stands_where_there_is_nothing_else_and_the_host_is_private() -> None:
+async def test_a_refused_login_is_an_error_without_a_fallback_at_private_hosts_only() -> None:
     refused = AuthError("refused", host="h")
-    private = EitherSource("h", Source(refused), Docker(NOTHING), serves_everybody=False)
-    public = EitherSource("h", Source(refused), Docker(NOTHING), serves_everybody=True)
+    private = FallbackSource(Source(refused), Docker(NOTHING), serves_everybody=False)
+    public = FallbackSource(Source(refused), Docker(NOTHING), serves_everybody=True)
 
     with pytest.raises(AuthError, match="refused"):
         await private.credential("")
@@ -77,9 +77,9 @@ async def test_a_refusal_stands_where_there_is_nothing_else_and_the_host_is_priv
 
 
 @pytest.mark.parametrize("public", [False, True])
-async def test_a_login_that_hangs_is_the_network_s_where_there_is_nothing_else(public: bool) -> None:
+async def test_a_hung_login_is_a_network_error_without_a_fallback(public: bool) -> None:
     login = Source(HungLoginError("it hangs", host="h"))
-    source = EitherSource("h", login, Docker(NOTHING), serves_everybody=public)
+    source = FallbackSource(login, Docker(NOTHING), serves_everybody=public)
 
     with pytest.raises(NetworkError, match="it hangs") as caught:
         await source.credential("")
@@ -89,23 +89,23 @@ async def test_a_login_that_hangs_is_the_network_s_where_there_is_nothing_else(p
 
 
 @pytest.mark.parametrize("passing", [NetworkError("down", host="h"), AuthError("late", host="h")])
-async def test_nothing_is_decided_while_the_login_can_not_be_tried(passing: OcyncError) -> None:
+async def test_nothing_is_chosen_while_the_login_fails_for_a_passing_reason(passing: OcyncError) -> None:
     passing.retryable = True
     login, other = Source(passing), Docker(DOCKER)
-    source = EitherSource("h", login, other, serves_everybody=True)
+    source = FallbackSource(login, other, serves_everybody=True)
     with pytest.raises(type(passing)):
         await source.credential("")
 
     login.given = CLOUD
     assert await source.credential("") is CLOUD
-    assert other.told == []
+    assert other.reasons == []
 
 
-async def test_it_is_decided_once_for_all_who_ask_and_stays_so() -> None:
+async def test_the_choice_is_made_once_for_all_callers() -> None:
     login, other = Source(NoLoginError("there is nothing", host="h")), Docker(DOCKER)
-    source = EitherSource("h", login, other, serves_everybody=False)
+    source = FallbackSource(login, other, serves_everybody=False)
     await asyncio.gather(*(source.credential(f"team/{number}") for number in range(20)))
 
     login.given = CLOUD
     assert await source.credential("", refused=DOCKER) is DOCKER
-    assert (login.asked, len(other.told)) == (1, 1)
+    assert (login.asked, len(other.reasons)) == (1, 1)
