@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ocync.cache.hints import Memory
+    from ocync.cache.hints import Hints
     from ocync.oci.manifest import Manifest
     from ocync.registry.limits.aimd import Start
     from ocync.registry.limits.kinds import Kind
@@ -95,7 +95,7 @@ class Side:
     stop: Stop = field(default_factory=lambda: Stop(grace=1))
     return_time: float = 0.5
     """Seconds that hosts which do not answer are waited for before the second try."""
-    memory: Memory | None = None
+    memory: Hints | None = None
     """What earlier passes have learned."""
     staging: Staging | None = None
     """Room for what slow targets have still to take."""

@@ -6,15 +6,15 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ocync.analyze.model import NONE, RequestKind
 from ocync.analyze.rehearsal import analyze
-from ocync.analyze.requests import NONE, RequestKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clients import Side
     from ocync.analyze.model import Analysis
-    from ocync.analyze.rehearsal import Found
+    from ocync.analyze.rehearsal import AnalysisResult
     from ocync.config.model import MappingConfig
     from ocync.transfer.result import ImageResult
     from scripted import ScriptedRegistry
@@ -47,7 +47,9 @@ def asked_by_kind(registry: ScriptedRegistry) -> Counter[RequestKind]:
     return Counter(kind for request in registry.requests if (kind := kind_of(request)) is not None)
 
 
-async def read(side: Side, work: Sequence[MappingConfig], *, cold: bool = False, at_once: int = 10) -> Found:
+async def read(
+    side: Side, work: Sequence[MappingConfig], *, cold: bool = False, at_once: int = 10
+) -> AnalysisResult:
     """Rehearse to the end, which has to be within 15 seconds."""
     async with asyncio.timeout(15):
         found = await analyze(

@@ -6,14 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from ocync.cache import file
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 
 if TYPE_CHECKING:
     import random
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from ocync.cache.hints import Memory
+    from ocync.cache.hints import Hints
 
 DAY = 86_400.0
 
@@ -25,12 +25,12 @@ class Remembrance:
         self._folder = folder
         self._chance = chance
 
-    def memory(self, *, ttl: float | None = None) -> AbstractAsyncContextManager[Memory]:
+    def memory(self, *, ttl: float | None = None) -> AbstractAsyncContextManager[Hints]:
         """Give what a new process remembers, whose clock may be off by days; `ttl` is by chance unless given."""
         offset = self._chance.choice([0.0, 0.0, 0.0, -3 * DAY, 3 * DAY, 400 * DAY])
         by_chance = self._chance.choice([0.0, 1.0, 12 * 3600.0])
         ttl = by_chance if ttl is None else ttl
-        return Keeper(clock=lambda: time.time() + offset).memory(StateLocation(folder=self._folder), ttl=ttl)
+        return CacheStore(clock=lambda: time.time() + offset).open(StateLocation(folder=self._folder), ttl=ttl)
 
     def befall(self) -> None:
         """Let something happen to the file."""

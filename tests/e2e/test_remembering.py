@@ -83,7 +83,7 @@ def test_a_run_that_can_not_write_the_file_says_so_once_and_is_not_worse_for_it(
 
     assert done.code == 0, done
     (line,) = done.err.splitlines()
-    assert "memory of earlier passes" in line
+    assert "cache: " in line
     assert "global.cache_dir" in line
     corpus.assert_mirrored(source, target)
 

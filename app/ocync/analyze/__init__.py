@@ -1,1 +1,1 @@
-"""What the next pass would cost, and what images share: reads of manifests, then arithmetic. No blob is read."""
+"""What the next pass would cost and what images share, from manifests alone: no blob is read."""

@@ -7,13 +7,12 @@ from datetime import UTC
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from ocync.analyze.requests import total
+from ocync.analyze.model import total
 from ocync.plan.model import Reason
 from ocync.transfer.result import Status
 
 if TYPE_CHECKING:
-    from ocync.analyze.model import Analysis, Portion, Sharing, TargetForecast
-    from ocync.analyze.requests import Bounds
+    from ocync.analyze.model import Analysis, Bounds, Portion, Sharing, TargetForecast
     from ocync.report.summary import RunReport
     from ocync.transfer.result import ImageResult
 
@@ -47,7 +46,7 @@ def render(analysis: Analysis, report: RunReport) -> dict[str, Any]:
 
 
 def dump(analysis: Analysis, report: RunReport) -> str:
-    """Return the document as text that ends with a line end; all ASCII, so nothing in it can act on a terminal."""
+    """Return the document as ASCII text that ends with a newline: nothing in it can control a terminal."""
     return json.dumps(render(analysis, report), indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What rehearsals of a pass have counted, as the analysis tells it. Pure."""
+"""The analysis of what rehearsals have counted. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,19 @@ from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from ocync.analyze.model import Analysis, Portion, SharedBlob, Sharing, SourceForecast, TargetForecast
-from ocync.analyze.requests import NONE, Bounds, RequestKind, summed, total
+from ocync.analyze.model import (
+    NONE,
+    Analysis,
+    Bounds,
+    Portion,
+    RequestKind,
+    SharedBlob,
+    Sharing,
+    SourceForecast,
+    TargetForecast,
+    summed,
+    total,
+)
 from ocync.analyze.tally import Fate, by_name, summed_up
 from ocync.plan.model import Reason
 from ocync.transfer.result import Status
@@ -15,29 +26,31 @@ from ocync.transfer.result import Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ocync.analyze.known import Trees
-    from ocync.analyze.recording import RecordedTarget, Rehearsed, World
+    from ocync.analyze.recording import RecordedTarget, Rehearsal
+    from ocync.analyze.snapshot import Snapshot, Trees
     from ocync.analyze.tally import Tally
     from ocync.oci.digest import Digest
     from ocync.transfer.result import ImageResult
 
 MOST = 20
-"""Blobs that are named one by one."""
+"""Shared blobs that are listed."""
 
 
-def forecast(world: World, first: Rehearsed, tallies: Sequence[Tally], results: Sequence[ImageResult]) -> Analysis:
+def forecast(
+    snapshot: Snapshot, first: Rehearsal, tallies: Sequence[Tally], results: Sequence[ImageResult]
+) -> Analysis:
     """
-    Return the analysis of a pass that was rehearsed so many times.
+    Return the analysis from the tallies of all rehearsals.
 
-    What does not depend on the order of images is told by the `first` rehearsal and its results.
+    The `first` rehearsal and its results give what does not depend on the order of images.
     """
-    sizes = world.trees.sizes
+    sizes = snapshot.trees.sizes
     readers = sorted({host for tally in tallies for host, what in tally if what is Fate.READ})
     reads = {host: _reads(tallies, host) for host in readers}
     written = [target for _, target in sorted(first.targets.items()) if target.put]
     return Analysis(
-        cold=world.cold,
-        sharing=_sharing(first, world.trees),
+        cold=snapshot.cold,
+        sharing=_sharing(first, snapshot.trees),
         sources=tuple(
             SourceForecast(
                 host=host,
@@ -47,12 +60,12 @@ def forecast(world: World, first: Rehearsed, tallies: Sequence[Tally], results: 
             for host, blobs in reads.items()
         ),
         targets=tuple(
-            _target(host, list(targets), tallies, results, world.trees)
+            _target(host, list(targets), tallies, results, snapshot.trees)
             for host, targets in groupby(written, key=lambda target: target.host)
         ),
         requests={
-            host: _requests(world, tallies, host, blobs=total(reads.get(host, {}).values()))
-            for host in sorted({host for host, _, _ in world.spots} - world.folders)
+            host: _requests(snapshot, tallies, host, blobs=total(reads.get(host, {}).values()))
+            for host in sorted({host for host, _, _ in snapshot.observed} - snapshot.folders)
         },
     )
 
@@ -62,29 +75,29 @@ def _reads(tallies: Sequence[Tally], host: str) -> dict[Digest, Bounds]:
     return {blob: Bounds(once.low, apart[blob].high) for blob, once in by_name(tallies, host, Fate.READ).items()}
 
 
-def _requests(world: World, tallies: Sequence[Tally], host: str, *, blobs: Bounds) -> dict[RequestKind, Bounds]:
-    """Return the requests to a registry, of which so many read `blobs`."""
+def _requests(
+    snapshot: Snapshot, tallies: Sequence[Tally], host: str, *, blobs: Bounds
+) -> dict[RequestKind, Bounds]:
+    """Return the requests to a registry, of which `blobs` read a blob."""
     bounds = {kind: summed_up(tallies, host, kind) for kind in RequestKind}
     bounds[RequestKind.TAG_LIST] = total(
-        calls.times(world.spots[key].tag_pages if whole else 1)
+        calls.times(snapshot.observed[key].tag_pages if whole else 1)
         for (key, whole), calls in by_name(tallies, host, RequestKind.TAG_LIST).items()
     )
     bounds[RequestKind.REFERRERS] = NONE
     for key, calls in by_name(tallies, host, RequestKind.REFERRERS).items():
-        registry = world.spots[key].registry
+        registry = snapshot.observed[key].registry
         if registry is not None and registry.lists_referrers is False:
-            # The first answer ends it, but for what has been asked at the same time.
+            # The first response ends it, except for concurrent requests.
             bounds[RequestKind.REFERRERS] += Bounds(min(calls.low, 1), calls.high)
         else:
-            bounds[RequestKind.REFERRERS] += calls + Bounds.exactly(world.spots[key].further_referrer_pages)
+            bounds[RequestKind.REFERRERS] += calls + Bounds.exactly(snapshot.observed[key].further_referrer_pages)
     bounds[RequestKind.BLOB_GET] = blobs
-    posts, registries = (
-        bounds[RequestKind.BLOB_POST],
-        [spot.registry for key, spot in world.spots.items() if key[0] == host],
-    )
+    posts = bounds[RequestKind.BLOB_POST]
+    registries = [observed.registry for key, observed in snapshot.observed.items() if key[0] == host]
     single_post = {registry.single_post for registry in registries if registry is not None}
     if True not in single_post:
-        # A POST that sends nothing is followed by a PUT; whether it may send is not always known.
+        # A POST without the blob is followed by a PUT; whether it may send the blob is not always known.
         bounds[RequestKind.BLOB_PUT] += posts if False in single_post else Bounds(0, posts.high)
     return summed(bounds)
 
@@ -103,7 +116,7 @@ def _target(
         images=sum(each.reason is not Reason.ARTIFACTS for each in synced),
         artifacts=summed_up(tallies, host, Fate.ARTIFACT),
         repositories=len(targets),
-        empty_repositories=sum(target.spot.is_empty for target in targets),
+        empty_repositories=sum(target.observed.is_empty for target in targets),
         blobs=sum(len(target.blobs) for target in targets),
         sent=summed_up(tallies, host, Fate.SENT),
         sent_size=summed_up(tallies, host, Fate.SENT, size),
@@ -116,13 +129,13 @@ def _target(
 
 
 def _roots(target: RecordedTarget, trees: Trees) -> set[Digest]:
-    """Return the images and artifacts that come to a repository, and not what belongs to them."""
+    """Return the images and artifacts that a repository gets, without their children."""
     others = target.put.keys() - target.lists - trees.below(target.copied)
     return target.copied | (others - trees.children(others))
 
 
-def _sharing(first: Rehearsed, trees: Trees) -> Sharing:
-    """Return what the images that are copied have in common."""
+def _sharing(first: Rehearsal, trees: Trees) -> Sharing:
+    """Return what the copied images have in common."""
     images: Counter[Digest] = Counter()
     repositories: Counter[Digest] = Counter()
     for roots in first.images.values():
@@ -136,7 +149,7 @@ def _sharing(first: Rehearsed, trees: Trees) -> Sharing:
         each = list(blobs)
         return Portion(blobs=len(each), size=trees.size(each))
 
-    def told(blob: Digest) -> SharedBlob:
+    def shared_blob(blob: Digest) -> SharedBlob:
         size = trees.sizes[blob]
         return SharedBlob(digest=str(blob), size=size, images=images[blob], repositories=repositories[blob])
 
@@ -147,5 +160,5 @@ def _sharing(first: Rehearsed, trees: Trees) -> Sharing:
         all=portion(images),
         between_images=portion(shared),
         between_repositories=portion(blob for blob, number in repositories.items() if number > 1),
-        most=tuple(map(told, shared[:MOST])),
+        most=tuple(map(shared_blob, shared[:MOST])),
     )

@@ -1,8 +1,8 @@
 """
-The next pass, rehearsed: the real engine between repositories that are read and never written to.
+Rehearsals of the next pass: the real engine on repositories that are read and never written to.
 
-A pass may do its work in many orders, and some numbers depend on that. So it is rehearsed several times, with
-answers that come in another order each time, and what differs is told as a range. Nothing is asked twice for that.
+Some numbers depend on the order of work in a pass. So it is rehearsed several times, with answers in another order
+each time, and numbers that differ become ranges. No request is made twice.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ocync.analyze.forecast import forecast
-from ocync.analyze.recording import Rehearsed, World
+from ocync.analyze.recording import Rehearsal
+from ocync.analyze.snapshot import Snapshot
 from ocync.analyze.tally import Fate, Order
-from ocync.cache.hints import Memory
+from ocync.cache.hints import Hints
 from ocync.lib.errors import ErrorKind
 from ocync.registry.retry import RetryPolicy
 from ocync.transfer.engine import Pass, PassSettings
@@ -32,21 +33,21 @@ if TYPE_CHECKING:
     from ocync.transfer.result import ImageResult
 
 _TURNS = ((1, 20), (1, 1), (10, 1), (10, 10), (3, 20))
-"""Of reads and of writes, in rehearsals after the first: from slow writes to slow reads."""
+"""Turns of reads and of writes in rehearsals after the first: from slow writes to slow reads."""
 _MOST = 30
-"""Rehearsals after the first."""
+"""Most rehearsals after the first."""
 _COUNTED = 100_000
-"""What is counted in all of these at most, so that large mirrors take no minutes more; there are two at least."""
+"""Most counts in all of these, so that large mirrors do not take minutes; there are at least two rehearsals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What an analysis has found, with a result for each image at each target."""
+class AnalysisResult:
+    """An analysis, with a result for each image at each target."""
 
     analysis: Analysis
     results: tuple[ImageResult, ...]
     is_whole: bool
-    """Whether it came to its end; a stop cuts it off."""
+    """Whether it is complete; a stop cuts it off."""
 
 
 async def analyze(
@@ -57,20 +58,20 @@ async def analyze(
     stop: Stop,
     sink: Sink,
     cold: bool = False,
-    memory: Memory | None = None,
-) -> Found:
+    memory: Hints | None = None,
+) -> AnalysisResult:
     """
-    Return what a pass would do; never raises for what happens to an image or a mapping.
+    Return what a pass would do; failures of images and mappings are results.
 
-    With `cold`, it is the pass into targets that are empty. `memory` is what earlier passes have learned; it is not
-    changed. After a stop it ends at once, with what was read until then: the stop's grace should be 0.
+    `cold` assumes empty targets. `memory` has the hints of earlier passes and is not changed. After a stop it
+    returns at once with what was read until then: the stop's grace should be 0.
     """
-    world = World(repositories, cold=cold)
-    # What an image is signed by is in blobs, and these are not read.
+    snapshot = Snapshot(repositories, cold=cold)
+    # Signatures are in blobs, which are not read.
     work = [replace(mapping, verify=None) for mapping in mappings]
 
-    async def rehearse(order: Order, tell: Sink) -> tuple[Rehearsed, tuple[ImageResult, ...]]:
-        rehearsed = Rehearsed(world, order)
+    async def rehearse(order: Order, tell: Sink) -> tuple[Rehearsal, tuple[ImageResult, ...]]:
+        rehearsed = Rehearsal(snapshot, order)
         results = await Pass(
             repositories=rehearsed,
             settings=PassSettings(images_at_once=at_once, return_time=0.0),
@@ -78,7 +79,7 @@ async def analyze(
             stop=stop,
             sink=tell,
             copied=rehearsed.copied,
-            memory=memory.copied() if memory is not None and not cold else Memory(),
+            memory=memory.copied() if memory is not None and not cold else Hints(),
             mover=rehearsed,
         ).run(work)
         for result in results:
@@ -87,7 +88,7 @@ async def analyze(
         return rehearsed, results
 
     def tell(event: Event) -> None:
-        # Nothing moves here.
+        # No blob is transferred.
         if isinstance(event, MappingsCounted | MappingResolved) or (
             isinstance(event, ImageFinished) and not _is_cut(event.result)
         ):
@@ -97,18 +98,18 @@ async def analyze(
     tallies = [first.tally]
     is_whole = not any(map(_is_cut, results))
     if is_whole and any(target.put for target in first.targets.values()):
-        world.answers.are_final = True
+        snapshot.answers.are_final = True
         counted = sum(counter.total() for counter in first.tally.values())
         for number in range(max(2, min(_MOST, _COUNTED // counted))):
             reads, writes = _TURNS[number % len(_TURNS)]
-            order = Order(reads=reads, writes=writes, seed=number, accounts=number % 2 > 0)
-            with _said_before():
+            order = Order(reads=reads, writes=writes, seed=number, lists_referrers=number % 2 > 0)
+            with _logging_disabled():
                 again, others = await rehearse(order, lambda _event: None)
             if stop.requested() or any(map(_is_cut, others)):
                 break
             tallies.append(again.tally)
     results = tuple(result for result in results if not _is_cut(result))
-    return Found(analysis=forecast(world, first, tallies, results), results=results, is_whole=is_whole)
+    return AnalysisResult(analysis=forecast(snapshot, first, tallies, results), results=results, is_whole=is_whole)
 
 
 def _is_cut(result: ImageResult) -> bool:
@@ -116,8 +117,8 @@ def _is_cut(result: ImageResult) -> bool:
 
 
 @contextmanager
-def _said_before() -> Iterator[None]:
-    """Let nothing be logged: it was, in the first rehearsal."""
+def _logging_disabled() -> Iterator[None]:
+    """Log nothing: the first rehearsal did."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

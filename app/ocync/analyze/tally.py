@@ -1,4 +1,4 @@
-"""What rehearsals count, and the order of things in each of them."""
+"""What rehearsals count, and the order of answers in each."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from collections import Counter, defaultdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ocync.analyze.requests import Bounds, RequestKind, total
+from ocync.analyze.model import Bounds, RequestKind, total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _SPEEDS = (1, 1, 10)
-"""How many times longer repositories take than they might: some are slow."""
+"""Factors of the speed of repositories: some are slow."""
 
 
 class Fate(StrEnum):
-    """What else is counted, besides requests: what becomes of a blob at a place, and artifacts."""
+    """What is counted besides requests: what happens to a blob at a host, and artifacts."""
 
     SENT = "sent"
     MOUNTED = "mounted"
     THERE = "there"
     READ = "read from a source"
-    READ_APART = "read from a source, by all who are not sure to take part in another read"
-    ARTIFACT = "put, as something that is attached to an image"
+    READ_APART = "read from a source, without reads that are certain to be shared"
+    ARTIFACT = "put as an attachment of an image"
 
 
 What = RequestKind | Fate
 Tally = defaultdict[tuple[str, What], Counter[Any]]
 """
-What one rehearsal has counted: at which place, of which kind, and of what.
+The counts of one rehearsal, by host and kind, then by name.
 
-Blobs count by their digests, since it depends on the order of images which repository one is sent to.
+Blobs count by digest, since the repository that gets one first depends on the order of images.
 """
 
 
 def by_name(tallies: Sequence[Tally], host: str, what: What) -> dict[Any, Bounds]:
-    """Return the bounds of each number over all rehearsals: what differs between them depends on their order."""
+    """Return the bounds of each count over all rehearsals, by name."""
     counts = [tally.get((host, what), Counter()) for tally in tallies]
     names = dict.fromkeys(name for each in counts for name in each)
     return {name: Bounds(min(each[name] for each in counts), max(each[name] for each in counts)) for name in names}
@@ -48,23 +48,23 @@ def summed_up(
     tallies: Sequence[Tally], host: str, what: What, weigh: Callable[[Any], int] = lambda _name: 1
 ) -> Bounds:
     """
-    Return the bounds of a sum, of numbers or of what they weigh.
+    Return the bounds of the sum of counts, weighted by name.
 
-    Each number is bounded by itself: any may come out one way and its neighbour the other.
+    Each count has its own bounds: any of them may be low while another is high.
     """
     return total(bounds.times(weigh(name)) for name, bounds in by_name(tallies, host, what).items())
 
 
 class Order:
-    """The order in which answers come in a rehearsal: how many turns of the loop each takes, by chance."""
+    """The order of answers in a rehearsal: each takes a random number of turns of the event loop."""
 
-    def __init__(self, *, reads: int = 0, writes: int = 0, seed: int = 0, accounts: bool = True) -> None:
+    def __init__(self, *, reads: int = 0, writes: int = 0, seed: int = 0, lists_referrers: bool = True) -> None:
         """
-        Reads and writes take so many turns at most, and those of slow repositories as many times more.
+        Reads and writes take at most so many turns, times the factor of their repository.
 
-        `accounts` is what is assumed of targets of which nobody knows whether they keep account of referrers.
+        `lists_referrers` is assumed of targets that have not shown whether they list referrers.
         """
-        self.accounts = accounts
+        self.lists_referrers = lists_referrers
         self._reads = reads
         self._writes = writes
         self._random = random.Random(seed)  # noqa: S311 -- nothing is secret here
@@ -76,7 +76,7 @@ class Order:
         return f"<Order: {self._reads} turns for reads, {self._writes} for writes>"
 
     async def take(self, repository: str, *, writing: bool = False) -> None:
-        """Take the time of a read or write of a repository."""
+        """Wait as long as a read or write of a repository takes."""
         most = self._writes if writing else self._reads
         if not most:
             return
@@ -90,7 +90,7 @@ class Order:
         await done
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        # One call in each turn, however many wait.
+        # One call a turn, however many tasks wait.
         self._turn += 1
         for done in self._waiting.pop(self._turn, ()):
             if not done.done():

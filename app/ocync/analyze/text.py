@@ -1,10 +1,10 @@
-"""The analysis for a person: what the next pass would move, what sharing saves, what it would ask. Pure."""
+"""The analysis as text: what the next pass would transfer, what sharing saves, and its requests. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocync.analyze.requests import RequestKind, total
+from ocync.analyze.model import RequestKind, total
 from ocync.lib.sanitize import printable
 from ocync.plan.model import Reason
 from ocync.report.humanize import counted, short, size
@@ -12,12 +12,11 @@ from ocync.report.humanize import counted, short, size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ocync.analyze.model import Analysis, Sharing, SourceForecast, TargetForecast
-    from ocync.analyze.requests import Bounds
+    from ocync.analyze.model import Analysis, Bounds, Sharing, SourceForecast, TargetForecast
     from ocync.report.summary import RunReport
 
 _SHARED = 5
-"""Shared blobs that are named."""
+"""Shared blobs that are listed."""
 _NAMES = {
     RequestKind.TAG_LIST: ("tag list", "tag lists"),
     RequestKind.REFERRERS: ("list of referrers", "lists of referrers"),
@@ -33,7 +32,7 @@ _NAMES = {
 
 
 def render(analysis: Analysis, report: RunReport) -> str:
-    """Return the analysis as lines, the last with a line end; failures are left to the report's own text."""
+    """Return the analysis as lines that end with a newline, without failures, which the report lists."""
     return "\n".join(_lines(analysis, report)) + "\n"
 
 

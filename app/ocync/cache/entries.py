@@ -1,8 +1,8 @@
 """
-The facts that are remembered, and how they stand in a file or an artifact: a line each, below one for the format.
+The entries of the cache and their serialisation in a file or an artifact: a header, then one line an entry.
 
-A line is a checksum and a JSON list. Others may have written what is read here, so each line is checked by itself,
-and one that is damaged or of an unknown kind is left out.
+A line is a checksum and a JSON list. The input is not trusted: each line is checked by itself, and skipped if it is
+damaged or of an unknown kind.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import json
 import sys
 import zlib
+from contextlib import suppress
 from enum import StrEnum
 from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -22,84 +23,83 @@ if TYPE_CHECKING:
 
 HEADER = b"ocync-memory-2\n"
 """The first line."""
-MAX_FACTS = 100_000
-"""Facts that are kept at most: those of twenty thousand images and more. In memory they take some 60 MiB."""
+MAX_ENTRIES = 100_000
+"""Most entries that are kept: enough for twenty thousand images. They take some 60 MiB in memory."""
 MAX_BYTES = 16 * 1024 * 1024
-"""Bytes of lines that are kept at most."""
+"""Most bytes of lines that are kept."""
 MAX_READ = 2 * MAX_BYTES
-"""Bytes that are read at most."""
+"""Most bytes that are read."""
 MAX_TEXT = 4096
-"""Characters of a fact's names and value together."""
+"""Most characters of an entry's names and value together."""
 MAX_AGE = 30 * 86400.0
-"""Seconds after which a fact that nobody has learned again is dropped."""
+"""Seconds after which an entry that was not learned again is dropped."""
 _SKEW = 300.0
-"""Seconds by which other clocks may be ahead; what was learned later than that was not."""
-# JSON takes twelve bytes for some characters.
+"""Seconds by which other clocks may be ahead; later entries are ignored."""
+# JSON escapes some characters as twelve bytes.
 _MAX_LINE = 12 * MAX_TEXT + 256
-_MAX_LINES = 4 * MAX_FACTS
+_MAX_LINES = 4 * MAX_ENTRIES
 _GZIP = 31
 
 
 class EntryKind(StrEnum):
-    """What a fact tells. The names stand in files: none is ever used anew for something else."""
+    """What an entry says. The names are in files: none is ever reused with another meaning."""
 
     BLOB = "blob"
     """A repository held the blob (name: its digest)."""
     HINT = "hint"
-    """Anything else that is worth a try: limits, forms of uploads (place: what about, name: of whom)."""
+    """Anything else worth a try: limits, upload strategies (host: the subject; name: of which host or pair)."""
     SEEN = "seen"
     """A source's tag (name) had the digest (value)."""
     MOVED = "moved"
     """A target's tag (name) was set to the digest (value)."""
     BELOW = "below"
-    """All that lies below the digest (value) of a target's tag (name) was seen there."""
+    """An audit found everything below the digest (value) of a target's tag (name)."""
 
 
-# Once and for all, since there may be a hundred thousand lines.
+# Made once, since there may be a hundred thousand lines.
 _encoded = json.JSONEncoder(separators=(",", ":")).encode
 _decoded = json.JSONDecoder().decode
 _KINDS = {str(kind): kind for kind in EntryKind}
 Key: TypeAlias = tuple[EntryKind, str, str, str]
-"""Kind, place, path and name."""
+"""Kind, host, path and name."""
 
 
-class Fact(NamedTuple):
-    """What is known under a key; all times are seconds since 1970."""
+class CacheEntry(NamedTuple):
+    """The value of a key; times are in seconds since 1970."""
 
     value: str | None
-    """None says that it was forgotten: an earlier fact of the same key is void, wherever it stands."""
+    """None if it was forgotten: earlier entries with the same key are void, in whatever file."""
     since: float
-    """When it was first known with this value."""
+    """When this value was first learned."""
     learned: float
-    """When it was last known with this value."""
+    """When this value was last learned."""
 
 
-Facts: TypeAlias = dict[Key, Fact]
+CacheEntries: TypeAlias = dict[Key, CacheEntry]
 
 
-def merged(known: Fact | None, other: Fact) -> Fact:
-    """Return what two facts of the same key tell together; of different values, the one that was learned later."""
+def merged(known: CacheEntry | None, other: CacheEntry) -> CacheEntry:
+    """Return the combination of two entries with one key; of different values, the one learned later."""
     if known is None or (known.value != other.value and other.learned >= known.learned):
         return other
     if known.value != other.value:
         return known
-    return Fact(known.value, min(known.since, other.since), max(known.learned, other.learned))
+    return CacheEntry(known.value, min(known.since, other.since), max(known.learned, other.learned))
 
 
-def latest(facts: Facts, count: int) -> Facts:
-    """Return so many of the facts at most, latest first, and those about blobs last: there are most of them."""
-    # The key of a fact is there so that of those of one time the same ones are kept.
-    return dict(
-        nlargest(
-            count, facts.items(), key=lambda item: (item[0][0] is not EntryKind.BLOB, item[1].learned, item[0])
-        )
+def latest(entries: CacheEntries, count: int) -> CacheEntries:
+    """Return at most `count` entries, latest first, with those about blobs last, as they are the most numerous."""
+    # The key makes the choice among entries of one time deterministic.
+    order = nlargest(
+        count, entries.items(), key=lambda item: (item[0][0] is not EntryKind.BLOB, item[1].learned, item[0])
     )
+    return dict(order)
 
 
-def lines_of(facts: Facts) -> bytes:
-    """Return the lines of facts; where there are too many bytes of them, those of the first ones."""
+def lines_of(entries: CacheEntries) -> bytes:
+    """Return the lines of the entries, up to MAX_BYTES."""
     lines, size = [], 0
-    for line in map(_line, facts.items()):
+    for line in map(_line, entries.items()):
         size += len(line)
         if size > MAX_BYTES:
             break
@@ -107,15 +107,15 @@ def lines_of(facts: Facts) -> bytes:
     return b"".join(lines)
 
 
-def read(stream: BinaryIO, now: float) -> tuple[Facts, int]:
+def read(stream: BinaryIO, now: float) -> tuple[CacheEntries, int]:
     """
-    Return the facts of a file that are neither too old nor from the future, and how many lines there are.
+    Return the entries of a file that are neither too old nor from the future, and the number of its lines.
 
-    Raises ValueError for what is of another format or too long.
+    Raises ValueError for another format or too long a file.
     """
     if stream.readline(len(HEADER)) != HEADER:
-        raise ValueError("it is of another format")
-    facts: Facts = {}
+        raise ValueError("its format is unknown")
+    entries: CacheEntries = {}
     size = 0
     for count in range(_MAX_LINES):
         line = stream.readline(_MAX_LINE)
@@ -123,52 +123,50 @@ def read(stream: BinaryIO, now: float) -> tuple[Facts, int]:
         if size > MAX_READ:
             break
         if not line:
-            return facts, count
+            return entries, count
         found = _parsed(line)
         if found is not None and now - MAX_AGE <= found[1].learned <= now + _SKEW:
-            facts[found[0]] = merged(facts.get(found[0]), found[1])
-    raise ValueError("it is longer than any memory")
+            entries[found[0]] = merged(entries.get(found[0]), found[1])
+    raise ValueError("it is too long")
 
 
-def packed(facts: Facts) -> bytes:
-    """Return the latest facts, compressed: the same bytes for the same facts."""
-    # Most of it are digests, which do not get smaller whatever the effort. No time is in the header.
+def packed(entries: CacheEntries) -> bytes:
+    """Return the latest entries, compressed; the result depends on nothing else."""
+    # Digests do not compress, so more effort gains nothing. The header has no time.
     compressor = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
-    return compressor.compress(HEADER + lines_of(latest(facts, MAX_FACTS))) + compressor.flush()
+    return compressor.compress(HEADER + lines_of(latest(entries, MAX_ENTRIES))) + compressor.flush()
 
 
-def unpacked(data: bytes, now: float) -> Facts:
-    """Return what `read` does, of what `packed` gave; raises ValueError for anything else, a bomb among it."""
+def unpacked(data: bytes, now: float) -> CacheEntries:
+    """Return the entries in the result of `packed`; raises ValueError for anything else, zip bombs included."""
     inflater = zlib.decompressobj(_GZIP)
     try:
         raw = inflater.decompress(data, MAX_READ + 1)
     except zlib.error as error:
-        raise ValueError("it is not compressed, or damaged") from error
+        raise ValueError("it is not compressed, or it is damaged") from error
     if len(raw) > MAX_READ:
-        raise ValueError("it is longer than any memory")
+        raise ValueError("it is too long")
     if not inflater.eof:
         raise ValueError("it is cut short")
     return read(io.BytesIO(raw), now)[0]
 
 
-def _line(item: tuple[Key, Fact]) -> bytes:
+def _line(item: tuple[Key, CacheEntry]) -> bytes:
     text = _encoded([*item[0], *item[1]]).encode()
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def _parsed(line: bytes) -> tuple[Key, Fact] | None:
+def _parsed(line: bytes) -> tuple[Key, CacheEntry] | None:
     mark, _, text = line.removesuffix(b"\n").partition(b" ")
-    try:
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
         if int(mark, 16) != zlib.crc32(text):
             return None
         kind, host, path, name, value, since, learned = _decoded(text.decode())
-        # What is no text can't be interned.
+        # Raises TypeError for anything but text.
         key = (_KINDS[kind], sys.intern(host), sys.intern(path), name)
-        is_told = isinstance(name, str) and (value is None or isinstance(value, str))
-        # A registry is asked for a mount from there, and a token service for a token.
-        is_fit = kind != EntryKind.BLOB or is_repository(path)
-        if is_told and is_fit and 0 <= since <= learned < 1 << 53:
-            return key, Fact(value, since, learned)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        pass
+        has_text = isinstance(name, str) and (value is None or isinstance(value, str))
+        # The path goes into the URL of a mount and the scope of a token.
+        has_path = kind != EntryKind.BLOB or is_repository(path)
+        if has_text and has_path and 0 <= since <= learned < 1 << 53:
+            return key, CacheEntry(value, since, learned)
     return None

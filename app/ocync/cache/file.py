@@ -1,8 +1,8 @@
 """
-The file that holds the facts between passes. Everything here blocks, and is called in a thread of its own.
+The file that holds the cache between passes. Everything here blocks, and runs in a thread of its own.
 
-What is new is added to its end, under a lock, so that passes at once lose nothing; now and then all is written anew
-and put in its place as a whole. Whenever a process is killed, nothing but its last lines is missing.
+New entries are appended under a lock, so that concurrent passes lose nothing. Now and then the whole file is
+replaced atomically. A process that is killed loses at most its last lines.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import fcntl
 import os
 import stat
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from ocync.cache.entries import Facts
+    from ocync.cache.entries import CacheEntries
 
 NAME = "memory-2.txt"
-"""The name of the file within `cache_dir`; other formats have files of their own."""
-_LOCKED_FOR = 5.0
-"""Seconds that are waited for another pass, which holds the lock only while it writes."""
+"""The name of the file within `cache_dir`; each format has its own."""
+_LOCK_TIMEOUT = 5.0
+"""Seconds to wait for another pass, which holds the lock only while it writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What a file holds."""
 
-    facts: Facts = field(default_factory=dict)
+    entries: CacheEntries = field(default_factory=dict)
     damage: str = ""
-    """What is wrong with the file; the next `save` puts it right."""
+    """What is wrong with the file; the next `save` replaces it."""
     is_wasteful: bool = False
-    """Whether much of the file is of no use any more."""
+    """Whether much of the file is obsolete."""
 
 
 def load(path: Path, now: float) -> Opened:
     """
-    Return what a file holds at `now` (seconds since 1970), nothing where there is none; changes nothing.
+    Return the content of a file at `now` (seconds since 1970), empty if there is none.
 
-    Raises StorageError where it can't be read, or is not ours.
+    Raises StorageError if it can't be read or belongs to another user.
     """
-    with _said():
+    with _storage_errors():
         try:
             found, lines = _read(path, now)
         except FileNotFoundError:
@@ -58,26 +58,26 @@ def load(path: Path, now: float) -> Opened:
     return Opened(found, is_wasteful=lines > 2 * len(found) + 100)
 
 
-def save(path: Path, new: Facts, now: float, *, tidy: bool = False) -> None:
+def save(path: Path, new: CacheEntries, now: float, *, tidy: bool = False) -> None:
     """
-    Add facts to the file, which is made where there is none and made anew where it is damaged.
+    Append entries to the file, which is created if missing and replaced if damaged; raises StorageError.
 
-    With `tidy`, what is of no use any more is dropped. Raises StorageError.
+    `tidy` drops obsolete entries.
     """
-    with _said():
+    with _storage_errors():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(path.with_suffix(".lock")):
             if tidy or not _append(path, entries.lines_of(new)):
                 _rewrite(path, new, now)
 
 
-def _read(path: Path, now: float) -> tuple[Facts, int]:
+def _read(path: Path, now: float) -> tuple[CacheEntries, int]:
     with _opened(path, os.O_RDONLY) as stream:
         return entries.read(stream, now)
 
 
 def _append(path: Path, lines: bytes) -> bool:
-    """Add lines to the end; False where the file has to be written anew."""
+    """Append lines; return False if the file has to be rewritten."""
     if not path.exists():
         return False
     with _opened(path, os.O_RDWR | os.O_APPEND) as stream:
@@ -85,27 +85,26 @@ def _append(path: Path, lines: bytes) -> bool:
         if stream.readline(len(entries.HEADER)) != entries.HEADER or size + len(lines) >= entries.MAX_READ:
             return False
         os.fchmod(stream.fileno(), 0o600)
-        # Somebody may have been killed in the middle of a line.
+        # A process may have been killed in the middle of a line.
         stream.write(b"\n" + lines)
         return True
 
 
-def _rewrite(path: Path, new: Facts, now: float) -> None:
-    known: Facts = {}
+def _rewrite(path: Path, new: CacheEntries, now: float) -> None:
+    known: CacheEntries = {}
     try:
-        known, _ = _read(path, now)
-    except FileNotFoundError:
-        pass
+        with suppress(FileNotFoundError):
+            known, _ = _read(path, now)
     except ValueError:
-        # It may be somebody else's.
+        # It may be another program's.
         path.replace(path.with_suffix(".damaged"))
-    for key, fact in new.items():
-        known[key] = entries.merged(known.get(key), fact)
+    for key, entry in new.items():
+        known[key] = entries.merged(known.get(key), entry)
     temporary = path.with_suffix(".new")
     temporary.unlink(missing_ok=True)
     try:
         with _opened(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL) as stream:
-            stream.write(entries.HEADER + entries.lines_of(entries.latest(known, entries.MAX_FACTS)))
+            stream.write(entries.HEADER + entries.lines_of(entries.latest(known, entries.MAX_ENTRIES)))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -113,7 +112,7 @@ def _rewrite(path: Path, new: Facts, now: float) -> None:
 
 @contextmanager
 def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
-    """Open a file that is ours; raises StorageError for a link, a pipe or one of another user."""
+    """Open a regular file of this user; raises StorageError for anything else."""
     descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
@@ -126,7 +125,7 @@ def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with _opened(path, os.O_RDWR | os.O_CREAT) as stream:
-        until = time.monotonic() + _LOCKED_FOR
+        until = time.monotonic() + _LOCK_TIMEOUT
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -139,8 +138,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _said() -> Iterator[None]:
-    """Raise StorageError in place of OSError."""
+def _storage_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:

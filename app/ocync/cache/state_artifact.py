@@ -1,7 +1,7 @@
 """
-What is known, in a repository of a registry: read before a pass, written after it, for CronJobs without a volume.
+The cache as an artifact in a registry: read before a pass, written after it, for CronJobs without a volume.
 
-Two passes that write at once lose what one of them has learned, and nothing else: all of it are hints.
+Of two passes that write at once, one overwrites the other's new entries; that only costs requests.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _EMPTY = b"{}"
 
 async def fetch(repository: TargetRepository, tag: str) -> bytes:
     """
-    Return the packed state under a tag, nothing where there is none.
+    Return the packed state under a tag, empty if there is none.
 
-    Raises OcyncError where it can't be read, ProtocolError for an artifact of another kind.
+    Raises OcyncError if it can't be read, and ProtocolError for an artifact of another kind.
     """
     try:
         manifest = await repository.manifest(tag)
@@ -38,10 +38,12 @@ async def fetch(repository: TargetRepository, tag: str) -> bytes:
         return b""
     layers = [blob for blob in manifest.blobs if blob.media_type == LAYER_TYPE]
     if manifest.artifact_type != ARTIFACT_TYPE or len(layers) != 1:
-        raise ProtocolError(f"{repository.name}:{tag} is something else", host=repository.host)
+        raise ProtocolError(f"{repository.name}:{tag} is not a state of ocync", host=repository.host)
     layer = layers[0]
     if layer.size > MAX_READ:
-        raise ProtocolError(f"{repository.name}:{tag} has {layer.size} bytes, too many", host=repository.host)
+        raise ProtocolError(
+            f"{repository.name}:{tag} has {layer.size} bytes, more than {MAX_READ}", host=repository.host
+        )
     verifier = Verifier(layer.digest, layer.size, what="the state", host=repository.host)
     data = bytearray()
     async with repository.slots.hold(), repository.blob(layer) as pieces:
@@ -53,7 +55,7 @@ async def fetch(repository: TargetRepository, tag: str) -> bytes:
 
 
 async def push(repository: TargetRepository, tag: str, packed: bytes) -> None:
-    """Put a packed state under a tag; raises OcyncError."""
+    """Ensure that the tag has this packed state; raises OcyncError."""
     config, layer = (
         Descriptor(media_type=media_type, digest=Digest.of(data), size=len(data))
         for media_type, data in ((media.OCI_EMPTY, _EMPTY), (LAYER_TYPE, packed))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ocync.analyze import as_json, rehearsal
 from ocync.analyze.text import render
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.cli import runner, streams
 from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from ocync.analyze.rehearsal import Found
+    from ocync.analyze.rehearsal import AnalysisResult
     from ocync.config.model import Config
     from ocync.lib.redaction import Redactor
 
@@ -45,7 +45,7 @@ def analyze(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 async def _read(
     config: Config, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor
-) -> tuple[Found, RunReport]:
+) -> tuple[AnalysisResult, RunReport]:
     settings, tally, stop = config.settings, RequestTally(), Stop(grace=0.0)
     policy = RetryPolicy(
         attempts=settings.retry.attempts, max_delay=settings.retry.max_delay, stopping=stop.requested
@@ -58,7 +58,7 @@ async def _read(
         location = StateLocation()
         if not options.cold:
             location = kept(settings, repositories, stop, folder=settings.cache_dir, keep=False)
-        async with repositories, Keeper().memory(location, ttl=settings.cache_ttl) as memory:
+        async with repositories, CacheStore().open(location, ttl=settings.cache_ttl) as memory:
             begin_as_learned(repositories, memory)
             with kept_deadline(stop, settings.deadline):
                 found = await rehearsal.analyze(
@@ -83,7 +83,9 @@ async def _read(
     return found, report
 
 
-def _show(found: Found, report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
+def _show(
+    found: AnalysisResult, report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]
+) -> None:
     if options.json:
         streams.show(as_json.dump(found.analysis, report))
         return

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.cache.store import Keeper
+from ocync.cache.store import CacheStore
 from ocync.cli import output, streams
 from ocync.config.credentials import secrets_of
 from ocync.lib.log import configured, level_of
@@ -100,12 +100,12 @@ async def perform(
     stop: Stop,
     redactor: Redactor,
     *,
-    keeper: Keeper | None = None,
+    cache: CacheStore | None = None,
 ) -> RunReport:
     """
     Make one pass, showing its progress; a dry run shows how tags were selected.
 
-    What registries say ends up in the report, and some say secrets: they are taken out of it. `keeper` is the
+    What registries say ends up in the report, and some say secrets: they are taken out of it. `cache` is the
     program's, where it makes several passes.
     """
     dry_run = getattr(options, "dry_run", False)
@@ -129,7 +129,7 @@ async def perform(
                 resolved=resolved,
                 secret=redactor.add,
                 cache_dir=job.cache_dir,
-                keeper=keeper or Keeper(),
+                cache=cache or CacheStore(),
             ),
         )
     return report.redacted(redactor)

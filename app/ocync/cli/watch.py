@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocync.cache.store import Keeper
+from ocync.cache.store import CacheStore
 from ocync.cli import output, runner
 from ocync.config.load import load
 from ocync.lib.errors import ConfigError, ExitCode
@@ -57,7 +57,7 @@ class _Watch:
         self._environ = environ
         self._redactor = redactor
         self._stop = Stop(grace=options.grace_period)
-        self._keeper = Keeper()
+        self._cache = CacheStore()
 
     async def run(self) -> int:
         options, stop = self._options, self._stop
@@ -110,7 +110,7 @@ class _Watch:
         # The deadline is one of each pass, not of the program.
         with self._stop.for_one_pass() as stop:
             return await runner.perform(
-                runner.job_of(config), self._options, self._environ, stop, self._redactor, keeper=self._keeper
+                runner.job_of(config), self._options, self._environ, stop, self._redactor, cache=self._cache
             )
 
 

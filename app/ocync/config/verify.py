@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ocync.config.model import TrustedIdentity, TrustedKey, VerifyMode, VerifyRules
 from ocync.config.yaml.node import render
-from ocync.verification import key_files
+from ocync.verification.key import load_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,13 +45,14 @@ class Signers:
         """Return the key in a PEM text or at a path; raises ValueError if it is none."""
         is_pem = "-----BEGIN" in text
         key = TrustedKey(name=where if is_pem else text, pem=text if is_pem else self.text(text))
-        self._check("key", key.pem, lambda: key_files.load_key(key.pem, key.name))
+        self._check("key", key.pem, lambda: load_key(key.pem, key.name))
         return key
 
     def root(self, path: str | None) -> tuple[str, str]:
         """Return name and text of a trusted root, by default Sigstore's public one; raises ValueError."""
-        name, text = key_files.shipped_root() if path is None else (path, self.text(path))
-        from ocync.verification.trusted_root import load_root  # noqa: PLC0415 -- for those who verify
+        from ocync.verification.trusted_root import load_root, shipped_root  # noqa: PLC0415 -- only for those who verify
+
+        name, text = shipped_root() if path is None else (path, self.text(path))
 
         self._check("root", text, lambda: load_root(text, name))
         return name, text

@@ -1,1 +1,1 @@
-"""OCI image layouts on disk (image-spec image-layout.md) as places to read images from and write them to."""
+"""OCI image layouts on disk (image-spec image-layout.md) as repositories to read and write."""

@@ -1,8 +1,8 @@
 """
-Files in the making: they appear at their destination whole, or not at all.
+Atomic writes: a file appears at its destination complete, or not at all.
 
-Everything here blocks. A draft is locked (flock(2)) for as long as its writer lives, so that others can tell a
-draft that is being written from one that a crash has left.
+Everything here blocks. A draft is locked (flock(2)) while its writer lives, so that other processes can tell it
+from one that a crash has left.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ocync.layout.disk_errors import told
-from ocync.layout.reader import Stamp
+from ocync.layout.files import Stamp, storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 MAX_AGE = 24 * 3600.0
-"""Seconds after its last write when a draft counts as left behind, whatever its lock says."""
+"""Seconds after its last write when a draft counts as abandoned, whatever its lock says."""
 _PREFIX = "draft-"
 _logger = logging.getLogger(__name__)
 
 
 class Draft:
     """
-    One file in the making: `open`, then `write` any number of times, then `commit`; `discard` at any time.
+    An unfinished file: `open`, `write` any number of times, then `commit`; `discard` at any time.
 
-    `folder` holds the draft and has to be on the filesystem of its destination. All methods raise StorageError.
+    Its `folder` must be on the filesystem of the destination. All methods raise StorageError.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,19 +41,19 @@ class Draft:
         self._fd = -1
 
     def open(self) -> None:
-        """Make the draft, readable for whom the process's umask lets read it."""
+        """Create the draft, with the permissions of the process's umask."""
         while self._path is None:
             path = self._folder / f"{_PREFIX}{secrets.token_hex(8)}"
-            with told("write into", self._folder):
+            with storage_errors("write into", self._folder):
                 self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-                if _is_ours(self._fd):
+                if _lock(self._fd):
                     self._path = path
                 else:
                     self._close()
 
     def write(self, pieces: Iterable[bytes]) -> None:
         """Append the pieces."""
-        with told("write", self._path or self._folder):
+        with storage_errors("write", self._path or self._folder):
             for piece in pieces:
                 rest = memoryview(piece)
                 while rest:
@@ -62,29 +61,29 @@ class Draft:
 
     def commit(self, destination: Path, *, mode: int | None = None) -> Stamp:
         """
-        Put the draft where it belongs, in place of what is there; it survives a power cut from then on.
+        Replace the destination by the draft, durably, and return the stamp of the file.
 
-        Returns the stamp of the file. `mode` are permission bits that it shall have instead of those of the umask.
+        `mode` sets its permission bits, instead of the umask.
         """
         assert self._path is not None
-        with told("write", destination):
+        with storage_errors("write", destination):
             if mode is not None:
                 os.fchmod(self._fd, mode)
             os.fsync(self._fd)
             self._path.replace(destination)
             self._path = None
-            # Of what was written here, whatever another program may put into its place.
+            # Of what was written here, even if another program replaces it now.
             stamp = Stamp.of(os.fstat(self._fd))
             self._close()
             sync(destination.parent)
         return stamp
 
     def discard(self) -> None:
-        """Remove the draft, if it was not committed."""
+        """Remove the draft unless it was committed."""
         path, self._path = self._path, None
         try:
             if path is not None:
-                with told("remove", path):
+                with storage_errors("remove", path):
                     path.unlink(missing_ok=True)
         finally:
             self._close()
@@ -97,9 +96,9 @@ class Draft:
 
 def sweep(folder: Path, *, now: float) -> int:
     """
-    Remove drafts that nobody writes any more; returns how many.
+    Remove abandoned drafts and return how many; `now` is in seconds since 1970.
 
-    `now` is in seconds since 1970. What can't be removed stays and is told once: it is in nobody's way.
+    A draft that can't be removed is logged and stays.
     """
     removed = 0
     for path in list(folder.glob(f"{_PREFIX}*")):
@@ -108,31 +107,31 @@ def sweep(folder: Path, *, now: float) -> int:
         except FileNotFoundError:
             continue
         except OSError as error:
-            _logger.warning("can't remove what an earlier run left", extra={"path": str(path), "why": str(error)})
+            _logger.warning("can't remove an abandoned draft", extra={"path": str(path), "why": str(error)})
     return removed
 
 
 def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power cut; raises OSError."""
+    """Ensure that a file, or the names in a folder, survive a power cut; raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     except OSError as error:
-        # Some network and FUSE filesystems can't sync a folder, and offer nothing else.
+        # Some network and FUSE filesystems can't sync a folder.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
             raise
     finally:
         os.close(fd)
 
 
-def _is_ours(fd: int) -> bool:
-    """Lock a new draft; False when a sweep took it for an abandoned one in between."""
+def _lock(fd: int) -> bool:
+    """Lock a new draft; return False if a sweep has removed it as abandoned."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        # No locks on this filesystem: drafts that are left behind are known by their age alone.
+        # Without locks, only the age tells which drafts are abandoned.
         _logger.debug("the filesystem has no locks")
     return os.fstat(fd).st_nlink > 0
 

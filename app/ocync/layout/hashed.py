@@ -1,4 +1,4 @@
-"""Which blobs in a folder hold the bytes that their names promise."""
+"""The blobs in a folder whose bytes match their digests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.layout.reader import Reader, Stamp
+from ocync.layout.files import Reader, Stamp
 from ocync.lib.errors import StorageError, VerificationError
 from ocync.lib.singleflight import Flights
 from ocync.lib.threads import in_thread
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
     from ocync.oci.manifest import Descriptor
 
 _PIECE = 1024 * 1024
-# A disk gains nothing by more readers than this, and each holds a piece.
-_AT_ONCE = 4
+# More readers gain nothing on a disk, and each holds a piece.
+_READERS = 4
 _logger = logging.getLogger(__name__)
 
 
-class Sound:
+class HashedBlobs:
     """
-    What is known of the bytes of blobs: each file is hashed once, and anew where its stamp has changed.
+    The results of hashing blobs: each file is hashed once, and again if its stamp has changed.
 
-    One for all layouts of a folder, and for one pass: what a disk damages changes no stamp. A blob that several
-    layouts share is one file.
+    One object serves all layouts of a folder, which may share files by hard links, during one pass: damage by the
+    disk changes no stamp.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int, Digest], tuple[Stamp, bool]] = {}
         self._flights: Flights[tuple[Stamp, Digest], Stamp | None] = Flights()
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._readers = asyncio.Semaphore(_READERS)
 
     def __repr__(self) -> str:
-        return f"<Sound: {len(self._known)} blobs are known>"
+        return f"<HashedBlobs: {len(self._known)}>"
 
     def learn(self, stamp: Stamp, digest: Digest, *, is_sound: bool = True) -> None:
         """Record whether the bytes of a file hash to the digest."""
         self._known[stamp.device, stamp.inode, digest] = stamp, is_sound
 
     def is_damaged(self, stamp: Stamp, digest: Digest) -> bool:
-        """Return whether a file was hashed, and not to the digest."""
+        """Return whether a file was hashed and does not match the digest."""
         return self._known.get((stamp.device, stamp.inode, digest)) == (stamp, False)
 
     async def check(self, path: Path, blob: Descriptor) -> Stamp | None:
         """
-        Return the stamp of a file that holds the blob; None for any other, with a warning where it is damaged.
+        Return the stamp of a file that holds the blob; None for any other, with a warning if it is damaged.
 
-        A file that was not hashed before is read to its end. Raises StorageError where not even its size is told.
+        A file that was not hashed before is read to its end. Raises StorageError if not even its size can be read.
         """
         stamp = await in_thread(Stamp.at, path)
         if stamp is None or stamp.size != blob.size:
@@ -65,7 +65,7 @@ class Sound:
     async def _hash(self, path: Path, before: Stamp, blob: Descriptor) -> Stamp | None:
         verifier = Verifier(blob.digest, blob.size, what=f"blob {blob.digest}", host=str(path))
         try:
-            async with self._turns:
+            async with self._readers:
                 stamp = await _read(path, verifier)
             verifier.finish()
         except (StorageError, VerificationError) as error:
@@ -80,7 +80,6 @@ class Sound:
 
 
 async def _read(path: Path, verifier: Verifier) -> Stamp:
-    """Read a file to its end; return its stamp of then."""
     reader = Reader(path)
 
     def read() -> bool:

@@ -1,7 +1,7 @@
 """
-The index.json of a layout: bytes in, frozen values out, and the bytes of a changed one.
+The index.json of a layout, parsed and changed without I/O.
 
-Pure. What is not understood (fields, annotations, entries of other kinds) is kept as it is.
+Unknown fields, annotations and kinds of entries are kept.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from ocync.oci.manifest import Descriptor
 from ocync.oci.reference import is_tag
 
 MAX_SIZE = 16 * 1024 * 1024
-"""Bytes of an index.json that are read at most: some fifty thousand tags."""
+"""Most bytes of an index.json that are read: some fifty thousand tags."""
 REF_NAME = "org.opencontainers.image.ref.name"
 """The annotation that holds a tag (image-spec annotations.md)."""
 EMPTY = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}\n'
 """The index.json of a layout without images."""
+_POINTER = ("mediaType", "digest", "size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Entry:
 
     @property
     def tag(self) -> str | None:
-        """The tag that the name is, or that it ends with where it is a full reference (`host/repo:tag`)."""
+        """The tag in the name, which is a tag or a full reference (`host/repo:tag`)."""
         if self.name is None or is_tag(self.name):
             return self.name
         head, colon, tag = self.name.partition("@")[0].rpartition(":")
@@ -50,38 +51,38 @@ class Index:
     def tags(self) -> tuple[str, ...]:
         """Return all tags, each once."""
         tags = dict.fromkeys(entry.tag for entry in self.entries if entry.tag is not None)
-        return ("latest",) if not tags and self._lone() else tuple(tags)
+        return ("latest",) if not tags and self._only_nameless() else tuple(tags)
 
     def find(self, tag: str) -> Descriptor | None:
         """
-        Return what a tag points to, None when there is no such tag; raises ValueError where it points to several.
+        Return the descriptor of a tag, None if there is no such tag; raises ValueError if it is ambiguous.
 
-        A name that equals the tag goes before full references that end with it. An image without a name that has
-        the layout for itself is `latest`: many builders leave the name out.
+        A name that equals the tag precedes full references that end with it. The only image of a layout is `latest`
+        if it has no name: many builders leave the name out.
         """
         found = [entry for entry in self.entries if entry.name == tag]
         found = found or [entry for entry in self.entries if entry.tag == tag]
         if not found and tag == "latest":
-            found = self._lone()
+            found = self._only_nameless()
         if len({entry.descriptor.digest for entry in found}) > 1:
             several = ", ".join(f"{entry.name!r:.160} {entry.descriptor.digest}" for entry in found[:5])
             raise ValueError(f"{len(found)} images are called {tag}: {several}")
         return found[0].descriptor if found else None
 
     def describe(self, digest: Digest) -> Descriptor | None:
-        """Return the descriptor of an image that is listed, by its digest."""
+        """Return the descriptor of a listed image by its digest."""
         return next((entry.descriptor for entry in self.entries if entry.descriptor.digest == digest), None)
 
     def pointing(self, tag: str, descriptor: Descriptor) -> bytes | None:
-        """Return the index.json in which the tag points to the descriptor; None when it does so already."""
+        """Return the index.json in which the tag points to the descriptor; None if it does already."""
         entries = _list(self.body)
-        places = [place for place, entry in enumerate(entries) if _name(entry) == tag]
-        new = _written(tag, descriptor)
-        if len(places) == 1 and _same(entries[places[0]], new):
+        positions = [position for position, entry in enumerate(entries) if _name(entry) == tag]
+        new = _new_entry(tag, descriptor)
+        if len(positions) == 1 and all(entries[positions[0]].get(key) == new[key] for key in _POINTER):
             return None
-        changed = [entry for place, entry in enumerate(entries) if place not in places[1:]]
-        if places:
-            changed[places[0]] = new
+        changed = [entry for position, entry in enumerate(entries) if position not in positions[1:]]
+        if positions:
+            changed[positions[0]] = new
         else:
             changed.append(new)
         try:
@@ -90,12 +91,12 @@ class Index:
             raise ValueError("it is nested too deeply") from None
         return text.encode() + b"\n"
 
-    def _lone(self) -> list[Entry]:
+    def _only_nameless(self) -> list[Entry]:
         return [entry for entry in self.entries if entry.name is None] if len(self.entries) == 1 else []
 
 
 def parse(raw: bytes) -> Index:
-    """Read an index.json; raises ValueError that says what is wrong with it."""
+    """Return the parsed index.json; raises ValueError that says what is wrong with it."""
     if not raw.strip():
         raise ValueError("it is empty")
     try:
@@ -108,13 +109,13 @@ def parse(raw: bytes) -> Index:
         raise ValueError("it is not a JSON object")
     if "manifests" not in body:
         raise ValueError("it has no field manifests")
-    entries = (_entry(f"manifests[{place}]", entry) for place, entry in enumerate(_list(body)))
+    entries = (_entry(f"manifests[{position}]", entry) for position, entry in enumerate(_list(body)))
     return Index(entries=tuple(entry for entry in entries if entry is not None), body=body)
 
 
 def _list(body: dict[str, Any]) -> list[Any]:
     value = body["manifests"]
-    # Go writes an empty list that was never filled as null.
+    # Go writes an empty list as null.
     if value is None:
         return []
     if not isinstance(value, list):
@@ -123,7 +124,7 @@ def _list(body: dict[str, Any]) -> list[Any]:
 
 
 def _entry(where: str, entry: Any) -> Entry | None:
-    """Read one entry; None for one that is no image (image-layout.md: any media type may be listed)."""
+    """Return an entry, None for one that is not an image (image-layout.md allows any media type)."""
     if not isinstance(entry, dict):
         raise ValueError(f"{where} is not an object")
     media_type = entry.get("mediaType", "")
@@ -150,7 +151,7 @@ def _name(entry: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _written(tag: str, descriptor: Descriptor) -> dict[str, Any]:
+def _new_entry(tag: str, descriptor: Descriptor) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "mediaType": descriptor.media_type,
         "digest": str(descriptor.digest),
@@ -159,10 +160,6 @@ def _written(tag: str, descriptor: Descriptor) -> dict[str, Any]:
     if descriptor.artifact_type:
         entry["artifactType"] = descriptor.artifact_type
     return {**entry, "annotations": {REF_NAME: tag}}
-
-
-def _same(entry: dict[str, Any], new: dict[str, Any]) -> bool:
-    return all(entry.get(key) == new[key] for key in ("mediaType", "digest", "size"))
 
 
 def _not_a_number(text: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""One writer at a time, among the tasks of all processes."""
+"""A lock between the tasks of all processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ocync.layout.disk_errors import told
+from ocync.layout.files import storage_errors
 from ocync.lib.errors import StorageError
 from ocync.lib.threads import in_thread
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WAIT = 60.0
-"""Seconds that a lock is waited for; it is held for the time that a small file takes to be written."""
+"""Seconds to wait for a lock; a holder only writes a small file."""
 _FIRST_PAUSE = 0.005
 _LONGEST_PAUSE = 0.1
 
 
 class FileLock:
     """
-    The lock of this file, which is made if there is none; its folder has to exist.
+    A lock on a file, which is created if missing in a folder that exists.
 
-    The lock is flock(2)'s: it ends with the process that holds it, and the file stays. Tasks that share this object
-    take turns in the order they came; others ask again and again.
+    It is flock(2)'s: it ends with the process that holds it, and the file stays. Tasks that share this object take
+    turns in order; others poll.
     """
 
     def __init__(self, path: Path, *, wait: float = WAIT) -> None:
@@ -38,10 +38,10 @@ class FileLock:
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
         """
-        Hold the lock for the time of the block.
+        Hold the lock during the block.
 
-        Raises StorageError when another process keeps it for longer than `wait` seconds, counted from the moment
-        of asking, so that many tasks fail together and not one after the other; also where there are no locks.
+        Raises StorageError if that takes more than `wait` seconds from this call, so that many tasks fail together
+        and not one after the other, and if the filesystem has no locks.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self._wait
@@ -57,7 +57,7 @@ class FileLock:
     async def _acquire(self, handle: _Handle, end: float) -> None:
         loop = asyncio.get_running_loop()
         pause = _FIRST_PAUSE
-        # Asking again and again, since a thread that waits in flock(2) could not be cancelled.
+        # Polls, since a thread that waits in flock(2) can't be cancelled.
         while not await in_thread(handle.try_acquire):
             left = end - loop.time()
             if left <= 0:
@@ -70,7 +70,7 @@ class FileLock:
 
 
 class _Handle:
-    """An open lock file; closing it sets the lock free."""
+    """An open lock file; closing it releases the lock."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -79,11 +79,11 @@ class _Handle:
     def open(self) -> None:
         # NFS maps flock to byte ranges, whose exclusive locks need a file that is open for writing (flock(2)).
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with told("open the lock", self._path):
+        with storage_errors("open the lock", self._path):
             self._fd = os.open(self._path, flags, 0o666)
 
     def try_acquire(self) -> bool:
-        with told("lock", self._path):
+        with storage_errors("lock", self._path):
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -1,13 +1,13 @@
 """
 The files of one layout.
 
-    oci-layout              the version of the layout's form
+    oci-layout              the version of the format
     index.json              its images (ocync.layout.index)
     blobs/ALGORITHM/HEX     everything else
-    .ocync/                 the lock of index.json, and files in the making
+    .ocync/                 the lock of index.json, and drafts
 
 Everything here blocks, and raises errors of `ocync.lib.errors`. Symbolic links are followed within the layout and
-refused where they lead out of it: a layout may come from people who are not trusted.
+refused if they lead out of it: a layout may come from people who are not trusted.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 from ocync.layout import index as indexes
 from ocync.layout.atomic_file import Draft, sweep, sync
-from ocync.layout.disk_errors import storage_error, told
-from ocync.layout.reader import Reader, Stamp
+from ocync.layout.files import Reader, Stamp, storage_error, storage_errors
 from ocync.lib.errors import ProtocolError, StorageError, VerificationError
 from ocync.oci import manifest as manifests
 from ocync.oci.digest import Digest
@@ -40,7 +39,7 @@ _SETTLED = 1_000_000_000
 
 
 class Store:
-    """One layout: the folder `root`, which need not exist before `establish`."""
+    """A layout in the folder `root`, which need not exist before `establish`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -48,16 +47,16 @@ class Store:
 
     @property
     def lock(self) -> Path:
-        """The file whose lock a writer of index.json holds; its folder is made by `make_scratch`."""
+        """The lock file of index.json; `make_scratch` creates its folder."""
         return self.root / _SCRATCH / "lock"
 
     def make_scratch(self) -> None:
-        """Make the layout's folder and the one for its lock and drafts."""
+        """Create the folder of the layout and the one of its lock and drafts."""
         self._make_folder(_SCRATCH)
 
     def establish(self) -> None:
-        """Make what a layout has to have and remove what crashed writers left; the caller holds the lock."""
-        # Whatever can't be a layout is found out before anything is written.
+        """Create the required files and remove abandoned drafts; the caller holds the lock."""
+        # Raises before anything is written if this can't be a layout.
         self.index(fresh=True)
         self._make_folder("blobs")
         if not self._has_marker():
@@ -67,7 +66,7 @@ class Store:
         sweep(self.root / _SCRATCH, now=time.time())
 
     def index(self, *, fresh: bool = False) -> Index | None:
-        """Read index.json, but for an unchanged one unless `fresh`; None where there is no layout."""
+        """Return index.json, from memory if unchanged and not `fresh`; None if there is no layout."""
         path = self._find("index.json")
         if path is None:
             return indexes.parse(indexes.EMPTY) if self._has_marker() else None
@@ -80,13 +79,13 @@ class Store:
                 parsed = indexes.parse(raw)
             except ValueError as error:
                 raise self._unreadable("index.json", str(error)) from error
-        # One that was written just now may be written again without its times showing it.
+        # A file may be written twice within the resolution of its times.
         settled = time.time_ns() - reader.stamp.modified > _SETTLED
         self._read = (reader.stamp, parsed) if settled else None
         return parsed
 
     def point(self, tag: str, descriptor: Descriptor) -> None:
-        """Let the tag point to an image; the caller holds the lock."""
+        """Ensure that the tag points to an image; the caller holds the lock."""
         found = self.index(fresh=True) or indexes.parse(indexes.EMPTY)
         try:
             changed = found.pointing(tag, descriptor)
@@ -96,19 +95,19 @@ class Store:
             self._write(changed, self.root / "index.json")
 
     def find_blob(self, digest: Digest) -> Path | None:
-        """Return where a blob is, None where there is none."""
+        """Return the path of a blob, None if it is missing."""
         return self._find("blobs", digest.algorithm, digest.encoded)
 
     def blob_home(self, digest: Digest) -> Path:
-        """Return where a blob belongs, in a folder that exists from now on."""
+        """Return the path at which to write a blob, and create its folder."""
         return self._make_folder("blobs", digest.algorithm) / digest.encoded
 
     def draft(self) -> Draft:
-        """Return a draft of a file of this layout."""
+        """Return a draft for a file of this layout."""
         return Draft(self.root / _SCRATCH)
 
     def read_manifest(self, digest: Digest, size: int | None) -> bytes | None:
-        """Return the bytes of a manifest, None where there is none; raises VerificationError for others."""
+        """Return a manifest, None if it is missing; raises VerificationError if it is damaged."""
         path = self.find_blob(digest)
         if path is None:
             return None
@@ -124,8 +123,7 @@ class Store:
         return raw
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Store a manifest under its digest."""
-        # A damaged one is written anew.
+        """Ensure that a manifest is stored; a damaged one is replaced."""
         with suppress(VerificationError):
             if self.read_manifest(manifest.digest, manifest.size) is not None:
                 return
@@ -133,9 +131,9 @@ class Store:
 
     def link(self, path: Path, stamp: Stamp, digest: Digest) -> Stamp | None:
         """
-        Take a blob over as a hard link to the file of this stamp; None where that can't, or should not, be done.
+        Create a blob as a hard link to the file with this stamp and return its stamp; None if that is impossible.
 
-        Whoever owns a file can change it at any time: no other user's is linked.
+        Files of other users are not linked, as their owners can change them at any time.
         """
         if stamp.owner != os.geteuid():
             return None
@@ -143,22 +141,22 @@ class Store:
         try:
             os.link(path, home, follow_symlinks=False)
         except OSError:
-            # Another device, a filesystem without links, too many of them, a damaged blob in the place: the caller
-            # has other ways to get the bytes, and those tell what is wrong.
+            # Another device, no or too many links, a damaged blob in its place: the caller copies the bytes instead
+            # and gets the error, if any.
             return None
         linked = Stamp.at(home)
         if linked is None or not linked.is_as(stamp):
-            with told("remove", home):
+            with storage_errors("remove", home):
                 home.unlink(missing_ok=True)
             return None
-        with told("write", home):
-            # Another program may have written it a moment ago, without a sync.
+        with storage_errors("write", home):
+            # Another program may have written it without a sync.
             sync(home)
             sync(home.parent)
         return linked
 
     def _has_marker(self) -> bool:
-        """Return whether there is a file oci-layout; raises StorageError for one of another version."""
+        """Return whether there is an oci-layout; raises StorageError for another version."""
         path = self._find("oci-layout")
         if path is None:
             return False
@@ -173,7 +171,7 @@ class Store:
         return True
 
     def _find(self, *parts: str) -> Path | None:
-        """Return where a file of the layout really is, None where there is none."""
+        """Return the resolved path of a file of the layout, None if it is missing."""
         path = self.root.joinpath(*parts)
         try:
             real = path.resolve(strict=True)
@@ -183,24 +181,24 @@ class Store:
         except OSError as error:
             raise storage_error("read", path, error) from error
         except RuntimeError as error:
-            # Python before 3.13, for links that lead in a circle.
+            # Python before 3.13 raises this for circular links.
             raise self._unreadable("/".join(parts), "its symbolic links lead in a circle") from error
         if not real.is_relative_to(root):
             raise StorageError(
                 f"{path} leads out of the layout by a symbolic link",
-                hint="put a copy of the file, or of the folder, in the place of the link",
+                hint="replace the link by a copy of the file or folder",
             )
         return real
 
     def _make_folder(self, *parts: str) -> Path:
         path = self.root.joinpath(*parts)
-        with told("make the folder", path):
-            _make(path)
+        with storage_errors("make the folder", path):
+            _create_folder(path)
         self._find(*parts)
         return path
 
     def _write(self, content: bytes, destination: Path) -> None:
-        """Write a small file, in the place of the one that is there; that one's permissions stay."""
+        """Write a small file; one that it replaces keeps its permissions."""
         draft = self.draft()
         try:
             draft.open()
@@ -212,19 +210,19 @@ class Store:
     def _unreadable(self, file: str, why: str) -> StorageError:
         return StorageError(
             f"{self.root / file} can't be used: {why}",
-            hint="mend it, or use another folder; an OCI layout is made where there is nothing yet",
+            hint="repair it, or use another folder: a new OCI layout needs an empty one",
         )
 
 
 def damaged(path: Path, how: str) -> VerificationError:
-    """Make the error of a blob that is not what its name promises."""
-    return VerificationError(f"{path} is damaged: {how}", hint="copy the image into this layout anew")
+    """Return the error of a blob that does not match its digest or size."""
+    return VerificationError(f"{path} is damaged: {how}", hint="copy the image into this layout again")
 
 
-def _make(path: Path) -> None:
+def _create_folder(path: Path) -> None:
     if path.is_dir():
         return
-    _make(path.parent)
+    _create_folder(path.parent)
     try:
         path.mkdir()
     except FileExistsError:
@@ -235,6 +233,6 @@ def _make(path: Path) -> None:
 
 
 def _mode(path: Path) -> int | None:
-    with told("read", path), suppress(FileNotFoundError):
+    with storage_errors("read", path), suppress(FileNotFoundError):
         return stat.S_IMODE(path.stat().st_mode)
     return None

@@ -1,4 +1,4 @@
-"""Digests (image-spec descriptor.md, "Digests") and checking bytes against them."""
+"""Digests (image-spec descriptor.md, "Digests") and the verification of bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ocync.lib.errors import VerificationError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Only registered algorithms can be verified; the others are refused rather than trusted.
+# Other algorithms can't be verified and are refused.
 _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 _HASHES: dict[str, Callable[[], Hasher]] = {
     "sha256": hashlib.sha256,
@@ -24,7 +24,7 @@ _HEX = re.compile(r"[0-9a-f]+", re.ASCII)
 
 
 class Hasher(Protocol):
-    """What hashlib's objects offer of use here."""
+    """The methods of hashlib's objects that are used here."""
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None:
         """Add bytes."""
@@ -33,19 +33,19 @@ class Hasher(Protocol):
         """Return the digest of all bytes so far."""
 
     def copy(self) -> Hasher:
-        """Return one that has had the same bytes."""
+        """Return a hasher with the same state."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
-    """`algorithm:hex`, of an algorithm that can be verified here (sha256, sha384, sha512)."""
+    """`algorithm:hex`; the algorithm is sha256, sha384 or sha512."""
 
     algorithm: str
     encoded: str
 
     @classmethod
     def parse(cls, text: str) -> Digest:
-        """Read `sha256:…`; raises ValueError for an unknown algorithm, a wrong length or upper case."""
+        """Return the digest in `sha256:…`; raises ValueError for an unknown algorithm, a wrong length or case."""
         algorithm, separator, encoded = text.partition(":")
         length = _HEX_LENGTH.get(algorithm)
         if not separator or length is None:
@@ -63,7 +63,7 @@ class Digest:
 
     @property
     def short(self) -> str:
-        """The first twelve hex digits: enough for a person to compare."""
+        """The first twelve hex digits, for people to compare."""
         return self.encoded[:12]
 
     def __str__(self) -> str:
@@ -72,10 +72,10 @@ class Digest:
 
 class Verifier:
     """
-    Checks a stream of bytes against a digest and a size, piece by piece.
+    Verifies a stream of bytes against a digest and a size, piece by piece.
 
-    `size` None means that the size is not known (a manifest fetched by tag). Too many bytes are refused at
-    the piece that exceeds the size, so that a liar can't make us read for ever.
+    `size` is None if unknown (a manifest fetched by tag). The piece that exceeds the size raises an error, so that
+    a stream can't be endless.
     """
 
     def __init__(self, digest: Digest, size: int | None, *, what: str, host: str = "") -> None:
@@ -87,13 +87,13 @@ class Verifier:
         self.received = 0
 
     def copy(self) -> Verifier:
-        """Return one that has seen the same bytes, to go on from here by itself."""
+        """Return an independent verifier of the same bytes so far."""
         twin = copy.copy(self)
         twin._hasher = self._hasher.copy()
         return twin
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next piece; raises VerificationError when there are more bytes than the size says."""
+        """Add the next piece; raises VerificationError if there are more bytes than `size`."""
         self.received += len(data)
         if self._size is not None and self.received > self._size:
             raise VerificationError(
@@ -104,7 +104,7 @@ class Verifier:
         self._hasher.update(data)
 
     def finish(self) -> None:
-        """Hold that all bytes came and hash to the digest; raises VerificationError otherwise."""
+        """Raise VerificationError unless all bytes have come and match the digest."""
         if self._size is not None and self.received != self._size:
             raise VerificationError(
                 f"{self._what} from {self._host or 'the source'} ended after {self.received} of {self._size} bytes",
@@ -120,7 +120,7 @@ class Verifier:
 
 
 def verify(data: bytes, digest: Digest, size: int | None, *, what: str, host: str = "") -> None:
-    """Hold that the bytes have the digest and size; raises VerificationError otherwise."""
+    """Raise VerificationError unless the bytes have the digest and size."""
     verifier = Verifier(digest, size, what=what, host=host)
     verifier.update(data)
     verifier.finish()

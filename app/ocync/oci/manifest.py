@@ -1,8 +1,7 @@
 """
-Manifests: bytes in, frozen values out, the exact bytes kept.
+Manifests as frozen values that keep the exact bytes.
 
-A mirror never writes a manifest anew (but for `platforms`, which says that it changes the digest): what is
-pushed is what was fetched.
+A manifest is pushed as it was fetched, except with `platforms`, which changes the digest.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_SIZE = 8 * 1024 * 1024
-"""Bytes of a manifest that are read at most; registries take 4 MiB (registries.md 1.3)."""
+"""Most bytes of a manifest that are read; registries accept 4 MiB."""
 MAX_CHILDREN = 2000
-"""Manifests that an index, or a list of referrers, may list."""
+"""Most manifests in an index or a list of referrers."""
 MAX_BLOBS = 2000
-"""Blobs that a manifest may list, its config included; file systems take 127 layers."""
+"""Most blobs in a manifest, including its config; file systems support 127 layers."""
 MAX_VALUES = 200_000
-"""Commas and opening brackets in a manifest: small values take a hundred times their text in memory."""
+"""Most commas and opening brackets in a manifest: small values take a hundred times their text in memory."""
 MAX_PLATFORM = 128
-"""Characters of an `os`, `architecture` or `variant`."""
+"""Most characters of an `os`, `architecture` or `variant`."""
 REFERENCE_DIGEST = "vnd.docker.reference.digest"
-"""The annotation of an index entry that names the entry which it speaks of (BuildKit, docs/attestations)."""
-# All that is read of an entry's annotations; the second tells what a bundle of sigstore's attests.
+"""The annotation of an index entry that names the entry it describes (BuildKit, docs/attestations)."""
+# The annotations that are read; the second says what a Sigstore bundle attests.
 _KEPT = (REFERENCE_DIGEST, "dev.sigstore.bundle.predicateType")
-# Characters of these that are kept, more than a digest has: what is cut equals nothing that is looked for.
+# Characters of these that are kept: more than any value that they are compared with.
 _MAX_ANNOTATION = 255
 # Platforms that an error names, and characters of each.
 _SHOWN, _SHOWN_LENGTH = 12, 60
@@ -43,9 +42,7 @@ _SHOWN, _SHOWN_LENGTH = 12, 60
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
     """
-    A content descriptor (image-spec descriptor.md), with the fields and annotations that are read anywhere.
-
-    All others are left to the bytes they stand in.
+    A content descriptor (image-spec descriptor.md), with the fields and annotations that are used.
     """
 
     media_type: str
@@ -55,10 +52,10 @@ class Descriptor:
     platform: Platform | None = None
     annotations: tuple[tuple[str, str], ...] = ()
     is_foreign: bool = False
-    """Whether it is a layer that registries are not expected to hold, as it is fetched from its `urls`."""
+    """Whether it is a layer that is fetched from its `urls` and not stored in registries."""
 
     def annotation(self, key: str) -> str | None:
-        """Return the value of one of the annotations that are kept, None where there is none."""
+        """Return the value of a kept annotation, None if there is none."""
         return dict(self.annotations).get(key)
 
 
@@ -67,9 +64,8 @@ class Manifest:
     """
     A manifest or an index, with the bytes it was read from.
 
-    For a manifest `blobs` are its config and layers (for one of media.ARTIFACTS, what it has for them), each digest
-    once and in order, foreign only where nothing lists it otherwise; for an index `children` are its manifests.
-    `subject` is what it is attached to, if anything.
+    `blobs` are the config and layers of a manifest (the blobs of one of media.ARTIFACTS), each digest once and in
+    order, and foreign only if no entry lists it otherwise. `children` are the manifests of an index.
     """
 
     raw: bytes = field(repr=False)
@@ -82,12 +78,12 @@ class Manifest:
 
     @property
     def size(self) -> int:
-        """Bytes of the manifest itself."""
+        """The bytes of the manifest itself."""
         return len(self.raw)
 
     @property
     def is_index(self) -> bool:
-        """Whether it lists manifests and not blobs."""
+        """Whether it lists manifests instead of blobs."""
         return self.media_type in media.INDEXES
 
     @property
@@ -97,13 +93,13 @@ class Manifest:
 
     @property
     def copied_children(self) -> tuple[Descriptor, ...]:
-        """The manifests that an index lists, each digest once: a mirror copies them as manifests."""
+        """The children that are copied as manifests, each digest once."""
         listed = {child.digest: child for child in self.children if media.is_manifest_like(child.media_type)}
         return tuple(listed.values())
 
     @property
     def copied_blobs(self) -> tuple[Descriptor, ...]:
-        """The blobs that have to be where the manifest is put, each digest once: all but foreign ones."""
+        """The blobs that a repository needs before the manifest, each digest once, without foreign ones."""
         others = [child for child in self.children if not media.is_manifest_like(child.media_type)]
         listed = {blob.digest: blob for blob in (*others, *self.blobs) if not blob.is_foreign}
         return tuple(listed.values())
@@ -115,11 +111,11 @@ class Manifest:
 
 
 class Schema1Error(ValueError):
-    """It is a Docker schema 1 manifest, whose signatures stand inside of it."""
+    """The document is a Docker schema 1 manifest, which contains its signatures."""
 
 
 def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, host: str = "") -> Manifest:
-    """Read a manifest as `read` does; raises ProtocolError for what can't be mirrored, with what it is `where`."""
+    """Return a manifest as `read` does; raises ProtocolError, which names the image `where`, for unusable ones."""
     try:
         return read(raw, content_type=content_type, digest=digest)
     except Schema1Error as error:
@@ -130,18 +126,18 @@ def parse(raw: bytes, *, content_type: str | None, digest: Digest, where: str, h
         )
     except ValueError as error:
         failure = ProtocolError(f"the manifest of {where} can't be read: {error}", host=host)
-    # Not chained: what `read` raises keeps the document for as long as somebody keeps the error.
+    # Not chained: the errors of `read` hold the whole document.
     del raw
     raise failure
 
 
 def read(raw: bytes, *, content_type: str | None, digest: Digest) -> Manifest:
     """
-    Read a document whose digest has been verified.
+    Return the manifest in a document whose digest has been verified.
 
-    The body's `mediaType` wins over the Content-Type (text/plain and application/json are seen in the wild); where
-    it has none the header counts, then the shape. Raises ValueError, which tells why, for what can't be mirrored,
-    and for what lists more, or names it longer, than the bounds of this module and of `media` allow.
+    The body's `mediaType` precedes the Content-Type, which may be text/plain or application/json. If both are
+    missing, the fields decide. Raises ValueError for documents that can't be copied or exceed the bounds of this
+    module and of `media`.
     """
     body = _load(raw)
     if not isinstance(body, dict):
@@ -157,7 +153,7 @@ def read(raw: bytes, *, content_type: str | None, digest: Digest) -> Manifest:
         subject = _descriptor(body["subject"]) if body.get("subject") is not None else None
         if media_type in media.INDEXES:
             if "manifests" not in body:
-                # An image without platforms would be mirrored as that; null is what Go's tools write for none.
+                # Otherwise it would be copied as an image without platforms; null is Go's empty list.
                 raise KeyError("manifests")
             children = tuple(_descriptor(entry) for entry in _list(body, "manifests", MAX_CHILDREN))
             blobs: tuple[Descriptor, ...] = ()
@@ -183,9 +179,9 @@ def read(raw: bytes, *, content_type: str | None, digest: Digest) -> Manifest:
 
 def select_platforms(index: Manifest, wanted: tuple[Platform, ...]) -> Manifest:
     """
-    Return the index with only the entries of the wanted platforms, and what is attached to those.
+    Return the index with only the entries of the wanted platforms and their attestations.
 
-    The same index comes back when nothing is left out. Raises ValueError when no entry matches.
+    It is the same object if nothing is left out. Raises ValueError if no entry matches.
     """
     selected = {
         position
@@ -203,14 +199,14 @@ def select_platforms(index: Manifest, wanted: tuple[Platform, ...]) -> Manifest:
     kept = [
         position
         for position, child in enumerate(index.children)
-        # BuildKit keeps attestations as entries unknown/unknown which name the entry that they speak of.
+        # BuildKit stores attestations as entries unknown/unknown that name the entry they describe.
         if position in selected or child.annotation(REFERENCE_DIGEST) in named
     ]
     if len(kept) == len(index.children):
         return index
     body = _load(index.raw)
     body["manifests"] = [body["manifests"][position] for position in kept]
-    # ASCII, because a lone surrogate in an annotation has no UTF-8.
+    # ASCII, because lone surrogates in annotations have no UTF-8.
     raw = json.dumps(body, indent=2).encode()
     return Manifest(
         raw=raw,
@@ -224,10 +220,9 @@ def select_platforms(index: Manifest, wanted: tuple[Platform, ...]) -> Manifest:
 
 def _load(raw: bytes) -> Any:
     """
-    Read JSON that all readers understand alike; raises ValueError for anything else.
+    Return JSON that all parsers understand alike; raises ValueError for anything else.
 
-    Stricter than `json.loads`: UTF-8 only, no key twice, no NaN, no number beyond what others can hold, and not
-    more than MAX_VALUES values.
+    Stricter than `json.loads`: UTF-8 only, no duplicate keys, no NaN, no huge numbers, at most MAX_VALUES values.
     """
     if sum(raw.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
         raise ValueError(f"it has more than {MAX_VALUES} values")
@@ -245,7 +240,7 @@ def _load(raw: bytes) -> Any:
         why = f"not JSON (line {error.lineno} column {error.colno})"
     except RecursionError:
         why = "nested too deeply"
-    # Not chained: the errors of the decoders hold all of what they could not read.
+    # Not chained: the errors of decoders hold the whole document.
     raise ValueError(why)
 
 
@@ -287,7 +282,7 @@ def _media_type(body: dict[str, Any], header: str) -> str:
 
 
 def _is_ambiguous(body: dict[str, Any], media_type: str) -> bool:
-    """Return whether readers may differ in what the document is (CVE-2021-41190; containerd refuses the same)."""
+    """Return whether parsers may take the document for different kinds (CVE-2021-41190, as containerd)."""
     if media_type in media.INDEXES:
         return bool(body.get("config") or body.get("layers"))
     if media_type in media.ARTIFACTS:
@@ -319,7 +314,7 @@ def _descriptor(entry: Any) -> Descriptor:
 
 
 def _layer(entry: Any) -> Descriptor:
-    """Read a descriptor that may be foreign by its type, as nothing but a layer may be (image-spec layer.md)."""
+    """Return the descriptor of a layer, the only kind that may be foreign (image-spec layer.md)."""
     layer = _descriptor(entry)
     return replace(layer, is_foreign=True) if media.is_foreign(layer.media_type) else layer
 
@@ -332,7 +327,7 @@ def _platform(entry: Any) -> Platform | None:
 
 
 def _text(body: dict[str, Any], key: str, most: int) -> str:
-    """Return a text, empty where there is none; raises ValueError for one of more than `most` characters."""
+    """Return a string field, empty if missing; raises ValueError for more than `most` characters."""
     value = body.get(key)
     if not isinstance(value, str):
         return ""
@@ -342,7 +337,7 @@ def _text(body: dict[str, Any], key: str, most: int) -> str:
 
 
 def _list(body: dict[str, Any], key: str, most: int) -> list[Any]:
-    """Return the entries of a field, none for null; raises ValueError for more than `most`."""
+    """Return a list field, empty for null; raises ValueError for more than `most` entries."""
     value = body.get(key)
     if value is None:
         return []
@@ -354,7 +349,7 @@ def _list(body: dict[str, Any], key: str, most: int) -> list[Any]:
 
 
 def _once(descriptors: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
-    """Keep one of those with the same digest (layers repeat, a config may equal one), rather one not foreign."""
+    """Return one descriptor of each digest, preferring those that are not foreign; layers may repeat."""
     unique: dict[Digest, Descriptor] = {}
     for descriptor in descriptors:
         known = unique.get(descriptor.digest)

@@ -1,4 +1,4 @@
-"""Media types, and what each of them is to a mirror."""
+"""Media types and their classes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ MAX_TYPE = 255
 """Characters of a media type: 127 on each side of its slash (RFC 6838, 4.2)."""
 
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
-# A list of blobs without a config, from before OCI 1.1 (image-spec 1.1.0-rc2, artifact.md; oras-project/
-# artifacts-spec): no client writes it any more, and signatures by early notation and ORAS still lie about as such.
+# Lists of blobs without a config, from before OCI 1.1 (image-spec 1.1.0-rc2, artifact.md; oras-project/
+# artifacts-spec). No client writes them any more, but signatures of early notation and ORAS still exist.
 ARTIFACTS = frozenset(
     {
         "application/vnd.oci.artifact.manifest.v1+json",
@@ -23,7 +23,7 @@ ARTIFACTS = frozenset(
 )
 INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 
-# Schema 1 has signatures inside of the body and no config: it can't be mirrored byte for byte by digest.
+# Schema 1 has signatures within the body and no config: it can't be copied by digest.
 SCHEMA1 = frozenset(
     {
         "application/vnd.docker.distribution.manifest.v1+json",
@@ -46,12 +46,12 @@ _FOREIGN = frozenset(
 
 
 def is_foreign(media_type: str) -> bool:
-    """Return whether a layer of this type is fetched from its `urls` and not kept by registries."""
+    """Return whether layers of this type are fetched from their `urls` and not stored in registries."""
     return media_type in _FOREIGN
 
 
 def is_manifest_like(media_type: str) -> bool:
-    """Return whether a descriptor of this type, inside an index, is stored under manifests/ and not blobs/."""
+    """Return whether an index entry of this type is stored under manifests/ and not blobs/."""
     if media_type in MANIFESTS or media_type in INDEXES or media_type in ARTIFACTS:
         return True
     bare = media_type.removesuffix("+json").removesuffix(".v1").removesuffix(".v2")
@@ -59,7 +59,7 @@ def is_manifest_like(media_type: str) -> bool:
 
 
 def is_markup(body: bytes) -> bool:
-    """Return whether a body can be a page for people, whatever type it is said to have, and can't be JSON."""
+    """Return whether a body looks like HTML or XML, whatever its Content-Type."""
     return body.lstrip()[:1] == b"<"
 
 

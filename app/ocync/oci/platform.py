@@ -10,7 +10,7 @@ _PART = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Platform:
-    """A platform of an index entry, or one that a user asks for."""
+    """A platform of an index entry, or one that a user selects."""
 
     os: str
     architecture: str
@@ -18,7 +18,7 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Read `linux/amd64` or `linux/arm/v7` in any case; raises ValueError otherwise."""
+        """Return the platform `linux/amd64` or `linux/arm/v7`, in any case; raises ValueError otherwise."""
         parts = text.lower().split("/")
         if len(parts) not in (2, 3) or not all(_PART.fullmatch(part) for part in parts):
             raise ValueError(f"{text!r} is not a platform: write os/arch or os/arch/variant, as linux/arm/v7")
@@ -26,10 +26,9 @@ class Platform:
 
     def selects(self, other: Platform) -> bool:
         """
-        Return whether an entry of platform `other` is wanted where this one is asked for; case has no say.
+        Return whether this platform selects an entry of platform `other`; case does not matter.
 
-        A platform without a variant selects every variant, but for arm64, whose only variant v8 is often left
-        out on either side.
+        Without a variant, it selects all variants. For arm64, a missing variant equals v8 on either side.
         """
         system, architecture, variant = self.os.lower(), self.architecture.lower(), self.variant.lower()
         if (system, architecture) != (other.os.lower(), other.architecture.lower()):

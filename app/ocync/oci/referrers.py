@@ -1,4 +1,4 @@
-"""What is attached to an image: lists of referrers, and the names of tags that attach by name. Pure, no I/O."""
+"""Attachments of an image: lists of referrers, and cosign's tags, which attach by name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from ocync.oci.manifest import Manifest, parse
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence, Set
 
-# What cosign's suffixes stand for, in the words that users write into `artifacts.include`: the types of the layers
-# in these manifests, and the artifact types that cosign gives to the same things where it attaches them as
-# referrers (sigstore/cosign, pkg/oci/remote and pkg/types/media.go).
+# The artifact types for `artifacts.include` of cosign's tag suffixes: the types of the layers, and the types
+# of the same content as referrers (sigstore/cosign, pkg/oci/remote and pkg/types/media.go).
 _SUFFIXES = {
     "sig": ("application/vnd.dev.cosign.simplesigning.v1+json", "application/vnd.dev.cosign.artifact.sig.v1+json"),
     "att": ("application/vnd.dsse.envelope.v1+json", "application/vnd.dev.cosign.artifact.att.v1+json"),
@@ -28,10 +27,10 @@ _SUFFIXES = {
     ),
 }
 COSIGN_SUFFIXES = tuple(_SUFFIXES)
-# Those to which cosign appends: what signs or attests anew stands beside what did before.
+# cosign appends new signatures and attestations to these.
 _SIGNED = ("sig", "att")
 NO_TYPES = ("", media.OCI_EMPTY, "application/vnd.oci.image.config.v1+json")
-"""What lists of referrers tell where they don't tell an artifact's type."""
+"""The values of artifactType that do not say a type."""
 _NOT_IN_A_TAG = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -43,7 +42,7 @@ def fallback_tag(subject: Digest) -> str:
 
 def is_list(manifest: Manifest, subject: Digest) -> bool:
     """
-    Return whether what the fallback tag of a subject points to can be the list of its referrers.
+    Return whether the manifest of a subject's fallback tag can be the list of its referrers.
 
     `cosign copy` gives that name to the subject itself (sigstore/cosign, cmd/cosign/cli/copy), also to an index.
     """
@@ -51,25 +50,25 @@ def is_list(manifest: Manifest, subject: Digest) -> bool:
 
 
 def attached_names(subject: Digest) -> tuple[str, ...]:
-    """Return what the names of tags that belong to the subject begin with, before a dot: cosign cuts no digest."""
+    """Return the prefixes, before a dot, of tags that belong to the subject; cosign does not shorten digests."""
     return tuple(dict.fromkeys((f"{subject.algorithm}-{subject.encoded}", fallback_tag(subject))))
 
 
 def is_signed(tag: str) -> bool:
-    """Return whether what a tag of cosign's scheme stands for is a signature, or signed by its nature."""
+    """Return whether a tag of cosign's scheme is of signatures or attestations."""
     return tag.partition(".")[2] in _SIGNED
 
 
 def types_of_tag(tag: str) -> tuple[str, ...]:
-    """Return the artifact types that a tag of cosign's scheme stands for; none where its suffix tells nothing."""
+    """Return the artifact types of a tag of cosign's scheme; none for an unknown suffix."""
     return _SUFFIXES.get(tag.partition(".")[2], ())
 
 
 def layers_beyond(signed: Manifest, other: Manifest) -> int:
     """
-    Return how many layers of a tag's manifest another one lacks: cosign appends each signature as a layer.
+    Return how many layers of a tag's manifest another one lacks: each is a signature.
 
-    The payload of two signatures of one image is the same; their annotations are not.
+    Signatures of one image may have the same payload but differ in their annotations.
     """
     return len(_layers(signed) - _layers(other))
 
@@ -80,7 +79,7 @@ def _layers(signed: Manifest) -> set[tuple[str, str]]:
 
 
 def type_of(artifact: Manifest) -> str:
-    """Return an artifact's type: its own, else that of its config; empty where there is neither."""
+    """Return the type of an artifact: its own, else that of its config, else an empty string."""
     has_config = artifact.media_type in media.MANIFESTS
     return artifact.artifact_type or (artifact.blobs[0].media_type if has_config else "")
 
@@ -89,7 +88,7 @@ def entry_of(artifact: Manifest) -> dict[str, Any]:
     """
     Return the entry of a manifest in a list of referrers (distribution-spec 1.1, "Pushing Manifests with Subject").
 
-    `artifactType` is the manifest's own, else the type of its config; the manifest's annotations are copied.
+    The manifest's annotations are copied.
     """
     entry: dict[str, Any] = {
         "mediaType": artifact.media_type,
@@ -107,9 +106,9 @@ def entry_of(artifact: Manifest) -> dict[str, Any]:
 
 def merged(existing: Manifest | None, entries: Iterable[dict[str, Any]]) -> Manifest:
     """
-    Return the index with these entries added; the existing one itself where it lists all of them.
+    Return the index with these entries added, or the existing object if it lists all of them.
 
-    What it lists already stays as it is, whoever wrote it, and nothing is listed twice.
+    Existing entries stay as they are, and no digest is listed twice.
     """
     body: dict[str, Any] = {"schemaVersion": 2, "mediaType": media.OCI_INDEX, "manifests": []}
     listed: set[str] = set()
@@ -138,5 +137,5 @@ def _index(body: dict[str, Any]) -> Manifest:
 
 
 def lists_all(index: Manifest, digests: Sequence[Digest]) -> bool:
-    """Return whether the index lists all of these."""
+    """Return whether the index lists all of these digests."""
     return set(digests) <= {child.digest for child in index.children}

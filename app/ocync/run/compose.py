@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.registry.limits.aimd import starts_in, text_of
 from ocync.registry.retry import RetryPolicy
 from ocync.registry.sender import RequestTally
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ocync.cache.hints import Memory
+    from ocync.cache.hints import Hints
     from ocync.config.model import GlobalSettings, MappingConfig
     from ocync.lib.shutdown import Stop
     from ocync.plan.discover import Repositories, Resolved
@@ -53,7 +53,7 @@ class PassOptions:
     """Told of each password that is sent to a registry, with its user name, wherever it was found."""
     cache_dir: Path | None = None
     """The folder in which is kept what passes learn; None where nothing is to be kept."""
-    keeper: Keeper = field(default_factory=Keeper)
+    cache: CacheStore = field(default_factory=CacheStore)
     """The one of the program, where that makes several passes."""
 
 
@@ -89,7 +89,7 @@ async def run_pass(
     )
     async with (
         repositories,
-        options.keeper.memory(
+        options.cache.open(
             kept(settings, repositories, stop, folder=options.cache_dir, keep=not options.dry_run),
             ttl=settings.cache_ttl,
         ) as memory,
@@ -143,7 +143,7 @@ async def run_pass(
 def kept(
     settings: GlobalSettings, repositories: RepositoryFactory, stop: Stop, *, folder: Path | None, keep: bool
 ) -> StateLocation:
-    """Return where the memory of passes is, in a `folder` if one is given; without `keep` it is only read."""
+    """Return where the cache is, in a `folder` if one is given; without `keep` it is only read."""
     state = settings.state
     return StateLocation(
         folder=folder,
@@ -154,7 +154,7 @@ def kept(
     )
 
 
-def begin_as_learned(repositories: RepositoryFactory, memory: Memory) -> None:
+def begin_as_learned(repositories: RepositoryFactory, memory: Hints) -> None:
     """Let hosts begin at the limits, and take blobs in the form, that earlier passes have learned of them."""
     repositories.begin_at(
         lambda host: starts_in(memory.hint(_LIMITS, host)),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import httpx
 
     from ocync.config.model import RegistryConfig, Timeouts, TlsSettings
-    from ocync.layout.hashed import Sound
+    from ocync.layout.hashed import HashedBlobs
     from ocync.oci.reference import RepositoryName
     from ocync.oci.repository import Repository, TargetRepository
     from ocync.registry.auth.token import Send
@@ -83,7 +83,7 @@ class RepositoryFactory:
         self._secret = secret
         self._proxies = ProxyRules.from_environment(environ)
         self._pools: dict[TlsSettings, Pool] = {}
-        self._folders: dict[str, tuple[Slots, Sound]] = {}
+        self._folders: dict[str, tuple[Slots, HashedBlobs]] = {}
         self._clients: dict[str, RegistryClient] = {}
         self._repositories: dict[tuple[str, RepositoryName, bool], TargetRepository] = {}
         self._creations: dict[str, RepositoryCreation] = {}
@@ -162,14 +162,14 @@ class RepositoryFactory:
         return self._repositories[key]
 
     def _layout(self, folder: Path, most: int, path: str) -> TargetRepository:
-        from ocync.layout.hashed import Sound  # noqa: PLC0415
+        from ocync.layout.hashed import HashedBlobs  # noqa: PLC0415
         from ocync.layout.repository import LayoutRepository  # noqa: PLC0415 -- for passes with folders
 
         host = f"oci:{folder}"
         if host not in self._folders:
-            self._folders[host] = Slots(host, min(most, _FOLDER_SLOTS)), Sound()
-        slots, sound = self._folders[host]
-        return LayoutRepository(folder, path, slots=slots, sound=sound)
+            self._folders[host] = Slots(host, min(most, _FOLDER_SLOTS)), HashedBlobs()
+        slots, hashed = self._folders[host]
+        return LayoutRepository(folder, path, slots=slots, hashed=hashed)
 
     def _creation(self, registry: RegistryConfig) -> RepositoryCreation | None:
         if registry.create_repository is None:

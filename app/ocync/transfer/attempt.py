@@ -19,7 +19,7 @@ from ocync.transfer.events import BytesExpected, BytesMoved, ImageStarted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocync.cache.hints import Memory
+    from ocync.cache.hints import Hints
     from ocync.oci.digest import Digest
     from ocync.plan.model import Candidate, ImagePlan
     from ocync.transfer.audit import Inspection
@@ -39,7 +39,7 @@ class ImageAttempts:
         sync: ImageSync,
         *,
         grace: Grace,
-        memory: Memory,
+        memory: Hints,
         inspection: Inspection,
         sink: Sink,
         arrived: Callable[[Digest], None],

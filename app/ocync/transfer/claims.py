@@ -15,7 +15,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.cache.hints import Memory
+from ocync.cache.hints import Hints
 from ocync.lib.errors import QuotaError, RegistryError
 from ocync.lib.limiter import Slots
 from ocync.transfer.mounts import Mounts
@@ -103,15 +103,15 @@ class Claims:
         self,
         host: str = "",
         *,
-        memory: Memory | None = None,
+        memory: Hints | None = None,
         arrived: Callable[[Digest], None] = lambda _digest: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`arrived` is called for each blob that is seen in a repository of the host."""
         self.host = host
         self.mounts = Mounts()
-        # Hints save requests, and a folder costs none.
-        self.memory = Memory() if memory is None or host.startswith("oci:") else memory
+        # A look at a folder costs no request.
+        self.memory = Hints() if memory is None or host.startswith("oci:") else memory
         self._arrived = arrived
         self._holders: dict[Digest, dict[str, TargetRepository]] = {}
         self._manifests: set[tuple[str, Digest]] = set()

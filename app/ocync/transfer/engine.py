@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ocync.cache.hints import Memory
+from ocync.cache.hints import Hints
 from ocync.lib.errors import InterruptedPassError, NetworkError, OcyncError
 from ocync.lib.singleflight import Memo
 from ocync.lib.tasks import each_of
@@ -138,7 +138,7 @@ class Pass:
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         requests: Callable[[], int] = lambda: 0,
-        memory: Memory | None = None,
+        memory: Hints | None = None,
         staging: Staging | None = None,
         mover: BlobMover | None = None,
     ) -> None:
@@ -148,7 +148,7 @@ class Pass:
         `resolved` is called with the tags that a mapping selects, `copied` with the manifests of each copied image.
         """
         self._repositories = repositories
-        self._memory = Memory() if memory is None else memory
+        self._memory = Hints() if memory is None else memory
         self._settings = settings
         self._stop = stop
         self._sink = sink

@@ -1,6 +1,6 @@
 """
-Whether an image is signed by whom it has to be: pure, from digests and bytes to a verdict.
+Whether a trusted signer has signed an image: from digests and bytes to a verdict, without network access.
 
-Both of cosign's layouts are known: payloads of simple signing with their signatures in annotations (under cosign's
-tags, or attached by reference), and bundles of Sigstore. Nothing is asked of any network.
+Both formats of cosign are supported: simple signing payloads with signatures in annotations (under cosign's tags,
+or as referrers), and Sigstore bundles.
 """

@@ -1,4 +1,4 @@
-"""Certificates for signing: their issuer, the time they hold for, and the log that has to have seen them."""
+"""Signing certificates: their issuer, their validity, and the certificate log that must contain them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ocync.verification.evidence import UntrustedError
-from ocync.verification.key import signed
+from ocync.verification.key import has_signed
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ocync.verification.trusted_root import LogKey
 
 
-def unreadable() -> tuple[type[Exception], ...]:
-    """Return what is raised for certificates that can't be read, or are read and make no sense."""
+def certificate_errors() -> tuple[type[Exception], ...]:
+    """Return the errors that unreadable or inconsistent certificates raise."""
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -32,7 +32,7 @@ def unreadable() -> tuple[type[Exception], ...]:
 
 
 def check_chain(certificate: Certificate, authorities: tuple[Certificate, ...], at: float) -> Certificate:
-    """Hold that a trusted authority has issued the certificate for signing, valid at a time; returns the issuer."""
+    """Return the trusted issuer of a signing certificate that was valid at a time; raises UntrustedError."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
     from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
@@ -47,9 +47,9 @@ def check_chain(certificate: Certificate, authorities: tuple[Certificate, ...], 
         is_for_code = is_for_signing = False
     if not (is_for_code and is_for_signing):
         raise UntrustedError("its certificate is not for signing")
-    # By default a client's certificate is asked for; what this one is for has been seen to.
+    # The default expects a client certificate; the usage is checked above.
     any_use: tuple[Any, Any, Any] = (x509.ExtendedKeyUsage, Criticality.NON_CRITICAL, None)
-    # Roots are trusted, and intermediates of the trusted root are as good; each is verified at the time of signing.
+    # Intermediates of the trusted root count like roots; each is verified at the time of signing.
     verifier = (
         PolicyBuilder()
         .store(Store(list(authorities)))
@@ -70,7 +70,7 @@ def check_chain(certificate: Certificate, authorities: tuple[Certificate, ...], 
 
 
 def check_sct(certificate: Certificate, issuer: Certificate, logs: tuple[tuple[str, LogKey], ...]) -> None:
-    """Hold that a trusted log has seen the certificate before it was issued (RFC 6962, section 3.2)."""
+    """Raise UntrustedError unless a trusted log has signed the precertificate (RFC 6962, section 3.2)."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -88,6 +88,6 @@ def check_sct(certificate: Certificate, issuer: Certificate, logs: tuple[tuple[s
         data = struct.pack("!BBQH", 0, 0, milliseconds, 1) + entry
         data += struct.pack("!H", len(each.extension_bytes)) + each.extension_bytes
         found = known.get(each.log_id.hex())
-        if found is not None and moment.timestamp() in found.valid and signed(found.key, each.signature, data):
+        if found is not None and moment.timestamp() in found.valid and has_signed(found.key, each.signature, data):
             return
     raise UntrustedError("its certificate is in no certificate log that is trusted")

@@ -1,5 +1,5 @@
 """
-What stands for a signature in a registry, as it is read: values, from bytes that anybody may have written.
+Signatures as they are stored in a registry, parsed from untrusted bytes.
 
 sigstore/cosign, specs/SIGNATURE_SPEC.md and specs/BUNDLE_SPEC.md; sigstore/protobuf-specs, sigstore_bundle.proto.
 """
@@ -21,44 +21,44 @@ SIGNATURE = "dev.cosignproject.cosign/signature"
 CERTIFICATE = "dev.sigstore.cosign/certificate"
 LOG_BUNDLE = "dev.sigstore.cosign/bundle"
 SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
-"""The predicate of statements that are signatures: other attestations tell of an image, and approve of nothing."""
+"""The predicate of statements that are signatures; other attestations describe an image without approving it."""
 PREDICATE = "dev.sigstore.bundle.predicateType"
-"""The annotation of a bundle's manifest that tells its predicate."""
+"""The annotation of a bundle's manifest that names its predicate."""
 IN_TOTO = "application/vnd.in-toto+json"
 _CLAIM = "cosign container image signature"
 
 
 class UntrustedError(Exception):
-    """This is not what is demanded; says why."""
+    """The evidence does not prove the required signature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimpleSignature:
-    """A payload of simple signing, and what its annotations say."""
+    """A simple signing payload with its annotations."""
 
     payload: bytes = field(repr=False)
     signature: bytes = field(repr=False)
     certificate: str | None = None
-    """PEM, where no key but an identity has signed."""
+    """PEM, if an identity has signed and not a key."""
     log_bundle: dict[str, Any] | None = None
-    """What the transparency log has promised: `SignedEntryTimestamp` and `Payload`."""
+    """The promise of the transparency log: `SignedEntryTimestamp` and `Payload`."""
 
     @classmethod
     def read(cls, payload: bytes, annotations: dict[str, Any]) -> SimpleSignature:
-        """Read a layer and its annotations; raises UntrustedError."""
+        """Return the signature in a layer and its annotations; raises UntrustedError."""
         bundle = annotations.get(LOG_BUNDLE)
-        parsed = document(bundle, "its log entry") if isinstance(bundle, str) and bundle else None
+        parsed = parse_object(bundle, "its log entry") if isinstance(bundle, str) and bundle else None
         certificate = annotations.get(CERTIFICATE)
         return cls(
             payload=payload,
-            signature=decoded(annotations.get(SIGNATURE), "its signature"),
+            signature=decode_base64(annotations.get(SIGNATURE), "its signature"),
             certificate=certificate if isinstance(certificate, str) and certificate else None,
             log_bundle=parsed,
         )
 
-    def claim(self, subject: Digest) -> None:
-        """Hold that the payload speaks of the image; raises UntrustedError."""
-        critical = document(self.payload, "its payload").get("critical")
+    def check_subject(self, subject: Digest) -> None:
+        """Raise UntrustedError unless the payload names the image."""
+        critical = parse_object(self.payload, "its payload").get("critical")
         critical = critical if isinstance(critical, dict) else {}
         image = critical.get("image")
         digest = image.get("docker-manifest-digest") if isinstance(image, dict) else None
@@ -68,17 +68,17 @@ class SimpleSignature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bundle:
-    """A bundle of Sigstore: a signature with all that it is verified by."""
+    """A Sigstore bundle: a signature with its verification material."""
 
     raw: bytes = field(repr=False)
     body: dict[str, Any] = field(repr=False)
 
     @classmethod
     def read(cls, raw: bytes) -> Bundle:
-        """Read a bundle; raises UntrustedError for what is none."""
-        body = document(raw, "the bundle")
+        """Return the parsed bundle; raises UntrustedError for anything else."""
+        body = parse_object(raw, "the bundle")
         if not str(body.get("mediaType", "")).startswith(BUNDLE_PREFIX):
-            raise UntrustedError("it is no bundle of Sigstore")
+            raise UntrustedError("it is not a Sigstore bundle")
         return cls(raw=raw, body=body)
 
     @property
@@ -92,9 +92,9 @@ class Bundle:
 Evidence = SimpleSignature | Bundle
 
 
-def claim_of_statement(payload_type: str, payload: bytes, subject: Digest) -> None:
-    """Hold that a verified statement is a signature of the image; raises UntrustedError."""
-    statement = document(payload, "its statement")
+def check_statement(payload_type: str, payload: bytes, subject: Digest) -> None:
+    """Raise UntrustedError unless a verified statement is a signature of the image."""
+    statement = parse_object(payload, "its statement")
     if payload_type != IN_TOTO or statement.get("predicateType") != SIGN_PREDICATE:
         raise UntrustedError("it is an attestation and not a signature")
     subjects = statement.get("subject")
@@ -105,8 +105,8 @@ def claim_of_statement(payload_type: str, payload: bytes, subject: Digest) -> No
     raise UntrustedError("it is the signature of another image")
 
 
-def document(data: bytes | str, what: str) -> dict[str, Any]:
-    """Read a JSON object; raises UntrustedError."""
+def parse_object(data: bytes | str, what: str) -> dict[str, Any]:
+    """Return the JSON object; raises UntrustedError for anything else."""
     try:
         parsed = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -116,12 +116,12 @@ def document(data: bytes | str, what: str) -> dict[str, Any]:
     return parsed
 
 
-def decoded(value: Any, what: str) -> bytes:
+def decode_base64(value: Any, what: str) -> bytes:
     """
-    Read base64; raises UntrustedError.
+    Return the decoded bytes; raises UntrustedError.
 
-    Ends of lines are left out, as Go does (encoding/base64): signatures that other programs made, and
-    `cosign attach signature` took over as they were, are broken into lines.
+    Line ends are ignored, as in Go (encoding/base64): `cosign attach signature` stores signatures of other programs
+    with their line breaks.
     """
     if not isinstance(value, str) or not value:
         raise UntrustedError(f"{what} is missing")

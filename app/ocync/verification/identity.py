@@ -1,4 +1,4 @@
-"""The identity in a certificate of Fulcio's (sigstore/fulcio, docs/oid-info.md), and who it has to be."""
+"""The identity in a certificate of Fulcio (sigstore/fulcio, docs/oid-info.md)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UTF8_STRING = 0x0C
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who has to have signed: one identity, or all that a pattern matches as a whole, of one issuer."""
+    """Who must have signed: one identity, or all that a pattern matches as a whole, of one issuer."""
 
     name: str | None
     pattern: str | None
@@ -29,7 +29,7 @@ class Identity:
         return f"{self.name or self.pattern} ({self.issuer})"
 
     def check(self, certificate: Certificate) -> None:
-        """Hold that the certificate, which has been verified, is of this one; raises UntrustedError."""
+        """Raise UntrustedError unless the verified certificate belongs to this identity."""
         issuer = _issuer(certificate)
         if issuer != self.issuer:
             raise UntrustedError(f"the issuer of its identity is {issuer!r:.200}")
@@ -49,19 +49,19 @@ def _names(certificate: Certificate) -> tuple[str, ...]:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
         return ()
-    found = [
+    others = names.get_values_for_type(x509.OtherName)
+    return (
         *names.get_values_for_type(x509.RFC822Name),
         *names.get_values_for_type(x509.UniformResourceIdentifier),
-    ]
-    others = names.get_values_for_type(x509.OtherName)
-    return (*found, *(_text(each.value) for each in others if each.type_id.dotted_string == _OTHER_NAME))
+        *(_text(each.value) for each in others if each.type_id.dotted_string == _OTHER_NAME),
+    )
 
 
 def _issuer(certificate: Certificate) -> str:
     from cryptography import x509
 
     found = {each.oid.dotted_string: each.value for each in certificate.extensions}
-    newer, older = found.get(x509.ObjectIdentifier(_ISSUER_V2).dotted_string), found.get(_ISSUER_V1)
+    newer, older = found.get(_ISSUER_V2), found.get(_ISSUER_V1)
     if isinstance(newer, x509.UnrecognizedExtension):
         return _text(newer.value)
     if isinstance(older, x509.UnrecognizedExtension):
@@ -70,7 +70,7 @@ def _issuer(certificate: Certificate) -> str:
 
 
 def _text(der: bytes) -> str:
-    """Read a UTF8String in DER; raises UntrustedError."""
+    """Return a UTF8String in DER; raises UntrustedError for anything else."""
     if len(der) < 2 or der[0] != _UTF8_STRING:
         raise UntrustedError("its certificate holds what is no text")
     length, start = der[1], 2

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.verification.evidence import Bundle, UntrustedError, claim_of_statement, decoded
-from ocync.verification.key_files import load_key
+from ocync.verification.evidence import Bundle, UntrustedError, check_statement, decode_base64
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -16,61 +16,93 @@ if TYPE_CHECKING:
 
 
 MAX_SIGNATURES = 16
-"""Signatures of one envelope at most: cosign makes one, and each costs hashing all of the payload."""
+"""Most signatures of an envelope: cosign makes one, and each costs hashing the whole payload."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeySigner:
-    """Somebody who holds the private half of a key."""
+    """The holder of a private key."""
 
     name: str
     key: PublicKeyTypes
 
     @classmethod
     def of(cls, pem: str, name: str) -> KeySigner:
-        """Make one of a PEM text; raises ValueError."""
+        """Return the signer with a public key in PEM; raises ValueError."""
         return cls(f"the key {name}", load_key(pem, name))
 
     def check(self, evidence: Evidence, subject: Digest, manifest: bytes | None) -> None:
-        """Hold that the evidence is this one's signature of the image; raises UntrustedError."""
+        """Raise UntrustedError unless the evidence is this signer's signature of the image."""
         if isinstance(evidence, Bundle):
             self._check_bundle(evidence, subject, manifest)
             return
-        if not signed(self.key, evidence.signature, evidence.payload):
+        if not has_signed(self.key, evidence.signature, evidence.payload):
             raise UntrustedError("it is not signed by that key")
-        evidence.claim(subject)
+        evidence.check_subject(subject)
 
     def _check_bundle(self, bundle: Bundle, subject: Digest, manifest: bytes | None) -> None:
         envelope, message = bundle.body.get("dsseEnvelope"), bundle.body.get("messageSignature")
         if isinstance(envelope, dict):
-            payload, kind = decoded(envelope.get("payload"), "its payload"), str(envelope.get("payloadType"))
+            payload, kind = decode_base64(envelope.get("payload"), "its payload"), str(envelope.get("payloadType"))
             signatures = envelope.get("signatures")
             listed = signatures if isinstance(signatures, list) else []
             if len(listed) > MAX_SIGNATURES:
                 raise UntrustedError(f"it holds {len(listed)} signatures: {MAX_SIGNATURES} are looked at")
             values = [each.get("sig") for each in listed if isinstance(each, dict)]
             data = pre_authentication_encoding(kind, payload)
-            if not any(signed(self.key, decoded(value, "its signature"), data) for value in values):
+            if not any(has_signed(self.key, decode_base64(value, "its signature"), data) for value in values):
                 raise UntrustedError("it is not signed by that key")
-            claim_of_statement(kind, payload, subject)
+            check_statement(kind, payload, subject)
             return
         if not isinstance(message, dict) or manifest is None:
             raise UntrustedError("it signs no statement about an image")
-        if not signed(self.key, decoded(message.get("signature"), "its signature"), manifest):
+        if not has_signed(self.key, decode_base64(message.get("signature"), "its signature"), manifest):
             raise UntrustedError("it is not that key's signature of the image")
 
 
+def require(*libraries: str) -> None:
+    """Raise ValueError if a library is not installed."""
+    for name in libraries:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            message = f"to verify signatures needs {name}, which is not installed: pip install 'ocync[verify]'"
+            raise ValueError(message) from error
+
+
+def load_key(pem: str, name: str) -> PublicKeyTypes:
+    """Return the public key in a PEM text; raises ValueError."""
+    require("cryptography")
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    if "PRIVATE KEY-----" in pem:
+        raise ValueError(f"{name} holds a private key: name the public one (cosign.pub)")
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"{name} is no public key in PEM (-----BEGIN PUBLIC KEY-----)") from error
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
+        raise ValueError(f"{name} is an RSA key of {key.key_size} bits: 2048 are the least")
+    curves = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+    is_known_curve = isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, curves)
+    if not (is_known_curve or isinstance(key, rsa.RSAPublicKey | ed25519.Ed25519PublicKey)):
+        raise ValueError(f"{name} is no key of a kind that cosign signs with: ECDSA, Ed25519 or RSA")
+    return key
+
+
 def pre_authentication_encoding(kind: str, payload: bytes) -> bytes:
-    """Return what is signed of an envelope (secure-systems-lab/dsse, protocol.md)."""
+    """Return the signed bytes of an envelope (secure-systems-lab/dsse, protocol.md)."""
     name = kind.encode()
     return b"DSSEv1 %d %b %d %b" % (len(name), name, len(payload), payload)
 
 
-def signed(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
+def has_signed(key: PublicKeyTypes, signature: bytes, data: bytes) -> bool:
     """
     Return whether the key has signed the data.
 
-    cosign hashes with SHA-256 whatever the curve, and its newer bundles with the hash that belongs to the curve.
+    cosign hashes with SHA-256 whatever the curve; its newer bundles use the hash of the curve.
     """
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes

@@ -1,9 +1,9 @@
 """
-Signatures by an identity: a certificate of Fulcio's, an entry of Rekor's, and a trusted root that vouches for both.
+Signatures by an identity: a certificate of Fulcio and an entry of Rekor, verified against a trusted root.
 
-Bundles are verified by Sigstore's own library. It knows no entries without an inclusion proof, and cosign's
-annotations hold none; so these are verified here, as cosign does it: the log's promise of an entry (sigstore/rekor,
-"SignedEntryTimestamp") and the certificate at the time of that promise, with its SCT.
+Sigstore's own library verifies bundles. It requires an inclusion proof, which cosign's annotations lack. So those
+are verified here, as cosign does it: the log's promise of an entry (sigstore/rekor, "SignedEntryTimestamp") and
+the certificate at the time of that promise, with its SCT.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ocync.verification.certificate import check_chain, check_sct, unreadable
+from ocync.verification.certificate import certificate_errors, check_chain, check_sct
 from ocync.verification.evidence import (
     Bundle,
     SimpleSignature,
     UntrustedError,
-    claim_of_statement,
-    decoded,
-    document,
+    check_statement,
+    decode_base64,
+    parse_object,
 )
-from ocync.verification.key import signed
+from ocync.verification.key import has_signed
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IdentitySigner:
-    """Somebody who is known to an issuer."""
+    """An identity that an issuer knows."""
 
     identity: Identity
     root: TrustedRoot
@@ -47,12 +47,12 @@ class IdentitySigner:
         return str(self.identity)
 
     def check(self, evidence: Evidence, subject: Digest, manifest: bytes | None) -> None:
-        """Hold that the evidence is this one's signature of the image; raises UntrustedError."""
+        """Raise UntrustedError unless the evidence is this signer's signature of the image."""
         if isinstance(evidence, Bundle):
             self._check_bundle(evidence, subject, manifest)
         else:
             self._check_simple(evidence)
-            evidence.claim(subject)
+            evidence.check_subject(subject)
 
     def _check_bundle(self, bundle: Bundle, subject: Digest, manifest: bytes | None) -> None:
         from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -67,7 +67,7 @@ class IdentitySigner:
                 raise UntrustedError("its certificate is of no ECDSA key, and in bundles no others can be verified")
             if "dsseEnvelope" in bundle.body:
                 kind, payload = self.root.verifier.verify_dsse(model, policy)
-                claim_of_statement(kind, payload, subject)
+                check_statement(kind, payload, subject)
             elif manifest is not None:
                 self.root.verifier.verify_artifact(manifest, model, policy)
             else:
@@ -75,14 +75,14 @@ class IdentitySigner:
             self._check_times(model)
         except UntrustedError:
             raise
-        # Much of what is wrong in a bundle it says by errors of other kinds, and of libraries that it uses.
+        # The library raises many kinds of errors for a bad bundle, also those of the libraries that it uses.
         except Exception as error:
             raise UntrustedError(" ".join(str(error).split())[:300] or type(error).__name__) from error
 
     def _check_times(self, bundle: Model) -> None:
-        """Hold that authority and logs were to be trusted when it was signed: the library asks not for that."""
+        """Check that authority and logs were trusted at the time of signing, which the library does not."""
         entry, certificate = bundle.log_entry._inner, bundle.signing_certificate
-        # The times that it has believed itself: of the log, and of authorities for timestamps that are trusted.
+        # The times that the library has verified: of the log, and of trusted timestamp authorities.
         for found in self.root.verifier._establish_time(bundle):
             at = found.time.timestamp()
             self._check_certificate(certificate, at)
@@ -90,12 +90,12 @@ class IdentitySigner:
                 self._log(entry.log_id.key_id.hex(), at)
 
     def _check_certificate(self, certificate: Certificate, at: float) -> None:
-        """Hold that an authority of the root has issued it, as it was trusted then, and a log has promised it."""
+        """Check that an authority trusted at that time has issued it, and that a log has promised it."""
         issuer = check_chain(certificate, self.root.authorities_at(at), at)
         check_sct(certificate, issuer, self.root.certificate_logs)
 
     def _log(self, name: str, at: float) -> LogKey:
-        """Return the log that this is the key's hash of, as it was trusted at a time; raises UntrustedError."""
+        """Return the log with this key hash if it was trusted at a time; raises UntrustedError."""
         known = dict(self.root.logs).get(name)
         if known is None or at not in known.valid:
             raise UntrustedError(
@@ -113,14 +113,14 @@ class IdentitySigner:
             at = self._check_log(evidence, evidence.certificate)
             self._check_certificate(certificate, at)
             key = certificate.public_key()
-            if not signed(key, evidence.signature, evidence.payload):
+            if not has_signed(key, evidence.signature, evidence.payload):
                 raise UntrustedError("it is not signed by its certificate")
             self.identity.check(certificate)
-        except unreadable() as error:
+        except certificate_errors() as error:
             raise UntrustedError(f"its certificate can't be read: {error}") from error
 
     def _check_log(self, evidence: SimpleSignature, certificate: str) -> float:
-        """Hold that the log has promised to keep this very signature; returns when it did, in seconds."""
+        """Check that the log has promised to keep this signature; return when, in seconds since 1970."""
         bundle = evidence.log_bundle or {}
         entry = bundle.get("Payload")
         if not isinstance(entry, dict):
@@ -130,18 +130,20 @@ class IdentitySigner:
         at = promised["integratedTime"]
         if not isinstance(at, int) or isinstance(at, bool):
             raise UntrustedError("its log entry has no time")
-        # RFC 8785: of these values, that is what Python writes.
+        # RFC 8785: for these values, Python's output is canonical.
         data = json.dumps(promised, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-        promise = decoded(bundle.get("SignedEntryTimestamp"), "the promise of its log entry")
-        if not signed(self._log(str(promised["logID"]), at).key, promise, data):
+        promise = decode_base64(bundle.get("SignedEntryTimestamp"), "the promise of its log entry")
+        if not has_signed(self._log(str(promised["logID"]), at).key, promise, data):
             raise UntrustedError("its log entry is not signed by its log")
-        _check_entry(document(decoded(promised["body"], "its log entry"), "its log entry"), evidence, certificate)
+        _check_entry(
+            parse_object(decode_base64(promised["body"], "its log entry"), "its log entry"), evidence, certificate
+        )
         return float(at)
 
 
 @dataclass(frozen=True, slots=True)
 class _Policy:
-    """An identity, as Sigstore's library asks for it."""
+    """An identity as a policy of Sigstore's library."""
 
     identity: Identity
 
@@ -150,7 +152,7 @@ class _Policy:
 
 
 def _check_entry(entry: dict[str, Any], evidence: SimpleSignature, certificate: str) -> None:
-    """Hold that a log's entry is about this signature, payload and certificate (rekor, hashedrekord 0.0.1)."""
+    """Check that a log entry is of this signature, payload and certificate (rekor, hashedrekord 0.0.1)."""
     if (entry.get("kind"), entry.get("apiVersion")) != ("hashedrekord", "0.0.1"):
         raise UntrustedError("its log entry is of another kind")
     try:
@@ -159,8 +161,9 @@ def _check_entry(entry: dict[str, Any], evidence: SimpleSignature, certificate: 
         is_this = (
             hashed["algorithm"] == "sha256"
             and hashed["value"] == hashlib.sha256(evidence.payload).hexdigest()
-            and decoded(signature["content"], "its log entry") == evidence.signature
-            and decoded(signature["publicKey"]["content"], "its log entry").strip() == certificate.strip().encode()
+            and decode_base64(signature["content"], "its log entry") == evidence.signature
+            and decode_base64(signature["publicKey"]["content"], "its log entry").strip()
+            == certificate.strip().encode()
         )
     except (KeyError, TypeError) as error:
         raise UntrustedError("its log entry can't be read") from error

@@ -1,4 +1,4 @@
-"""The verdict on one image: whether any of those who may has signed it."""
+"""The verdict on an image: whether a trusted signer has signed it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _SHOWN = 3
 
 
 class Signer(Protocol):
-    """One of those whose signature is enough."""
+    """A signer who is trusted."""
 
     @property
     def name(self) -> str:
-        """How messages name them."""
+        """The name in messages."""
 
     def check(self, evidence: Evidence, subject: Digest, manifest: bytes | None) -> None:
-        """Hold that the evidence is their signature of the image; raises UntrustedError otherwise."""
+        """Raise UntrustedError unless the evidence is this signer's signature of the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Who has signed, or why that can't be said of anybody."""
+    """The signer, or the reasons why none was found."""
 
     signer: str | None = None
     problems: tuple[str, ...] = ()
@@ -53,8 +53,8 @@ def judge(
     """
     Return the verdict on the image with this digest.
 
-    `manifest` is the image's own where it is at hand: some bundles sign that. `problems` tells of signatures that
-    were found and could not be read.
+    `manifest` is the image's own, if available: some bundles sign it. `problems` are about signatures that could
+    not be read.
     """
     reasons = dict.fromkeys(problems)
     for each in evidence:

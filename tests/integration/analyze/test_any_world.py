@@ -14,7 +14,7 @@ import pytest
 from attached import attach, list_by_tag
 from clients import Side
 from forecasts import analyzed, misses, passed
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.config.model import TagRules
 from ocync.oci.platform import Platform
 from ocync.transfer.staging import Staging
@@ -161,7 +161,7 @@ async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(see
         chance.remembers = True
         work, at_once = chance.mappings(), chance.random.choice([1, 3, 10])
         async with (
-            Keeper(lambda: NOW).memory(StateLocation(folder=tmp_path), ttl=3600) as memory,
+            CacheStore(lambda: NOW).open(StateLocation(folder=tmp_path), ttl=3600) as memory,
             Side(idle=IDLE, memory=memory) as side,
         ):
             await passed(side, work[: chance.random.randint(1, len(work))])
@@ -174,7 +174,7 @@ async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(see
                     if chance.may_attach(mapping):
                         chance.attach(registries[0], repository, chance.attached(image))
         async with (
-            Keeper(lambda: NOW).memory(StateLocation(folder=tmp_path, keep=False), ttl=3600) as memory,
+            CacheStore(lambda: NOW).open(StateLocation(folder=tmp_path, keep=False), ttl=3600) as memory,
             Side(idle=IDLE, memory=memory) as side,
         ):
             analysis = await analyzed(side, work, at_once=at_once)
@@ -182,7 +182,7 @@ async def test_a_pass_that_remembers_keeps_within_the_bounds_of_its_forecast(see
             registry.requests.clear()
 
         async with (
-            Keeper(lambda: NOW).memory(StateLocation(folder=tmp_path), ttl=3600) as memory,
+            CacheStore(lambda: NOW).open(StateLocation(folder=tmp_path), ttl=3600) as memory,
             Side(idle=IDLE, memory=memory, staging=Staging(tmp_path / "staged", None)) as side,
         ):
             results = await passed(side, work, at_once=at_once)

@@ -13,8 +13,8 @@ import pytest
 from attached import attach, list_by_tag
 from clients import Side
 from forecasts import analyzed, asked_by_kind, misses, passed, read, unsure
+from ocync.analyze.model import Bounds, RequestKind
 from ocync.analyze.rehearsal import analyze
-from ocync.analyze.requests import Bounds, RequestKind
 from ocync.config.model import ArtifactRules, RegistryConfig, TagRules
 from ocync.lib.shutdown import Stop
 from ocync.oci.platform import Platform

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layouts import blob_file, described, drafts, image, pull, push, put_blob
-from ocync.layout.hashed import Sound
+from ocync.layout.hashed import HashedBlobs
 from ocync.layout.repository import LayoutRepository
 from ocync.lib.errors import VerificationError
 
@@ -122,8 +122,8 @@ async def test_a_damaged_holder_is_told_and_not_read_again(
 ) -> None:
     await push(repository, APP, "v1")
     flipped(layout)
-    sound = Sound()
-    one, two = (LayoutRepository(tmp_path / "mirror", name, sound=sound) for name in ("one", "two"))
+    hashed = HashedBlobs()
+    one, two = (LayoutRepository(tmp_path / "mirror", name, hashed=hashed) for name in ("one", "two"))
 
     with caplog.at_level(logging.WARNING):
         for target in (one, two):
@@ -131,7 +131,7 @@ async def test_a_damaged_holder_is_told_and_not_read_again(
 
     file = blob_file(layout, LAYER.digest)
     assert caplog.text.count(f"blob {LAYER.digest} from {file} hashes to sha256:") == 1
-    holder = LayoutRepository(tmp_path / "mirror", "team/app", sound=sound)
+    holder = LayoutRepository(tmp_path / "mirror", "team/app", hashed=hashed)
     with pytest.raises(VerificationError, match="its bytes are not those that its name promises"):
         await pull(holder, LAYER)
 

@@ -244,7 +244,7 @@ async def test_a_manifest_that_is_missing_is_not_found(repository: LayoutReposit
     blob_file(layout, APP.manifest.digest).unlink()
 
     assert await repository.head("v1") is None
-    with pytest.raises(NotFoundError, match=f"has no blob {APP.manifest.digest}; the layout is not complete"):
+    with pytest.raises(NotFoundError, match=f"has no blob {APP.manifest.digest}; the layout is incomplete"):
         await repository.manifest("v1")
 
 

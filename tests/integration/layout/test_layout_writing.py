@@ -25,7 +25,7 @@ from layouts import (
     put_blob,
     write_layout,
 )
-from ocync.layout.hashed import Sound
+from ocync.layout.hashed import HashedBlobs
 from ocync.layout.repository import LayoutRepository
 from ocync.lib.errors import NetworkError, ProtocolError, StorageError, VerificationError
 from ocync.oci import media
@@ -153,17 +153,17 @@ async def test_a_manifest_whose_parts_are_damaged_is_refused_until_they_are_brou
 
 
 async def test_a_blob_is_hashed_once_and_again_after_each_change(layout: Path) -> None:
-    blob, sound = described(b"content"), Sound()
+    blob, hashed = described(b"content"), HashedBlobs()
     write_layout(layout, [], {blob: b"content"})
     file = blob_file(layout, blob.digest)
 
-    stamp = await sound.check(file, blob)
+    stamp = await hashed.check(file, blob)
     assert stamp is not None
-    sound.learn(stamp, blob.digest, is_sound=False)
-    assert await sound.check(file, blob) is None
+    hashed.learn(stamp, blob.digest, is_sound=False)
+    assert await hashed.check(file, blob) is None
 
     file.touch()
-    assert await sound.check(file, blob) is not None
+    assert await hashed.check(file, blob) is not None
 
 
 async def test_foreign_layers_may_be_missing(repository: LayoutRepository) -> None:

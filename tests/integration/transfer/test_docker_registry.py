@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import Side, descriptor, repository_of, write
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.lib.errors import ErrorKind, NetworkError, ProtocolError
 from ocync.plan.model import Reason
 from ocync.transfer.result import BlobStats, Status
@@ -317,7 +317,7 @@ async def test_a_pass_with_memory_sends_what_is_new(tmp_path: Path, target: Dock
                 source.seed(f"team/app{number}", "1", build.image(layers, label=f"{label} {number}"))
             source.seed("team/app0", label, build.image(layers[1:], label=label))
             async with (
-                Keeper().memory(StateLocation(folder=folder), ttl=3600.0) as memory,
+                CacheStore().open(StateLocation(folder=folder), ttl=3600.0) as memory,
                 Side(account=ACCOUNT, memory=memory) as side,
             ):
                 work = [side.mapping(source.url, target.url, repository=f"team/app{n}") for n in range(2)]

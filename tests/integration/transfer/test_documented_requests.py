@@ -16,8 +16,8 @@ import pytest
 from attached import attach
 from clients import Side
 from forecasts import asked_by_kind
-from ocync.analyze.requests import RequestKind
-from ocync.cache.store import Keeper, StateLocation
+from ocync.analyze.model import RequestKind
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.config.model import ArtifactRules, TagRules
 from ocync.oci.platform import Platform
 from scripted import Basic, Bearer, ScriptedRegistry, User, build
@@ -559,7 +559,7 @@ async def test_a_pass_makes_as_many_requests_as_the_page_says(
 
 
 async def synced(world: World, folder: Path | None = None, *, audit: float | None = None) -> None:
-    keeping = Keeper().memory(StateLocation(folder=folder), ttl=3600.0)
+    keeping = CacheStore().open(StateLocation(folder=folder), ttl=3600.0)
     async with keeping as memory, Side(account=ACCOUNT, idle=IDLE, memory=memory) as side, asyncio.timeout(15):
         results = await side.run(world.work, audit=audit)
     assert [result.error for result in results if result.error is not None] == []

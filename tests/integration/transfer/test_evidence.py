@@ -28,7 +28,7 @@ from attached import attach
 from chaos.events import listed_by
 from clients import Side
 from ocync.cache.file import NAME
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.oci.digest import Digest
 from ocync.transfer.result import Status
 from scripted import Checks, ScriptedRegistry, build, faults
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from ocync.cache.hints import Memory
+    from ocync.cache.hints import Hints
     from ocync.transfer.result import ImageResult
 
 APP, STATE = "team/app", "team/state"
@@ -138,12 +138,12 @@ class World:
         return self.folder / NAME
 
     @asynccontextmanager
-    async def memory(self) -> AsyncIterator[Memory]:
+    async def memory(self) -> AsyncIterator[Hints]:
         async with Side(idle=5.0) as side:
             location = StateLocation(folder=self.folder)
             if self.kind == "a state artifact":
                 location = StateLocation(repository=side.repository(self.state.url, STATE), tag="state")
-            async with Keeper(lambda: NOW).memory(location, ttl=12 * HOUR) as memory:
+            async with CacheStore(lambda: NOW).open(location, ttl=12 * HOUR) as memory:
                 yield memory
 
     async def sync(self, *, audit: float | None = None) -> ImageResult:
@@ -183,7 +183,7 @@ class World:
         self.remembered = (self.file.read_bytes() if self.file.exists() else None, copied(self.state))
 
     async def poison(self) -> None:
-        """Let the file claim, through the names of `Memory`, that the target holds all there is, and checks it."""
+        """Let the file claim, through the names of `Hints`, that the target holds all there is, and checks it."""
         host = self.target.host
         async with self.memory() as memory:
             for image in (OLD, ALIKE, OTHER, SIGNATURE):

@@ -17,9 +17,9 @@ import pytest
 
 from clients import Side
 from forecasts import asked_by_kind
-from ocync.analyze.requests import RequestKind
+from ocync.analyze.model import RequestKind
 from ocync.cache import file, store
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.config.model import GlobalSettings, Timeouts
 from ocync.lib.shutdown import Stop
 from ocync.oci.digest import Digest
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import AsyncIterator, Callable
 
-    from ocync.cache.hints import Memory
+    from ocync.cache.hints import Hints
     from ocync.report.summary import RunReport
     from scripted.named import Proceed
     from scripted.wire import Request, Response
@@ -78,16 +78,16 @@ class World:
                 environ={},
                 stop=Stop(grace=1),
                 sink=lambda _event: None,
-                options=PassOptions(cache_dir=self.folder, keeper=Keeper(lambda: self.now), audit=audit),
+                options=PassOptions(cache_dir=self.folder, cache=CacheStore(lambda: self.now), audit=audit),
             )
         self.now += 60
         assert [result.error for result in report.images if result.error] == []
         self.assert_same()
         return report
 
-    async def known(self) -> Memory:
+    async def known(self) -> Hints:
         """Return what a pass would know that began now."""
-        async with Keeper(lambda: self.now).memory(
+        async with CacheStore(lambda: self.now).open(
             StateLocation(folder=self.folder, keep=False), ttl=0.0
         ) as memory:
             return memory
@@ -195,11 +195,11 @@ async def test_a_registry_that_refuses_such_mounts_is_not_asked_for_each_blob(wo
 
 @pytest.mark.parametrize("checks", [True, False], ids=["checks references", "does not"])
 async def test_facts_that_lie_are_worth_no_wrong_target(world: World, checks: bool) -> None:
-    """Memory says that the target has everything; it has nothing of that."""
+    """The cache says that the target has everything; it has nothing."""
     world.target.behaviour.check_references = checks
     for repository in FILLED:
         world.target.seed(repository, "other", build.image([build.layer(100, 77)]))
-    async with Keeper(lambda: world.now).memory(StateLocation(folder=world.folder), ttl=0.0) as memory:
+    async with CacheStore(lambda: world.now).open(StateLocation(folder=world.folder), ttl=0.0) as memory:
         host = world.target.host
         for name, there in world.source.repositories.items():
             for digest in (*there.blobs, *there.manifests):

@@ -12,7 +12,7 @@ import pytest
 
 from clients import Side
 from ocync.cache import entries, state_artifact, store
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.oci.digest import Digest
 from scripted import Basic, ScriptedRegistry, User, build, faults
 from scripted.build import Image
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from ocync.cache.hints import Memory
+    from ocync.cache.hints import Hints
 
 BLOB, OTHER = Digest.of(b"blob"), Digest.of(b"other")
 PLACE = "registry.example"
@@ -40,8 +40,8 @@ class World:
 
     @asynccontextmanager
     async def memory(
-        self, *, keep: bool = True, in_a_hurry: bool = False, by: Keeper | None = None
-    ) -> AsyncIterator[Memory]:
+        self, *, keep: bool = True, in_a_hurry: bool = False, by: CacheStore | None = None
+    ) -> AsyncIterator[Hints]:
         async with Side(idle=self.idle, account=self.account, attempts=2) as side:
             location = StateLocation(
                 repository=side.repository(self.registry.url, REPOSITORY),
@@ -49,7 +49,7 @@ class World:
                 keep=keep,
                 in_a_hurry=lambda: in_a_hurry,
             )
-            async with (by or Keeper()).memory(location, ttl=self.ttl) as memory:
+            async with (by or CacheStore()).open(location, ttl=self.ttl) as memory:
                 yield memory
 
     async def learn(self, *digests: Digest, keep: bool = True) -> None:
@@ -144,7 +144,7 @@ async def test_of_two_passes_at_once_the_last_one_to_write_wins_and_none_fails(w
 
 
 async def test_the_file_and_the_state_are_known_together(world: World, tmp_path: Path) -> None:
-    async with Keeper().memory(StateLocation(folder=tmp_path), ttl=0.0) as memory:
+    async with CacheStore().open(StateLocation(folder=tmp_path), ttl=0.0) as memory:
         memory.learn_blob(PLACE, "app", OTHER)
     await world.learn(BLOB)
 
@@ -152,7 +152,7 @@ async def test_the_file_and_the_state_are_known_together(world: World, tmp_path:
         location = StateLocation(
             folder=tmp_path, repository=side.repository(world.registry.url, REPOSITORY), tag=TAG
         )
-        async with Keeper().memory(location, ttl=0.0) as memory:
+        async with CacheStore().open(location, ttl=0.0) as memory:
             assert memory.holders(PLACE, BLOB) == ["app"]
             assert memory.holders(PLACE, OTHER) == ["app"]
 
@@ -196,7 +196,7 @@ async def test_what_is_no_state_is_said_and_taken_for_none(
 
     (record,) = caplog.records
     assert f"{world.registry.host}/{REPOSITORY}:{TAG}" in record.getMessage()
-    assert "only requests are lost" in record.getMessage()
+    assert "makes more requests" in record.getMessage()
     assert await world.knows()
 
 
@@ -240,7 +240,7 @@ async def test_what_is_wrong_is_said_once_by_a_program_of_many_passes(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.registry.on("GET", r"/manifests/", respond=faults.answer(403))
-    program = Keeper()
+    program = CacheStore()
     for _ in range(3):
         async with world.memory(by=program):
             pass

@@ -8,8 +8,17 @@ import jsonschema
 import pytest
 
 from ocync.analyze import as_json
-from ocync.analyze.model import Analysis, Portion, SharedBlob, Sharing, SourceForecast, TargetForecast
-from ocync.analyze.requests import NONE, Bounds, RequestKind
+from ocync.analyze.model import (
+    NONE,
+    Analysis,
+    Bounds,
+    Portion,
+    RequestKind,
+    SharedBlob,
+    Sharing,
+    SourceForecast,
+    TargetForecast,
+)
 from ocync.analyze.text import render
 from ocync.lib.errors import ErrorKind
 from ocync.plan.model import Reason

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from memory import Place, put_image, put_index
-from ocync.analyze.rehearsal import Found, analyze
-from ocync.analyze.requests import NONE, Bounds, RequestKind
-from ocync.cache.hints import Memory
+from ocync.analyze.model import NONE, Bounds, RequestKind
+from ocync.analyze.rehearsal import AnalysisResult, analyze
+from ocync.cache.hints import Hints
 from ocync.config.model import TagRules
 from ocync.lib.errors import AuthError, ErrorKind, NetworkError
 from ocync.lib.shutdown import Stop
@@ -32,8 +32,8 @@ async def rehearse(
     *mappings: MappingConfig,
     cold: bool = False,
     events: Any = None,
-    memory: Memory | None = None,
-) -> Found:
+    memory: Hints | None = None,
+) -> AnalysisResult:
     sink = events.append if events is not None else lambda _event: None
     return await analyze(
         mappings, repositories=repositories, at_once=4, stop=Stop(grace=0), sink=sink, cold=cold, memory=memory
@@ -46,7 +46,7 @@ def outcomes(results: tuple[ImageResult, ...]) -> dict[str, Status | Reason | Er
     }
 
 
-def counts(found: Found, host: str = "a") -> dict[RequestKind, Bounds]:
+def counts(found: AnalysisResult, host: str = "a") -> dict[RequestKind, Bounds]:
     return dict(found.analysis.requests[host])
 
 
@@ -317,14 +317,14 @@ async def test_a_cold_rehearsal_asks_targets_nothing_and_counts_what_a_pass_woul
     assert found.analysis.cold
 
 
-# Memory
+# Cache
 
 
-async def test_memory_is_read_and_not_changed_and_what_it_tells_wrong_is_known() -> None:
+async def test_hints_are_read_and_not_changed_and_wrong_ones_are_noticed() -> None:
     source, a = Place("source"), Place("a")
     put_image(source.repository("app"), "1", b"held", b"lost")
     put_image(a.repository("other"), "1", b"held")
-    memory = Memory()
+    memory = Hints()
     for layer in (b"held", b"lost"):
         memory.learn_blob("a", "other", Digest.of(layer))
     memory.take_changes()

@@ -1,4 +1,4 @@
-"""Facts as lines, as they stand in files and states, and what others may have made of them."""
+"""The serialisation of entries, and input that is damaged or hostile."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocync.cache import entries
-from ocync.cache.entries import EntryKind, Fact, Facts, Key
-from ocync.cache.hints import Memory
+from ocync.cache.entries import CacheEntries, CacheEntry, EntryKind, Key
+from ocync.cache.hints import Hints
 from ocync.oci.digest import Digest
 
 NOW = 1_700_000_000.0
-PLACE, INDEX, BLOB = "registry.example", Digest.of(b"index"), Digest.of(b"blob", "sha512")
+HOST, INDEX, BLOB = "registry.example", Digest.of(b"index"), Digest.of(b"blob", "sha512")
 GOOD: list[object] = ["hint", "level", "", "name", "12", NOW - 1, NOW]
 
 
-def filled() -> Facts:
-    memory = Memory(clock=lambda: NOW)
-    memory.learn_blob(PLACE, "app", BLOB)
-    memory.learn_blob(PLACE, "other", BLOB)
-    memory.forget_blob(PLACE, "other", BLOB)
-    memory.learn_seen(PLACE, "app", "v1", INDEX)
-    memory.learn_moved(PLACE, "team/app", "v1", INDEX)
-    memory.learn_looked_below(PLACE, "team/app", "v1", INDEX)
-    memory.learn_hint("level", PLACE, "ä\n\ud800")
-    return memory.all()
+def filled() -> CacheEntries:
+    hints = Hints(clock=lambda: NOW)
+    hints.learn_blob(HOST, "app", BLOB)
+    hints.learn_blob(HOST, "other", BLOB)
+    hints.forget_blob(HOST, "other", BLOB)
+    hints.learn_seen(HOST, "app", "v1", INDEX)
+    hints.learn_moved(HOST, "team/app", "v1", INDEX)
+    hints.learn_looked_below(HOST, "team/app", "v1", INDEX)
+    hints.learn_hint("level", HOST, "ä\n\ud800")
+    return hints.all()
 
 
 def line(fields: object) -> bytes:
@@ -41,7 +41,7 @@ def line(fields: object) -> bytes:
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
-def read(lines: bytes, now: float = NOW) -> Facts:
+def read(lines: bytes, now: float = NOW) -> CacheEntries:
     return entries.read(io.BytesIO(entries.HEADER + lines), now)[0]
 
 
@@ -53,16 +53,16 @@ def test_what_is_written_is_read() -> None:
     assert entries.unpacked(entries.packed(known), NOW) == known
 
 
-def test_the_same_facts_are_the_same_bytes_and_hold_no_time_of_packing() -> None:
+def test_equal_entries_pack_into_equal_bytes_without_a_time() -> None:
     known = filled()
 
     assert entries.packed(known) == entries.packed(dict(reversed(known.items())))
 
 
 @given(st.data())
-def test_of_any_facts_of_a_key_the_later_one_counts_and_equal_ones_make_one(data: st.DataObject) -> None:
+def test_the_later_of_two_entries_counts_and_equal_values_are_merged(data: st.DataObject) -> None:
     drawn = st.builds(
-        lambda value, since, more: Fact(value, since, since + more),
+        lambda value, since, more: CacheEntry(value, since, since + more),
         st.sampled_from(["a", "b", None]),
         st.integers(0, 5),
         st.integers(0, 5),
@@ -82,7 +82,7 @@ def test_of_any_facts_of_a_key_the_later_one_counts_and_equal_ones_make_one(data
 
 
 @given(st.integers(0, 8 * len(line(GOOD)) - 1))
-def test_a_line_with_a_flipped_bit_is_left_out_and_no_other_one(bit: int) -> None:
+def test_only_the_line_with_a_flipped_bit_is_skipped(bit: int) -> None:
     spoilt = bytearray(line(GOOD))
     spoilt[bit // 8] ^= 1 << bit % 8
     other = line([*GOOD[:3], "other", *GOOD[4:]])
@@ -90,8 +90,8 @@ def test_a_line_with_a_flipped_bit_is_left_out_and_no_other_one(bit: int) -> Non
     found = read(other + bytes(spoilt) + b"\n" + other)
 
     # The end of a line is none of the fact, and hex digits may be of either case.
-    assert found.pop((EntryKind.HINT, "level", "", "other")) == Fact("12", NOW - 1, NOW)
-    assert set(found.values()) <= {Fact("12", NOW - 1, NOW)}
+    assert found.pop((EntryKind.HINT, "level", "", "other")) == CacheEntry("12", NOW - 1, NOW)
+    assert set(found.values()) <= {CacheEntry("12", NOW - 1, NOW)}
 
 
 @pytest.mark.parametrize(
@@ -113,12 +113,12 @@ def test_a_line_with_a_flipped_bit_is_left_out_and_no_other_one(bit: int) -> Non
         *([*GOOD[:5], 0, odd] for odd in (float("nan"), float("inf"), 10**400, 1 << 60, "1")),
     ],
 )
-def test_lines_that_are_whole_and_odd_are_left_out(fields: object) -> None:
+def test_intact_lines_with_invalid_fields_are_skipped(fields: object) -> None:
     assert len(read(line(GOOD) + line(fields))) == 1
 
 
 @pytest.mark.parametrize("content", [b"[" * 40_000, b"{", b"\xff", b"1" * 10_000, b"", b"nan"])
-def test_lines_that_are_no_json_are_left_out(content: bytes) -> None:
+def test_lines_that_are_not_json_are_skipped(content: bytes) -> None:
     lines = b"%08x %b\n" % (zlib.crc32(content), content) + content + b"\n" + line(GOOD)
 
     assert len(read(lines)) == 1
@@ -127,15 +127,15 @@ def test_lines_that_are_no_json_are_left_out(content: bytes) -> None:
 @given(
     st.lists(st.one_of(st.binary(max_size=60), st.recursive(st.none() | st.text(), st.lists).map(line)), max_size=5)
 )
-def test_lines_of_any_content_are_left_out_and_never_an_error(lines: list[bytes]) -> None:
-    memory = Memory(clock=lambda: NOW)
+def test_no_content_of_a_line_is_an_error(lines: list[bytes]) -> None:
+    hints = Hints(clock=lambda: NOW)
 
-    memory.add(read(b"\n".join(lines)))
+    hints.add(read(b"\n".join(lines)))
 
-    assert memory.holders(PLACE, BLOB) == []
+    assert hints.holders(HOST, BLOB) == []
 
 
-def test_facts_that_are_too_old_or_from_the_future_are_left_out() -> None:
+def test_entries_that_are_too_old_or_from_the_future_are_skipped() -> None:
     known = filled()
     lines = entries.lines_of(known)
 
@@ -150,29 +150,29 @@ def test_facts_that_are_too_old_or_from_the_future_are_left_out() -> None:
     "path", ["", "../app", "app pull", "app:pull,push repository:other", "app?x=y", "\ud800", "APP"]
 )
 def test_what_is_no_repository_is_never_asked_for_a_blob(path: str) -> None:
-    memory = Memory(clock=lambda: NOW)
-    memory.add(read(b"".join(line(["blob", PLACE, each, str(BLOB), "", NOW, NOW]) for each in (path, "team/app"))))
+    hints = Hints(clock=lambda: NOW)
+    hints.add(read(b"".join(line(["blob", HOST, each, str(BLOB), "", NOW, NOW]) for each in (path, "team/app"))))
 
-    assert memory.holders(PLACE, BLOB) == ["team/app"]
+    assert hints.holders(HOST, BLOB) == ["team/app"]
 
 
-def test_a_digest_that_is_none_is_not_told() -> None:
-    memory = Memory(clock=lambda: NOW)
-    memory.add(read(line(["moved", PLACE, "app", "v1", "latest", NOW, NOW])))
+def test_an_invalid_digest_is_not_returned() -> None:
+    hints = Hints(clock=lambda: NOW)
+    hints.add(read(line(["moved", HOST, "app", "v1", "latest", NOW, NOW])))
 
-    assert memory.moved(PLACE, "app", "v1") is None
+    assert hints.moved(HOST, "app", "v1") is None
 
 
 @pytest.mark.parametrize("begin", [b"", b"ocync-memory-3\n", b"ocync-memory-2", b"SQLite format 3\0", b"\0" * 64])
 def test_another_format_is_refused(begin: bytes) -> None:
-    with pytest.raises(ValueError, match="it is of another format"):
+    with pytest.raises(ValueError, match="its format is unknown"):
         entries.read(io.BytesIO(begin), NOW)
-    with pytest.raises(ValueError, match="it is of another format"):
+    with pytest.raises(ValueError, match="its format is unknown"):
         entries.unpacked(gzip.compress(begin), NOW)
 
 
 @given(st.binary(max_size=300))
-def test_what_is_no_state_is_refused(data: bytes) -> None:
+def test_anything_but_a_packed_state_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"^it is "):
         entries.unpacked(data, NOW)
 
@@ -200,7 +200,7 @@ def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(piece: bytes
 
     tracemalloc.start()
     try:
-        with pytest.raises(ValueError, match="longer than any memory"):
+        with pytest.raises(ValueError, match="too long"):
             entries.unpacked(bomb, NOW)
         assert tracemalloc.get_traced_memory()[1] < 3 * entries.MAX_READ
     finally:
@@ -209,34 +209,35 @@ def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(piece: bytes
 
 @pytest.mark.parametrize("piece", [b"\n", line([])], ids=["empty", "odd"])
 def test_many_lines_of_nothing_are_refused(piece: bytes) -> None:
-    with pytest.raises(ValueError, match="longer than any memory"):
+    with pytest.raises(ValueError, match="too long"):
         entries.unpacked(gzip.compress(entries.HEADER + piece * 500_000), NOW)
 
 
-def test_of_too_much_the_latest_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_too_many_bytes_the_latest_entries_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entries, "MAX_BYTES", 100_000)
     now = [NOW]
-    memory = Memory(clock=lambda: now[0])
+    hints = Hints(clock=lambda: now[0])
     noise = random.Random(1)
     digests = [Digest("sha256", noise.randbytes(32).hex()) for _ in range(2000)]
     for digest in digests:
         now[0] += 1
-        memory.learn_blob(PLACE, "app", digest)
+        hints.learn_blob(HOST, "app", digest)
 
-    cut = entries.packed(memory.all())
+    cut = entries.packed(hints.all())
 
     assert len(cut) <= 100_000
-    memory = Memory(clock=lambda: now[0])
-    memory.add(entries.unpacked(cut, now[0]))
-    there = [bool(memory.holders(PLACE, digest)) for digest in digests]
+    hints = Hints(clock=lambda: now[0])
+    hints.add(entries.unpacked(cut, now[0]))
+    there = [bool(hints.holders(HOST, digest)) for digest in digests]
     assert 200 < sum(there) < 1000
     assert all(there[-sum(there) :])
 
 
-def test_of_too_many_facts_the_latest_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries, "MAX_FACTS", 10)
-    known: dict[Key, Fact] = {
-        (EntryKind.HINT, "level", "", str(number)): Fact("1", NOW + number, NOW + number) for number in range(30)
+def test_of_too_many_entries_the_latest_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "MAX_ENTRIES", 10)
+    known: dict[Key, CacheEntry] = {
+        (EntryKind.HINT, "level", "", str(number)): CacheEntry("1", NOW + number, NOW + number)
+        for number in range(30)
     }
 
     found = entries.unpacked(entries.packed(known), NOW + 30)
@@ -244,17 +245,17 @@ def test_of_too_many_facts_the_latest_are_packed(monkeypatch: pytest.MonkeyPatch
     assert sorted(int(name) for _, _, _, name in found) == list(range(20, 30))
 
 
-def test_facts_about_blobs_go_before_those_about_tags(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entries, "MAX_FACTS", 10)
+def test_entries_about_blobs_are_dropped_before_those_about_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "MAX_ENTRIES", 10)
     now = [NOW]
-    memory = Memory(clock=lambda: now[0])
-    memory.learn_seen(PLACE, "app", "v1", INDEX)
+    hints = Hints(clock=lambda: now[0])
+    hints.learn_seen(HOST, "app", "v1", INDEX)
     for number in range(30):
         now[0] += 1
-        memory.learn_blob(PLACE, "app", Digest.of(b"%d" % number))
+        hints.learn_blob(HOST, "app", Digest.of(b"%d" % number))
 
-    found = Memory(clock=lambda: now[0])
-    found.add(entries.unpacked(entries.packed(memory.all()), now[0]))
+    found = Hints(clock=lambda: now[0])
+    found.add(entries.unpacked(entries.packed(hints.all()), now[0]))
 
-    assert found.first_seen(PLACE, "app", "v1", INDEX) == NOW
+    assert found.first_seen(HOST, "app", "v1", INDEX) == NOW
     assert len(found.all()) == 10

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync.cache import entries, file
-from ocync.cache.hints import Memory
+from ocync.cache.hints import Hints
 from ocync.lib.errors import StorageError
 from ocync.oci.digest import Digest
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOW = 1_700_000_000.0
 DAY = 86400.0
-PLACE = "registry.example"
+HOST = "registry.example"
 
 
 @pytest.fixture
@@ -37,34 +37,34 @@ def digest(number: int) -> Digest:
 
 def learned(path: Path, *numbers: int, now: float = NOW, repository: str = "app", tidy: bool = False) -> None:
     """Save that a repository holds blobs."""
-    memory = Memory(clock=lambda: now)
+    hints = Hints(clock=lambda: now)
     for number in numbers:
-        memory.learn_blob(PLACE, repository, digest(number))
-    file.save(path, memory.take_changes(), now, tidy=tidy)
+        hints.learn_blob(HOST, repository, digest(number))
+    file.save(path, hints.take_changes(), now, tidy=tidy)
 
 
-def opened(path: Path, now: float = NOW) -> Memory:
-    memory = Memory(clock=lambda: now)
-    memory.add(file.load(path, now).facts)
-    return memory
+def opened(path: Path, now: float = NOW) -> Hints:
+    hints = Hints(clock=lambda: now)
+    hints.add(file.load(path, now).entries)
+    return hints
 
 
 def known(path: Path, number: int, now: float = NOW) -> bool:
-    return opened(path, now).holders(PLACE, digest(number)) != []
+    return opened(path, now).holders(HOST, digest(number)) != []
 
 
 def test_what_was_saved_is_loaded(path: Path) -> None:
     learned(path, 1)
     learned(path, 2, repository="other")
 
-    memory = opened(path)
+    hints = opened(path)
 
-    assert memory.holders(PLACE, digest(1)) == ["app"]
-    assert memory.holders(PLACE, digest(2)) == ["other"]
-    assert memory.holders(PLACE, digest(3)) == []
+    assert hints.holders(HOST, digest(1)) == ["app"]
+    assert hints.holders(HOST, digest(2)) == ["other"]
+    assert hints.holders(HOST, digest(3)) == []
 
 
-def test_where_there_is_no_file_nothing_is_known_and_none_is_made(path: Path) -> None:
+def test_loading_a_missing_file_returns_nothing_and_creates_none(path: Path) -> None:
     assert file.load(path, NOW) == file.Opened()
     assert not path.parent.exists()
 
@@ -72,10 +72,10 @@ def test_where_there_is_no_file_nothing_is_known_and_none_is_made(path: Path) ->
 @pytest.mark.parametrize("tidy", [False, True])
 def test_what_was_forgotten_is_gone_from_the_file(path: Path, *, tidy: bool) -> None:
     learned(path, 1, 2)
-    memory = opened(path)
-    memory.forget_blob(PLACE, "app", digest(1))
+    hints = opened(path)
+    hints.forget_blob(HOST, "app", digest(1))
 
-    file.save(path, memory.take_changes(), NOW, tidy=tidy)
+    file.save(path, hints.take_changes(), NOW, tidy=tidy)
 
     assert not known(path, 1)
     assert known(path, 2)
@@ -91,7 +91,7 @@ def test_only_its_owner_can_read_file_and_folder(path: Path) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_facts_that_nobody_learned_again_are_dropped_after_a_month(path: Path) -> None:
+def test_entries_that_were_not_learned_again_are_dropped_after_a_month(path: Path) -> None:
     learned(path, 1)
     learned(path, 2, now=NOW + 20 * DAY)
 
@@ -103,7 +103,7 @@ def test_facts_that_nobody_learned_again_are_dropped_after_a_month(path: Path) -
     assert known(path, 2, later)
 
 
-def test_a_file_of_which_much_is_of_no_use_is_made_smaller(path: Path) -> None:
+def test_a_file_with_many_obsolete_lines_is_rewritten(path: Path) -> None:
     learned(path, 1)
     assert not file.load(path, NOW).is_wasteful
     for number in range(120):
@@ -133,13 +133,13 @@ def test_the_file_does_not_grow_beyond_its_bound_and_keeps_the_latest(
 
 
 @pytest.mark.parametrize("content", [b"something else\n" * 100, b"\0" * 5000, b"ocync-mem", b"SQLite format 3\0"])
-def test_a_file_without_its_beginning_is_started_anew_and_kept_aside(path: Path, content: bytes) -> None:
+def test_a_file_without_its_header_is_replaced_and_kept_aside(path: Path, content: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(content)
 
     found = file.load(path, NOW)
-    assert found.damage == "it is of another format"
-    assert found.facts == {}
+    assert found.damage == "its format is unknown"
+    assert found.entries == {}
     assert path.read_bytes() == content
     learned(path, 1)
 
@@ -148,7 +148,7 @@ def test_a_file_without_its_beginning_is_started_anew_and_kept_aside(path: Path,
     assert file.load(path, NOW).damage == ""
 
 
-def test_an_empty_file_is_written_anew(path: Path) -> None:
+def test_an_empty_file_is_replaced(path: Path) -> None:
     """As a file system may leave it when the power fails."""
     learned(path, 1)
     path.write_bytes(b"")
@@ -159,7 +159,7 @@ def test_an_empty_file_is_written_anew(path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.9])
-def test_of_a_file_that_was_cut_what_is_whole_is_known(path: Path, keep: float) -> None:
+def test_the_intact_lines_of_a_truncated_file_are_read(path: Path, keep: float) -> None:
     learned(path, *range(200))
     raw = path.read_bytes()
     path.write_bytes(raw[: int(len(raw) * keep)])
@@ -181,13 +181,13 @@ def test_bits_that_are_lost_anywhere_cost_at_most_what_was_known(path: Path, see
         data[chance.randrange(reach)] = chance.randrange(256)
     path.write_bytes(data[: chance.choice([len(data), len(data), chance.randrange(len(data))])])
 
-    memory = opened(path)
+    hints = opened(path)
 
     for number in range(20):
-        assert set(memory.holders(PLACE, digest(number))) <= {"app", "other"}
-        memory.learn_blob(PLACE, "third", digest(number))
-    file.save(path, memory.take_changes(), NOW, tidy=chance.random() < 0.5)
-    assert all("third" in opened(path).holders(PLACE, digest(number)) for number in range(20))
+        assert set(hints.holders(HOST, digest(number))) <= {"app", "other"}
+        hints.learn_blob(HOST, "third", digest(number))
+    file.save(path, hints.take_changes(), NOW, tidy=chance.random() < 0.5)
+    assert all("third" in opened(path).holders(HOST, digest(number)) for number in range(20))
 
 
 def test_a_file_that_is_damaged_during_a_pass_takes_what_the_pass_learned(path: Path) -> None:
@@ -204,8 +204,8 @@ def test_a_file_that_others_made_too_long_is_not_read_to_its_end(path: Path) -> 
     with path.open("r+b") as stream:
         stream.truncate(100 * 1024 * 1024 * 1024)
 
-    # To read it takes more memory and time than there is.
-    assert "longer than any memory" in file.load(path, NOW).damage
+    # To read it takes more hints and time than there is.
+    assert "too long" in file.load(path, NOW).damage
     learned(path, 2)
 
     assert known(path, 2)
@@ -264,7 +264,7 @@ def test_a_file_of_another_user_is_not_believed(path: Path) -> None:
         file.load(path, NOW)
 
 
-def test_a_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
 
     with pytest.raises(StorageError, match="not a directory"):
@@ -273,10 +273,8 @@ def test_a_folder_that_can_not_be_made_is_said(tmp_path: Path) -> None:
         learned(tmp_path / "cache" / file.NAME, 1)
 
 
-def test_a_lock_that_another_process_holds_is_waited_for_so_long_and_no_longer(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(file, "_LOCKED_FOR", 0.1)
+def test_waiting_for_the_lock_of_another_process_has_a_limit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "_LOCK_TIMEOUT", 0.1)
     learned(path, 1)
     with path.with_suffix(".lock").open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -294,15 +292,15 @@ def test_two_passes_at_once_add_to_the_same_file(path: Path) -> None:
 import sys, time
 from pathlib import Path
 from ocync.cache import file
-from ocync.cache.hints import Memory
+from ocync.cache.hints import Hints
 from ocync.oci.digest import Digest
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 50):
-    memory = Memory()
-    memory.learn_blob("registry.example", "app", Digest.of(b"%d" % number))
-    file.save(Path(sys.argv[1]), memory.take_changes(), time.time(), tidy=number % 5 == 0)
+    hints = Hints()
+    hints.learn_blob("registry.example", "app", Digest.of(b"%d" % number))
+    file.save(Path(sys.argv[1]), hints.take_changes(), time.time(), tidy=number % 5 == 0)
 """
     passes = [subprocess.Popen([sys.executable, "-c", script, str(path), str(start)]) for start in (0, 1000)]
 
     assert [one.wait(30) for one in passes] == [0, 0]
-    memory = opened(path, time.time())
-    assert all(memory.holders(PLACE, digest(start + number)) for start in (0, 1000) for number in range(50))
+    hints = opened(path, time.time())
+    assert all(hints.holders(HOST, digest(start + number)) for start in (0, 1000) for number in range(50))

@@ -1,4 +1,4 @@
-"""A pass gets its memory and keeps it, or does without."""
+"""A pass loads and saves its hints, or does without."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocync.cache import file, store
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.oci.digest import Digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PLACE, BLOB, OTHER = "registry.example", Digest.of(b"blob"), Digest.of(b"other")
+HOST, BLOB, OTHER = "registry.example", Digest.of(b"blob"), Digest.of(b"other")
 
 
-async def learn(folder: Path | None, *digests: Digest, by: Keeper | None = None) -> None:
-    async with (by or Keeper()).memory(StateLocation(folder=folder), ttl=3600.0) as memory:
+async def learn(folder: Path | None, *digests: Digest, by: CacheStore | None = None) -> None:
+    async with (by or CacheStore()).open(StateLocation(folder=folder), ttl=3600.0) as hints:
         for digest in digests:
-            memory.learn_blob(PLACE, "app", digest)
+            hints.learn_blob(HOST, "app", digest)
 
 
-async def known(folder: Path | None, digest: Digest = BLOB, *, by: Keeper | None = None) -> bool:
-    async with (by or Keeper()).memory(StateLocation(folder=folder), ttl=3600.0) as memory:
-        return memory.holders(PLACE, digest) == ["app"]
+async def known(folder: Path | None, digest: Digest = BLOB, *, by: CacheStore | None = None) -> bool:
+    async with (by or CacheStore()).open(StateLocation(folder=folder), ttl=3600.0) as hints:
+        return hints.holders(HOST, digest) == ["app"]
 
 
 async def test_the_next_pass_knows_what_the_last_one_learned(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_the_next_pass_knows_what_the_last_one_learned(tmp_path: Path) -> 
     assert not await known(tmp_path / "cache", OTHER)
 
 
-async def test_a_memory_in_no_file_ends_with_its_pass() -> None:
+async def test_hints_without_a_file_end_with_their_pass() -> None:
     await learn(None, BLOB)
 
     assert not await known(None)
@@ -49,13 +49,13 @@ async def test_a_memory_in_no_file_ends_with_its_pass() -> None:
 
 async def test_a_pass_that_fails_or_is_cancelled_keeps_what_it_learned(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with Keeper().memory(StateLocation(folder=tmp_path), ttl=0.0) as memory:
-            memory.learn_blob(PLACE, "app", BLOB)
+        async with CacheStore().open(StateLocation(folder=tmp_path), ttl=0.0) as hints:
+            hints.learn_blob(HOST, "app", BLOB)
             raise ZeroDivisionError
 
     async def work() -> None:
-        async with Keeper().memory(StateLocation(folder=tmp_path), ttl=0.0) as memory:
-            memory.learn_blob(PLACE, "app", OTHER)
+        async with CacheStore().open(StateLocation(folder=tmp_path), ttl=0.0) as hints:
+            hints.learn_blob(HOST, "app", OTHER)
             await asyncio.Event().wait()
 
     task = asyncio.create_task(work())
@@ -72,18 +72,18 @@ async def test_what_is_learned_is_written_while_the_pass_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "_PAUSE", 0.05)
-    async with Keeper().memory(StateLocation(folder=tmp_path), ttl=0.0) as memory:
-        memory.learn_blob(PLACE, "app", BLOB)
+    async with CacheStore().open(StateLocation(folder=tmp_path), ttl=0.0) as hints:
+        hints.learn_blob(HOST, "app", BLOB)
         async with asyncio.timeout(10):
             while not await known(tmp_path):
                 await asyncio.sleep(0.05)
 
 
-async def test_a_folder_that_can_not_be_written_is_said_once_and_the_program_remembers(
+async def test_an_unwritable_folder_is_logged_once_and_the_process_keeps_the_entries(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cache").write_text("no folder")
-    lasting = Keeper()
+    lasting = CacheStore()
 
     await learn(tmp_path / "cache", BLOB, by=lasting)
 
@@ -93,10 +93,10 @@ async def test_a_folder_that_can_not_be_written_is_said_once_and_the_program_rem
     assert "cache_dir" in caplog.text
 
 
-async def test_what_could_not_be_written_is_when_the_folder_is_there_again(tmp_path: Path) -> None:
+async def test_entries_are_saved_once_the_folder_is_writable_again(tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     folder.write_text("no folder")
-    lasting = Keeper()
+    lasting = CacheStore()
     await learn(folder, BLOB, by=lasting)
     folder.unlink()
 
@@ -106,19 +106,19 @@ async def test_what_could_not_be_written_is_when_the_folder_is_there_again(tmp_p
     assert await known(folder, OTHER)
 
 
-async def test_a_damaged_file_is_said_and_made_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / file.NAME).write_bytes(b"no memory" * 1000)
+async def test_a_damaged_file_is_logged_and_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / file.NAME).write_bytes(b"no cache" * 1000)
 
     await learn(tmp_path, BLOB)
 
-    assert "is started anew: it is of another format" in caplog.text
+    assert "will be replaced: its format is unknown" in caplog.text
     assert await known(tmp_path)
 
 
-async def test_a_file_that_another_program_holds_does_not_hold_the_pass(
+async def test_a_file_that_another_process_locks_does_not_block_the_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(file, "_LOCKED_FOR", 0.1)
+    monkeypatch.setattr(file, "_LOCK_TIMEOUT", 0.1)
     await learn(tmp_path, BLOB)
 
     # It is locked for as long as the pass takes.
@@ -130,7 +130,7 @@ async def test_a_file_that_another_program_holds_does_not_hold_the_pass(
     assert await known(tmp_path)
 
 
-async def test_a_disk_that_hangs_does_not_hold_the_pass(
+async def test_a_disk_that_hangs_does_not_block_the_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(store, "_LOAD_TIME", 0.2)
@@ -145,7 +145,7 @@ async def test_a_disk_that_hangs_does_not_hold_the_pass(
     os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
 
 
-async def test_a_disk_that_hangs_at_the_end_of_a_pass_that_was_stopped_takes_no_time_from_its_report(
+async def test_a_disk_that_hangs_does_not_delay_the_report_of_a_stopped_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cache").mkdir()
@@ -154,33 +154,33 @@ async def test_a_disk_that_hangs_at_the_end_of_a_pass_that_was_stopped_takes_no_
     assert store._SAVE_TIME_AFTER_STOP == 2
     monkeypatch.setattr(store, "_SAVE_TIME_AFTER_STOP", 0.2)
 
-    async with Keeper().memory(
+    async with CacheStore().open(
         StateLocation(folder=tmp_path / "cache", in_a_hurry=lambda: True), ttl=0.0
-    ) as memory:
-        memory.learn_blob(PLACE, "app", BLOB)
+    ) as hints:
+        hints.learn_blob(HOST, "app", BLOB)
 
     assert "can't be written within 0.2 s" in caplog.text
     os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
 
 
-def test_a_full_disk_is_said_and_nothing_fails(tmp_path: Path) -> None:
+def test_a_full_disk_is_logged_and_fails_nothing(tmp_path: Path) -> None:
     """A limit on the size of files is what a full disk looks like to SQLite."""
     script = f"""
 import asyncio, resource, signal
 from pathlib import Path
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.oci.digest import Digest
 async def main():
-    async with Keeper().memory(StateLocation(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
+    async with CacheStore().open(StateLocation(folder=Path({str(tmp_path)!r})), ttl=0.0) as hints:
         resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
         for number in range(5000):
-            memory.learn_blob("a.example", "app", Digest.of(b"%d" % number))
+            hints.learn_blob("a.example", "app", Digest.of(b"%d" % number))
     print("done")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 asyncio.run(main())
 """
     # A limit on the size of files would also keep what measures coverage from writing.
-    environment = {"PATH": os.environ["PATH"]}
+    environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=30, check=False
     )
@@ -196,15 +196,15 @@ def test_a_killed_pass_leaves_what_it_has_written(tmp_path: Path) -> None:
 import time
 from pathlib import Path
 from ocync.cache import file
-from ocync.cache.hints import Memory
+from ocync.cache.hints import Hints
 from ocync.oci.digest import Digest
 number = 0
 while True:
-    memory = Memory()
+    hints = Hints()
     for _ in range(200):
-        memory.learn_blob({PLACE!r}, "app", Digest.of(b"%d" % number))
+        hints.learn_blob({HOST!r}, "app", Digest.of(b"%d" % number))
         number += 1
-    file.save(Path({str(tmp_path)!r}) / file.NAME, memory.take_changes(), time.time(), tidy=number % 1000 == 0)
+    file.save(Path({str(tmp_path)!r}) / file.NAME, hints.take_changes(), time.time(), tidy=number % 1000 == 0)
     print(number, flush=True)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
@@ -219,7 +219,7 @@ while True:
     found = file.load(tmp_path / file.NAME, time.time())
 
     assert not found.damage
-    names = {name for _, _, _, name in found.facts}
+    names = {name for _, _, _, name in found.entries}
     assert all(str(Digest.of(b"%d" % number)) in names for number in range(last))
 
 
@@ -228,14 +228,14 @@ async def test_what_a_pass_learned_before_it_was_killed_is_known_to_the_next_one
 import asyncio
 from pathlib import Path
 from ocync.cache import store
-from ocync.cache.store import Keeper, StateLocation
+from ocync.cache.store import CacheStore, StateLocation
 from ocync.oci.digest import Digest
 store._PAUSE = 0.05
 async def main():
-    async with Keeper().memory(StateLocation(folder=Path({str(tmp_path)!r})), ttl=0.0) as memory:
-        memory.learn_blob({PLACE!r}, "app", Digest.of(b"blob"))
+    async with CacheStore().open(StateLocation(folder=Path({str(tmp_path)!r})), ttl=0.0) as hints:
+        hints.learn_blob({HOST!r}, "app", Digest.of(b"blob"))
         await asyncio.sleep(0.2)
-        memory.learn_blob({PLACE!r}, "app", Digest.of(b"other"))
+        hints.learn_blob({HOST!r}, "app", Digest.of(b"other"))
         await asyncio.Event().wait()
 asyncio.run(main())
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memory import Place, put_image, put_index
-from ocync.cache.hints import Memory
+from ocync.cache.hints import Hints
 from ocync.lib.errors import NetworkError, NotFoundError, QuotaError, ServerError
 from ocync.oci.digest import Digest
 from ocync.transfer.claims import Claims, Commit, Flight, Lead, Present, Wait
@@ -55,7 +55,7 @@ async def test_a_manifest_lacks_each_part_that_this_pass_has_not_seen_in_this_ve
 
 
 async def test_what_an_earlier_pass_has_seen_is_a_hint_and_no_evidence() -> None:
-    memory = Memory()
+    memory = Hints()
     memory.learn_blob("a", "one", BLOB)
     _, one, two = host()
     claims = Claims("a", memory=memory)
@@ -72,7 +72,7 @@ async def test_what_an_earlier_pass_has_seen_is_a_hint_and_no_evidence() -> None
 
 
 async def test_hints_that_were_wrong_are_forgotten_or_where_none_was_ever_right_not_asked_for() -> None:
-    memory = Memory()
+    memory = Hints()
     for number in range(3):
         memory.learn_blob("a", "one", Digest.of(bytes([number])))
     _, _, two = host()

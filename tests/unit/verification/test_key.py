@@ -69,7 +69,7 @@ def test_an_envelope_of_many_signatures_costs_no_time(monkeypatch: pytest.Monkey
     assert found(16) is not None
     # None of them is looked at.
     checked = []
-    monkeypatch.setattr(key_module, "signed", lambda *given: checked.append(given))
+    monkeypatch.setattr(key_module, "has_signed", lambda *given: checked.append(given))
     assert found(3_000) is None
     assert not checked
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocync.layout.disk_errors import told
+from ocync.layout.files import storage_errors
 from ocync.lib.errors import ErrorKind, StorageError
 
 
@@ -25,7 +25,7 @@ from ocync.lib.errors import ErrorKind, StorageError
     ],
 )
 def test_an_error_says_what_where_why_and_what_to_do(number: int, reason: str, advice: str) -> None:
-    with pytest.raises(StorageError) as caught, told("write", Path("/mirror/x")):
+    with pytest.raises(StorageError) as caught, storage_errors("write", Path("/mirror/x")):
         raise OSError(number, os.strerror(number))
 
     assert caught.value.message.startswith("can't write /mirror/x: ")
@@ -36,10 +36,13 @@ def test_an_error_says_what_where_why_and_what_to_do(number: int, reason: str, a
 
 
 def test_an_unknown_error_is_told_in_the_words_of_the_system() -> None:
-    with pytest.raises(StorageError, match=r"^can't write /x: Stale file handle$"), told("write", Path("/x")):
+    with (
+        pytest.raises(StorageError, match=r"^can't write /x: Stale file handle$"),
+        storage_errors("write", Path("/x")),
+    ):
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 def test_other_errors_pass_as_they_are() -> None:
-    with pytest.raises(KeyError), told("write", Path("/x")):
+    with pytest.raises(KeyError), storage_errors("write", Path("/x")):
         raise KeyError

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ocync.analyze.known import Answers
+from ocync.analyze.snapshot import AnswerCache
 from ocync.lib.errors import NetworkError, NotFoundError
 
 
@@ -26,7 +26,7 @@ class Asked:
 
 
 async def test_a_question_is_put_once_by_all_who_ask_at_once_and_later() -> None:
-    answers, asked = Answers(), Asked()
+    answers, asked = AnswerCache(), Asked()
 
     together = await asyncio.gather(*(answers.get("a", asked) for _ in range(3)))
 
@@ -35,7 +35,7 @@ async def test_a_question_is_put_once_by_all_who_ask_at_once_and_later() -> None
 
 
 async def test_an_error_that_would_come_again_is_an_answer() -> None:
-    answers, asked = Answers(), Asked(NotFoundError("gone"))
+    answers, asked = AnswerCache(), Asked(NotFoundError("gone"))
 
     for _ in range(2):
         with pytest.raises(NotFoundError):
@@ -45,7 +45,7 @@ async def test_an_error_that_would_come_again_is_an_answer() -> None:
 
 
 async def test_what_failed_in_passing_is_asked_again_and_not_once_the_first_rehearsal_is_over() -> None:
-    answers, asked, other = Answers(), Asked(NetworkError("reset")), Asked(NetworkError("reset"))
+    answers, asked, other = AnswerCache(), Asked(NetworkError("reset")), Asked(NetworkError("reset"))
     for question in (asked, asked, other):
         with pytest.raises(NetworkError):
             await answers.get(question, question)
@@ -61,7 +61,7 @@ async def test_what_failed_in_passing_is_asked_again_and_not_once_the_first_rehe
 
 
 async def test_an_error_that_is_raised_often_does_not_grow() -> None:
-    answers, asked = Answers(), Asked(NotFoundError("gone"))
+    answers, asked = AnswerCache(), Asked(NotFoundError("gone"))
     depths = []
     for _ in range(3):
         with pytest.raises(NotFoundError) as failure:
@@ -72,7 +72,7 @@ async def test_an_error_that_is_raised_often_does_not_grow() -> None:
 
 
 async def test_no_more_is_kept_than_may_be_and_what_was_asked_for_lately_stays() -> None:
-    answers = Answers(most=10_000)
+    answers = AnswerCache(most=10_000)
     first, second, third = (Asked(("a tag",) * 10) for _ in range(3))
 
     for question in (first, second, first, third, first, second):

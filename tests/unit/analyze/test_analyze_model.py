@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ocync.analyze.requests import NONE, Bounds, RequestKind, summed, total
+from ocync.analyze.model import NONE, Bounds, RequestKind, summed, total
 
 
 def test_bounds_add_up_at_both_ends() -> None:
