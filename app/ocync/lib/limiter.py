@@ -192,7 +192,7 @@ class Slots:
     def _wake_one(self) -> bool:
         """Remove one waiter that need not wait any more; return False when there is none, and set the timer."""
         now, soonest = self._time.now(), inf
-        # Lanes for which an earlier request waits. A later one may not overtake it; in the second set, only if paced.
+        # Lanes for which an earlier request waits: for a slot or a pause; for the pace, which some requests ignore.
         blocked: set[Lane] = set()
         blocked_by_pace: set[Lane] = set()
         for waiter in sorted((queue[0] for queue in self._queues.values()), key=attrgetter("ticket")):

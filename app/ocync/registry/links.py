@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit
 
 from ocync.lib.errors import ProtocolError
-from ocync.lib.ssrf import may_send_on
+from ocync.lib.ssrf import may_redirect_to
 from ocync.registry.error_response import clean
 from ocync.registry.http.origin import PORTS, Origin
 
@@ -141,7 +141,7 @@ def resolve(location: str | None, url: str, *, what: str, host: str) -> str:
             hint="a registry behind a TLS proxy has to be told its scheme (X-Forwarded-Proto, or its external URL)",
         )
     other = urlsplit(absolute).hostname or ""
-    if not may_send_on(urlsplit(url).hostname or "", other):
+    if not may_redirect_to(urlsplit(url).hostname or "", other):
         raise ProtocolError(
             f"{host} answered {what} with a way to {other[:80]}, which belongs to this machine; it is not taken",
             host=host,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocync.lib.errors import ErrorKind
+from ocync.lib.redaction import printable
 from ocync.lib.remedies import cause_of
-from ocync.lib.sanitize import printable
 from ocync.plan.model import Reason
 from ocync.report.humanize import counted, rate, short, size, span
 from ocync.transfer.result import Status

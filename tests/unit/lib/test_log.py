@@ -54,7 +54,7 @@ def test_flags_and_environment_give_the_level(
 def test_a_level_that_is_none_is_said_and_ignored() -> None:
     with logging_to_text(OCYNC_LOG="loud") as stream:
         pass
-    assert "OCYNC_LOG=loud is no level" in stream.getvalue()
+    assert "OCYNC_LOG=loud is not a level" in stream.getvalue()
 
 
 def test_a_record_is_one_line_with_its_time_in_utc() -> None:
@@ -170,7 +170,7 @@ def test_it_follows_stderr_to_where_a_progress_display_puts_it(monkeypatch: pyte
 def test_a_record_that_cannot_be_made_shows_none_of_its_arguments() -> None:
     with logging_to_text() as stream:
         logger.info("%d images", "hunter2")
-    assert "could not be written" in stream.getvalue()
+    assert "can't write a log record of" in stream.getvalue()
     assert "hunter2" not in stream.getvalue()
 
 

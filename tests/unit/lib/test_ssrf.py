@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.lib.ssrf import Reach, is_never_meant, may_lead, may_send_on, reach
+from ocync.lib.ssrf import NetworkScope, is_forbidden_address, may_delegate_to, may_redirect_to, scope_of
 
 if TYPE_CHECKING:
     import ipaddress
@@ -25,46 +25,46 @@ NEVER = [
 
 @pytest.mark.parametrize("host", ANYWHERE)
 def test_public_hosts_may_be_named_by_everybody(host: str) -> None:
-    assert reach(host) is Reach.ANYWHERE
-    assert may_lead("registry.example", host)
-    assert may_send_on("registry.example", host)
+    assert scope_of(host) is NetworkScope.ANYWHERE
+    assert may_delegate_to("registry.example", host)
+    assert may_redirect_to("registry.example", host)
 
 
 @pytest.mark.parametrize("host", PRIVATE)
 def test_private_addresses_get_requests_without_credentials_and_credentials_only_from_their_like(host: str) -> None:
-    assert reach(host) is Reach.PRIVATE
-    assert not may_lead("registry.example", host)
-    assert may_lead("10.9.9.9", host)
-    assert may_send_on("registry.example", host)
+    assert scope_of(host) is NetworkScope.PRIVATE
+    assert not may_delegate_to("registry.example", host)
+    assert may_delegate_to("10.9.9.9", host)
+    assert may_redirect_to("registry.example", host)
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_this_machine_is_reached_only_by_registries_on_it(host: str) -> None:
-    assert reach(host) is Reach.LOOPBACK
+    assert scope_of(host) is NetworkScope.LOOPBACK
     for own in ("registry.example", "10.0.0.1"):
-        assert not may_lead(own, host)
-        assert not may_send_on(own, host)
-    assert may_lead("127.0.0.1", host)
-    assert may_send_on("127.0.0.1", host)
+        assert not may_delegate_to(own, host)
+        assert not may_redirect_to(own, host)
+    assert may_delegate_to("127.0.0.1", host)
+    assert may_redirect_to("127.0.0.1", host)
 
 
 @pytest.mark.parametrize("host", NEVER)
 def test_metadata_services_are_reached_by_no_registry(host: str) -> None:
-    assert reach(host) is Reach.NEVER
+    assert scope_of(host) is NetworkScope.NEVER
     for own in ("registry.example", "10.0.0.1", "127.0.0.1"):
-        assert not may_lead(own, host)
-        assert not may_send_on(own, host)
+        assert not may_delegate_to(own, host)
+        assert not may_redirect_to(own, host)
 
 
 @given(st.ip_addresses())
 def test_an_address_that_is_never_meant_is_never_led_to(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    if is_never_meant(str(address)):
-        assert reach(str(address)) is Reach.NEVER
+    if is_forbidden_address(str(address)):
+        assert scope_of(str(address)) is NetworkScope.NEVER
 
 
 @given(own=st.text(max_size=60), other=st.text(max_size=60))
 def test_any_two_texts_are_compared_and_a_host_may_always_name_itself(own: str, other: str) -> None:
-    assert may_lead(own, own)
-    assert not may_lead(own, other) or may_send_on(own, other)
+    assert may_delegate_to(own, own)
+    assert not may_delegate_to(own, other) or may_redirect_to(own, other)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from ocync.lib.errors import ProtocolError
-from ocync.lib.ssrf import may_lead
+from ocync.lib.ssrf import may_delegate_to
 
 if TYPE_CHECKING:
     from ocync.oci.reference import Registry
@@ -37,7 +37,7 @@ def locate(realm: str, answered: str, registry: Registry) -> str:
     if url.username is not None or url.password is not None:
         raise _refused(registry, f"at {host} has a user name in its URL")
     own = urlsplit(registry.api).hostname or ""
-    if not may_lead(own, host):
+    if not may_delegate_to(own, host):
         raise _refused(registry, f"has the address {host[:80]}, which belongs to this machine or its network")
     return urlunsplit((url.scheme, url.netloc, url.path or "/", url.query, ""))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from ocync.lib.ssrf import is_never_meant
+from ocync.lib.ssrf import is_forbidden_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,7 @@ def _tell(question: asyncio.Future[list[Any]], found: list[Any] | Exception) -> 
 
 
 def _meant(host: str, found: list[Address]) -> list[Address]:
-    meant = [address for address in found if not is_never_meant(str(address.place[0]))]
+    meant = [address for address in found if not is_forbidden_address(str(address.place[0]))]
     if found and not meant:
         raise OSError(f"the name {host} leads to {found[0].place[0]}, where no registry is; it is not followed")
     return meant

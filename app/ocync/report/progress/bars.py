@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ocync.lib.sanitize import printable
+from ocync.lib.redaction import printable
 from ocync.report.humanize import counted, rate, size, span
 from ocync.report.progress.tally import Pace, Tally, seconds_left
 
