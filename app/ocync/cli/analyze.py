@@ -18,7 +18,7 @@ from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
 from ocync.registry.client import RequestTally
 from ocync.registry.retry import RetryPolicy
-from ocync.report.progress.choose import progress
+from ocync.report.progress.display import progress
 from ocync.report.summary import RunReport
 from ocync.report.text import render_failures, wants_color
 from ocync.run.compose import begin_as_learned, kept, kept_deadline

@@ -14,7 +14,7 @@ from ocync.config.secrets import secrets_of
 from ocync.lib.log import configured, level_of
 from ocync.lib.redaction import Redactor
 from ocync.lib.shutdown import Stop, stopped_by_signals
-from ocync.report.progress.choose import progress
+from ocync.report.progress.display import progress
 from ocync.run.compose import PassOptions, run_pass
 
 if TYPE_CHECKING:
