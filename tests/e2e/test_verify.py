@@ -64,7 +64,7 @@ def test_with_warn_it_is_copied_and_counted_in_text_and_report(
     told = program("sync", "-c", "ocync.yaml", "--dry-run")
     done = program("sync", "-c", "ocync.yaml", "--json")
 
-    assert "Not signed as verify demands: 1 image, would be copied all the same" in told.out, told
+    assert "Not signed as verify requires: 1 image, would be copied anyway" in told.out, told
     assert done.code == 0, done
     assert {image["source"][-4:]: image["unverified"] for image in done.report["images"]} == {
         "gned": False,

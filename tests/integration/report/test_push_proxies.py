@@ -108,7 +108,7 @@ async def test_a_proxy_variable_that_is_none_is_a_warning() -> None:
             id="a page without end",
         ),
         pytest.param(
-            b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", "407", "the proxy wants", id="a proxy's login"
+            b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", "407", "the proxy requires", id="a proxy's login"
         ),
         pytest.param(b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n", "418", "see metrics.push", id="a teapot"),
         pytest.param(b"SSH-2.0-OpenSSH\r\n\r\n", "illegal", "check metrics.pushgateway.url", id="no HTTP"),

@@ -151,7 +151,7 @@ def test_artifacts_are_counted_on_both_sides() -> None:
 
 def test_images_that_are_not_signed_as_demanded_are_counted() -> None:
     shown = text.render(report(copied(), copied(unverified=True)))
-    assert "Not signed as verify demands: 1 image, copied all the same\n" in shown
+    assert "Not signed as verify requires: 1 image, copied anyway\n" in shown
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,9 @@ def test_without_repaired_images_nothing_is_said_of_them() -> None:
 def test_artifacts_that_are_gone_or_left_out_are_told() -> None:
     counts = ArtifactCounts(source=7, target=7, gone=1, unmatched=2)
     shown = text.render(report(copied(artifacts=counts)))
-    assert "0 copied, 1 listed at sources and gone there, 2 left out since platforms cut their index\n" in shown
+    assert (
+        "0 copied, 1 listed at sources but gone there, 2 left out because platforms reduced their index\n" in shown
+    )
 
 
 def test_what_came_for_an_image_that_did_not_move_is_not_shown_as_a_move() -> None:
