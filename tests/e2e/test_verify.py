@@ -199,7 +199,7 @@ def test_copy_verifies_who_is_named(
     [
         (("--verify-identity", "x"), "--verify-issuer is missing"),
         (("--verify-issuer", "x"), "--verify-identity or --verify-identity-regexp is missing"),
-        (("--verify-trusted-root", "x"), "--verify-trusted-root is of no use"),
+        (("--verify-trusted-root", "x"), "--verify-trusted-root needs --verify-identity"),
         (("--verify-key", "/nowhere/cosign.pub"), "can't read /nowhere/cosign.pub"),
         (("--verify-identity", "x", "--verify-identity-regexp", "x", "--verify-issuer", "i"), "not allowed with"),
         (("--verify-identity-regexp", "(", "--verify-issuer", "i"), "no regular expression"),

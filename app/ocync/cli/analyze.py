@@ -1,4 +1,4 @@
-"""`ocync analyze`: what the next pass would cost, and what images share; writes nothing and reads no blob."""
+"""`ocync analyze`: the cost of the next pass, and what images share; writes nothing and reads no blobs."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 
 def analyze(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Look at both sides and tell what a pass would do; the exit code is that of a pass with these failures."""
-    with runner.logging_as_asked(options, environ) as redactor:
+    """Print the forecast; the exit code is that of a pass with the same failures."""
+    with runner.logging_by(options, environ) as redactor:
         config = load(Path(options.config), environ)
         runner.introduce(config, redactor)
         found, report = asyncio.run(_read(config, options, environ, redactor))

@@ -146,7 +146,7 @@ def _answer_hint(response: httpx.Response) -> str:
         case 401 | 403:
             return "check metrics.pushgateway.username and metrics.pushgateway.password"
         case 404 | 405:
-            return "check metrics.pushgateway.url: the address of the gateway, with the path before /metrics/job, if any"
+            return "check metrics.pushgateway.url: the gateway's address, with the path before /metrics/job, if any"
         case 407:
             return "the proxy requires credentials: set http://user:password@host:port in HTTP_PROXY or HTTPS_PROXY"
         case status if 300 <= status < 400:
