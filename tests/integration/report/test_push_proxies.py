@@ -80,7 +80,7 @@ async def test_a_proxy_that_is_down_is_named_without_its_password(caplog: pytest
     assert "hunter2" not in caplog.text
 
 
-async def test_a_proxy_variable_that_is_none_is_a_warning() -> None:
+async def test_an_invalid_proxy_variable_is_a_warning() -> None:
     outcome = await pushed("http://push.example.com", HTTP_PROXY="socks5://x")
     assert "HTTP_PROXY" in outcome.problem
 

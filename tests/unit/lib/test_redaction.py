@@ -43,7 +43,7 @@ def test_the_line_end_of_a_file_does_not_hide_the_secret() -> None:
     assert redactor("sent from-a-file today") == "sent *** today"
 
 
-def test_of_two_secrets_the_longer_one_is_replaced_whole() -> None:
+def test_the_longer_of_two_secrets_is_replaced_completely() -> None:
     redactor = Redactor()
     redactor.add("token")
     redactor.add("token-with-more")
@@ -63,7 +63,7 @@ def test_an_empty_secret_changes_nothing() -> None:
     assert redactor("as it was") == "as it was"
 
 
-def test_a_secret_that_holds_another_is_replaced_whole_in_whatever_order_they_came() -> None:
+def test_a_secret_that_contains_another_is_replaced_completely_in_any_order() -> None:
     redactor = Redactor()
     for secret in ("middle-part", "the-middle-part-and-more", "part"):
         redactor.add(secret)
@@ -202,7 +202,7 @@ def test_enormous_text_is_searched_in_little_time(text: str) -> None:
         ("ghp_abcdefghijklmnopqrstuvwxyz0123456789 is not valid", "*** is not valid"),
     ],
 )
-def test_words_stay_and_secrets_go(text: str, expected: str | None) -> None:
+def test_excerpts_keep_prose_and_hide_secrets(text: str, expected: str | None) -> None:
     assert excerpt(text) == (text if expected is None else expected)
 
 

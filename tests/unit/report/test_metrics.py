@@ -37,7 +37,7 @@ def values(payload: bytes, name: str) -> Mapping[tuple[str, ...], float]:
     }
 
 
-def test_a_pass_is_told_in_gauges_of_the_last_run() -> None:
+def test_a_pass_is_reported_as_gauges_of_the_last_run() -> None:
     repaired = copied("go:1", reason=Reason.REPAIRED, bytes_transferred=0, blobs=BlobStats())
     looked = STARTED.timestamp() - 86400
     whole = report(copied(), unchanged(), replace(repaired, looked_below=looked), failed(kind=ErrorKind.SERVER))
@@ -90,13 +90,13 @@ def test_only_a_good_pass_sets_the_time_of_the_last_success() -> None:
     assert values(metrics.render(report(copied(), failed())), metrics.LAST_SUCCESS) == {}
 
 
-def test_an_earlier_success_is_told_until_there_is_a_later_one() -> None:
+def test_an_earlier_success_is_reported_until_the_next_one() -> None:
     good = report(copied())
     assert values(metrics.render(report(failed()), last_success=7), metrics.LAST_SUCCESS) == {(): 7}
     assert values(metrics.render(good, last_success=7), metrics.LAST_SUCCESS) == {(): good.ended_at.timestamp()}
 
 
-def test_where_no_look_below_an_image_is_known_no_age_is_told() -> None:
+def test_without_evidence_no_age_is_reported() -> None:
     payload = metrics.render(report(copied(), replace(failed(), looked_below=1.0)))
     assert values(payload, "ocync_evidence_age_seconds") == {}
     assert values(payload, "ocync_evidence_images") == {("known",): 0, ("unknown",): 1}
@@ -107,7 +107,7 @@ def test_before_the_first_pass_there_are_no_series_of_a_last_run() -> None:
     assert names == {"ocync_build_info", "ocync_schedule_interval_seconds"}
 
 
-def test_an_interval_that_is_not_known_is_not_told() -> None:
+def test_an_unknown_interval_is_not_reported() -> None:
     assert values(metrics.render(report()), "ocync_schedule_interval_seconds") == {}
 
 
@@ -124,7 +124,7 @@ def test_every_exit_code_is_a_status(code: ExitCode) -> None:
 
 
 @given(st.text(min_size=1), st.integers(min_value=0, max_value=2**53))
-def test_whatever_a_place_is_called_the_text_can_be_parsed_back(name: str, count: int) -> None:
+def test_the_text_can_be_parsed_for_any_target_name(name: str, count: int) -> None:
     whole = report(copied(target_place=name, bytes_transferred=count), requests={name: {"2xx": count}})
     payload = metrics.render(whole)
     if "\r" not in name:  # the parser, unlike Prometheus itself, ends lines there

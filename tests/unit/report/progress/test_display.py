@@ -83,7 +83,7 @@ def begin(sink: Callable[[Event], None]) -> None:
     sink(ImageFinished(failed()))
 
 
-async def test_a_terminal_shows_the_whole_and_each_image_and_is_left_clean() -> None:
+async def test_a_terminal_shows_the_pass_and_each_image_and_is_left_clean() -> None:
     with terminal() as screen, progress(quiet=False, environ={"TERM": "xterm"}, stream=screen.stream) as sink:
         begin(sink)
         await asyncio.sleep(0.3)
@@ -170,7 +170,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     assert len(lines) == 9
 
 
-def test_images_whose_bytes_move_are_shown_before_those_that_stand_still() -> None:
+def test_images_that_move_are_shown_before_idle_ones() -> None:
     frame = Frame(started=0.0)
     for number in range(10):
         frame.tally.take(ImageStarted(f"image-{number}"))
@@ -188,7 +188,7 @@ def test_images_whose_bytes_move_are_shown_before_those_that_stand_still() -> No
     [(io.StringIO(), {}), (None, {"TERM": "dumb"})],
     ids=["no terminal", "a dumb terminal"],
 )
-async def test_elsewhere_a_line_in_the_log_tells_now_and_then(
+async def test_without_a_terminal_the_log_has_a_line_now_and_then(
     stream: TextIO | None, environ: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
