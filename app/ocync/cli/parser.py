@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import platform
+import sys
 from typing import Any, NoReturn
 
 from ocync import __version__
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
 
 def version() -> str:
     """Return the version of the program and of Python."""
-    return f"ocync {__version__} (Python {platform.python_version()})"
+    return f"ocync {__version__} (Python {sys.version.partition(' ')[0]})"
 
 
 def build() -> Parser:
