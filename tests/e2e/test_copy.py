@@ -156,8 +156,7 @@ def test_a_digest_alone_is_no_name_in_a_folder(program: Program, source: Scripte
 
     assert (done.code, done.err) == (
         3,
-        "ocync: oci:out/static: an image that is named by its digest alone needs a tag in a folder; "
-        "write oci:out/static:TAG\n",
+        "ocync: oci:out/static: an image copied by digest needs a tag in a folder; write oci:out/static:TAG\n",
     )
     assert not (program.folder / "out").exists()
 

@@ -64,7 +64,7 @@ def test_with_warn_it_is_copied_and_counted_in_text_and_report(
     told = program("sync", "-c", "ocync.yaml", "--dry-run")
     done = program("sync", "-c", "ocync.yaml", "--json")
 
-    assert "Not signed as verify demands: 1 image, would be copied all the same" in told.out, told
+    assert "Not signed as verify requires: 1 image, would be copied anyway" in told.out, told
     assert done.code == 0, done
     assert {image["source"][-4:]: image["unverified"] for image in done.report["images"]} == {
         "gned": False,
@@ -199,7 +199,7 @@ def test_copy_verifies_who_is_named(
     [
         (("--verify-identity", "x"), "--verify-issuer is missing"),
         (("--verify-issuer", "x"), "--verify-identity or --verify-identity-regexp is missing"),
-        (("--verify-trusted-root", "x"), "--verify-trusted-root is of no use"),
+        (("--verify-trusted-root", "x"), "--verify-trusted-root needs --verify-identity"),
         (("--verify-key", "/nowhere/cosign.pub"), "can't read /nowhere/cosign.pub"),
         (("--verify-identity", "x", "--verify-identity-regexp", "x", "--verify-issuer", "i"), "not allowed with"),
         (("--verify-identity-regexp", "(", "--verify-issuer", "i"), "no regular expression"),

@@ -245,7 +245,7 @@ def test_a_signal_is_not_kept_waiting_by_a_pushgateway_that_is_silent(ready: Pro
 
     assert time.monotonic() - asked < 8  # alone it would be waited for 10
     assert done.code == 0, done
-    assert "metrics were not sent: there was no time left for it (signal SIGTERM)" in done.err
+    assert "metrics were not sent: there was no time left (signal SIGTERM)" in done.err
 
 
 @pytest.mark.parametrize("missing", [0, 1], ids=["all is well", "an image failed"])

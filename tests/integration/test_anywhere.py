@@ -24,9 +24,9 @@ TELLING = (
         "tests/unit/lib/test_log.py",
     ),
     *(
-        "tests/unit/report/progress/test_choose.py",
+        "tests/unit/report/progress/test_display.py",
         "tests/unit/report/test_text.py",
-        "tests/unit/report/test_textfile.py",
+        "tests/unit/report/test_metrics.py",
     ),
     "tests/unit/scripted/test_scripted_evidence.py",
 )

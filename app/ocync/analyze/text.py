@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocync.analyze.model import RequestKind, total
-from ocync.lib.sanitize import printable
+from ocync.lib.redaction import printable
 from ocync.plan.model import Reason
 from ocync.report.humanize import counted, short, size
 

@@ -1,1 +1,1 @@
-"""The command line: arguments in, results on stdout, all else on stderr, an exit code out."""
+"""The command line: one module a command. Results go to stdout, everything else to stderr."""

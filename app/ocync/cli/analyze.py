@@ -1,4 +1,4 @@
-"""`ocync analyze`: what the next pass would cost, and what images share; writes nothing and reads no blob."""
+"""`ocync analyze`: the cost of the next pass, and what images share; writes nothing and reads no blobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocync.config.load import load
 from ocync.lib.shutdown import Stop, stopped_by_signals
 from ocync.registry.retry import RetryPolicy
 from ocync.registry.sender import RequestTally
-from ocync.report.progress.choose import progress
+from ocync.report.progress.display import progress
 from ocync.report.summary import RunReport
 from ocync.report.text import render_failures, wants_color
 from ocync.run.compose import begin_as_learned, kept, kept_deadline
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 
 def analyze(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Look at both sides and tell what a pass would do; the exit code is that of a pass with these failures."""
-    with runner.logging_as_asked(options, environ) as redactor:
+    """Print the forecast; the exit code is that of a pass with the same failures."""
+    with runner.logging_by(options, environ) as redactor:
         config = load(Path(options.config), environ)
         runner.introduce(config, redactor)
         found, report = asyncio.run(_read(config, options, environ, redactor))

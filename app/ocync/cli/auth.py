@@ -1,4 +1,4 @@
-"""`ocync auth check`: which credentials were found where, and what each registry says to them."""
+"""`ocync auth check`: which credentials are found where, and whether each registry accepts them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def check(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Check the registries of all configurations; 4 when all failures are about credentials, else 2, or 0."""
-    with runner.logging_as_asked(options, environ) as redactor:
+    """Check the registries of all configurations; return 0, the exit code that all failures share, or 2."""
+    with runner.logging_by(options, environ) as redactor:
         findings: list[Finding] = []
         for path in options.config:
             config = load(Path(path), environ)
@@ -59,7 +59,7 @@ async def _check(config: Config, environ: Mapping[str, str]) -> list[Finding]:
 
 
 def _scope(registry: RegistryConfig, config: Config) -> Scope | None:
-    """Return what a mapping would ask of the registry, so that the answer is about a repository that is used."""
+    """Return the scope of the first mapping that uses the registry; None if no mapping does."""
     for mapping in config.mappings:
         if mapping.source is registry:
             return Scope(mapping.source_repository.path, ("pull",))

@@ -1,4 +1,4 @@
-"""`ocync validate` and `ocync expand`: looking at a configuration without any network."""
+"""`ocync validate` and `ocync expand`, which do not use the network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ocync.cli import streams
 from ocync.config.expand import expand as expanded
 from ocync.config.load import load
 from ocync.lib.errors import ExitCode
+from ocync.report.humanize import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -17,24 +18,19 @@ if TYPE_CHECKING:
 
 def validate(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """
-    Say that a configuration is valid, or raise ConfigError with everything that is wrong.
+    Print that a configuration is valid, or raise ConfigError with all mistakes.
 
-    Credentials that are not set here are a warning: they are where the configuration will run.
+    Credentials that are not set are only a warning, since they may be set where the configuration is used.
     """
     path = Path(options.config)
     config = load(path, environ, require_secrets=False)
     if not options.quiet:
         for warning in config.warnings:
             streams.say(f"warning: {warning}")
-    mappings, registries = len(config.mappings), len(config.registries)
-    streams.write(f"{path}: valid: {_count(mappings, 'mapping')}, {_count(registries, 'registry')}\n")
+    mappings = counted(len(config.mappings), "mapping")
+    registries = counted(len(config.registries), "registry", "registries")
+    streams.write(f"{path}: valid: {mappings}, {registries}\n")
     return ExitCode.OK
-
-
-def _count(number: int, noun: str) -> str:
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number} {noun.removesuffix('y')}ies" if noun.endswith("y") else f"{number} {noun}s"
 
 
 def expand(options: argparse.Namespace, environ: Mapping[str, str]) -> int:

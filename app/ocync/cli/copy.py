@@ -1,4 +1,4 @@
-"""`ocync copy`: one image, by the same way as all others."""
+"""`ocync copy`: one image, copied by the engine of `ocync sync`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 def copy(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Copy one image; returns the exit code of the pass."""
-    with runner.logging_as_asked(options, environ) as redactor:
+    """Copy one image; return the exit code of the pass."""
+    with runner.logging_by(options, environ) as redactor:
         config = configuration(options, environ)
         if config is not None:
             runner.introduce(config, redactor)
@@ -35,12 +35,12 @@ def _job(options: argparse.Namespace, config: Config | None) -> runner.Job:
     source, destination = reference(options.source), reference(options.destination)
     if destination.digest is not None:
         raise ConfigError(
-            f"{options.destination}: a destination is named by a tag", hint="its digest is that of the source"
+            f"{options.destination}: a destination is named by a tag, not by a digest", hint="write DST:TAG"
         )
     if destination.registry is None and source.digest is not None and not (destination.tag or source.tag):
-        # A folder lists its images by name: this one would be there, and no program would find it.
+        # A folder lists its images by name, so no program would find one without a tag.
         raise ConfigError(
-            f"{options.destination}: an image that is named by its digest alone needs a tag in a folder",
+            f"{options.destination}: an image copied by digest needs a tag in a folder",
             hint=f"write {options.destination}:TAG",
         )
     artifacts = ArtifactRules(enabled=options.artifacts)
@@ -52,7 +52,7 @@ def _job(options: argparse.Namespace, config: Config | None) -> runner.Job:
         artifacts=artifacts,
         verify=_verify(options),
     )
-    if _onto_itself(source, destination):
+    if _is_same_image(source, destination):
         raise ConfigError(
             f"{options.source} can't be copied onto itself", hint="give the destination another name or tag"
         )
@@ -77,14 +77,14 @@ def _job(options: argparse.Namespace, config: Config | None) -> runner.Job:
 
 
 def _verify(options: argparse.Namespace) -> VerifyRules | None:
-    """Return who has to have signed; None where nobody is named. Raises ConfigError."""
+    """Return the trusted signers of the options; None if there are none. Raises ConfigError."""
     name, pattern, issuer = options.verify_identity, options.verify_identity_regexp, options.verify_issuer
     has_identity = name is not None or pattern is not None
     if has_identity != (issuer is not None):
         missing = "--verify-issuer" if has_identity else "--verify-identity or --verify-identity-regexp"
-        raise ConfigError(f"{missing} is missing: an identity is what its issuer says it is")
+        raise ConfigError(f"{missing} is missing: an identity is trusted only together with its issuer")
     if options.verify_trusted_root is not None and not has_identity:
-        raise ConfigError("--verify-trusted-root is of no use without --verify-identity and --verify-issuer")
+        raise ConfigError("--verify-trusted-root needs --verify-identity and --verify-issuer")
     if not (options.verify_key or has_identity):
         return None
     signers = Signers()
@@ -99,8 +99,8 @@ def _verify(options: argparse.Namespace) -> VerifyRules | None:
     return VerifyRules(keys=keys, keyless=(identity,))
 
 
-def _onto_itself(source: Reference, destination: Reference) -> bool:
-    """Return whether the image would be put where it is read, under the very tag or digest that it is read by."""
+def _is_same_image(source: Reference, destination: Reference) -> bool:
+    """Return whether source and destination are the same repository, with the same tag or digest."""
     if (source.registry, source.repository) != (destination.registry, destination.repository):
         return False
     return (destination.tag or source.tag or source.reference) == source.reference

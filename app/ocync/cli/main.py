@@ -1,4 +1,4 @@
-"""Runs a command and turns whatever comes of it into an exit code and, on failure, one line."""
+"""Runs a command and returns its exit code; an error is reported in one line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
-    """Run the command line; returns the exit code and raises nothing but SystemExit for --help and --version."""
+    """Return the exit code of the command line; raises only SystemExit, for --help and --version."""
     streams.prepare()
     try:
         code = _run(arguments, os.environ if environ is None else environ)
@@ -40,40 +40,32 @@ def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         streams.say(f"ocync: {error}")
         return error.exit_code
     except BrokenPipeError:
-        # The reader of stdout has gone (ocync tags … | head): nobody is left to tell, and nothing is wrong.
+        # The reader of stdout is gone, as in `ocync tags … | head`.
         return ExitCode.OK
     except KeyboardInterrupt:
         streams.say("ocync: interrupted")
         return ExitCode.INTERRUPTED
     except Exception as error:
-        # A defect must not look like a partial failure (1) because Python says so.
+        # Not 1, which is Python's code for an exception and ours for a partial failure.
         if verbose >= 2:
             import traceback
 
             streams.say(traceback.format_exc())
-        streams.say(f"ocync: unexpected {type(error).__name__}; run with -vv for a traceback and report it")
+        streams.say(f"ocync: unexpected {type(error).__name__}; run with -vv for a traceback, and please report it")
         return ExitCode.FAILED
 
 
 def _command(name: str) -> Callable[[argparse.Namespace, Mapping[str, str]], int]:
-    """Return what a command does; each is imported only when it is asked for."""
+    """Return the function of a command; only its own module is imported."""
     match name:
         case "version":
-            from ocync.cli.version import version
-
-            return version
+            return _version
         case "completion":
-            from ocync.cli.completion import completion
+            return _completion
+        case "validate" | "expand":
+            from ocync.cli.configuration import expand, validate
 
-            return completion
-        case "validate":
-            from ocync.cli.configuration import validate
-
-            return validate
-        case "expand":
-            from ocync.cli.configuration import expand
-
-            return expand
+            return validate if name == "validate" else expand
         case "sync":
             from ocync.cli.sync import sync
 
@@ -94,19 +86,29 @@ def _command(name: str) -> Callable[[argparse.Namespace, Mapping[str, str]], int
             from ocync.cli.analyze import analyze
 
             return analyze
-        case "watch":
+        case _:
             from ocync.cli.watch import watch
 
             return watch
-        case _:
-            raise ConfigError(f"there is no command {name!r}")
+
+
+def _version(_options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
+    streams.write(f"{parser.version()}\n")
+    return ExitCode.OK
+
+
+def _completion(options: argparse.Namespace, _environ: Mapping[str, str]) -> int:
+    import shtab
+
+    streams.write(shtab.complete(parser.build(), shell=options.shell) + "\n")
+    return ExitCode.OK
 
 
 def _collect_garbage() -> None:
     """
-    Turn the collector of cycles on, now that the modules are there; it never looks at those.
+    Turn the garbage collector on, and exempt the modules that are loaded by now.
 
-    By default it looks after each 700 objects more: a pass makes as many for a few requests, and hardly a cycle.
+    The default threshold of 700 objects is too low: a pass makes as many in a few requests, and hardly any cycles.
     """
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)

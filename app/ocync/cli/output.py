@@ -1,4 +1,4 @@
-"""Where the results of a pass go: stdout, the termination log, the Pushgateway, a text file."""
+"""Delivery of the results of a pass: to stdout, the termination log, the Pushgateway and a text file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Seconds that metrics may take once the program is to end: without an answer by then there will be none.
+# Seconds for the delivery of metrics after a stop is requested.
 _AFTER_STOP = 3.0
 _AFTER_STOP_IF_FORCED = 0.5
 
@@ -37,16 +37,15 @@ async def deliver(
     interval: float | None = None,
 ) -> None:
     """
-    Show a report and send its metrics; nothing here changes the exit code, or raises for what can't be delivered.
+    Show a report and send its metrics. A failure to do so neither raises nor changes the exit code.
 
-    A stop leaves a Pushgateway that is silent little time.
+    Once a stop is requested, the metrics have 3 seconds, or half a second if it is forced.
     """
     _show(report, options, environ)
-    path = getattr(options, "termination_log", None)
-    if path is not None:
+    if options.command == "sync":
         from ocync.report import termination_log
 
-        termination_log.write(Path(path), termination_log.summary(report))
+        termination_log.write(Path(options.termination_log), termination_log.summary(report))
     if metrics is None:
         return
     from ocync.report.publish import publish
@@ -63,15 +62,14 @@ async def deliver(
     except TimeoutError:
         if not limit.expired():
             raise
-        log.warning("metrics were not sent: there was no time left for it (%s)", stop.reason)
+        log.warning("metrics were not sent: there was no time left (%s)", stop.reason)
 
 
 def _show(report: RunReport, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
-    # Each has its own libraries, and only one is needed.
     if options.json:
         from ocync.report import as_json
 
-        # In watch mode a document a line, so that a reader finds its end.
+        # In watch mode each document is one line, so that a reader finds its end.
         streams.show(as_json.dump(report, one_line=options.command == "watch"))
         return
     from ocync.report import text
@@ -83,7 +81,7 @@ def _show(report: RunReport, options: argparse.Namespace, environ: Mapping[str, 
 
 
 def selection(resolved: Resolved, *, verbose: bool) -> Iterator[str]:
-    """Yield the lines that show how a mapping's tags were selected."""
+    """Yield the lines that show how the tags of a mapping were selected."""
     from ocync.tags.explain import rules_in_short, selection_in_full
 
     mapping = resolved.mapping

@@ -1,4 +1,4 @@
-"""Registries that are named on the command line, with the settings of a configuration where one is given."""
+"""References on the command line, with the settings of the configuration if one is given."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def reference(text: str) -> Reference:
-    """Read a reference of the command line; raises ConfigError."""
+    """Parse a reference of the command line; raises ConfigError."""
     try:
         return Reference.parse(text)
     except ValueError as error:
@@ -26,7 +26,7 @@ def reference(text: str) -> Reference:
 
 
 def configuration(options: argparse.Namespace, environ: Mapping[str, str]) -> Config | None:
-    """Load the configuration, where one is given."""
+    """Load the configuration, if one is given."""
     return load(Path(options.config), environ) if options.config else None
 
 
@@ -37,9 +37,9 @@ def settings(config: Config | None) -> GlobalSettings:
 
 def registry_of(name: Reference, config: Config | None) -> RegistryConfig:
     """
-    Return the settings for a reference's registry: those of the configuration for the same host, if there are any.
+    Return the settings of a reference's registry: those of the configuration for the same host, or the defaults.
 
-    The repository in the reference is whole, so a prefix in the configuration does not apply.
+    The repository in the reference is complete, so a prefix in the configuration does not apply.
     """
     if name.registry is None:
         return RegistryConfig(name=f"oci:{name.folder}", layout=Path(name.folder))

@@ -1,4 +1,4 @@
-"""What `sync`, `copy` and `watch` have in common: a pass with its log, progress, signals and results."""
+"""A pass with its log, progress, signals and results, for `sync`, `copy` and `watch`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ocync.config.credentials import secrets_of
 from ocync.lib.log import configured, level_of
 from ocync.lib.redaction import Redactor
 from ocync.lib.shutdown import Stop, stopped_by_signals
-from ocync.report.progress.choose import progress
+from ocync.report.progress.display import progress
 from ocync.run.compose import PassOptions, run_pass
 
 if TYPE_CHECKING:
@@ -32,30 +32,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a pass is to do, and where its results go besides the terminal."""
+    """The work of a pass, and where its results go besides the terminal."""
 
     settings: GlobalSettings
     work: Callable[[Repositories], Sequence[MappingConfig | Candidate]]
     metrics: MetricsConfig | None = None
     interval: float | None = None
-    """Seconds from one pass to the next, for the metrics, where that is known."""
+    """Seconds from one pass to the next, for the metrics; None if unknown."""
     cache_dir: Path | None = None
-    """Where what passes learn is kept; None without a configuration, which says where."""
+    """The folder of the cache; None without a configuration."""
 
 
 def job_of(config: Config) -> Job:
     """Return the job of a whole configuration."""
     return Job(
         settings=config.settings,
-        work=lambda _places: config.mappings,
+        work=lambda _repositories: config.mappings,
         metrics=config.metrics,
         cache_dir=config.settings.cache_dir,
     )
 
 
 @contextmanager
-def logging_as_asked(options: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Redactor]:
-    """Log as the command line says while the context lasts; gives what keeps secrets out of it."""
+def logging_by(options: argparse.Namespace, environ: Mapping[str, str]) -> Iterator[Redactor]:
+    """Set up the log by the options while the context lasts; yield the redactor of the log."""
     redactor = Redactor()
     level = level_of(options.verbose, options.quiet, environ)
     with configured(level=level, form=options.log_format, redactor=redactor, environ=environ):
@@ -63,25 +63,25 @@ def logging_as_asked(options: argparse.Namespace, environ: Mapping[str, str]) ->
 
 
 def hide_secrets(config: Config, redactor: Redactor) -> None:
-    """Keep a configuration's secrets out of whatever is said from now on."""
+    """Redact the secrets of a configuration from now on."""
     for secret, username in secrets_of(config):
         redactor.add(secret, username=username)
 
 
-def say(lines: tuple[str, ...]) -> None:
-    """Log the remarks about a configuration."""
-    for line in lines:
-        log.warning("%s", line)
-
-
 def introduce(config: Config, redactor: Redactor) -> None:
-    """Hide a configuration's secrets, and say once what is odd about it."""
+    """Redact the secrets of a configuration, and log its warnings."""
     hide_secrets(config, redactor)
-    say(config.warnings)
+    log_warnings(config)
+
+
+def log_warnings(config: Config) -> None:
+    """Log the warnings about a configuration."""
+    for warning in config.warnings:
+        log.warning("%s", warning)
 
 
 def once(job: Job, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor) -> int:
-    """Make one pass, deliver its results and return its exit code."""
+    """Make one pass, deliver its results and return the exit code."""
     return asyncio.run(_once(job, options, environ, redactor))
 
 
@@ -103,10 +103,10 @@ async def perform(
     cache: CacheStore | None = None,
 ) -> RunReport:
     """
-    Make one pass, showing its progress; a dry run shows how tags were selected.
+    Make one pass and show its progress; a dry run also shows how tags were selected.
 
-    What registries say ends up in the report, and some say secrets: they are taken out of it. `cache` is the
-    program's, where it makes several passes.
+    The report is redacted, since a registry's message may hold a secret. `cache` is shared by the passes of a
+    program that makes several.
     """
     dry_run = getattr(options, "dry_run", False)
     shown = dry_run and not options.json and not options.quiet

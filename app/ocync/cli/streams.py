@@ -1,4 +1,4 @@
-"""Standard output and error as they may be: closed, full, without a reader, of another encoding."""
+"""Standard output and error, which may be closed, full, without a reader, or of another encoding."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def prepare() -> None:
-    """Make both streams fit to be written to; what is said to a closed one is lost."""
+    """Prepare both streams for writing; text for a closed one is dropped."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 -- for good
         elif isinstance(stream, io.TextIOWrapper):
-            # A name that the terminal's encoding lacks is no reason to fail after the work was done.
+            # A character that the encoding lacks must not fail a pass that is done.
             stream.reconfigure(errors="backslashreplace")
 
 
@@ -33,7 +33,7 @@ def say(line: str) -> None:
 
 
 def write(text: str) -> None:
-    """Write to standard output; raises StorageError, or BrokenPipeError for a reader that has gone."""
+    """Write to standard output; raises StorageError, or BrokenPipeError if the reader is gone."""
     try:
         sys.stdout.write(text)
     except BrokenPipeError:
@@ -45,10 +45,10 @@ def write(text: str) -> None:
 
 def show(text: str) -> None:
     """
-    Write to standard output at once, where that is possible; raises nothing.
+    Write to standard output at once; an error is reported but not raised.
 
-    For results of work that was done: it stays done, and has its exit code, whether they can be shown or not. A
-    reader that has gone (`ocync sync | head`) is not worth a word.
+    This is for results of completed work, whose exit code does not depend on the output. Nothing is reported if the
+    reader is gone, as in `ocync sync | head`.
     """
     try:
         sys.stdout.write(text)
@@ -61,9 +61,9 @@ def show(text: str) -> None:
 
 def finish(code: int) -> int:
     """
-    Write what is left in the buffers and return the exit code: 2 for a result that could not be written.
+    Flush both streams and return the exit code: 2 in place of 0 if the output can't be written.
 
-    Python itself would write it later, and make another exit code of it that nobody knows.
+    Python itself would flush later, and exit with a code of its own on an error.
     """
     try:
         sys.stderr.flush()
@@ -85,7 +85,7 @@ def _unwritable(error: OSError) -> str:
 
 
 def _abandon(stream: TextIO) -> None:
-    """Let all that comes, and what is in the buffer, go nowhere."""
+    """Drop what is in the buffer, and all that is written later."""
     sink = os.open(os.devnull, os.O_WRONLY)
     os.dup2(sink, stream.fileno())
     os.close(sink)

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 
 def sync(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Make one pass; returns its exit code."""
-    with runner.logging_as_asked(options, environ) as redactor:
+    """Make one pass; return its exit code."""
+    with runner.logging_by(options, environ) as redactor:
         config = load(Path(options.config), environ)
         runner.introduce(config, redactor)
         job = replace(runner.job_of(config), interval=_interval(options.schedule))
@@ -27,7 +27,7 @@ def sync(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _interval(schedule: str | None) -> float | None:
-    """Return the seconds between two passes of a schedule. One that makes no sense is no reason to copy nothing."""
+    """Return the longest time between two passes of a schedule; an invalid schedule is only a warning."""
     if schedule is None:
         return None
     from ocync.report.schedule import longest_gap
@@ -35,7 +35,7 @@ def _interval(schedule: str | None) -> float | None:
     interval = longest_gap(schedule)
     if interval is None:
         log.warning(
-            "--schedule %r is no cron expression that ever comes due: metrics tell no interval; "
+            "--schedule %r is not a cron expression, or never matches: the metrics have no interval; "
             "correct or remove it",
             schedule,
         )

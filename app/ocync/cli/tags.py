@@ -1,4 +1,4 @@
-"""`ocync tags`: the tags of a repository, through the tag rules, one per line."""
+"""`ocync tags`: the tags of a repository that match tag rules, one per line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def tags(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Print the tags that the rules select."""
     rules = _rules(options)
-    with runner.logging_as_asked(options, environ):
+    with runner.logging_by(options, environ):
         selected = asyncio.run(_selected(options, environ, rules))
     streams.write("".join(f"{tag}\n" for tag in selected))
     return ExitCode.OK
@@ -30,7 +30,7 @@ def tags(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _rules(options: argparse.Namespace) -> TagRules:
     if options.latest is not None and options.sort is None:
-        raise ConfigError("--latest needs --sort: without an order none is the latest")
+        raise ConfigError("--latest needs --sort: without an order there is no latest tag")
     return TagRules(
         glob=tuple(options.glob),
         include=tuple(options.include),

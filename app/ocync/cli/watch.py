@@ -1,4 +1,4 @@
-"""`ocync watch`: passes for ever, with endpoints that tell how they go."""
+"""`ocync watch`: passes until a signal, with endpoints for their state."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A pass that takes longer than the interval is not followed by the next one without a breath.
+# Seconds between two passes, if a pass takes longer than the interval.
 _SHORTEST_PAUSE = 1.0
 
 
 def watch(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """
-    Make passes until a signal comes: 0 when it came between passes or the last one was complete, else 5.
+    Make passes until a signal comes; return 5 if it interrupted a pass, otherwise 0.
 
-    A configuration that is wrong at the start ends the program with 3, so that whoever installed it notices; one
-    that is wrong later is a failed pass. No pass, however it fails, ends the program.
+    A configuration that is wrong at the start ends the program with 3, so that it is noticed at the installation.
+    One that is wrong later is a failed pass. A failed pass does not end the program.
     """
-    with runner.logging_as_asked(options, environ) as redactor:
+    with runner.logging_by(options, environ) as redactor:
         first = load(Path(options.config), environ)
         return asyncio.run(_Watch(first, options, environ, redactor).run())
 
 
 class _Watch:
-    """What lasts from one pass to the next: the configuration that was valid last, and the wish to end."""
+    """The state that outlives a pass: the last valid configuration, the stop, the cache."""
 
     def __init__(
         self, first: Config, options: argparse.Namespace, environ: Mapping[str, str], redactor: Redactor
     ) -> None:
         self._config = first
         self._is_first = True
-        self._said: tuple[str, ...] = ()
+        self._logged: tuple[str, ...] = ()
         self._options = options
         self._environ = environ
         self._redactor = redactor
@@ -72,7 +72,7 @@ class _Watch:
                     if report is None:
                         break
                     state.finished(report)
-                    # Of a configuration that can't be used, not even where its metrics go is known.
+                    # The last valid configuration says where the metrics go, even if the present one is wrong.
                     metrics, environ = self._config.metrics, self._environ
                     interval = options.interval
                     await output.deliver(report, metrics, options, environ, stop=stop, interval=interval)
@@ -83,12 +83,12 @@ class _Watch:
         return ExitCode.OK
 
     async def _pass(self) -> RunReport | None:
-        """Make a pass; None if a stop was requested before it began. Raises only a ConfigError of the first."""
+        """Make a pass; return None if a stop came first. Raises only ConfigError, and only for the first pass."""
         started_at, started = datetime.now(UTC), time.monotonic()
         is_first, self._is_first = self._is_first, False
         try:
             if not is_first:
-                # Not in the loop: of a large file, /healthz would be without an answer for a while.
+                # In a thread, so that /healthz answers while a large file is parsed.
                 self._config = await asyncio.to_thread(load, Path(self._options.config), self._environ)
             return None if self._stop.requested() else await self._perform(self._config)
         except Exception as error:
@@ -103,11 +103,10 @@ class _Watch:
 
     async def _perform(self, config: Config) -> RunReport:
         runner.hide_secrets(config, self._redactor)
-        remarks = config.warnings
-        if remarks != self._said:
-            runner.say(remarks)
-            self._said = remarks
-        # The deadline is one of each pass, not of the program.
+        if config.warnings != self._logged:
+            runner.log_warnings(config)
+            self._logged = config.warnings
+        # The deadline is that of a pass, not of the program.
         with self._stop.for_one_pass() as stop:
             return await runner.perform(
                 runner.job_of(config), self._options, self._environ, stop, self._redactor, cache=self._cache

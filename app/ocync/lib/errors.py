@@ -1,26 +1,26 @@
 """
 Every error that crosses a module boundary.
 
-Nothing of httpx, httpcore, yaml, jsonschema or the operating system leaves the module that called it: it is
-raised again as one of these, with the cause kept. This module imports nothing from the package.
+A module that calls httpx, yaml, jsonschema or the operating system raises their errors again as one of these, with
+the cause kept. This module imports nothing from the package.
 
-    OcyncError                    anything said to the user in one line
+    OcyncError                    an error that the user reads as one line
     ├── ConfigError               the config file or the command line is wrong; exit 3
     ├── RegistryError             one exchange with a registry failed; has a host and perhaps a status
     │   ├── AuthError             credentials are missing, refused or not sufficient; exit 4 if all fail so
     │   ├── NotFoundError         the repository, tag, manifest or blob is not there
-    │   ├── RateLimitedError      429 and its disguises; worth waiting for
-    │   │   └── ThrottledError    nothing else for long; worth another try, and no waiting for it
-    │   ├── QuotaError            a pull or storage quota is used up; waiting within this pass is useless
+    │   ├── RateLimitedError      429, or a 403 that means the same; retryable
+    │   │   └── ThrottledError    the host has answered nothing else for a long time; no request was made
+    │   ├── QuotaError            a pull or storage quota is used up; not renewed within this pass
     │   ├── ImmutableTagError     the target refuses to move a tag
-    │   ├── ServerError           5xx and 408; worth another try
-    │   ├── NetworkError          no connection, a broken or a stalled one; worth another try
-    │   │   └── UnreachableError  no answer to anyone for long; worth another try, and no waiting for it
-    │   ├── VerificationError     the bytes are not those the digest or size promised
-    │   │   └── UnsignedError     an image is not signed by whom it has to be
-    │   └── ProtocolError         an answer outside of the specification, or a request refused for good
-    ├── TagRuleError              a mapping's tag rules select too little, or can't be applied
-    ├── IncompleteArtifactsError  something attached to an image is not at the target, or can't be known
+    │   ├── ServerError           5xx and 408; retryable
+    │   ├── NetworkError          no connection, or one that broke or stalled; retryable
+    │   │   └── UnreachableError  the host has not answered for a long time; no request was made
+    │   ├── VerificationError     the bytes do not match their digest or size; retryable
+    │   │   └── UnsignedError     an image has no signature by a trusted signer
+    │   └── ProtocolError         an invalid answer, or a request refused for good
+    ├── TagRuleError              a mapping's tag rules select too few tags, or can't be applied
+    ├── IncompleteArtifactsError  an image's signatures or SBOMs are not all at the target, or it is not known
     ├── StorageError              a local file or folder can't be read or written
     └── InterruptedPassError      a signal or the deadline came before the work was complete; exit 5
 """
@@ -29,20 +29,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class ExitCode(IntEnum):
-    """What the process says to Kubernetes, to a shell, to a person."""
+    """The exit code of the process."""
 
     OK = 0
     """Everything is synced or was up to date."""
     PARTIAL = 1
     """Some images failed, others did not."""
     FAILED = 2
-    """All images failed, or something happened that has no class of its own."""
+    """All images failed, or there was an unexpected error."""
     CONFIG = 3
-    """The configuration or the command line is wrong: another try is pointless."""
+    """The configuration or the command line is wrong."""
     AUTH = 4
     """All failures are about authentication or authorisation."""
     INTERRUPTED = 5
@@ -50,7 +50,7 @@ class ExitCode(IntEnum):
 
 
 class ErrorKind(StrEnum):
-    """The `error.kind` of the JSON report; its values are part of the contract with readers of reports."""
+    """The `error.kind` of the JSON report; the values are part of its format."""
 
     AUTH = "auth"
     NOT_FOUND = "not_found"
@@ -70,22 +70,22 @@ class ErrorKind(StrEnum):
 
 
 LONGEST = 2048
-"""Bytes in UTF-8 that a message has at most, and a hint."""
+"""The most bytes, in UTF-8, of a message or a hint."""
 
 
 class OcyncError(Exception):
     """
     An error with a message fit for a user: what failed, why, and (in `hint`) what to do.
 
-    Both are cut to LONGEST bytes: a stranger's words may stand in them, and a pass keeps the errors of all images.
-    `retryable` says that the same attempt may succeed later in the same pass.
+    Both are cut to LONGEST bytes, since they may quote a registry and a pass keeps the errors of all images.
+    With `retryable`, the same attempt may succeed later in the same pass.
     """
 
     kind: ErrorKind = ErrorKind.INTERNAL
     exit_code: ExitCode = ExitCode.FAILED
     retryable: bool = False
     is_bounded: ClassVar[bool] = True
-    """Whether texts are cut: not where all of them come from the user."""
+    """Whether texts are cut; not needed where all of them come from the user."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         if self.is_bounded:
@@ -97,9 +97,16 @@ class OcyncError(Exception):
     def __str__(self) -> str:
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
+    @classmethod
+    def because(cls, cause: OcyncError, what: str) -> Self:
+        """Return an error of this class that `cause` leads to; it takes over the hint and `retryable`."""
+        error = cls(f"{what}: {cause.message}", hint=cause.hint)
+        error.retryable = cause.retryable
+        return error
+
 
 def _bounded(text: str) -> str:
-    """Return the text, cut in its middle where it is too long: what failed stands in front, and why at the end."""
+    """Cut a long text in its middle: it begins with what failed and ends with the reason."""
     if len(text) * 4 <= LONGEST:
         return text
     data = text.encode("utf-8", "backslashreplace")
@@ -112,7 +119,7 @@ def _bounded(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing wrong with a config file; line and column count from 1, 0 means not known."""
+    """One mistake in a config file; line and column count from 1, and 0 means unknown."""
 
     message: str
     path: str = ""
@@ -120,13 +127,13 @@ class Problem:
     column: int = 0
 
     def render(self, file: str) -> str:
-        """Return `file:line:column: path: message`, without the parts that are not known."""
-        place = f"{file}:{self.line}:{self.column}" if self.line else file
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        """Return `file:line:column: path: message`, without the unknown parts."""
+        position = f"{file}:{self.line}:{self.column}" if self.line else file
+        return f"{position}: {self.path}: {self.message}" if self.path else f"{position}: {self.message}"
 
 
 class ConfigError(OcyncError):
-    """The config file, or the command line, can't be used; holds every problem that was found."""
+    """The config file or the command line is wrong; `problems` holds every mistake in the file."""
 
     kind = ErrorKind.CONFIG
     exit_code = ExitCode.CONFIG
@@ -141,7 +148,7 @@ class ConfigError(OcyncError):
 
     @classmethod
     def of(cls, file: str, problems: tuple[Problem, ...]) -> ConfigError:
-        """Make the error of a file with at least one problem, in the order of their places."""
+        """Return the error of a file with at least one problem, ordered by line."""
         ordered = tuple(sorted(problems, key=lambda p: (p.line, p.column, p.path, p.message)))
         lines = [problem.render(file) for problem in ordered]
         return cls("\n".join(lines), file=file, problems=ordered)
@@ -151,8 +158,8 @@ class RegistryError(OcyncError):
     """
     One exchange with a registry failed.
 
-    `host` is `host[:port]`; `status` the HTTP status where there was one; `code` the registry's own error
-    code (`MANIFEST_UNKNOWN`, ...); `retry_after` the seconds that the registry asked us to wait.
+    `host` is `host[:port]`; `status` the HTTP status, if there was an answer; `code` the registry's own error code
+    (`MANIFEST_UNKNOWN`, ...); `retry_after` the seconds that the registry asks to wait.
     """
 
     kind = ErrorKind.PROTOCOL
@@ -188,28 +195,24 @@ class NotFoundError(RegistryError):
 
 
 class RateLimitedError(RegistryError):
-    """The registry asks us to slow down (429, or a 403 that says so)."""
+    """The registry asks for fewer requests (429, or a 403 that says so)."""
 
     kind = ErrorKind.RATE_LIMITED
     retryable = True
 
 
 class ThrottledError(RateLimitedError):
-    """
-    The registry has refused everything of a kind for long, so that this was not asked for.
-
-    Another try later may succeed; to wait for it again and again would make a pass endless.
-    """
+    """The registry has refused all requests of one kind for a long time, so this one was not made."""
 
 
 class QuotaError(RegistryError):
-    """A pull or storage quota is used up: trying again within this pass is useless."""
+    """A pull or storage quota is used up, and not renewed within this pass."""
 
     kind = ErrorKind.QUOTA
 
 
 class ImmutableTagError(RegistryError):
-    """The target refuses to let an existing tag point to another digest."""
+    """The target refuses to move an existing tag to another digest."""
 
     kind = ErrorKind.IMMUTABLE_CONFLICT
 
@@ -222,55 +225,44 @@ class ServerError(RegistryError):
 
 
 class NetworkError(RegistryError):
-    """There was no connection, or it broke, stalled or ended early."""
+    """There is no connection, or it broke, stalled or ended early."""
 
     kind = ErrorKind.NETWORK
     retryable = True
 
 
 class UnreachableError(NetworkError):
-    """
-    The host gives no answer, to this request or to those before it, and has not for long.
-
-    Another try later may succeed; to wait for it again and again would make a pass endless.
-    """
+    """The host has answered no request for a long time, so this one was not made or not tried again."""
 
 
 class VerificationError(RegistryError):
-    """The bytes that came are not those that the digest or the size promised."""
+    """The bytes do not match their digest or size."""
 
     kind = ErrorKind.VERIFICATION
-    # A flipped bit or a truncating proxy may be gone at the next try; a liar stays one, within bounds.
+    # A flipped bit or a truncating proxy may be gone at the next try.
     retryable = True
 
 
 class UnsignedError(VerificationError):
-    """An image is not signed by whom it has to be, or that can't be known."""
+    """An image has no signature by a trusted signer, or its signatures can't be read."""
 
     retryable = False
 
-    @classmethod
-    def because(cls, cause: OcyncError, what: str) -> UnsignedError:
-        """Return the error that another one leads to: as worth another try as that one, with its hint."""
-        error = cls(f"{what}: {cause.message}", hint=cause.hint)
-        error.retryable = cause.retryable
-        return error
-
 
 class ProtocolError(RegistryError):
-    """An answer outside of the specification, or a request that was refused for good (400, 405, 413, ...)."""
+    """An answer violates the specification, or a request is refused for good (400, 405, 413, ...)."""
 
     kind = ErrorKind.PROTOCOL
 
     @classmethod
     def of_page(cls, host: str, status: int, *, what: str = "") -> ProtocolError:
-        """Return the error that a page for people is, in the place of a success; `what` was to be done."""
+        """Return the error of a web page in place of a success; `what` is the request, as a verb phrase."""
         answered = f"{host} answered {status} with a web page"
         return cls(
             f"can't {what}: {answered}" if what else answered,
             host=host,
             status=status,
-            hint="a proxy or a login page stands between, or the host is no registry",
+            hint="a proxy or a login page stands in between, or the host is not a registry",
         )
 
 
@@ -281,16 +273,9 @@ class TagRuleError(OcyncError):
 
 
 class IncompleteArtifactsError(OcyncError):
-    """Not everything that is attached to an image is at the target, or what that would be can't be known."""
+    """An image's signatures or SBOMs are not all at the target, or it is not known which there are."""
 
     kind = ErrorKind.INCOMPLETE_ARTIFACTS
-
-    @classmethod
-    def because(cls, cause: OcyncError, what: str) -> IncompleteArtifactsError:
-        """Return the error that another one leads to: as worth another try as that one, with its hint."""
-        error = cls(f"{what}: {cause.message}", hint=cause.hint)
-        error.retryable = cause.retryable
-        return error
 
 
 class StorageError(OcyncError):

@@ -1,9 +1,9 @@
 """
-How many requests a host is asked to bear at once: in all, and of each kind.
+How many requests may be under way at a host: in all (`Slots`), and of each kind (`Lane`).
 
-What is waited for is one of two things. A slot becomes free when another request ends; a lane (a kind of requests)
-may besides stand still for a time, because the host has asked for that or takes so many in a second. Nobody waits
-out such a time while holding slots of another host, which others could use meanwhile.
+A request waits for one of two things: for a slot that another request gives back, or for a time. A lane has times
+in which nothing may begin: a pause, when the host has asked for one, and a pace, when the host accepts only so many
+requests a second. A task never waits while it holds a slot of another host (see `reserve`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -36,14 +37,14 @@ def _later(seconds: float, call: Callable[[], object]) -> asyncio.Handle:
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """Where time comes from: the seconds that have passed, and who calls when some more have."""
+    """A clock in seconds, and a timer that calls a function after so many seconds."""
 
     now: Callable[[], float] = time.monotonic
     later: Callable[[float, Callable[[], object]], asyncio.Handle] = _later
 
 
 class Lane:
-    """Those of a host's slots that are held for one kind of requests; a subclass gives them limits of their own."""
+    """One kind of requests at a host: each holds a slot of the host. A subclass sets the lane's own limits."""
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
@@ -51,122 +52,128 @@ class Lane:
 
     @property
     def limit(self) -> int:
-        """How many may be held now."""
+        """How many slots the lane may hold now."""
         return self.slots.limit
 
-    def hold(self) -> _Hold:
-        """Hold one slot. While holding it, never wait for another one, but through `reserve`."""
-        return _Hold(self.slots, 1, (self,))
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        """Hold one slot. A task that holds one must not wait for another, except through `reserve`."""
+        await self.slots.acquire(1, (self,))
+        try:
+            yield
+        finally:
+            self.slots.release(1, (self,))
 
     def pause(self, now: float) -> float:
-        """Return for how many seconds to come nothing may begin."""
+        """Return the seconds until the pause ends; 0 when there is none."""
         return 0.0
 
     def pace(self, now: float) -> float:
-        """Return how many seconds after that the next may begin."""
+        """Return the seconds until the pace lets the next request begin; 0 when it may begin now."""
         return 0.0
 
     def begin(self, now: float) -> None:
-        """Count one that begins now, for the pace."""
+        """Count a request that begins now towards the pace."""
 
     def pressed(self, *, by_number: bool) -> None:
-        """Record that somebody has to wait for this lane: for its number, or for its time."""
+        """Note that a request has to wait for this lane: for a slot (`by_number`), or for a time."""
 
 
-class _Turn:
-    """Somebody who waits: for `count` slots in these lanes, or, with none, only for the lanes' time to come."""
+class _Waiter:
+    """A request that waits: for `count` slots in these lanes, or, when `count` is 0, only for the lanes' times."""
 
-    __slots__ = ("bounces", "count", "done", "lanes", "number", "paced")
+    __slots__ = ("count", "future", "lanes", "paced", "ticket", "unless_paused")
 
-    def __init__(self, number: int, count: int, lanes: tuple[Lane, ...], *, paced: bool, bounces: bool) -> None:
-        self.number = number
+    def __init__(
+        self, ticket: int, count: int, lanes: tuple[Lane, ...], *, paced: bool, unless_paused: bool
+    ) -> None:
+        self.ticket = ticket
         self.count = count
         self.lanes = lanes
         self.paced = paced
-        self.bounces = bounces
-        self.done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-
-def _number(turn: _Turn) -> int:
-    return turn.number
+        self.unless_paused = unless_paused
+        self.future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
 
 class Slots:
     """
-    A counting limit with fair waiting: whoever waits longest, for however many, is next.
+    The slots of one host, given out first come, first served; a request for several slots is not overtaken.
 
-    Who waits for a lane does not hold up those of other lanes. `capacity` may be a function: it is asked whenever
-    somebody comes or goes. `name` orders slots when several are taken together (`reserve`), so that two tasks can't
-    wait for each other.
+    A request that waits for its lane does not block those of other lanes. `capacity` may be a function, which is
+    called whenever a slot is taken or given back. `name` orders the hosts in `reserve`.
     """
 
     def __init__(self, name: str, capacity: int | Callable[[], int], *, time: Time | None = None) -> None:
         self.name = name
         self._capacity = capacity
         self._time = time or Time()
-        self._clock = self._time.now
         self._held = 0
-        self._turns: dict[tuple[tuple[Lane, ...], bool], deque[_Turn]] = {}
-        self._came = 0
+        # One queue for each combination of lanes: only the head of a queue can be next.
+        self._queues: dict[tuple[tuple[Lane, ...], bool], deque[_Waiter]] = {}
+        self._last_ticket = 0
         self._timer: asyncio.Handle | None = None
 
     @property
     def statistics(self) -> SlotStatistics:
         """The state at this moment."""
-        return SlotStatistics(self.limit, self._held, sum(map(len, self._turns.values())))
+        waiting = sum(not waiter.future.done() for queue in self._queues.values() for waiter in queue)
+        return SlotStatistics(self.limit, self._held, waiting)
 
     @property
     def limit(self) -> int:
-        """How many may be held now."""
+        """How many slots may be held now."""
         return max(1, self._capacity if isinstance(self._capacity, int) else self._capacity())
 
     def __repr__(self) -> str:
         now = self.statistics
         return f"<Slots {self.name}: {now.held} of {now.capacity} held, {now.waiting} waiting>"
 
-    def hold(self, count: int = 1) -> _Hold:
+    @asynccontextmanager
+    async def hold(self, count: int = 1) -> AsyncIterator[None]:
         """
-        Hold `count` slots together; more than there are is read as all of them.
+        Hold `count` slots together, or all slots when there are fewer.
 
-        While holding a slot, never wait for another one, but through `reserve`.
+        A task that holds a slot must not wait for another, except through `reserve`.
         """
-        return _Hold(self, min(count, self.limit), ())
+        count = min(count, self.limit)
+        await self.acquire(count)
+        try:
+            yield
+        finally:
+            self.release(count)
 
     async def acquire(
-        self, count: int, lanes: tuple[Lane, ...] = (), *, paced: bool = True, bounces: bool = False
+        self, count: int, lanes: tuple[Lane, ...] = (), *, paced: bool = True, unless_paused: bool = False
     ) -> bool:
         """
-        Take `count` slots, one in each of the lanes; none at all (0) is to wait for the lanes' time alone.
+        Take `count` slots, one in each of the lanes; a count of 0 only waits until the lanes' times have passed.
 
-        Without `paced`, only pauses are waited for and not the pace. With `bounces`, False is returned at once, and
-        nothing is held, where a lane pauses.
+        Without `paced`, pauses are waited for but the pace is not. With `unless_paused`, a pause of a lane ends the
+        wait: nothing is taken, and the result is False. Otherwise the result is True.
         """
-        if not self._turns:
-            now = self._clock()
-            if self._in_the_way(count, lanes, now, paced=paced) == 0:
+        if not self._queues:
+            now = self._time.now()
+            if self._delay(count, lanes, now, paced=paced) == 0:
                 self._take(count, lanes, now, paced=paced)
                 return True
-        turn = _Turn(self._came, count, lanes, paced=paced, bounces=bounces)
-        self._came += 1
-        self._turns.setdefault((lanes, paced), deque()).append(turn)
+        self._last_ticket += 1
+        waiter = _Waiter(self._last_ticket, count, lanes, paced=paced, unless_paused=unless_paused)
+        self._queues.setdefault((lanes, paced), deque()).append(waiter)
         self.wake()
         try:
-            return await turn.done
+            return await waiter.future
         except asyncio.CancelledError:
-            if not turn.done.cancelled():
-                if turn.done.result():
-                    self._give_back(count, lanes)
-            elif (waiting := self._turns.get((lanes, paced))) is not None and turn in waiting:
-                waiting.remove(turn)
-                if not waiting:
-                    del self._turns[lanes, paced]
+            # The slots may have been granted just before the cancellation.
+            if not waiter.future.cancelled() and waiter.future.result():
+                self._give_back(count, lanes)
+            # `wake` removes a cancelled waiter once it is at the head of its queue.
             self.wake()
             raise
 
     def take_now(self, count: int, lanes: tuple[Lane, ...] = ()) -> bool:
-        """Take slots if that is possible now; return whether it was. The lanes' pace was waited for before."""
-        now = self._clock()
-        if self._in_the_way(count, lanes, now, paced=False) > 0:
+        """Take slots without waiting, ignoring the pace; return whether that was possible."""
+        now = self._time.now()
+        if self._delay(count, lanes, now, paced=False) > 0:
             return False
         self._take(count, lanes, now, paced=False)
         return True
@@ -174,62 +181,63 @@ class Slots:
     def release(self, count: int, lanes: tuple[Lane, ...] = ()) -> None:
         """Give slots back."""
         self._give_back(count, lanes)
-        if self._turns:
+        if self._queues:
             self.wake()
 
     def wake(self) -> None:
-        """Let go on who can; to be called when anything has changed that is waited for."""
-        while self._turns and self._wake_one():
+        """Let all requests proceed that can; must be called when a limit, a pause or a pace has changed."""
+        while self._queues and self._wake_one():
             pass
 
     def _wake_one(self) -> bool:
-        """Settle the turn of one who waits; False when nobody can go on."""
-        now, soonest = self._clock(), inf
-        stopped: set[Lane] = set()
-        behind_pace: set[Lane] = set()
-        first = [turns[0] for turns in self._turns.values()]
-        if len(first) > 1:
-            first.sort(key=_number)
-        for turn in first:
-            if turn.done.done():
-                return self._settle(turn)
-            if turn.bounces and any(lane.pause(now) > 0 for lane in turn.lanes):
-                return self._settle(turn, result=False)
-            if not stopped.isdisjoint(turn.lanes):
-                stopped.update(turn.lanes)
+        """Remove one waiter that need not wait any more; return False when there is none, and set the timer."""
+        now, soonest = self._time.now(), inf
+        # Lanes for which an earlier request waits: for a slot or a pause; for the pace, which some requests ignore.
+        blocked: set[Lane] = set()
+        blocked_by_pace: set[Lane] = set()
+        for waiter in sorted((queue[0] for queue in self._queues.values()), key=attrgetter("ticket")):
+            count, lanes, paced = waiter.count, waiter.lanes, waiter.paced
+            if waiter.future.done():
+                return self._dequeue(waiter)
+            if waiter.unless_paused and any(lane.pause(now) > 0 for lane in lanes):
+                waiter.future.set_result(False)
+                return self._dequeue(waiter)
+            if not blocked.isdisjoint(lanes):
+                blocked.update(lanes)
                 continue
-            if turn.paced and not behind_pace.isdisjoint(turn.lanes):
-                behind_pace.update(turn.lanes)
+            if paced and not blocked_by_pace.isdisjoint(lanes):
+                blocked_by_pace.update(lanes)
                 continue
-            delay = self._in_the_way(turn.count, turn.lanes, now, paced=turn.paced)
+            delay = self._delay(count, lanes, now, paced=paced)
             if delay == 0:
-                self._take(turn.count, turn.lanes, now, paced=turn.paced)
-                return self._settle(turn, result=True)
-            if delay == inf and self._is_full(turn.count):
-                # Those behind, of whatever lane, would take what this one waits for.
+                self._take(count, lanes, now, paced=paced)
+                waiter.future.set_result(True)
+                return self._dequeue(waiter)
+            if self._is_full(count):
+                # Later requests, of any lane, would take the slots that this one waits for.
                 break
-            for lane in turn.lanes:
+            for lane in lanes:
                 lane.pressed(by_number=delay == inf)
             soonest = min(soonest, delay)
-            only_pace = turn.paced and self._in_the_way(turn.count, turn.lanes, now, paced=False) == 0
-            (behind_pace if only_pace else stopped).update(turn.lanes)
-        self._wake_after(soonest)
+            waits_for_pace = paced and self._delay(count, lanes, now, paced=False) == 0
+            (blocked_by_pace if waits_for_pace else blocked).update(lanes)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._time.later(soonest, self.wake) if soonest < inf else None
         return False
 
-    def _settle(self, turn: _Turn, *, result: bool | None = None) -> bool:
-        turns = self._turns[turn.lanes, turn.paced]
-        turns.popleft()
-        if not turns:
-            del self._turns[turn.lanes, turn.paced]
-        if not turn.done.done() and result is not None:
-            turn.done.set_result(result)
+    def _dequeue(self, waiter: _Waiter) -> bool:
+        queue = self._queues[waiter.lanes, waiter.paced]
+        queue.popleft()
+        if not queue:
+            del self._queues[waiter.lanes, waiter.paced]
         return True
 
     def _is_full(self, count: int) -> bool:
         return count > 0 and self._held > 0 and self._held + count > self.limit
 
-    def _in_the_way(self, count: int, lanes: tuple[Lane, ...], now: float, *, paced: bool) -> float:
-        """Return how many seconds there is to wait: 0 for none, inf for until something is given back."""
+    def _delay(self, count: int, lanes: tuple[Lane, ...], now: float, *, paced: bool) -> float:
+        """Return the seconds to wait: 0 for none, inf for until a slot is given back."""
         if self._is_full(count):
             return inf
         delay = 0.0
@@ -254,48 +262,29 @@ class Slots:
             for lane in lanes:
                 lane.held -= 1
 
-    def _wake_after(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if seconds < inf:
-            self._timer = self._time.later(seconds, self.wake)
 
+class _Share(NamedTuple):
+    """What a reservation takes of one host."""
 
-class _Hold:
-    """Slots of one host, held while the context lasts."""
-
-    __slots__ = ("_count", "_lanes", "_slots")
-
-    def __init__(self, slots: Slots, count: int, lanes: tuple[Lane, ...]) -> None:
-        self._slots = slots
-        self._count = count
-        self._lanes = lanes
-
-    async def __aenter__(self) -> None:
-        await self._slots.acquire(self._count, self._lanes)
-
-    async def __aexit__(self, *_exception: object) -> None:
-        self._slots.release(self._count, self._lanes)
-
-
-_Step = tuple[Slots, int, tuple[Lane, ...]]
+    slots: Slots
+    number: int
+    lanes: tuple[Lane, ...]
 
 
 class Reserved:
-    """Slots of several hosts that are held together, and may be given back one by one."""
+    """Slots of several hosts that are held together and may be given back one by one."""
 
-    def __init__(self, steps: Iterable[_Step], wanted: Counter[Slots]) -> None:
-        self._held = {slots: (count, list(lanes)) for slots, count, lanes in steps}
+    def __init__(self, shares: Iterable[_Share], wanted: Counter[Slots]) -> None:
+        self._held = {slots: (count, list(lanes)) for slots, count, lanes in shares}
         self._wanted = wanted
 
-    def release(self, each: Slots | Lane) -> None:
-        """Give one back before the others; where there were fewer than were wanted, one is kept for those."""
-        self.take_over(each)()
-
     def take_over(self, each: Slots | Lane) -> Callable[[], None]:
-        """Return what gives one back, for a holder that may outlive this context; to be called once."""
-        slots, lanes = (each.slots, [each]) if isinstance(each, Lane) else (each, [])
+        """
+        Take one slot out of this reservation; return the function that gives it back, to be called once.
+
+        Where a host had fewer slots than were wanted, the last ones serve all that are left: nothing is given back.
+        """
+        slots, lanes = (each.slots, (each,)) if isinstance(each, Lane) else (each, ())
         count, held = self._held[slots]
         self._wanted[slots] -= 1
         if count <= self._wanted[slots]:
@@ -303,7 +292,7 @@ class Reserved:
         for lane in lanes:
             held.remove(lane)
         self._held[slots] = (count - 1, held)
-        return partial(slots.release, 1, tuple(lanes))
+        return partial(slots.release, 1, lanes)
 
     def release_all(self) -> None:
         """Give back what is left."""
@@ -316,58 +305,56 @@ class Reserved:
 @asynccontextmanager
 async def reserve(wanted: Iterable[Slots | Lane]) -> AsyncIterator[Reserved]:
     """
-    Hold one slot of each, of the same object as many as it is named.
+    Hold one slot of each; something that is named several times counts as often.
 
-    Nobody waits for one while holding another: who does not get all of them at once gives back what was taken, and
-    waits where one was missing. So tasks do not wait for each other in a circle, and a host that is slow keeps no
-    slots of others. Times of lanes (pauses, pace) are waited out before anything is held.
+    The slots are taken all at once or not at all. When one is missing, those taken before it are given back, and
+    the task waits for the missing one. So no two tasks wait for each other, and a slow host does not keep slots of
+    other hosts. The times of lanes (pauses, pace) are waited for before anything is held.
     """
-    groups: dict[Slots, list[Lane]] = {}
+    lanes: dict[Slots, list[Lane]] = {}
     counts: Counter[Slots] = Counter()
     for each in wanted:
         slots = each.slots if isinstance(each, Lane) else each
         counts[slots] += 1
-        groups.setdefault(slots, []).extend([each] if isinstance(each, Lane) else [])
-    steps = [
-        (slots, min(counts[slots], slots.limit), tuple(sorted(groups[slots], key=id)))
+        lanes.setdefault(slots, []).extend([each] if isinstance(each, Lane) else [])
+    shares = [
+        _Share(slots, min(counts[slots], slots.limit), tuple(sorted(lanes[slots], key=id)))
         for slots in sorted(counts, key=lambda slots: (slots.name, id(slots)))
     ]
-    if len(steps) == 1:
-        [(slots, count, lanes)] = steps
-        await slots.acquire(count, lanes)
+    if len(shares) == 1:
+        [only] = shares
+        await only.slots.acquire(only.number, only.lanes)
     else:
-        await _take_all(steps)
-    reserved = Reserved(steps, counts)
+        await _acquire_all(shares)
+    reserved = Reserved(shares, counts)
     try:
         yield reserved
     finally:
         reserved.release_all()
 
 
-async def _take_all(steps: list[_Step]) -> None:
-    """Take slots of several hosts together."""
-    first, paced = 0, True
-    while True:
-        for slots, _, lanes in steps:
-            for lane in dict.fromkeys(lanes):
-                await slots.acquire(0, (lane,), paced=paced)
-        # Each request counts once for the pace, however often it has to wait.
+async def _acquire_all(shares: list[_Share]) -> None:
+    missing: _Share | None = shares[0]
+    paced = True
+    while missing is not None:
+        for share in shares:
+            for lane in dict.fromkeys(share.lanes):
+                await share.slots.acquire(0, (lane,), paced=paced)
+        # A request counts once towards the pace, however often it has to wait.
         paced = False
-        slots, count, lanes = steps[first]
-        if not await slots.acquire(count, lanes, paced=False, bounces=True):
-            continue
-        with ExitStack() as held:
-            held.callback(slots.release, count, lanes)
-            missing = next((n for n, step in enumerate(steps) if n != first and not _take_now(step, held)), None)
-            if missing is None:
-                held.pop_all()
-                return
-        first = missing
+        # A pause may have begun meanwhile.
+        if await missing.slots.acquire(missing.number, missing.lanes, paced=False, unless_paused=True):
+            missing = _take_others(shares, missing)
 
 
-def _take_now(step: _Step, held: ExitStack) -> bool:
-    slots, count, lanes = step
-    if not slots.take_now(count, lanes):
-        return False
-    held.callback(slots.release, count, lanes)
-    return True
+def _take_others(shares: list[_Share], first: _Share) -> _Share | None:
+    """Take the shares besides the first; when one is missing, give all back, the first too, and return that one."""
+    taken = [first]
+    for share in shares:
+        if share is not first:
+            if not share.slots.take_now(share.number, share.lanes):
+                for slots, count, lanes in reversed(taken):
+                    slots.release(count, lanes)
+                return share
+            taken.append(share)
+    return None

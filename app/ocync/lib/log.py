@@ -1,9 +1,8 @@
 """
-Logging of the program: to stderr, one line per record, as text or as JSON, without secrets.
+The program's log: on stderr, one line per record, as text or as JSON, without secrets.
 
-Levels: errors with -q, else information, debug with -v, trace with -vv; `OCYNC_LOG` where no flag was given.
-Other libraries are heard from warnings on, and at trace with all they have to say. Tracebacks are shown at trace
-alone.
+The level is error with -q, debug with -v, trace with -vv, otherwise that of `OCYNC_LOG`, or info. Other libraries
+log warnings and errors, and everything at trace. Tracebacks are shown only at trace.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from ocync.lib.sanitize import printable
+from ocync.lib.redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,10 +41,9 @@ log = logging.getLogger(__name__)
 
 def level_of(verbose: int, quiet: bool, environ: Mapping[str, str]) -> int:
     """
-    Return the level that flags and environment ask for; flags win, and of them the quiet one.
+    Return the level by the flags, or else by OCYNC_LOG; `quiet` wins over `verbose`.
 
-    What is in OCYNC_LOG and no level is no reason to leave images uncopied: it counts as `info`, and `configured`
-    says so.
+    An unknown level in OCYNC_LOG counts as `info`, and `configured` warns about it.
     """
     if quiet:
         return logging.ERROR
@@ -64,10 +62,9 @@ def configured(
     stream: TextIO | None = None,
 ) -> Iterator[None]:
     """
-    Have everything that is logged written to `stream` while the context lasts.
+    Write all log records to `stream` while the context lasts.
 
-    By default that is whatever `sys.stderr` is at the time of the record: a progress display puts itself there,
-    to write records above its bars.
+    The default is `sys.stderr` at the time of the record: a progress display replaces it to write above its bars.
     """
     logging.addLevelName(TRACE, "TRACE")
     handler = _Handler(stream)
@@ -75,14 +72,14 @@ def configured(
     root, ours = logging.getLogger(), logging.getLogger("ocync")
     before = (root.level, ours.level, root.handlers[:])
     root.handlers[:] = [handler]
-    # Everybody else: httpx, httpcore and asyncio tell of each request at information and debug.
+    # Other libraries: httpx, httpcore and asyncio log each request at info and debug.
     root.setLevel(level if level <= TRACE else max(level, logging.WARNING))
     ours.setLevel(level)
     try:
         wanted = environ.get("OCYNC_LOG", "").strip().lower()
         if wanted and wanted not in _LEVELS:
             known = ", ".join(sorted(set(_LEVELS) - {"warn", "critical"}, key=lambda name: _LEVELS[name]))
-            log.warning("OCYNC_LOG=%s is no level and is ignored; use one of %s", wanted, known)
+            log.warning("OCYNC_LOG=%s is not a level and is ignored; use one of %s", wanted, known)
         yield
     finally:
         root.setLevel(before[0])
@@ -91,7 +88,7 @@ def configured(
 
 
 class _Handler(logging.StreamHandler[Any]):
-    """Writes to a stream, or to what `sys.stderr` is at the moment; a log that can't be written stops nothing."""
+    """Writes to a stream, or to the present `sys.stderr`; ignores one that is closed or full."""
 
     def __init__(self, stream: TextIO | None) -> None:
         logging.Handler.__init__(self)
@@ -102,25 +99,25 @@ class _Handler(logging.StreamHandler[Any]):
         return self._fixed if self._fixed is not None else sys.stderr
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the name is logging's
-        # logging's own way is a traceback with the record's arguments, which have not been redacted.
+        # logging itself would print a traceback with the record's arguments, which are not redacted.
         error = sys.exc_info()[1]
         if isinstance(error, (OSError, ValueError)) and not isinstance(error, UnicodeError):
-            return  # stderr is closed or full: there is nobody to tell
+            return  # stderr is closed or full
         try:
             where = f"{record.name}:{record.lineno}"
-            self.stream.write(f"a log record of {where} could not be written: {type(error).__name__}\n")
+            self.stream.write(f"can't write a log record of {where}: {type(error).__name__}\n")
         except (OSError, ValueError):
             return
 
 
 def _timestamp(record: logging.LogRecord) -> str:
-    """`2026-11-23T20:51:41.869Z`."""
+    """Return the time as `2026-11-23T20:51:41.869Z`."""
     moment = datetime.fromtimestamp(record.created, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _TextFormatter(logging.Formatter):
-    """`TIME LEVEL message`, with the logger's name from debug on."""
+    """`TIME LEVEL message`, with the logger's name at debug and trace."""
 
     def __init__(self, level: int, redactor: Redactor) -> None:
         super().__init__()
@@ -134,22 +131,22 @@ class _TextFormatter(logging.Formatter):
         if record.stack_info and self._level <= TRACE:
             message += f"\n{record.stack_info}"
         name = f"{record.name}: " if self._level <= logging.DEBUG else ""
-        # Redacted first: a secret of several lines is not found any more once its line ends are escaped.
+        # Redacted first: once its line ends are escaped, a secret of several lines is not found.
         return f"{_timestamp(record)} {record.levelname:<7} {name}{printable(self._redactor(message))}"
 
 
 def _json(level: int, redactor: Redactor) -> logging.Formatter:
-    # Imported where it is needed: it takes longer than all of this module.
+    # Imported only if needed: it takes longer than this whole module.
     from pythonjsonlogger.json import JsonFormatter  # noqa: PLC0415
 
     class JsonLines(JsonFormatter):
-        """One JSON object per record: timestamp, level, logger, message, and what came as `extra`."""
+        """One JSON object per record: timestamp, level, logger, message, and the fields of `extra`."""
 
         def formatException(self, ei: Any) -> str:  # noqa: N802 -- the name is logging's
             return _exception(ei, level)
 
         def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-            # Here, not on the finished line: in JSON a secret may be escaped.
+            # Not on the finished line: in JSON a secret may be escaped.
             return {redactor(str(key)): _redacted(value, redactor) for key, value in log_data.items()}
 
         def add_fields(
@@ -175,7 +172,7 @@ def _redacted(value: Any, redactor: Redactor) -> Any:
 
 
 def _exception(info: ExcInfo, level: int) -> str:
-    """Return the traceback at trace, else type and message of the exception."""
+    """Return the traceback at trace, otherwise the type and message of the exception."""
     if level <= TRACE:
         return logging.Formatter().formatException(info)
     error = info[1]

@@ -1,4 +1,4 @@
-"""Ending a pass early: signals and the deadline."""
+"""How a pass is ended early: by signals and by the deadline."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 class Stop:
     """
-    A request to end, made once: first to begin nothing new (`reason` is set), then, if made again, to stop at once.
+    Holds the request to end a pass.
 
-    `grace` is how many seconds work in flight may go on after the first request.
+    After the first request nothing new begins (`reason` is set), and work in flight has `grace` seconds to end.
+    A second request stops everything at once (`forced`).
     """
 
     def __init__(self, *, grace: float) -> None:
@@ -31,30 +32,30 @@ class Stop:
         return f"<Stop {self.reason or 'not requested'}{', forced' if self.forced else ''}>"
 
     def requested(self) -> bool:
-        """Return whether nothing new is to be begun."""
+        """Return whether nothing new may begin."""
         return self.reason is not None
 
     def request(self, reason: str) -> None:
-        """Ask to end; a second request is one to stop at once."""
+        """Request the end; the second request forces it."""
         if self.reason is None:
             self.reason = reason
-            self._tell(self.grace)
+            self._notify(self.grace)
         elif self._expired:
-            # Time was up before: the grace runs already, and this is the first who asks.
+            # The deadline came first: the grace period runs already, and this is the first signal.
             self._expired = False
         elif not self.forced:
             self.forced = True
-            self._tell(0.0)
+            self._notify(0.0)
 
     def expire(self, reason: str) -> None:
-        """Ask to end because time is up; never forces, nor does the request that comes next."""
+        """Request the end because of the deadline; neither this nor the next request forces it."""
         if self.reason is None:
             self.request(reason)
             self._expired = True
 
     @contextmanager
     def listening(self, listener: Callable[[float], None]) -> Iterator[None]:
-        """Have `listener` called with the seconds that are left, at each request; at once for an earlier one."""
+        """Call `listener` with the seconds that are left, at each request; at once if there was one before."""
         self._listeners.append(listener)
         if self.reason is not None:
             listener(0.0 if self.forced else self.grace)
@@ -65,7 +66,7 @@ class Stop:
 
     @contextmanager
     def for_one_pass(self) -> Iterator[Stop]:
-        """Yield a stop for one of many passes: requests of this one reach it, and its deadline ends it alone."""
+        """Yield a stop for one of many passes: requests are handed down to it, and its deadline ends it alone."""
         own = Stop(grace=self.grace)
 
         def requested(_seconds: float) -> None:
@@ -76,7 +77,7 @@ class Stop:
         with self.listening(requested):
             yield own
 
-    def _tell(self, seconds: float) -> None:
+    def _notify(self, seconds: float) -> None:
         for listener in tuple(self._listeners):
             listener(seconds)
 
@@ -86,7 +87,7 @@ def stopped_by_signals(stop: Stop) -> Iterator[None]:
     """
     Let SIGTERM and SIGINT request the stop while the context lasts.
 
-    As PID 1 a process has no default actions for signals, so these handlers are what makes a container end.
+    A process with PID 1 has no default signal actions: without these handlers a container would not end.
     """
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:

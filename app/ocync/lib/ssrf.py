@@ -1,8 +1,8 @@
 """
-Which hosts an answer may lead to. Pure.
+Which hosts a registry's answer may send us to (against server-side request forgery). Pure.
 
-A registry names places: a token service, a redirect, the Location of an upload. It must not be able to send us to
-what only this machine can reach, above all not to the metadata services that hand out credentials in a cloud.
+A registry names other hosts: a token service, a redirect, the Location of an upload. It must not be able to send us
+to hosts that only this machine can reach, above all not to a cloud's metadata service, which hands out credentials.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from enum import IntEnum
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
-# The names of the clouds' metadata services, which hand out credentials to whoever asks from inside.
 _METADATA_NAMES = (
     "metadata",
     "metadata.google.internal",
@@ -22,15 +21,15 @@ _METADATA_NAMES = (
     "instance-data",
     "instance-data.ec2.internal",
 )
-# AWS and Google by IPv6, Alibaba, Azure; the others are link-local addresses.
+# Metadata services: AWS and Google by IPv6, Alibaba, Azure. The others have link-local addresses.
 _METADATA = frozenset(
     ipaddress.ip_address(text) for text in ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16")
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-class Reachability(IntEnum):
-    """Who can be reached at a host, from the widest to the most sensitive."""
+class NetworkScope(IntEnum):
+    """What kind of network a host is on, from the public to the most sensitive."""
 
     ANYWHERE = 0
     PRIVATE = 1
@@ -38,55 +37,51 @@ class Reachability(IntEnum):
     NEVER = 3
 
 
-def reachability(host: str) -> Reachability:
-    """Return who is reached at a host, as far as its name or address says so: nothing is looked up."""
+def scope_of(host: str) -> NetworkScope:
+    """Return the kind of network of a host by its name or address alone; nothing is resolved."""
     name = host.rstrip(".").lower()
     if name in _METADATA_NAMES:
-        return Reachability.NEVER
+        return NetworkScope.NEVER
     if name in _LOCAL_NAMES or name.endswith(".localhost"):
-        return Reachability.LOOPBACK
+        return NetworkScope.LOOPBACK
     address = _address(name)
     if address is None:
-        return Reachability.ANYWHERE
+        return NetworkScope.ANYWHERE
     if address.is_loopback:
-        return Reachability.LOOPBACK
-    if _is_nobody_s(address) or address.is_reserved:
-        return Reachability.NEVER
-    return Reachability.ANYWHERE if address.is_global else Reachability.PRIVATE
+        return NetworkScope.LOOPBACK
+    if _is_special(address) or address.is_reserved:
+        return NetworkScope.NEVER
+    return NetworkScope.ANYWHERE if address.is_global else NetworkScope.PRIVATE
 
 
 def may_delegate_to(own: str, other: str) -> bool:
-    """Return whether a registry at the one host may name the other: itself, or one that is no further inside."""
-    return _same(own, other) or (
-        reachability(other) is not Reachability.NEVER and reachability(other) <= reachability(own)
-    )
+    """Return whether a registry at `own` may name `other` as its token service: not one further inside."""
+    if own.rstrip(".").lower() == other.rstrip(".").lower():
+        return True
+    return scope_of(other) is not NetworkScope.NEVER and scope_of(other) <= scope_of(own)
 
 
 def may_redirect_to(own: str, other: str) -> bool:
     """
-    Return whether an answer from the one host may send requests without credentials to the other.
+    Return whether an answer of `own` may send requests without credentials to `other`.
 
-    As `may_delegate_to`, but private addresses are allowed: registries of companies keep their blobs there.
+    Unlike `may_delegate_to`, private addresses are allowed: companies' registries keep blobs there.
     """
-    return may_delegate_to(own, other) or reachability(other) <= Reachability.PRIVATE
+    return may_delegate_to(own, other) or scope_of(other) <= NetworkScope.PRIVATE
 
 
-def is_never_meant(address: str) -> bool:
-    """Return whether a name that leads to this address is not to be followed: to a metadata service, or nowhere."""
+def is_forbidden_address(address: str) -> bool:
+    """Return whether no name may resolve to this address: a metadata service's, or one of no single host."""
     found = _address(address)
-    return found is not None and _is_nobody_s(found)
+    return found is not None and _is_special(found)
 
 
-def _same(one: str, other: str) -> bool:
-    return one.rstrip(".").lower() == other.rstrip(".").lower()
-
-
-def _is_nobody_s(address: _Ip) -> bool:
+def _is_special(address: _Ip) -> bool:
     return address in _METADATA or address.is_link_local or address.is_unspecified or address.is_multicast
 
 
 def _address(name: str) -> _Ip | None:
-    """Return the address that a host literally is, also in the forms that the C library takes (127.1, 0x7f01)."""
+    """Parse a host that is an address, also in the forms that the C library accepts (127.1, 0x7f01)."""
     try:
         address = ipaddress.ip_address(name.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""Acting on many things, some at once."""
+"""A loop over many items that works on several at once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Slots decide what runs; this only bounds the tasks.
+# Slots bound the requests; this only bounds the tasks.
 _AT_ONCE = 16
 
 
 async def each_of(items: Iterable[T], act: Callable[[T], Awaitable[None]]) -> None:
     """
-    Act on all items, some at once: a list of thousands of entries is no thousands of tasks.
+    Call `act` for every item, for at most 16 items at once.
 
-    After an error nothing more is begun; what is under way ends by itself, and the first error is raised.
+    After an error no further item is begun; those under way are completed, and the first error is raised.
     """
     everything = list(items)
     if len(everything) == 1:

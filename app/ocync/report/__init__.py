@@ -1,1 +1,1 @@
-"""Folding results into one report, and showing it: text, JSON, metrics. Nothing here talks to a registry."""
+"""The report of a pass, as text, JSON, metrics and progress. No module here sends requests to registries."""

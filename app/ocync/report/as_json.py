@@ -30,21 +30,21 @@ def render(report: RunReport) -> dict[str, Any]:
         "evidence": _evidence(report.evidence),
     }
     if report.failure is not None:
-        # Without a pass there is no image that could carry the error.
+        # There are no images that could carry the error.
         document["error"] = _error(report.failure)
     return document
 
 
 def dump(report: RunReport, *, one_line: bool = False) -> str:
     """
-    Return the document as text that ends with a line end: in one line, or with a line for each image.
+    Return the document as text with a final line end: in one line, or with a line for each image.
 
-    All of it is ASCII, so nothing in it can act on a terminal.
+    The text is ASCII, so it has no control characters for a terminal.
     """
     document = render(report)
     if one_line or not document["images"]:
         return json.dumps(document, indent=None if one_line else 2) + "\n"
-    # With an indent, Python's own encoder would write every image: a tenth of a pass in which nothing has changed.
+    # Not json.dumps with an indent: it is pure Python, and takes a tenth of a pass in which nothing has changed.
     images = ",\n    ".join(map(json.dumps, document["images"]))
     frame = json.dumps({**document, "images": []}, indent=2)
     return frame.replace('"images": []', f'"images": [\n    {images}\n  ]', 1) + "\n"
@@ -105,7 +105,7 @@ def _unix_time(seconds: float | None) -> str | None:
 
 
 def _time(moment: datetime) -> str:
-    """Return a moment in UTC as RFC 3339 has it, `2026-11-23T20:51:41.869Z`."""
+    """Return a moment in the format of RFC 3339, `2026-11-23T20:51:41.869Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -1,4 +1,4 @@
-"""Where a Pushgateway is and under which path a group of metrics lies there. Pure."""
+"""The address of a Pushgateway, and the URL of a group of metrics there. Pure."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
-    """A Pushgateway's address, taken apart."""
+    """The parts of a Pushgateway's address."""
 
     url: httpx.URL
     """Without userinfo, query and final slash."""
     account: tuple[str, str] | None
-    """User name and password that the URL held."""
+    """User name and password, if the URL has them."""
     proxy: str | None
-    """The proxy to it, if there is one."""
+    """The URL of the proxy, if there is one."""
 
     @classmethod
     def of(cls, url: str, environ: Mapping[str, str]) -> Gateway:
-        """Take a URL apart; a bare host means HTTP. Raises ConfigError for what is no URL of a Pushgateway."""
-        # The URL may hold a password, so the error does not show it, nor what the parser says of it.
-        wrong = ConfigError("metrics.pushgateway.url is no URL", hint="write http://host:port")
+        """Parse a URL; without a scheme it means HTTP. Raises ConfigError."""
+        # The URL may hold a password, so the error shows neither the URL nor the message of the parser.
+        wrong = ConfigError("metrics.pushgateway.url is not a URL", hint="write http://host:port")
         try:
             full = httpx.URL(url if "://" in url else f"http://{url}")
         except (httpx.InvalidURL, ValueError):
@@ -47,16 +47,16 @@ class Gateway:
 
     @property
     def name(self) -> str:
-        """Scheme, host and port: what names the gateway in messages."""
-        return named(self.url)
+        """Scheme, host and port, which name the gateway in messages."""
+        return origin_of(self.url)
 
     def group(self, job: str, grouping: Mapping[str, str]) -> str:
         """Return the URL of a group."""
         return str(self.url).rstrip("/") + group_path(job, grouping)
 
 
-def named(url: httpx.URL) -> str:
-    """Return scheme, host and port of a URL: the parts that hold no secret."""
+def origin_of(url: httpx.URL) -> str:
+    """Return scheme, host and port of a URL, which hold no secret."""
     return f"{url.scheme}://{url.netloc.decode('ascii')}"
 
 
@@ -67,10 +67,10 @@ def group_path(job: str, grouping: Mapping[str, str]) -> str:
 
 
 def _segment(name: str, value: str) -> str:
-    """Return one label; as base64 where a path can't hold the value (Pushgateway's README, "URL")."""
+    """Return one label; in base64 if a path can't hold the value (Pushgateway's README, "URL")."""
     label = quote(name, safe="", errors="replace")
     if value == "":
-        # Nothing in base64 is nothing, and a path may lose an empty part: one padding character stands for it.
+        # A path may lose an empty part, so one padding character stands for the empty value.
         return f"/{label}@base64/="
     if "/" in value or value in (".", ".."):
         return f"/{label}@base64/{base64.urlsafe_b64encode(value.encode('utf-8', 'replace')).decode()}"
@@ -79,10 +79,10 @@ def _segment(name: str, value: str) -> str:
 
 def _proxy_to(url: httpx.URL, environ: Mapping[str, str]) -> str | None:
     """
-    Return the proxy that the environment names for the URL.
+    Return the proxy that the environment sets for the URL.
 
-    Never one for names that only a cluster's own DNS knows (`pushgateway`, `pushgateway.monitoring.svc`): a proxy
-    outside can't reach them, and NO_PROXY is seldom complete.
+    There is none for names that only the DNS of a cluster knows (`pushgateway`, `pushgateway.monitoring.svc`): a
+    proxy outside the cluster can't reach them, and NO_PROXY is seldom complete.
     """
     name = url.host.rstrip(".").lower()
     if ("." not in name and ":" not in name) or name.endswith((".svc", ".cluster.local")):

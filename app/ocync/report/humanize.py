@@ -1,4 +1,4 @@
-"""Numbers as people read them. Pure."""
+"""Numbers formatted for people. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _UNITS = ("kB", "MB", "GB", "TB", "PB")
 
 
 def size(count: float) -> str:
-    """`0 B`, `999 B`, `1.0 kB`, `31.5 MB`: decimal units, as registries' own pages show them."""
+    """Return bytes in decimal units: `0 B`, `999 B`, `1.0 kB`, `31.5 MB`."""
     if count < 1000:
         return f"{count:.0f} B"
     value, unit = count / 1000, _UNITS[0]
     for larger in _UNITS[1:]:
-        # What would be shown as 1000.0 belongs to the next unit.
+        # 999.95 would be rounded to 1000.0.
         if value < 999.95:
             break
         value, unit = value / 1000, larger
@@ -21,12 +21,12 @@ def size(count: float) -> str:
 
 
 def rate(count: float, seconds: float) -> str:
-    """`31.5 MB/s`; a time too short to tell counts as a millisecond."""
+    """Return bytes per second, `31.5 MB/s`; the time counts as at least a millisecond."""
     return f"{size(count / max(seconds, 0.001))}/s"
 
 
 def span(seconds: float) -> str:
-    """`0.4 s`, `38 s`, `1m05s`, `2h03m`, `3d04h`."""
+    """Return a time: `0.4 s`, `38 s`, `1m05s`, `2h03m`, `3d04h`."""
     if not math.isfinite(seconds):
         return "unknown"
     if seconds < 9.95:
@@ -45,11 +45,11 @@ def span(seconds: float) -> str:
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 image`, `1,234 images`."""
+    """Return a number with its noun: `1 image`, `1,234 images`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def short(digest: str) -> str:
-    """`sha256:0123456789ab`: what tells two digests apart."""
+    """Return the beginning of a digest: `sha256:0123456789ab`."""
     algorithm, colon, encoded = digest.partition(":")
     return f"{algorithm}{colon}{encoded[:12]}"

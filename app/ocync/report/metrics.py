@@ -1,12 +1,16 @@
 """
-The last pass as Prometheus metrics: gauges, made from the finished report alone.
+The last pass as Prometheus metrics, as text and in a file for the node exporter's textfile collector.
 
-A process that ends after each pass can't count up; so these tell of the last one, and when the last good one was.
-Labels are registries, targets and results: never tags or digests, for series at a Pushgateway live for ever.
+All are gauges of the last pass, since a process that ends after each pass can't count up. Labels are registries,
+targets and results but never tags or digests, since a Pushgateway keeps its series for ever.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from ocync import __version__
-from ocync.lib.errors import ExitCode
+from ocync.lib.errors import ExitCode, StorageError
 from ocync.transfer.result import Status
 
 if TYPE_CHECKING:
@@ -35,46 +39,43 @@ STATUSES = {
     ExitCode.INTERRUPTED: "interrupted",
 }
 """The `status` of a pass by its exit code."""
+_LARGEST_FILE = 4 * 1024 * 1024
 
 
 def render(report: RunReport | None, *, interval: float | None = None, last_success: float | None = None) -> bytes:
     """
-    Return the metrics of a pass in the text format 0.0.4; None is for before the first one.
+    Return the metrics of a pass in the text format 0.0.4; `report` is None before the first pass.
 
-    `interval` is the seconds from one pass to the next, where that is known. `last_success` is when an earlier
-    pass succeeded (Unix time); a report of success replaces it, and without either there is no such series, so
-    that a Pushgateway keeps what it has.
+    `interval` is the seconds from one pass to the next, if known. `last_success` is the Unix time at which an
+    earlier pass succeeded; a successful report replaces it. Without either there is no such series, so that a
+    Pushgateway keeps the one it has.
     """
     registry = CollectorRegistry()
-    registry.register(LastRun(report, interval=interval, last_success=last_success))
+    registry.register(_Collected(_all(report, interval, last_success)))
     return generate_latest(registry)
 
 
-class LastRun(Collector):
-    """The metrics of one report."""
+class _Collected(Collector):
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
 
-    def __init__(
-        self, report: RunReport | None, *, interval: float | None = None, last_success: float | None = None
-    ) -> None:
-        self._report = report
-        self._interval = interval
-        self._last_success = last_success
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield each metric with its samples."""
-        yield _labelled("ocync_build_info", "The version that runs.", "version", {__version__: 1})
-        if self._interval is not None:
-            yield _gauge("ocync_schedule_interval_seconds", "Time from one pass to the next.", self._interval)
-        report, last_success = self._report, self._last_success
-        if report is not None and report.succeeded:
-            last_success = report.ended_at.timestamp()
-        if last_success is not None:
-            yield _gauge(LAST_SUCCESS, "When a pass last brought everything to its targets.", last_success)
-        if report is not None:
-            yield from _of(report)
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
 
 
-def _of(report: RunReport) -> Iterator[Metric]:
+def _all(report: RunReport | None, interval: float | None, last_success: float | None) -> Iterator[Metric]:
+    yield _labelled("ocync_build_info", "The version that runs.", "version", {__version__: 1})
+    if interval is not None:
+        yield _gauge("ocync_schedule_interval_seconds", "Time from one pass to the next.", interval)
+    if report is not None and report.succeeded:
+        last_success = report.ended_at.timestamp()
+    if last_success is not None:
+        yield _gauge(LAST_SUCCESS, "When a pass last succeeded.", last_success)
+    if report is not None:
+        yield from _last_run(report)
+
+
+def _last_run(report: RunReport) -> Iterator[Metric]:
     code, blobs = report.exit_code, report.blobs
     yield _gauge("ocync_last_run_timestamp_seconds", "When the last pass ended.", report.ended_at.timestamp())
     yield _gauge("ocync_last_run_duration_seconds", "How long the last pass took.", report.duration)
@@ -86,7 +87,7 @@ def _of(report: RunReport) -> Iterator[Metric]:
     )
     yield _labelled(
         "ocync_last_run_images",
-        "Images of the last pass, once per target, by what became of them.",
+        "Images of the last pass, once per target, by result.",
         "result",
         {status.value: report.count(status) for status in Status},
     )
@@ -98,26 +99,26 @@ def _of(report: RunReport) -> Iterator[Metric]:
     )
     yield _labelled(
         "ocync_last_run_blobs",
-        "Blobs that the last pass sent, found at the target, or had mounted there.",
+        "Blobs that the last pass transferred, found at the target, or mounted there.",
         "result",
         {"transferred": blobs.transferred, "skipped": blobs.skipped, "mounted": blobs.mounted},
     )
     yield _gauge(
         "ocync_last_run_images_unverified",
-        "Images that the last pass copied though they are not signed as verify demands.",
+        "Images that the last pass copied although they are not signed as verify requires.",
         report.unverified,
     )
     yield _gauge(
         "ocync_last_run_images_repaired",
-        "Images of which the last pass brought again what their targets had lost below the right tag.",
+        "Images of which the last pass copied again what the target had lost below the right tag.",
         report.repaired,
     )
     yield from _evidence(report)
     artifacts = report.artifacts
     yield _labelled(
         "ocync_last_run_artifacts",
-        "Signatures, SBOMs and the like of the last pass's images: found at sources, there at targets, copied; "
-        "listed at a source and gone there.",
+        "Signatures, SBOMs and attestations of the last pass: found at sources, present at targets, copied, "
+        "or listed at a source but gone there.",
         "state",
         {
             "source": artifacts.source,
@@ -127,18 +128,18 @@ def _of(report: RunReport) -> Iterator[Metric]:
         },
     )
     yield _requests(report.requests)
-    yield _gauge("ocync_last_run_retries", "Requests that the last pass made again.", report.retries)
+    yield _gauge("ocync_last_run_retries", "Requests that the last pass retried.", report.retries)
 
 
 def _evidence(report: RunReport) -> Iterator[Metric]:
     evidence, age = report.evidence, report.evidence_age
     if evidence is None:
         return
-    # A Pushgateway keeps an age that nothing replaces; that none is known tells then that it is of an earlier pass.
+    # A Pushgateway keeps an old age until it is replaced: with `known` at 0, the age is that of an earlier pass.
     yield _labelled(
         "ocync_evidence_images",
-        "Images of the last pass, failed ones left out, by whether it is known when a copy or an audit last saw "
-        "all of them at the target.",
+        "Images of the last pass that did not fail, by whether it is known when a copy or an audit last saw all "
+        "of the image at the target.",
         "state",
         {"known": evidence.known, "unknown": evidence.unknown},
     )
@@ -148,6 +149,59 @@ def _evidence(report: RunReport) -> Iterator[Metric]:
             "Age, at the end of the last pass, of the oldest evidence that a target has all of an image.",
             age,
         )
+
+
+def write_file(path: Path, report: RunReport, *, interval: float | None = None) -> None:
+    """
+    Replace the file by the metrics of a pass; a reader finds the whole old file or the whole new one.
+
+    After a pass that did not succeed, the time of the last success is kept from the old file. Raises StorageError.
+    """
+    last_success = None if report.succeeded else last_success_in(path)
+    payload = render(report, interval=interval, last_success=last_success)
+    try:
+        # If the path is a link, the file that it points to is replaced.
+        _replace(Path(os.path.realpath(path)), payload)
+    except OSError as error:
+        raise StorageError(
+            f"can't write metrics to {path}: {error.strerror or error}",
+            hint="metrics.textfile must be in an existing, writable folder",
+        ) from error
+
+
+def last_success_in(path: Path) -> float | None:
+    """Return the Unix time of the last success by the file; None if the file has no valid one."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE).decode("utf-8", "replace")
+    except OSError:
+        return None
+    match = re.search(rf"^{LAST_SUCCESS}\s+([0-9.eE+]+)\s*$", content, re.MULTILINE)
+    try:
+        return float(match.group(1)) if match else None
+    except ValueError:
+        return None
+
+
+def _replace(path: Path, payload: bytes) -> None:
+    # The collector reads names that end in .prom; this one does not.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(payload)
+            file.flush()
+            # The node exporter runs as another user.
+            os.fchmod(descriptor, 0o644)
+            os.fsync(descriptor)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
@@ -164,15 +218,10 @@ def _labelled(name: str, meaning: str, label: str, values: Mapping[str, float]) 
 def _requests(requests: Mapping[str, Mapping[str, int]]) -> Metric:
     family = GaugeMetricFamily(
         "ocync_last_run_requests",
-        "Requests of the last pass by registry and class of the answer; none for no answer.",
+        "Requests of the last pass by registry and class of the status code; none without an answer.",
         labels=["registry", "code_class"],
     )
-    for labels, number in _flat(requests):
-        family.add_metric(labels, number)
-    return family
-
-
-def _flat(requests: Mapping[str, Mapping[str, int]]) -> Iterable[tuple[list[str], int]]:
     for registry, classes in sorted(requests.items()):
         for code_class, number in sorted(classes.items()):
-            yield [registry, code_class], number
+            family.add_metric([registry, code_class], number)
+    return family

@@ -1,4 +1,4 @@
-"""Metrics of a finished pass to wherever the configuration wants them."""
+"""Delivery of the metrics to a text file and to a Pushgateway, as configured."""
 
 from __future__ import annotations
 
@@ -26,20 +26,19 @@ async def publish(
     timeout: float = 10.0,
 ) -> bool:
     """
-    Write the textfile and push to the Pushgateway, where they are configured; tell whether all of it worked.
+    Write the text file and push to the Pushgateway, if configured; return whether both worked.
 
-    What does not work is a warning in the log and changes nothing else. A dry run has brought nothing anywhere,
-    so nothing is told of it. `timeout` bounds the push.
+    A failure is only logged as a warning. A dry run delivers nothing. `timeout` bounds the push, in seconds.
     """
     if report.dry_run:
         return True
     good = True
     if config.textfile is not None:
-        # prometheus_client takes longer to import than the rest of this package: only where it is needed.
-        from ocync.report import textfile  # noqa: PLC0415
+        # prometheus_client takes longer to import than the rest of this package.
+        from ocync.report import metrics  # noqa: PLC0415
 
         try:
-            await asyncio.to_thread(textfile.write, config.textfile, report, interval=interval)
+            await asyncio.to_thread(metrics.write_file, config.textfile, report, interval=interval)
         except StorageError as error:
             log.warning("%s", error)
             good = False

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """When all that lies below the tags at targets was last seen there, over many images."""
+    """When a copy or an audit last saw everything below the tags at the targets, for many images."""
 
     known: int = 0
-    """Images of which that is known."""
+    """The number of images for which that is known."""
     unknown: int = 0
-    """Images that were never looked below, or for which nobody remembers it any more."""
+    """The number of images that were never audited, or whose time is forgotten."""
     oldest: float | None = None
-    """The earliest of the known times, in seconds since 1970; None where none is known."""
+    """The earliest of the known times, in Unix seconds; None if none is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
-    """Everything that is told about a pass afterwards: text, JSON, metrics and exit code come of this alone."""
+    """The results of a pass; text, JSON, metrics and the exit code are made from it alone."""
 
     run_id: str
     started_at: datetime
@@ -42,30 +42,30 @@ class RunReport:
     images: tuple[ImageResult, ...]
     dry_run: bool = False
     interrupted: str | None = None
-    """Why the pass ended before it was complete (`signal SIGTERM`, `deadline of 55m`); None for a whole pass."""
+    """Why the pass ended early (`signal SIGTERM`, `deadline of 3300 s`); None for a complete pass."""
     requests: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Requests by host and class of the answer: `2xx`, `3xx`, `4xx`, `5xx`, `none` for no answer."""
+    """Requests by host and class of the status code: `2xx`, `3xx`, `4xx`, `5xx`, `none` without an answer."""
     retries: int = 0
     mappings: int = 0
     failure: Failure | None = None
-    """Why there was no pass at all: the configuration could not be read, or could not be used."""
+    """Why there was no pass: the configuration can't be read or used."""
     discovery_cache_hits: int = 0
-    """Questions to registries that were spared because earlier passes had learned the answers."""
+    """Look-ups that the cache answered in place of a registry."""
     discovery_cache_misses: int = 0
-    """Questions that earlier passes had learned no answer to."""
+    """Look-ups that the cache could not answer."""
     discovery_head_failures: int = 0
-    """Sources that refused HEAD and had to be asked by GET."""
+    """Sources that refused HEAD, so that GET was used."""
     discovery_target_stale: int = 0
-    """What earlier passes had learned of targets, and was wrong."""
+    """Entries of the cache about targets that proved wrong."""
 
     @classmethod
     def of_failure(cls, error: OcyncError, *, run_id: str, started_at: datetime, duration: float) -> RunReport:
-        """Return the report of a pass that could not even begin."""
+        """Return the report of a pass that could not begin."""
         failure = Failure(kind=error.kind, message=error.message, hint=error.hint, retryable=error.retryable)
         return cls(run_id=run_id, started_at=started_at, duration=duration, images=(), failure=failure)
 
     def redacted(self, redact: Callable[[str], str]) -> RunReport:
-        """Return the report with all that was said about failures put through `redact`."""
+        """Return the report with the messages and hints of all failures put through `redact`."""
 
         def clean(failure: Failure | None) -> Failure | None:
             if failure is None:
@@ -82,11 +82,10 @@ class RunReport:
     @property
     def exit_code(self) -> ExitCode:
         """
-        Return the exit code of the pass.
+        The exit code of the pass.
 
-        5 when it was interrupted before it was complete; 0 when nothing failed; 3 or 4 when all failures, or that
-        there was no pass, are about the configuration (a broken docker config) or about authentication; else 2
-        when everything failed; else 1.
+        5 if the pass was interrupted; 0 if nothing failed; 3 if all failures are about the configuration (such as a
+        broken docker config), 4 if all are about authentication; otherwise 2 if everything failed, else 1.
         """
         if self.interrupted and self.failure is None:
             return ExitCode.INTERRUPTED
@@ -102,7 +101,7 @@ class RunReport:
 
     @property
     def succeeded(self) -> bool:
-        """Whether everything is at its targets now; a dry run has brought nothing there."""
+        """Whether everything is at its targets now; never true for a dry run."""
         return self.exit_code is ExitCode.OK and not self.dry_run
 
     @property
@@ -121,17 +120,17 @@ class RunReport:
 
     @property
     def unverified(self) -> int:
-        """How many images are not signed as `verify` demands, and were copied all the same."""
+        """How many images were copied although they are not signed as `verify` requires."""
         return sum(image.unverified for image in self.images)
 
     @property
     def repaired(self) -> int:
-        """How many images had lost something at a target that still had the right tag; a dry run repairs none."""
+        """How many images had lost something at a target whose tag was right."""
         return sum(image.reason is Reason.REPAIRED for image in self.images)
 
     @property
     def evidence(self) -> Evidence | None:
-        """When it was last looked below the images that did not fail; None for a dry run, which gathers none."""
+        """The evidence for all images that did not fail; None for a dry run."""
         if self.dry_run:
             return None
         looked = [image.looked_below for image in self.images if image.status is not Status.FAILED]
@@ -141,9 +140,9 @@ class RunReport:
     @property
     def evidence_age(self) -> float | None:
         """
-        Seconds from the earliest time of `evidence` to the end of the pass; None where there is none.
+        Seconds from the earliest time of `evidence` to the end of the pass; None if there is none.
 
-        It is 0 for a time in the future, as one is that was remembered by a host whose clock is ahead.
+        It is 0 for a time in the future, which comes from a machine whose clock is ahead.
         """
         evidence = self.evidence
         if evidence is None or evidence.oldest is None:
@@ -152,22 +151,22 @@ class RunReport:
 
     @property
     def bytes_transferred(self) -> int:
-        """Bytes of blobs that were sent to targets."""
+        """Bytes of blobs sent to targets."""
         return sum(image.bytes_transferred for image in self.images)
 
     @property
     def blobs(self) -> BlobStats:
-        """The blobs of all images."""
+        """The counts of blobs of all images."""
         return sum((image.blobs for image in self.images), BlobStats())
 
     @property
     def artifacts(self) -> ArtifactCounts:
-        """What is attached to all images, counted for each image that has it."""
+        """The counts of artifacts of all images; one that several images share counts for each."""
         return sum((image.artifacts for image in self.images if image.artifacts is not None), ArtifactCounts())
 
     @property
     def bytes_by_target(self) -> Mapping[str, int]:
-        """Bytes of blobs that were sent, by the target's place."""
+        """Bytes of blobs sent, by target."""
         counter: Counter[str] = Counter()
         for image in self.images:
             counter[image.target_host] += image.bytes_transferred

@@ -1,5 +1,5 @@
 """
-The end of a pass as Kubernetes shows it: `kubectl describe pod`, `.status…terminated.message`.
+The termination message of a pod: `kubectl describe pod`, `.status…terminated.message`.
 
 Kubernetes reads at most 4096 bytes of the file named by `terminationMessagePath` (kubernetes.io, "Determine the
 Reason for Pod Failure").
@@ -26,16 +26,12 @@ log = logging.getLogger(__name__)
 
 
 def summary(report: RunReport) -> str:
-    """
-    Return the report in few lines, what matters first, in no more bytes than Kubernetes reads.
-
-    The exit code is not among them: Kubernetes keeps it beside the message.
-    """
+    """Return the report in a few lines, without the exit code, which Kubernetes keeps beside the message."""
     return fit(text.render(report, limits=text.Limits(moved=5, errors=3, names=2)))
 
 
 def fit(message: str) -> str:
-    """Return the message, cut behind a whole character where it has more bytes than Kubernetes reads."""
+    """Return the message, cut after a whole character if it has more bytes than Kubernetes reads."""
     encoded = message.encode("utf-8", "replace")
     if len(encoded) <= LIMIT:
         return encoded.decode()
@@ -44,23 +40,19 @@ def fit(message: str) -> str:
 
 def write(path: Path, message: str) -> bool:
     """
-    Write the message to a file that is there; tell whether that was possible.
+    Write the message to an existing file; return whether that was possible. No error is raised.
 
-    The file is never made: where there is none, this is no container of Kubernetes. A pass never fails for it.
+    The file is not created: without it, this is not a container of Kubernetes.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        log.debug("no termination message: %s: %s", path, error.strerror)
-        return False
-    try:
         with os.fdopen(descriptor, "wb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return False
             file.truncate(0)
             file.write(fit(message).encode())
+    except FileNotFoundError:
+        return False
     except OSError as error:
         log.debug("no termination message: %s: %s", path, error.strerror)
         return False

@@ -1,6 +1,4 @@
-"""
-One pass from a configuration to a report: puts everything together, keeps the deadline, answers signals.
-"""
+"""One pass, from a configuration to a report: assembles the engine, and keeps the deadline."""
 
 from __future__ import annotations
 
@@ -42,19 +40,19 @@ _UPLOADS = "uploads"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassOptions:
-    """What a caller decides about a pass, besides its configuration."""
+    """The options of a pass besides its configuration."""
 
     dry_run: bool = False
     audit: float | None = None
-    """Look at all that targets hold, and read and hash this share of the blobs (0 to 1)."""
+    """Check everything below the tags at targets, and read and hash this share of the blobs (0 to 1)."""
     resolved: Callable[[Resolved], None] = lambda _resolved: None
-    """Told of each mapping's tags as soon as they are known."""
+    """Called with the tags of each mapping as soon as they are known."""
     secret: Callable[..., None] = lambda _secret, username="": None
-    """Told of each password that is sent to a registry, with its user name, wherever it was found."""
+    """Called with each password that is sent to a registry, and its user name."""
     cache_dir: Path | None = None
-    """The folder in which is kept what passes learn; None where nothing is to be kept."""
+    """The folder of the cache; None to keep nothing."""
     cache: CacheStore = field(default_factory=CacheStore)
-    """The one of the program, where that makes several passes."""
+    """Shared by the passes of a program that makes several."""
 
 
 async def run_pass(
@@ -67,9 +65,9 @@ async def run_pass(
     options: PassOptions,
 ) -> RunReport:
     """
-    Make one pass and return its report; raises ConfigError for settings that can't be used, nothing else.
+    Make one pass and return its report. Raises only ConfigError, for settings that can't be used.
 
-    `work` gives the mappings or images, made with the pass's own repositories.
+    `work` returns the mappings or images, made with the repositories of the pass.
     """
     tally = RequestTally()
 
@@ -122,15 +120,15 @@ async def run_pass(
         for host, single in repositories.single_posts().items():
             if form_in(memory.hint(_UPLOADS, host), time.time()) is not single:
                 memory.learn_hint(_UPLOADS, host, text_of_form(single, time.time()))
-    # A stop that came when all was done has interrupted nothing.
-    cut = any(result.error is not None and result.error.kind == "interrupted" for result in results)
+    # A stop that comes after the last image has interrupted nothing.
+    interrupted = any(result.error is not None and result.error.kind == "interrupted" for result in results)
     return RunReport(
         run_id=str(uuid.uuid4()),
         started_at=started_at,
         duration=time.monotonic() - started,
         images=results,
         dry_run=options.dry_run,
-        interrupted=stop.reason if cut else None,
+        interrupted=stop.reason if interrupted else None,
         requests={host: dict(classes) for host, classes in tally.requests.items()},
         retries=tally.retries,
         mappings=len(items),
@@ -143,7 +141,7 @@ async def run_pass(
 def kept(
     settings: GlobalSettings, repositories: RepositoryFactory, stop: Stop, *, folder: Path | None, keep: bool
 ) -> StateLocation:
-    """Return where the cache is, in a `folder` if one is given; without `keep` it is only read."""
+    """Return the location of the cache, in `folder` if one is given; without `keep` it is only read."""
     state = settings.state
     return StateLocation(
         folder=folder,
@@ -155,7 +153,7 @@ def kept(
 
 
 def begin_as_learned(repositories: RepositoryFactory, memory: Hints) -> None:
-    """Let hosts begin at the limits, and take blobs in the form, that earlier passes have learned of them."""
+    """Begin at each host with the limits and the form of uploads that earlier passes learned."""
     repositories.begin_at(
         lambda host: starts_in(memory.hint(_LIMITS, host)),
         lambda host: form_in(memory.hint(_UPLOADS, host), time.time()),
@@ -164,7 +162,7 @@ def begin_as_learned(repositories: RepositoryFactory, memory: Hints) -> None:
 
 @contextmanager
 def kept_deadline(stop: Stop, seconds: float | None) -> Iterator[None]:
-    """Request the stop after so many seconds, unless the context ends before that."""
+    """Request the stop after so many seconds, unless the context ends first."""
     if seconds is None:
         yield
         return

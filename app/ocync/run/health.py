@@ -1,8 +1,8 @@
 """
 The endpoints of `ocync watch`: `/healthz` for liveness, `/readyz` for readiness, `/metrics` for Prometheus.
 
-A server of this module's own: three small pages for a kubelet and a scraper need no framework, and whatever a
-stranger sends is bounded in size, time and number.
+The server is our own: three small pages for a kubelet and a scraper need no framework. The size, the time and the
+number of requests are bounded.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from ocync.report.summary import RunReport
 
 _HEAD = 8 * 1024
-"""Bytes of a request that are read, at most."""
+"""The most bytes of a request that are read."""
 _SECONDS = 5.0
-"""How long a connection may last, from its first byte to its last."""
+"""How long a connection may last."""
 _CONNECTIONS = 64
-"""Connections at once; more are closed as they come."""
+"""The most connections at once; others are closed without an answer."""
 _TEXT = "text/plain; charset=utf-8"
 
 
 class HealthState:
-    """What the endpoints tell. Owned by the loop of passes, which calls `finished` after each."""
+    """The state that the endpoints show; the loop of passes calls `finished` after each pass."""
 
     def __init__(self, *, interval: float | None = None) -> None:
         self._interval = interval
@@ -44,16 +44,16 @@ class HealthState:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a pass has brought everything to its targets since the process began; it stays so."""
+        """Whether any pass has succeeded since the process began."""
         return self._last_success is not None
 
     @property
     def metrics(self) -> bytes:
-        """The metrics of the last pass, as they would be pushed."""
+        """The metrics of the last pass, in the text format."""
         return self._metrics
 
     def finished(self, report: RunReport) -> None:
-        """Take note of a pass that has ended."""
+        """Record the report of a pass that has ended."""
         if report.succeeded:
             self._last_success = report.ended_at.timestamp()
         self._metrics = metrics.render(report, interval=self._interval, last_success=self._last_success)
@@ -63,8 +63,8 @@ class HealthServer:
     """
     Serves a state while its context lasts: `async with HealthServer(bind, port, state) as server`.
 
-    `bind` is an address of IPv4 or IPv6; `::` takes both. Port 0 takes any that is free; `port` tells which.
-    Entering raises ConfigError when the address can't be had. Leaving ends all connections at once.
+    `bind` is an address of IPv4 or IPv6; `::` accepts both. With port 0, `port` is the free one that was chosen.
+    Entering raises ConfigError if the address can't be used. Leaving ends all connections at once.
     """
 
     def __init__(self, bind: str, port: int, state: HealthState) -> None:
@@ -79,7 +79,7 @@ class HealthServer:
             self._server = await self._listen()
         except (OSError, UnicodeError, OverflowError) as error:
             errno = getattr(error, "errno", None) or 0
-            # Without a number of the system's, or with one of the resolver's, the error has words of its own.
+            # An error without a number, or with a negative one of the resolver's, has a message of its own.
             why = os.strerror(errno) if errno > 0 else getattr(error, "strerror", None) or str(error)
             raise ConfigError(
                 f"can't listen on {self._bind} port {self.port}: {why}",
@@ -91,7 +91,7 @@ class HealthServer:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
-        # Not by cancelling: until Python 3.12 asyncio takes that for a defect of the handler, and logs it.
+        # Not cancelled: before Python 3.12 asyncio logs that as a defect of the handler.
         for writer in self._connections.values():
             writer.transport.abort()
         if self._connections:
@@ -100,7 +100,7 @@ class HealthServer:
 
     async def _listen(self) -> asyncio.Server:
         if self._bind == "::" and socket.has_dualstack_ipv6():
-            # asyncio itself would take IPv6 alone, where the kubelet of a cluster with both may come by IPv4.
+            # asyncio itself would accept IPv6 only, but the kubelet of a dual-stack cluster may use IPv4.
             both = socket.create_server(("::", self.port), family=socket.AF_INET6, dualstack_ipv6=True)
             return await asyncio.start_server(self._connected, sock=both, limit=_HEAD)
         return await asyncio.start_server(self._connected, self._bind, self.port, limit=_HEAD)
@@ -111,7 +111,7 @@ class HealthServer:
         self._connections[task] = writer
         try:
             if len(self._connections) <= _CONNECTIONS:
-                # A client that is slow or gone has no claim on an answer.
+                # A client that is slow or gone gets no answer.
                 with contextlib.suppress(TimeoutError, OSError):
                     async with asyncio.timeout(_SECONDS):
                         await self._answer(reader, writer)
@@ -131,7 +131,7 @@ class HealthServer:
         writer.write(answer.encode())
         await writer.drain()
         if answer.status is not HTTPStatus.OK:
-            # What was sent along has to be read, or its sender sees a reset connection instead of the answer.
+            # A body must be read, or its sender sees a reset connection instead of the answer.
             writer.write_eof()
             while await reader.read(_HEAD):
                 pass
@@ -160,7 +160,7 @@ class _Answer:
 
 
 def respond(head: bytes, state: HealthState) -> _Answer:
-    """Return the answer to a request, of which only the first line matters (RFC 9112, section 3)."""
+    """Return the answer to a request by its first line (RFC 9112, section 3)."""
     words = head.split(b"\r\n", 1)[0].split(b" ")
     if len(words) != 3 or not words[2].startswith(b"HTTP/1."):
         return _Answer(status=HTTPStatus.BAD_REQUEST)

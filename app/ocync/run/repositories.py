@@ -1,8 +1,8 @@
 """
-Where images live, as the config names it: a repository object for each registry and name.
+A repository object for each registry and repository name in the configuration.
 
-The one place that decides between a registry and an OCI layout, and that puts transport, credentials, limits and
-retries together.
+This module alone chooses between a registry and an OCI layout, and assembles transport, credentials, limits and
+retries.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from ocync.registry.sender import RequestTally
 
 
-async def _nobody(request: httpx.Request) -> httpx.Response:
-    raise ConfigError(f"a folder can't be asked for {request.url.host}")
+async def _send_nothing(request: httpx.Request) -> httpx.Response:
+    raise ConfigError(f"a folder can't send a request to {request.url.host}")
 
 
 def _with_rates(starts: Mapping[Kind, Start], host: str) -> dict[Kind, Start]:
-    """Add the rates that are known of a host to what was learned of it."""
+    """Add the rates that the provider documents to what was learned of the host."""
     known = {Kind(kind): Start(rate=rate) for kind, rate in settings_of(host).rates.items()}
     for kind, start in starts.items():
         rate = known[kind].rate if kind in known and start.rate is None else start.rate
@@ -55,15 +55,15 @@ def _with_rates(starts: Mapping[Kind, Start], host: str) -> dict[Kind, Start]:
     return known
 
 
-# A disk gains nothing by more writers than this, and each holds a buffer.
+# More writers do not make a disk faster, and each holds a buffer.
 _FOLDER_SLOTS = 16
 
 
 class RepositoryFactory:
     """
-    Gives repositories; owns all connections and closes them at its end.
+    Makes repositories; owns all connections and closes them when its context ends.
 
-    The same object is given for the same registry and name: what is known of a repository is known once.
+    It returns the same object for the same registry and name, so that all tasks share the state of a repository.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class RepositoryFactory:
         await self._closing.aclose()
 
     def source(self, registry: RegistryConfig, repository: RepositoryName) -> Repository:
-        """Return a repository to read from; credentials are asked to allow no more than that."""
+        """Return a repository to read from; its credentials are requested for reading only."""
         return self._repository(registry, repository, writable=False)
 
     def target(self, registry: RegistryConfig, repository: RepositoryName) -> TargetRepository:
@@ -108,15 +108,15 @@ class RepositoryFactory:
         return self._repository(registry, repository, writable=True)
 
     def client(self, registry: RegistryConfig) -> RegistryClient:
-        """Return the client of a registry; raises ConfigError for settings that can't be used."""
+        """Return the client of a registry. Raises ConfigError for settings that can't be used."""
         if registry.name not in self._clients:
             self._clients[registry.name] = self._make_client(registry)
         return self._clients[registry.name]
 
     def token_sender(self, registry: RegistryConfig) -> Send:
-        """Return what sends requests about credentials to a registry; for a folder, what nobody calls."""
+        """Return the function that sends requests for tokens; for a folder, one that raises."""
         if registry.registry is None:
-            return _nobody
+            return _send_nothing
         return self.client(registry).send_to_token_service
 
     def begin_at(
@@ -125,22 +125,22 @@ class RepositoryFactory:
         single_posts: Callable[[str], bool | None] = lambda _host: None,
     ) -> None:
         """
-        Say where the limits of hosts begin that are asked for the first time from now on, and how they take blobs.
+        Set the limits, and the form of uploads, with which hosts begin that have no client yet.
 
-        That is what an earlier pass has `learned`; where it tells nothing, they begin at the rates that are known
-        of the host, and at what the configuration allows.
+        Both come from an earlier pass (see `learned`). Otherwise a host begins with the rates that its provider
+        documents, and with the limits of the configuration.
         """
         self._starts, self._single_posts = starts, single_posts
 
     def learned(self) -> dict[str, dict[Kind, Start]]:
-        """Return, for every host that was asked, where its limits should begin in a next pass: nothing for all."""
+        """Return the limits with which each host should begin in the next pass; empty for those without limits."""
         found: dict[str, dict[Kind, Start]] = {}
         for host, limits, before in self._limits:
             found.setdefault(host, {}).update(limits.learned(before))
         return found
 
     def single_posts(self) -> dict[str, bool]:
-        """Return, for every host that has shown it, whether it takes a blob by one POST."""
+        """Return whether each host accepts a blob in one POST, as far as that is known."""
         shown = {client.host: client.upload_strategy.single_post for client in self._clients.values()}
         return {host: single for host, single in shown.items() if single is not None}
 

@@ -14,7 +14,7 @@ from scripted.certificates import make_authority
 if TYPE_CHECKING:
     from pathlib import Path
 
-HINT = "if its authority is a private one, name the file of that in the registry's tls.ca_file"
+HINT = "if its certificate authority is private, set the registry's tls.ca_file to the authority's certificate"
 
 
 @pytest.mark.parametrize(

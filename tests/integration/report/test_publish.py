@@ -35,7 +35,7 @@ async def test_a_textfile_that_can_not_be_written_does_not_stop_the_push(
     assert gateway.groups() == [{"job": "ocync"}]
 
 
-async def test_a_push_that_fails_is_told_to_the_caller(tmp_path: Path) -> None:
+async def test_a_failed_push_is_reported_to_the_caller(tmp_path: Path) -> None:
     config = MetricsConfig(
         pushgateway=PushgatewayConfig(url=f"http://127.0.0.1:{free_port()}"), textfile=tmp_path / "ocync.prom"
     )

@@ -90,7 +90,7 @@ async def test_tls_with_a_private_authority_and_a_client_certificate(
     assert gateway.groups() == [{"job": "ocync"}]
 
 
-async def test_an_authority_that_nobody_knows_is_refused(
+async def test_an_unknown_authority_is_refused(
     encrypted: tuple[Pushgateway, Pair], caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway, client = encrypted
@@ -116,7 +116,7 @@ async def test_a_missing_client_certificate_is_a_warning(
     assert len(caplog.records) == 1
 
 
-async def test_an_authority_file_that_is_none_is_a_warning_that_names_it(
+async def test_an_invalid_authority_file_is_a_warning_that_names_it(
     encrypted: tuple[Pushgateway, Pair], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway, _ = encrypted

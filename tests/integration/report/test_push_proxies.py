@@ -80,7 +80,7 @@ async def test_a_proxy_that_is_down_is_named_without_its_password(caplog: pytest
     assert "hunter2" not in caplog.text
 
 
-async def test_a_proxy_variable_that_is_none_is_a_warning() -> None:
+async def test_an_invalid_proxy_variable_is_a_warning() -> None:
     outcome = await pushed("http://push.example.com", HTTP_PROXY="socks5://x")
     assert "HTTP_PROXY" in outcome.problem
 
@@ -108,7 +108,7 @@ async def test_a_proxy_variable_that_is_none_is_a_warning() -> None:
             id="a page without end",
         ),
         pytest.param(
-            b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", "407", "the proxy wants", id="a proxy's login"
+            b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n", "407", "the proxy requires", id="a proxy's login"
         ),
         pytest.param(b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n", "418", "see metrics.push", id="a teapot"),
         pytest.param(b"SSH-2.0-OpenSSH\r\n\r\n", "illegal", "check metrics.pushgateway.url", id="no HTTP"),

@@ -54,7 +54,7 @@ async def test_a_pass_can_be_scraped_back_under_its_group(gateway: Pushgateway) 
     assert len(scraped(gateway, "push_time_seconds")) == 1
 
 
-async def test_the_gateway_is_told_who_pushes() -> None:
+async def test_the_push_has_a_user_agent() -> None:
     heads: list[bytes] = []
 
     async def script(peer: Peer) -> None:
@@ -79,7 +79,7 @@ async def test_the_last_success_survives_a_later_pass_that_fails(gateway: Pushga
     assert status == {"interrupted": 1, "success": 0, "partial": 0, "failed": 0, "config": 0, "auth": 0}
 
 
-async def test_the_age_of_evidence_stays_and_is_told_to_be_of_an_earlier_pass(gateway: Pushgateway) -> None:
+async def test_the_age_of_evidence_stays_and_is_marked_as_an_earlier_one(gateway: Pushgateway) -> None:
     known = report(copied(looked_below=STARTED.timestamp() - 60))
     await pushed(to(gateway), known)
     await pushed(to(gateway), report(unchanged()))
@@ -107,7 +107,7 @@ async def test_two_releases_do_not_overwrite_each_other(gateway: Pushgateway) ->
     ["a/b", "", "..", ".", "with blank", "größe&x=?#%2F+", "a/b=="],
     ids=["slash", "empty", "two dots", "dot", "blank", "special", "slash and padding"],
 )
-async def test_any_value_of_the_grouping_arrives_as_it_is(gateway: Pushgateway, value: str) -> None:
+async def test_any_value_of_the_grouping_arrives_unchanged(gateway: Pushgateway, value: str) -> None:
     outcome = await pushed(PushgatewayConfig(url=gateway.url, job="j/" + value, grouping={"x": value}), report())
     assert outcome.delivered
     (group,) = gateway.groups()
@@ -174,7 +174,7 @@ async def test_a_push_can_be_cancelled(gateway: Pushgateway) -> None:
 @pytest.mark.parametrize(
     "url", ["http://", "ftp://host", "http://host:port", "http://[::1", "", "http://a b/"], ids=range(6)
 )
-async def test_a_url_that_is_none_is_a_warning_too(url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_invalid_url_is_a_warning_too(url: str, caplog: pytest.LogCaptureFixture) -> None:
     outcome = await pushed(PushgatewayConfig(url=url), report())
     assert not outcome.delivered
     assert len(caplog.records) == 1

@@ -39,7 +39,7 @@ def test_a_defect_is_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
 
     out, err = capsys.readouterr()
     assert (code, out) == (2, "")
-    assert err == "ocync: unexpected ZeroDivisionError; run with -vv for a traceback and report it\n"
+    assert err == "ocync: unexpected ZeroDivisionError; run with -vv for a traceback, and please report it\n"
 
 
 def test_a_defect_has_a_traceback_where_that_is_asked_for(

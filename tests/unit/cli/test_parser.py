@@ -49,12 +49,12 @@ def test_a_command_line_is_understood(line: str, expected: dict[str, object]) ->
         pytest.param("snyc", "'snyc'", "see ocync --help", id="no such command"),
         pytest.param("sync", "-c/--config", "see ocync sync --help", id="a missing option"),
         pytest.param("sync -c", "expected one argument", "see ocync sync --help", id="a missing value"),
-        pytest.param("sync -c f --jsn", "perhaps --json is meant", "see ocync sync --help", id="a misspelt option"),
-        pytest.param("sync -c f --dry", "--dry means nothing", "see ocync sync --help", id="an abbreviation"),
-        pytest.param("auth check --zzz -c f", "--zzz means nothing", "see ocync auth check --help", id="nested"),
+        pytest.param("sync -c f --jsn", "did you mean --json?", "see ocync sync --help", id="a misspelt option"),
+        pytest.param("sync -c f --dry", "unknown argument --dry", "see ocync sync --help", id="an abbreviation"),
+        pytest.param("auth check --zzz -c f", "unknown argument --zzz", "see ocync auth check --help", id="nested"),
         pytest.param("auth", "ACTION", "see ocync auth --help", id="a missing action"),
         pytest.param("copy a", "DST", "see ocync copy --help", id="a missing argument"),
-        pytest.param("copy a b c", "c means nothing", "see ocync copy --help", id="too many arguments"),
+        pytest.param("copy a b c", "unknown argument c", "see ocync copy --help", id="too many arguments"),
         pytest.param("tags r --latest 0", "'0'", "see ocync tags --help", id="none of the latest"),
         pytest.param("tags r --latest 1.5", "'1.5'", "see ocync tags --help", id="half a tag"),
         pytest.param("tags r --latest \u0663", "'\u0663'", "see ocync tags --help", id="digits of another script"),
@@ -67,9 +67,7 @@ def test_a_command_line_is_understood(line: str, expected: dict[str, object]) ->
         pytest.param("sync -c f --log-format xml", "'xml'", "see ocync sync --help", id="no such form"),
     ],
 )
-def test_what_is_not_understood_is_a_configuration_error_that_points_to_help(
-    line: str, message: str, hint: str
-) -> None:
+def test_a_wrong_command_line_is_a_configuration_error_with_a_hint(line: str, message: str, hint: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parser.build().parse_args(shlex.split(line))
 
@@ -77,7 +75,7 @@ def test_what_is_not_understood_is_a_configuration_error_that_points_to_help(
     assert caught.value.hint == hint
 
 
-def test_a_value_that_was_given_to_an_unknown_option_is_not_repeated() -> None:
+def test_the_value_of_an_unknown_option_is_not_repeated() -> None:
     with pytest.raises(ConfigError) as caught:
         parser.build().parse_args(["sync", "-c", "f", "--password=hunter2"])
 

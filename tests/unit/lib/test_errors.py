@@ -21,7 +21,7 @@ def test_an_error_keeps_no_more_of_a_stranger_s_words_than_fit(text: str, times:
     assert error.args == (error.message,)
 
 
-def test_a_configuration_s_problems_are_all_told() -> None:
+def test_a_configuration_error_lists_all_problems() -> None:
     problems = tuple(Problem(message="is wrong " * 20, line=number) for number in range(1, 101))
 
     assert str(ConfigError.of("config.yaml", problems)).count("\n") == 99

@@ -1,4 +1,4 @@
-"""Slots: never more than there are, fair, and no deadlock."""
+"""Slots are never exceeded, given out fairly, and cannot deadlock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ocync.lib.limiter import Lane, Slots, reserve
 
 
-async def test_no_more_are_held_than_there_are() -> None:
+async def test_no_more_slots_are_held_than_there_are() -> None:
     slots, held, peak = Slots("a", 3), 0, 0
 
     async def work() -> None:
@@ -32,7 +32,7 @@ async def test_no_more_are_held_than_there_are() -> None:
     assert slots.statistics.held == slots.statistics.waiting == 0
 
 
-async def test_who_waits_longest_is_next_also_for_several() -> None:
+async def test_a_request_for_several_slots_is_not_overtaken() -> None:
     slots, order = Slots("a", 2), []
 
     async def work(name: str, count: int) -> None:
@@ -76,7 +76,7 @@ async def test_a_cancelled_waiter_leaves_nothing_behind(when: str) -> None:
         pass
 
 
-async def test_more_than_there_are_means_all_of_them() -> None:
+async def test_holding_more_slots_than_there_are_holds_all() -> None:
     slots = Slots("a", 2)
 
     async with asyncio.timeout(1), slots.hold(5):
@@ -84,7 +84,7 @@ async def test_more_than_there_are_means_all_of_them() -> None:
 
 
 @pytest.mark.parametrize("capacities", list(itertools.product([1, 2], repeat=3)), ids=str)
-async def test_reservations_of_any_overlap_all_come_to_an_end(capacities: tuple[int, ...]) -> None:
+async def test_overlapping_reservations_do_not_deadlock(capacities: tuple[int, ...]) -> None:
     repositories = [Slots(name, capacity) for name, capacity in zip("abc", capacities, strict=True)]
     subsets = [list(c) for n in (1, 2, 3) for c in itertools.permutations(repositories, n)] + [
         [repositories[0], repositories[0]]
@@ -130,12 +130,12 @@ class Narrow(Lane):
         self._next = max(self._next, now) + self.every
         self.most = max(self.most, self.held)
 
-    def stand_still(self, seconds: float) -> None:
+    def pause_for(self, seconds: float) -> None:
         self.paused_until = time.monotonic() + seconds
         self.slots.wake()
 
 
-async def test_a_lane_that_is_full_does_not_hold_up_the_others() -> None:
+async def test_a_full_lane_does_not_block_other_lanes() -> None:
     slots = Slots("a", 10)
     uploads, looks = Narrow(slots, 1), Narrow(slots, 10)
 
@@ -149,7 +149,7 @@ async def test_a_lane_that_is_full_does_not_hold_up_the_others() -> None:
         assert await waiting
 
 
-async def test_within_a_lane_who_waits_longest_is_next() -> None:
+async def test_a_lane_serves_requests_in_order() -> None:
     slots, order = Slots("a", 10), []
     lane = Narrow(slots, 1)
 
@@ -166,7 +166,7 @@ async def test_within_a_lane_who_waits_longest_is_next() -> None:
     assert lane.most == 1
 
 
-async def test_whose_turn_is_held_up_by_all_slots_is_not_overtaken_in_another_lane() -> None:
+async def test_a_request_that_waits_for_a_slot_is_not_overtaken_by_another_lane() -> None:
     slots, order = Slots("a", 1), []
     one, two = Narrow(slots), Narrow(slots)
 
@@ -182,7 +182,7 @@ async def test_whose_turn_is_held_up_by_all_slots_is_not_overtaken_in_another_la
     assert order == ["first", "second", "third"]
 
 
-async def test_a_limit_that_shrinks_holds_and_one_that_grows_lets_go_on() -> None:
+async def test_a_limit_may_shrink_and_grow_while_requests_wait() -> None:
     lane = Narrow(Slots("a", 10), 4)
     most_then, go_on = 0, asyncio.Event()
 
@@ -208,7 +208,7 @@ async def test_a_limit_that_shrinks_holds_and_one_that_grows_lets_go_on() -> Non
     assert lane.held == lane.slots.statistics.held == lane.slots.statistics.waiting == 0
 
 
-async def test_a_capacity_that_is_asked_for_may_change() -> None:
+async def test_a_capacity_function_may_change_its_answer() -> None:
     capacity = 1
     slots = Slots("a", lambda: capacity)
 
@@ -221,7 +221,7 @@ async def test_a_capacity_that_is_asked_for_may_change() -> None:
         assert await second
 
 
-async def test_a_pause_is_waited_out_by_who_comes_and_by_who_waits() -> None:
+async def test_a_pause_holds_back_new_and_waiting_requests() -> None:
     lane = Narrow(Slots("a", 10), 1)
     began: list[float] = []
 
@@ -233,7 +233,7 @@ async def test_a_pause_is_waited_out_by_who_comes_and_by_who_waits() -> None:
         async with lane.hold():
             group.create_task(work())
             await asyncio.sleep(0)
-            lane.stand_still(0.2)
+            lane.pause_for(0.2)
             started = time.monotonic()
         group.create_task(work())
 
@@ -241,7 +241,7 @@ async def test_a_pause_is_waited_out_by_who_comes_and_by_who_waits() -> None:
     assert all(at - started >= 0.19 for at in began)
 
 
-async def test_a_pace_is_kept() -> None:
+async def test_requests_begin_at_the_pace_of_the_lane() -> None:
     lane = Narrow(Slots("a", 10))
     lane.every = 0.03
 
@@ -258,7 +258,7 @@ async def test_a_pace_is_kept() -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
-async def test_who_waits_out_a_pause_at_one_host_holds_nothing_at_another(when: str) -> None:
+async def test_a_task_that_waits_for_a_pause_holds_no_slot_of_another_host(when: str) -> None:
     source, target = Slots("a", 1), Slots("b", 1)
     reads, uploads = Narrow(source), Narrow(target)
 
@@ -268,7 +268,7 @@ async def test_who_waits_out_a_pause_at_one_host_holds_nothing_at_another(when: 
 
     async with asyncio.TaskGroup() as group, asyncio.timeout(5):
         if when == "before":
-            uploads.stand_still(0.3)
+            uploads.pause_for(0.3)
             waiting = group.create_task(relay())
             await asyncio.sleep(0.05)
         else:
@@ -276,7 +276,7 @@ async def test_who_waits_out_a_pause_at_one_host_holds_nothing_at_another(when: 
                 waiting = group.create_task(relay())
                 await asyncio.sleep(0)
                 assert source.statistics.held == 0
-                uploads.stand_still(0.3)
+                uploads.pause_for(0.3)
                 await asyncio.sleep(0)
         assert source.statistics.held == 0
         async with reads.hold():
@@ -298,7 +298,7 @@ async def test_who_waits_out_a_pause_at_one_host_holds_nothing_at_another(when: 
         max_size=25,
     ),
 )
-def test_whatever_is_reserved_paused_cancelled_and_changed_all_comes_to_an_end(
+def test_any_mix_of_reservations_pauses_and_cancellations_ends(
     capacities: tuple[int, ...],
     limits: tuple[int, ...],
     work: list[tuple[list[int], bool, str]],
@@ -317,7 +317,7 @@ def test_whatever_is_reserved_paused_cancelled_and_changed_all_comes_to_an_end(
                 await asyncio.sleep(0)
                 match then:
                     case "pause":
-                        wanted[0].stand_still(0.002)
+                        wanted[0].pause_for(0.002)
                     case "shrink":
                         wanted[-1].number = 1
                     case "grow":

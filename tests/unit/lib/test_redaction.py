@@ -1,4 +1,5 @@
 import base64
+import io
 import json
 from urllib.parse import quote, quote_plus
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.lib.redaction import Redactor, excerpt, without_credentials
+from ocync.lib.redaction import Redactor, excerpt, printable, without_credentials
 
 SECRET = "p/a s+s:\"w\\ö{$}'=="
 
@@ -41,7 +42,7 @@ def test_the_line_end_of_a_file_does_not_hide_the_secret() -> None:
     assert redactor("sent from-a-file today") == "sent *** today"
 
 
-def test_of_two_secrets_the_longer_one_is_replaced_whole() -> None:
+def test_the_longer_of_two_secrets_is_replaced_completely() -> None:
     redactor = Redactor()
     redactor.add("token")
     redactor.add("token-with-more")
@@ -61,7 +62,7 @@ def test_an_empty_secret_changes_nothing() -> None:
     assert redactor("as it was") == "as it was"
 
 
-def test_a_secret_that_holds_another_is_replaced_whole_in_whatever_order_they_came() -> None:
+def test_a_secret_that_contains_another_is_replaced_completely_in_any_order() -> None:
     redactor = Redactor()
     for secret in ("middle-part", "the-middle-part-and-more", "part"):
         redactor.add(secret)
@@ -200,7 +201,7 @@ def test_enormous_text_is_searched_once(text: str) -> None:
         ("ghp_abcdefghijklmnopqrstuvwxyz0123456789 is not valid", "*** is not valid"),
     ],
 )
-def test_words_stay_and_secrets_go(text: str, expected: str | None) -> None:
+def test_excerpts_keep_prose_and_hide_secrets(text: str, expected: str | None) -> None:
     assert excerpt(text) == (text if expected is None else expected)
 
 
@@ -219,3 +220,34 @@ def test_the_result_is_one_short_line_for_any_text(text: str, secrets: list[str]
 
     assert len(shown) <= 200
     assert not any(ord(character) < 32 for character in shown)
+
+
+@pytest.mark.parametrize(
+    ("given_text", "shown"),
+    [
+        pytest.param("static:latest", "static:latest", id="plain"),
+        pytest.param("größer 日本 🐍", "größer 日本 🐍", id="other scripts"),
+        pytest.param("a\x1b[2J\x1b[Hb", r"a\x1b[2J\x1b[Hb", id="a terminal's command"),
+        pytest.param("a\x9b31mb", r"a\x9b31mb", id="the same in one byte"),
+        pytest.param("a\r\nERROR b\tc", r"a\r\nERROR b\tc", id="a forged line"),
+        pytest.param("a\u2028b\x85c", r"a\u2028b\x85c", id="line ends of Unicode"),
+        pytest.param("\u202egnp.exe", r"\u202egnp.exe", id="text turned around"),
+        pytest.param("a\ud800b", r"a\ud800b", id="half a surrogate pair"),
+        pytest.param("a\x00b\x7f", r"a\x00b\x7f", id="NUL and DEL"),
+    ],
+)
+def test_control_characters_are_shown_as_escapes(given_text: str, shown: str) -> None:
+    assert printable(given_text) == shown
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+def test_any_text_becomes_one_line_that_can_be_encoded(text: str) -> None:
+    shown = printable(text)
+    assert len(shown.splitlines()) <= 1
+    assert all(character.isprintable() or ord(character) >= 0x80 for character in shown)
+    io.TextIOWrapper(io.BytesIO(), encoding="utf-8").write(shown)
+
+
+@given(st.text())
+def test_printable_text_does_not_change(text: str) -> None:
+    assert printable(printable(text)) == printable(text)

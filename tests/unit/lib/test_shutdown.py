@@ -16,24 +16,24 @@ def stop() -> Stop:
     return Stop(grace=GRACE)
 
 
-Told = Callable[[Stop], list[float]]
+Listen = Callable[[Stop], list[float]]
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
+def listen() -> Iterator[Listen]:
     """Make a list that grows by the seconds that are left, at each request."""
     with ExitStack() as listening:
 
-        def listen(stop: Stop) -> list[float]:
+        def start(stop: Stop) -> list[float]:
             seconds: list[float] = []
             listening.enter_context(stop.listening(seconds.append))
             return seconds
 
-        yield listen
+        yield start
 
 
-def test_the_first_request_leaves_the_grace_and_the_second_nothing(stop: Stop, told: Told) -> None:
-    seconds = told(stop)
+def test_the_first_request_leaves_the_grace_and_the_second_nothing(stop: Stop, listen: Listen) -> None:
+    seconds = listen(stop)
     assert (stop.requested(), stop.reason, seconds) == (False, None, [])
 
     stop.request("signal SIGTERM")
@@ -46,15 +46,15 @@ def test_the_first_request_leaves_the_grace_and_the_second_nothing(stop: Stop, t
     assert seconds == [GRACE, 0.0]
 
 
-def test_the_deadline_leaves_the_grace_and_forces_nothing(stop: Stop, told: Told) -> None:
-    seconds = told(stop)
+def test_the_deadline_leaves_the_grace_and_forces_nothing(stop: Stop, listen: Listen) -> None:
+    seconds = listen(stop)
     stop.expire("deadline of 5 s")
     stop.expire("deadline of 5 s")
     assert (stop.reason, stop.forced, seconds) == ("deadline of 5 s", False, [GRACE])
 
 
-def test_a_signal_after_the_deadline_is_the_first_one_and_only_the_next_forces(stop: Stop, told: Told) -> None:
-    seconds = told(stop)
+def test_a_signal_after_the_deadline_is_the_first_one_and_only_the_next_forces(stop: Stop, listen: Listen) -> None:
+    seconds = listen(stop)
     stop.expire("deadline of 5 s")
     stop.request("signal SIGTERM")
     assert (stop.reason, stop.forced, seconds) == ("deadline of 5 s", False, [GRACE])
@@ -69,13 +69,13 @@ def test_a_deadline_after_a_signal_is_no_second_one(stop: Stop) -> None:
 
 
 @pytest.mark.parametrize(("requests", "seconds"), [(0, []), (1, [GRACE]), (2, [0.0])])
-def test_who_listens_late_is_told_at_once(stop: Stop, told: Told, requests: int, seconds: list[float]) -> None:
+def test_a_late_listener_is_called_at_once(stop: Stop, listen: Listen, requests: int, seconds: list[float]) -> None:
     for _ in range(requests):
         stop.request("signal SIGTERM")
-    assert told(stop) == seconds
+    assert listen(stop) == seconds
 
 
-def test_who_listens_no_more_is_told_nothing(stop: Stop) -> None:
+def test_a_removed_listener_is_not_called(stop: Stop) -> None:
     seconds: list[float] = []
     with stop.listening(seconds.append):
         pass
@@ -83,9 +83,9 @@ def test_who_listens_no_more_is_told_nothing(stop: Stop) -> None:
     assert seconds == []
 
 
-def test_a_pass_among_others_ends_with_all(stop: Stop, told: Told) -> None:
+def test_a_pass_among_others_ends_with_all(stop: Stop, listen: Listen) -> None:
     with stop.for_one_pass() as own:
-        seconds = told(own)
+        seconds = listen(own)
         assert (own.grace, own.requested()) == (GRACE, False)
         stop.request("signal SIGTERM")
         assert (own.reason, own.forced) == ("signal SIGTERM", False)
@@ -103,7 +103,7 @@ def test_the_deadline_of_a_pass_ends_it_alone(stop: Stop) -> None:
         assert own.forced
 
 
-def test_what_comes_after_a_pass_is_none_of_its_business(stop: Stop) -> None:
+def test_a_request_after_a_pass_does_not_reach_it(stop: Stop) -> None:
     with stop.for_one_pass() as own:
         pass
     stop.request("signal SIGTERM")
@@ -119,7 +119,7 @@ def test_a_pass_that_comes_after_the_request_knows_of_it(stop: Stop, requests: i
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-async def test_signals_are_requests_while_it_lasts(stop: Stop, number: signal.Signals) -> None:
+async def test_signals_request_the_stop(stop: Stop, number: signal.Signals) -> None:
     before = signal.getsignal(number)
     asked = asyncio.Event()
     with stopped_by_signals(stop), stop.listening(lambda _seconds: asked.set()):

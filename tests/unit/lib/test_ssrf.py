@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocync.lib.ssrf import Reachability, is_never_meant, may_delegate_to, may_redirect_to, reachability
+from ocync.lib.ssrf import NetworkScope, is_forbidden_address, may_delegate_to, may_redirect_to, scope_of
 
 if TYPE_CHECKING:
     import ipaddress
@@ -25,14 +25,14 @@ NEVER = [
 
 @pytest.mark.parametrize("host", ANYWHERE)
 def test_public_hosts_may_be_named_by_everybody(host: str) -> None:
-    assert reachability(host) is Reachability.ANYWHERE
+    assert scope_of(host) is NetworkScope.ANYWHERE
     assert may_delegate_to("registry.example", host)
     assert may_redirect_to("registry.example", host)
 
 
 @pytest.mark.parametrize("host", PRIVATE)
 def test_private_addresses_get_requests_without_credentials_and_credentials_only_from_their_like(host: str) -> None:
-    assert reachability(host) is Reachability.PRIVATE
+    assert scope_of(host) is NetworkScope.PRIVATE
     assert not may_delegate_to("registry.example", host)
     assert may_delegate_to("10.9.9.9", host)
     assert may_redirect_to("registry.example", host)
@@ -40,7 +40,7 @@ def test_private_addresses_get_requests_without_credentials_and_credentials_only
 
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_this_machine_is_reached_only_by_registries_on_it(host: str) -> None:
-    assert reachability(host) is Reachability.LOOPBACK
+    assert scope_of(host) is NetworkScope.LOOPBACK
     for own in ("registry.example", "10.0.0.1"):
         assert not may_delegate_to(own, host)
         assert not may_redirect_to(own, host)
@@ -50,7 +50,7 @@ def test_this_machine_is_reached_only_by_registries_on_it(host: str) -> None:
 
 @pytest.mark.parametrize("host", NEVER)
 def test_metadata_services_are_reached_by_no_registry(host: str) -> None:
-    assert reachability(host) is Reachability.NEVER
+    assert scope_of(host) is NetworkScope.NEVER
     for own in ("registry.example", "10.0.0.1", "127.0.0.1"):
         assert not may_delegate_to(own, host)
         assert not may_redirect_to(own, host)
@@ -60,8 +60,8 @@ def test_metadata_services_are_reached_by_no_registry(host: str) -> None:
 def test_an_address_that_is_never_meant_is_never_led_to(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    if is_never_meant(str(address)):
-        assert reachability(str(address)) is Reachability.NEVER
+    if is_forbidden_address(str(address)):
+        assert scope_of(str(address)) is NetworkScope.NEVER
 
 
 @given(own=st.text(max_size=60), other=st.text(max_size=60))

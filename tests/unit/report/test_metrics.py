@@ -1,5 +1,9 @@
+import os
+import stat
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -7,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from ocync import __version__
-from ocync.lib.errors import ConfigError, ErrorKind, ExitCode
+from ocync.lib.errors import ConfigError, ErrorKind, ExitCode, StorageError
 from ocync.plan.model import Reason
 from ocync.report import metrics
 from ocync.report.summary import RunReport
@@ -33,7 +37,7 @@ def values(payload: bytes, name: str) -> Mapping[tuple[str, ...], float]:
     }
 
 
-def test_a_pass_is_told_in_gauges_of_the_last_run() -> None:
+def test_a_pass_is_reported_as_gauges_of_the_last_run() -> None:
     repaired = copied("go:1", reason=Reason.REPAIRED, bytes_transferred=0, blobs=BlobStats())
     looked = STARTED.timestamp() - 86400
     whole = report(copied(), unchanged(), replace(repaired, looked_below=looked), failed(kind=ErrorKind.SERVER))
@@ -86,13 +90,13 @@ def test_only_a_good_pass_sets_the_time_of_the_last_success() -> None:
     assert values(metrics.render(report(copied(), failed())), metrics.LAST_SUCCESS) == {}
 
 
-def test_an_earlier_success_is_told_until_there_is_a_later_one() -> None:
+def test_an_earlier_success_is_reported_until_the_next_one() -> None:
     good = report(copied())
     assert values(metrics.render(report(failed()), last_success=7), metrics.LAST_SUCCESS) == {(): 7}
     assert values(metrics.render(good, last_success=7), metrics.LAST_SUCCESS) == {(): good.ended_at.timestamp()}
 
 
-def test_where_no_look_below_an_image_is_known_no_age_is_told() -> None:
+def test_without_evidence_no_age_is_reported() -> None:
     payload = metrics.render(report(copied(), replace(failed(), looked_below=1.0)))
     assert values(payload, "ocync_evidence_age_seconds") == {}
     assert values(payload, "ocync_evidence_images") == {("known",): 0, ("unknown",): 1}
@@ -103,7 +107,7 @@ def test_before_the_first_pass_there_are_no_series_of_a_last_run() -> None:
     assert names == {"ocync_build_info", "ocync_schedule_interval_seconds"}
 
 
-def test_an_interval_that_is_not_known_is_not_told() -> None:
+def test_an_unknown_interval_is_not_reported() -> None:
     assert values(metrics.render(report()), "ocync_schedule_interval_seconds") == {}
 
 
@@ -120,7 +124,7 @@ def test_every_exit_code_is_a_status(code: ExitCode) -> None:
 
 
 @given(st.text(min_size=1), st.integers(min_value=0, max_value=2**53))
-def test_whatever_a_place_is_called_the_text_can_be_parsed_back(name: str, count: int) -> None:
+def test_the_text_can_be_parsed_for_any_target_name(name: str, count: int) -> None:
     whole = report(copied(target_host=name, bytes_transferred=count), requests={name: {"2xx": count}})
     payload = metrics.render(whole)
     if "\r" not in name:  # the parser, unlike Prometheus itself, ends lines there
@@ -132,3 +136,99 @@ def test_no_series_is_named_after_a_tag_or_a_digest() -> None:
     payload = metrics.render(report(*(copied(f"s:{number}") for number in range(50)), failed())).decode()
     assert "sha256" not in payload
     assert "s:1" not in payload
+
+
+def names_in(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()]
+
+
+def test_every_user_can_read_the_metrics_in_the_file(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        metrics.write_file(tmp_path / "ocync.prom", report(copied()), interval=60)
+    finally:
+        os.umask(before)
+    file = tmp_path / "ocync.prom"
+    assert file.read_bytes() == metrics.render(report(copied()), interval=60)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+def test_no_temporary_file_is_left_in_the_folder(tmp_path: Path) -> None:
+    for _ in range(3):
+        metrics.write_file(tmp_path / "ocync.prom", report(copied()))
+    assert names_in(tmp_path) == ["ocync.prom"]
+
+
+def test_the_file_keeps_the_last_success_after_failed_passes(tmp_path: Path) -> None:
+    file, good = tmp_path / "ocync.prom", report(copied())
+    metrics.write_file(file, good)
+    metrics.write_file(file, report(failed()))
+    metrics.write_file(file, report(copied(), failed(kind=ErrorKind.SERVER)))
+    assert metrics.last_success_in(file) == good.ended_at.timestamp()
+    assert 'ocync_last_run_status{status="partial"} 1.0' in file.read_text()
+
+
+def test_without_a_success_the_file_has_no_time_of_it(tmp_path: Path) -> None:
+    metrics.write_file(tmp_path / "ocync.prom", report(failed()))
+    assert metrics.LAST_SUCCESS not in (tmp_path / "ocync.prom").read_text()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"ocync_last_success_timestamp_seconds",
+        b"ocync_last_success_timestamp_seconds 1.e.1\n",
+        b"\xff\xfe\x00",
+        b"x" * 100,
+    ],
+    ids=["empty", "no value", "no number", "no text", "something else"],
+)
+def test_a_damaged_file_is_replaced(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "ocync.prom"
+    file.write_bytes(content)
+    assert metrics.last_success_in(file) is None
+    metrics.write_file(file, report(copied()))
+    assert metrics.last_success_in(file) is not None
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    file, whole = tmp_path / "ocync.prom", report(copied())
+    metrics.write_file(file, whole)
+    seen: set[bytes] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(file.read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(50):
+        metrics.write_file(file, whole)
+    done.set()
+    reader.join()
+    assert seen == {metrics.render(whole)}
+
+
+def test_a_link_is_kept_and_its_target_replaced(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "ocync.prom").symlink_to(real / "data.prom")
+    metrics.write_file(tmp_path / "ocync.prom", report(copied()))
+    assert (tmp_path / "ocync.prom").is_symlink()
+    assert names_in(real) == ["data.prom"]
+
+
+def test_a_missing_folder_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    with pytest.raises(
+        StorageError, match=r"can't write metrics to .*/none/ocync.prom: No such file.*existing, writable folder"
+    ):
+        metrics.write_file(tmp_path / "none" / "ocync.prom", report(copied()))
+
+
+def test_a_file_that_can_not_be_replaced_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "ocync.prom").mkdir()
+    with pytest.raises(StorageError):
+        metrics.write_file(tmp_path / "ocync.prom", report(copied()))
+    assert names_in(tmp_path) == ["ocync.prom"]

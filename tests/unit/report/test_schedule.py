@@ -80,7 +80,7 @@ SIXTY_YEARS = [date(1999, 1, 1) + timedelta(days=number) for number in range(60 
         ("TZ=UTC @every 2h", 2 * HOUR),
     ],
 )
-def test_the_longest_time_between_two_runs(expression: str, seconds: int) -> None:
+def test_the_longest_gap_of_an_expression(expression: str, seconds: int) -> None:
     assert longest_gap(expression) == seconds
 
 
@@ -137,7 +137,7 @@ def test_the_longest_time_between_two_runs(expression: str, seconds: int) -> Non
         "TZ=UTC 0 0 * *",
     ],
 )
-def test_what_never_comes_due_or_is_no_cron_expression_has_none(expression: str) -> None:
+def test_an_invalid_or_never_matching_expression_has_no_gap(expression: str) -> None:
     assert longest_gap(expression) is None
 
 

@@ -22,7 +22,7 @@ def first_line(whole: RunReport) -> str:
     return text.render(whole).splitlines()[0]
 
 
-def test_a_good_pass_is_told_in_few_lines() -> None:
+def test_a_successful_pass_is_reported_in_few_lines() -> None:
     whole = report(copied(), copied("python:3.12", reason=Reason.NEW, previous_digest=None), unchanged())
     assert text.render(whole) == (
         "Up to date: 3 images; 2 copied, 1 unchanged\n"
@@ -85,7 +85,7 @@ def test_a_dry_run_claims_no_bytes() -> None:
     assert "sent" not in shown
 
 
-def test_each_error_is_told_once_with_its_images_and_its_remedies() -> None:
+def test_each_error_is_reported_once_with_its_images_and_remedies() -> None:
     message, hint = "can't list: cgr.dev answered 503", "wait for cgr.dev"
     images = [failed(f"s:{number}", ErrorKind.SERVER, message, hint) for number in range(5)]
     shown = text.render(report(copied(), *images))
@@ -95,7 +95,7 @@ def test_each_error_is_told_once_with_its_images_and_its_remedies() -> None:
     assert "  ghcr.io/myorg/s:0, ghcr.io/myorg/s:1, ghcr.io/myorg/s:2 and 2 more\n" in shown
 
 
-def test_a_hint_that_many_errors_share_is_told_once() -> None:
+def test_a_hint_that_many_errors_share_is_shown_once() -> None:
     images = [failed(f"s:{number}", ErrorKind.AUTH, f"refused {number}", "log in") for number in range(3)]
     shown = text.render(report(*images))
     assert shown.count("log in") == 1
@@ -151,7 +151,7 @@ def test_artifacts_are_counted_on_both_sides() -> None:
 
 def test_images_that_are_not_signed_as_demanded_are_counted() -> None:
     shown = text.render(report(copied(), copied(unverified=True)))
-    assert "Not signed as verify demands: 1 image, copied all the same\n" in shown
+    assert "Not signed as verify requires: 1 image, copied anyway\n" in shown
 
 
 @pytest.mark.parametrize(
@@ -171,10 +171,12 @@ def test_without_repaired_images_nothing_is_said_of_them() -> None:
     assert "repaired" not in text.render(report(copied(), unchanged(), failed()))
 
 
-def test_artifacts_that_are_gone_or_left_out_are_told() -> None:
+def test_artifacts_that_are_gone_or_left_out_are_reported() -> None:
     counts = ArtifactCounts(source=7, target=7, gone=1, unmatched=2)
     shown = text.render(report(copied(artifacts=counts)))
-    assert "0 copied, 1 listed at sources and gone there, 2 left out since platforms cut their index\n" in shown
+    assert (
+        "0 copied, 1 listed at sources but gone there, 2 left out because platforms reduced their index\n" in shown
+    )
 
 
 def test_what_came_for_an_image_that_did_not_move_is_not_shown_as_a_move() -> None:

@@ -70,7 +70,7 @@ async def test_metrics_are_those_that_would_be_pushed(server: HealthServer, stat
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
 
 
-async def test_the_last_success_is_told_after_a_pass_that_failed(server: HealthServer, state: HealthState) -> None:
+async def test_the_last_success_is_reported_after_a_failed_pass(server: HealthServer, state: HealthState) -> None:
     good = report(copied())
     state.finished(good)
     state.finished(report(failed()))

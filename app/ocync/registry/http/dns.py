@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
-from ocync.lib.ssrf import is_never_meant
+from ocync.lib.ssrf import is_forbidden_address
 from ocync.lib.threads import run_detached
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Resolver:
 
 
 def _without_metadata(host: str, found: list[Address]) -> list[Address]:
-    meant = [address for address in found if not is_never_meant(str(address.sockaddr[0]))]
+    meant = [address for address in found if not is_forbidden_address(str(address.sockaddr[0]))]
     if found and not meant:
         raise OSError(f"the name {host} leads to {found[0].sockaddr[0]}, where no registry is; it is not followed")
     return meant

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ocync.lib.sanitize import printable
+from ocync.lib.redaction import printable
 from ocync.report.humanize import counted, rate, size, span
 from ocync.report.progress.tally import Pace, Tally, seconds_left
 
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
     from ocync.transfer.events import Sink
 
 _SHOWN = 6
-"""Images in flight that have a bar; the others are a number."""
+"""Images in flight that have a bar; the others are counted."""
 _BAR = 16
 _BESIDE_NAME = 2 + 1 + _BAR + 1 + len("999.9 MB of 999.9 MB") + 1
 _FRAME = 0.2
-"""Seconds from one picture to the next: a picture costs some 3 ms."""
+"""Seconds from one frame to the next; drawing one takes some 3 ms."""
 
 
 @contextmanager
 def bars(stream: TextIO, environ: Mapping[str, str]) -> Iterator[Sink]:
     """
-    Draw bars on the terminal while the context lasts, and leave nothing of them; needs a running loop.
+    Draw bars on the terminal while the context lasts, then erase them; needs a running loop.
 
-    What is written to stderr meanwhile (and to stdout, if that is a terminal too) appears above the bars. The
+    Text that is written to stderr meanwhile (and to stdout, if it is a terminal too) appears above the bars. The
     cursor is shown again however the context ends.
     """
     loop = asyncio.get_running_loop()
     console = Console(file=stream, force_terminal=True, no_color=bool(environ.get("NO_COLOR")), soft_wrap=True)
-    picture = Picture(started=loop.time())
+    frame = Frame(started=loop.time())
     live = Live(
         console=console,
         auto_refresh=False,
@@ -57,28 +57,28 @@ def bars(stream: TextIO, environ: Mapping[str, str]) -> Iterator[Sink]:
 
     def draw() -> None:
         nonlocal timer
-        live.update(picture.at(loop.time(), console.width), refresh=True)
+        live.update(frame.at(loop.time(), console.width), refresh=True)
         timer = loop.call_later(_FRAME, draw)
 
     timer = loop.call_soon(draw)
     try:
         with live:
-            yield picture.tally.take
+            yield frame.tally.take
     finally:
         timer.cancel()
 
 
-class Picture:
-    """What is drawn of a pass."""
+class Frame:
+    """The frames that show one pass."""
 
     def __init__(self, *, started: float) -> None:
         self.tally = Tally()
         self._pace = Pace(started)
         self._moved: dict[str, tuple[int, float]] = {}
-        """What had moved of each image in flight when it was last seen to move, and when that was."""
+        """For each image in flight, the bytes moved so far, and when that number last changed."""
 
     def at(self, now: float, width: int) -> RenderableType:
-        """Return the picture of this moment, for a terminal of that many columns."""
+        """Return the frame at this moment, for a terminal of `width` columns."""
         tally = self.tally
         speed = self._pace.look(now, tally.bytes_moved)
         shown = self._busiest(now)
@@ -120,7 +120,7 @@ class Picture:
         rows = Table.grid(padding=(0, 1))
         name_width = max(8, width - _BESIDE_NAME)
         for name, flight in shown:
-            # Behind a proxy that retries more may move than was announced.
+            # With retries, more bytes move than were announced.
             total = max(flight.expected, flight.moved)
             rows.add_row(
                 _line("  " + _end(printable(name), name_width)),
@@ -130,7 +130,7 @@ class Picture:
         return rows
 
     def _busiest(self, now: float) -> list[tuple[str, ImageProgress]]:
-        """Return the images to show: those whose bytes moved in the last seconds first, in the order they began."""
+        """Return the images to show, in the order they began; those that moved in the last 5 seconds come first."""
         flights = self.tally.flights
         moved: dict[str, tuple[int, float]] = {}
         for name, flight in flights.items():
@@ -142,10 +142,10 @@ class Picture:
 
 
 def _line(text: str, *, style: str = "") -> Text:
-    # Said here because the console as a whole neither wraps nor crops, for the log lines that pass through it.
+    # Not an option of the console, since log lines that pass through it must be neither wrapped nor cropped.
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _end(name: str, width: int) -> str:
-    """Return the end of a name that is too long: the tag tells more than the registry."""
+    """Cut the beginning of a long name, since the tag matters more than the registry."""
     return name if len(name) <= width else "..." + name[-(width - 3) :]

@@ -1,4 +1,4 @@
-"""Where a pass stands, counted from its events. Nothing here shows anything."""
+"""The progress of a pass, counted from its events. Nothing is shown here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ImageProgress:
-    """One image whose bytes move, in bytes."""
+    """The progress of one image, in bytes."""
 
     __slots__ = ("expected", "moved")
 
@@ -36,7 +36,7 @@ class Tally:
     """
     Counts events; `tally.take` is a Sink.
 
-    Events of moved bytes come by the thousand each second: taking one costs less than a microsecond.
+    Thousands of BytesMoved events come in a second, so one must cost less than a microsecond.
     """
 
     def __init__(self) -> None:
@@ -48,30 +48,30 @@ class Tally:
         self.failed = 0
         self.bytes_moved = 0
         self.flights: dict[str, ImageProgress] = {}
-        """Images that have begun and not ended, by their targets' names, in the order they began."""
+        """Images in flight, by target, in the order they began."""
 
     def __repr__(self) -> str:
         return f"<Tally {self.images_done} of {self.images} images, {self.bytes_moved} bytes>"
 
     @property
     def images_done(self) -> int:
-        """Images that are done, one way or another."""
+        """How many images are done, in whatever way."""
         return self.synced + self.skipped + self.failed
 
     @property
     def images(self) -> int:
-        """All images known so far; those of `copy` are announced by no mapping."""
+        """How many images are known so far; those of `copy` are not announced by a mapping."""
         return max(self.images_announced, self.images_done + len(self.flights))
 
     @property
     def mappings_pending(self) -> int:
-        """Mappings whose tags are not known yet."""
+        """How many mappings have tags that are not known yet."""
         unannounced = max(0, self.images_done + len(self.flights) - self.images_announced)
         return max(0, self.mappings - self.mappings_resolved - unannounced)
 
     @property
     def bytes_left(self) -> int:
-        """Bytes of images in flight that have not moved; what was sent in vain does not make it less than 0."""
+        """The bytes of images in flight that have not moved yet; at least 0, also after bytes were sent twice."""
         return sum(max(0, flight.expected - flight.moved) for flight in self.flights.values())
 
     def take(self, event: Event) -> None:
@@ -88,30 +88,23 @@ class Tally:
                 if key in self.flights:
                     self.flights[key].expected += count
             case ImageStarted(key=key):
-                # One that is tried again begins anew, at the end of the list.
+                # An image that is tried again moves to the end.
                 self.flights.pop(key, None)
                 self.flights[key] = ImageProgress()
             case ImageFinished(result=result):
                 self.flights.pop(result.target, None)
-                self._count(result.status)
+                self.synced += result.status is Status.SYNCED
+                self.skipped += result.status is Status.SKIPPED
+                self.failed += result.status is Status.FAILED
             case MappingResolved(images=images):
                 self.mappings_resolved += 1
                 self.images_announced += images
             case MappingsCounted(total=total):
                 self.mappings += total
 
-    def _count(self, status: Status) -> None:
-        match status:
-            case Status.SYNCED:
-                self.synced += 1
-            case Status.SKIPPED:
-                self.skipped += 1
-            case Status.FAILED:
-                self.failed += 1
-
 
 class Pace:
-    """How fast bytes move now: the mean of the last seconds, from looks at the tally."""
+    """The speed of the transfer: a mean over the last `window` seconds, from samples of the tally."""
 
     def __init__(self, started: float, *, window: float = 10.0) -> None:
         self._started = started
@@ -119,12 +112,12 @@ class Pace:
         self._looks: deque[tuple[float, int]] = deque([(started, 0)])
 
     def look(self, now: float, moved: int) -> float:
-        """Take note of what has moved so far, and return the bytes per second."""
+        """Add a sample of the bytes moved so far, and return the bytes per second."""
         self._looks.append((now, moved))
         while len(self._looks) > 2 and self._looks[1][0] <= now - self._window:
             self._looks.popleft()
         since, before = self._looks[0]
-        # In the first second a single piece would look like an enormous rate.
+        # In the first second a single chunk would look like an enormous speed.
         return (moved - before) / max(now - since, 1.0)
 
     def elapsed(self, now: float) -> float:
@@ -134,9 +127,9 @@ class Pace:
 
 def seconds_left(tally: Tally, *, rate: float, elapsed: float) -> float | None:
     """
-    Estimate how long it will take: what is in flight at today's rate, or the other images at the pace so far.
+    Return how long the rest may take: bytes in flight at the present rate, or other images at the rate so far.
 
-    None while nobody can tell: tags are still being listed, or nothing moves, or it has just begun.
+    The result is None while tags are listed, while nothing moves, and in the first 3 seconds.
     """
     if elapsed < 3 or tally.mappings_pending or not tally.images:
         return None

@@ -51,7 +51,7 @@ def test_an_image_that_is_tried_again_begins_anew() -> None:
     assert tally.images == 1
 
 
-def test_what_is_sent_twice_makes_no_negative_rest() -> None:
+def test_bytes_sent_twice_do_not_make_the_rest_negative() -> None:
     tally = tallied(ImageStarted(KEY), BytesExpected(KEY, 100), BytesMoved(KEY, 90), BytesMoved(KEY, 90))
     assert tally.bytes_left == 0
 

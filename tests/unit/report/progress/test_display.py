@@ -17,8 +17,8 @@ from rich.console import Console
 
 from ocync.lib import log
 from ocync.lib.redaction import Redactor
-from ocync.report.progress.bars import Picture
-from ocync.report.progress.choose import progress
+from ocync.report.progress.bars import Frame
+from ocync.report.progress.display import progress
 from ocync.transfer.events import (
     BytesExpected,
     BytesMoved,
@@ -83,7 +83,7 @@ def begin(sink: Callable[[Event], None]) -> None:
     sink(ImageFinished(failed()))
 
 
-async def test_a_terminal_shows_the_whole_and_each_image_and_is_left_clean() -> None:
+async def test_a_terminal_shows_the_pass_and_each_image_and_is_left_clean() -> None:
     with terminal() as screen, progress(quiet=False, environ={"TERM": "xterm"}, stream=screen.stream) as sink:
         begin(sink)
         await asyncio.sleep(0.3)
@@ -94,7 +94,7 @@ async def test_a_terminal_shows_the_whole_and_each_image_and_is_left_clean() -> 
     assert f"{KEY} " in screen.words
     assert "25.0 MB of 100.0 MB" in screen.words
     assert screen.shown.rindex(SHOW_CURSOR) > screen.shown.rindex(HIDE_CURSOR)
-    # What was drawn last is wiped: nothing but control sequences follows the last picture.
+    # What was drawn last is wiped: nothing but control sequences follows the last frame.
     last = screen.shown[screen.shown.rindex("MB of 100.0 MB") :]
     assert last.count("\x1b[1A\x1b[2K") >= 3
 
@@ -156,29 +156,29 @@ async def test_a_name_can_not_command_the_terminal() -> None:
 
 @pytest.mark.parametrize("width", [10, 20, 40, 60, 80, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    picture = Picture(started=0.0)
-    picture.tally.take(MappingsCounted(1000))
+    frame = Frame(started=0.0)
+    frame.tally.take(MappingsCounted(1000))
     for number in range(20):
         key = f"registry.example.com/a/long/path/of/myorg/image-{number}:1.2.3"
-        picture.tally.take(ImageStarted(key))
-        picture.tally.take(BytesExpected(key, 999_999_999_999))
-        picture.tally.take(BytesMoved(key, 999_999))
+        frame.tally.take(ImageStarted(key))
+        frame.tally.take(BytesExpected(key, 999_999_999_999))
+        frame.tally.take(BytesMoved(key, 999_999))
     written = io.StringIO()
-    Console(file=written, width=width, soft_wrap=True).print(picture.at(100.0, width))
+    Console(file=written, width=width, soft_wrap=True).print(frame.at(100.0, width))
     lines = written.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert len(lines) == 9
 
 
-def test_images_whose_bytes_move_are_shown_before_those_that_stand_still() -> None:
-    picture = Picture(started=0.0)
+def test_images_that_move_are_shown_before_idle_ones() -> None:
+    frame = Frame(started=0.0)
     for number in range(10):
-        picture.tally.take(ImageStarted(f"image-{number}"))
+        frame.tally.take(ImageStarted(f"image-{number}"))
     for second in range(0, 20, 2):
-        picture.tally.take(BytesMoved("image-9", 1))
-        picture.at(float(second), 100)
+        frame.tally.take(BytesMoved("image-9", 1))
+        frame.at(float(second), 100)
     written = io.StringIO()
-    Console(file=written, width=100).print(picture.at(20.0, 100))
+    Console(file=written, width=100).print(frame.at(20.0, 100))
     assert re.findall(r"image-\d", written.getvalue())[0] == "image-9"
     assert "and 4 more in flight" in written.getvalue()
 
@@ -188,7 +188,7 @@ def test_images_whose_bytes_move_are_shown_before_those_that_stand_still() -> No
     [(io.StringIO(), {}), (None, {"TERM": "dumb"})],
     ids=["no terminal", "a dumb terminal"],
 )
-async def test_elsewhere_a_line_in_the_log_tells_now_and_then(
+async def test_without_a_terminal_the_log_has_a_line_now_and_then(
     stream: TextIO | None, environ: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -218,7 +218,7 @@ async def test_a_short_pass_has_no_heartbeat(caplog: pytest.LogCaptureFixture) -
 
 
 async def test_the_end_is_estimated_in_heartbeats_too(caplog: pytest.LogCaptureFixture) -> None:
-    from ocync.report.progress.heartbeat import line
+    from ocync.report.progress.display import line
     from ocync.report.progress.tally import Tally
 
     tally = Tally()

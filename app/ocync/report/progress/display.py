@@ -1,26 +1,55 @@
-"""Progress where nobody watches: a line in the log now and then tells a pass that works from one that hangs."""
+"""How a pass is shown while it runs: as bars on a terminal, as lines in the log, or not at all."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from ocync.report.humanize import counted, rate, size, span
 from ocync.report.progress.tally import Pace, Tally, seconds_left
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from typing import TextIO
 
     from ocync.transfer.events import Sink
 
 log = logging.getLogger(__name__)
 
+HEARTBEAT = 15.0
+"""Seconds between two lines in the log; a pass that is shorter logs none."""
+
+
+def progress(
+    *,
+    quiet: bool,
+    environ: Mapping[str, str],
+    stream: TextIO | None = None,
+    interval: float = HEARTBEAT,
+) -> AbstractContextManager[Sink]:
+    """
+    Return a context that yields a sink for a pass's events; it must be entered in a running loop.
+
+    With `quiet`, nothing is shown. On a terminal (`stream`, by default stderr) there are bars, otherwise a line in
+    the log every `interval` seconds.
+    """
+    if quiet:
+        return nullcontext(lambda _event: None)
+    stream = sys.stderr if stream is None else stream
+    if stream.isatty() and environ.get("TERM", "").lower() not in ("dumb", "unknown"):
+        # The import of rich takes some 50 ms.
+        from ocync.report.progress.bars import bars  # noqa: PLC0415
+
+        return bars(stream, environ)
+    return _heartbeats(interval)
+
 
 @contextmanager
-def heartbeats(*, interval: float) -> Iterator[Sink]:
-    """Log a line every `interval` seconds while the context lasts; needs a running loop."""
+def _heartbeats(interval: float) -> Iterator[Sink]:
     loop = asyncio.get_running_loop()
     tally, pace = Tally(), Pace(loop.time(), window=interval)
     timer: asyncio.Handle
@@ -40,7 +69,7 @@ def heartbeats(*, interval: float) -> Iterator[Sink]:
 
 
 def line(tally: Tally, speed: float, elapsed: float) -> str:
-    """Return where a pass stands, in one line."""
+    """Return the progress of a pass in one line."""
     parts = [f"{tally.images_done:,} of {counted(tally.images, 'image')} done"]
     if tally.failed:
         parts.append(f"{tally.failed:,} failed")
