@@ -116,7 +116,9 @@ class Spool:
         Raises a retryable StorageError.
         """
         try:
-            return await in_thread(os.pread, self._fd, min(count, self.length - at), at)
+            # The memory is the loop's: the allocator keeps what is freed apart for each thread.
+            data = bytearray(min(count, self.length - at))
+            return bytes(memoryview(data)[: await in_thread(os.preadv, self._fd, [data], at)])
         except OSError as error:
             lost = StorageError(f"can't read what was staged on disk: {error.strerror}")
             lost.retryable = True
