@@ -486,7 +486,7 @@ WORLDS: dict[str, tuple[Callable[[World], dict[str, int]], ...]] = {
     "A source without the referrers API": (source_without_api,),
     "A target without the referrers API: cold": (target_without_api,),
     "A target without the referrers API: signatures that come late": (late_at_a_target_without_api,),
-    "With memory": (remembered,),
+    "With a cache": (remembered,),
     "Nothing changed, with --audit": (signed_images,),
     "Without artifacts: cold": (without_artifacts(cold), named_tags_without_artifacts),
     "Without artifacts: nothing changed": (without_artifacts(nothing_changed),),
@@ -534,12 +534,12 @@ async def test_a_pass_makes_as_many_requests_as_the_page_says(
     for registry in (world.source, world.target, world.second):
         registry.behaviour.single_post = single_post
     numbers = inhabit(world)
-    folder = tmp_path if heading == "With memory" else None
+    folder = tmp_path if heading == "With a cache" else None
     if heading in FILLED or folder is not None:
         await synced(world, folder)
         for registry in (world.source, world.target):
             registry.requests.clear()
-    if heading == "With memory":
+    if heading == "With a cache":
         numbers = moved_since(world)
 
     await synced(world, folder, audit=0.0 if heading.endswith("--audit") else None)
