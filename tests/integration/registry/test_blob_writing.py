@@ -295,7 +295,7 @@ async def test_a_repository_that_the_target_does_not_make_is_told_in_words(regis
     registry.behaviour.create_repositories = False
 
     async with repository_of(registry.url, "new/app", account=ACCOUNT) as repository:
-        with pytest.raises(NotFoundError, match="has to be created first"):
+        with pytest.raises(NotFoundError, match="create it first"):
             await repository.open_upload(BLOB)
 
 

@@ -198,7 +198,7 @@ async def test_ecr_gets_parts_of_five_mib_and_its_range_is_not_believed(registry
 async def test_a_registry_of_google_gets_no_parts_and_the_reason_is_told(registry: ScriptedRegistry) -> None:
     async with repository_of(registry.url, account=ACCOUNT) as repository:
         repository._client.upload_strategy = UploadStrategy(settings_of("europe-docker.pkg.dev"))
-        with pytest.raises(ProtocolError, match="raise that limit"):
+        with pytest.raises(ProtocolError, match="raise the limit"):
             await attempts(repository)
 
     assert registry.count("PATCH") == 0
