@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ocync.transfer.result import ImageResult
     from scripted.rules import Action
 
+pytestmark = pytest.mark.skips_waits
+
 MANIFEST, BLOB, UPLOADS, LIST = r"/manifests/", r"/blobs/sha", r"/uploads/", r"/tags/list"
 SINGLE = r"/uploads/\?digest="
 SHARED = build.layer(200_000, 1)
@@ -43,11 +45,6 @@ async def target() -> AsyncIterator[ScriptedRegistry]:
 def takes_single_post(method: str, pattern: str) -> bool:
     """Tell whether a target has to take one POST for a blob, so that requests of this kind come at all."""
     return (method, pattern) != ("PUT", UPLOADS)
-
-
-def patience(fault: Action) -> float:
-    """Return how long to wait for a byte: a machine that is busy with other things is no fault."""
-    return 0.15 if "stall" in repr(fault) else 3.0
 
 
 async def sync(side: Side, source: ScriptedRegistry, *targets: ScriptedRegistry) -> dict[str, ImageResult]:
@@ -122,7 +119,7 @@ async def test_what_fails_in_passing_does_not_keep_an_image_from_arriving(
     target.behaviour.single_post = takes_single_post(method, pattern)
     (source if where == "source" else target).on(method, pattern, times=3, respond=fault)
 
-    async with Side(idle=patience(fault)) as side:
+    async with Side() as side:
         results = await sync(side, source, target)
 
     assert {result.status for result in results.values()} == {Status.SYNCED}
@@ -136,7 +133,7 @@ async def test_what_fails_in_passing_does_not_keep_an_image_from_arriving(
 async def test_every_other_request_may_fail_on_two_targets_at_once(
     source: ScriptedRegistry, target: ScriptedRegistry, where: str, method: str, pattern: str, fault: Action
 ) -> None:
-    async with ScriptedRegistry() as other, Side(idle=patience(fault), attempts=8) as side:
+    async with ScriptedRegistry() as other, Side(attempts=8) as side:
         for registry in (target, other):
             registry.behaviour.single_post = takes_single_post(method, pattern)
         for registry in (source,) if where == "source" else (target, other):
@@ -155,7 +152,7 @@ async def test_what_never_stops_failing_ends_in_time_leaves_no_half_tag_and_is_m
     target.behaviour.single_post = takes_single_post(method, pattern)
     rule = (source if where == "source" else target).on(method, pattern, respond=fault)
 
-    async with Side(idle=patience(fault), attempts=2) as side:
+    async with Side(attempts=2) as side:
         results = await sync(side, source, target)
         errors = {result.error.kind for result in results.values() if result.error is not None}
         requests = len(source.requests) + len(target.requests)
@@ -330,7 +327,7 @@ async def test_whatever_mix_of_faults_comes_one_good_pass_in_the_end_makes_all_e
         for registry, table in ((source, AT_SOURCE), (one, AT_TARGET), (two, AT_TARGET)):
             for method, pattern, fault in chance.sample(sorted(table.values(), key=str), 5):
                 registry.on(method, pattern, after=chance.randrange(4), every=chance.randrange(2, 7), respond=fault)
-        async with Side(idle=0.2, attempts=chance.choice([1, 2, 4])) as side:
+        async with Side(attempts=chance.choice([1, 2, 4])) as side:
             for _ in range(2):
                 await sync(side, source, one, two)
                 assert not one.incomplete_tags()
