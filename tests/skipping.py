@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,7 +55,7 @@ class Skipping(asyncio.SelectorEventLoop):
 
     def next(self, seconds: float | None) -> bool:
         """Let time pass; tells whether it did, and not where somebody else has to come back first."""
-        if seconds is None or self._in_threads:
+        if seconds is None or self._in_threads or _is_detached_busy():
             return False
         self._now += seconds
         return True
@@ -62,6 +63,12 @@ class Skipping(asyncio.SelectorEventLoop):
     def _run_once(self) -> None:
         self._now += _STEP
         super()._run_once()  # type: ignore[misc]
+
+
+def _is_detached_busy() -> bool:
+    """Return whether a thread of `run_detached` runs, which no executor knows of."""
+    targets = (getattr(thread, "_target", None) for thread in threading.enumerate())
+    return any(getattr(target, "__qualname__", "").startswith("run_detached.") for target in targets)
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]

@@ -18,6 +18,7 @@ PASSES = 4
 
 # Five passes, each with a limit of its own that is shorter.
 @pytest.mark.timeout(300)
+@pytest.mark.skips_waits
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_nothing_is_ever_wrong_and_one_pass_without_faults_makes_all_equal(seed: int, tmp_path: Path) -> None:
     async with World(seed, tmp_path) as world:

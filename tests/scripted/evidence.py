@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 CLIENT = "ocync/"
 """How the User-Agent of those begins for whom the rule holds."""
+_RAW_HEAD = re.compile(rb"HTTP/1\.1 ([0-9]{3}) ")
 _LIST = re.compile(r"sha\d+-[0-9a-f]{64}")
 
 
@@ -109,18 +110,23 @@ class Evidence:
 
     def answered(self, request: Request, name: str | None, kind: str, rest: str, response: Response) -> None:
         """Take note of what the client is told, which may not be what the registry has done."""
-        if name is None or not is_ours(request) or response.delivery.lose or response.delivery.raw is not None:
+        if name is None or not is_ours(request) or response.delivery.lose:
             return
+        status = response.status
+        if response.delivery.raw is not None:
+            # A lie in raw bytes is told like any other, where its head is all that the client reads.
+            head = _RAW_HEAD.match(response.delivery.raw)
+            status = int(head[1]) if head and request.method != "GET" else 0
         self._turn()
         if kind == "blobs" and rest.startswith("uploads/"):
             digest = request.parameter("mount") or request.parameter("digest")
-            if response.status == 201 and digest is not None:
+            if status == 201 and digest is not None:
                 self._seen.add((name, kind, digest))
         elif kind == "blobs" and request.method in ("GET", "HEAD"):
             # A registry redirects to where it has put a blob, and to nothing that it does not hold.
-            if response.status in (200, 206, 302, 303, 307, 308):
+            if status in (200, 206, 302, 303, 307, 308):
                 self._seen.add((name, kind, rest))
-        elif kind == "manifests" and response.status in (200, 201) and request.method in ("GET", "HEAD", "PUT"):
+        elif kind == "manifests" and status in (200, 201) and request.method in ("GET", "HEAD", "PUT"):
             told = response.headers.get("docker-content-digest")
             digests = {rest} if ":" in rest else {told} if told else set()
             if request.method != "PUT":

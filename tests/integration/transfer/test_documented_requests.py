@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ocync.config.model import MappingConfig
     from scripted.build import Image
 
+pytestmark = pytest.mark.skips_waits
+
 PAGE = (Path(__file__).parents[3] / "docs" / "requests.md").read_text(encoding="utf-8")
 ROBOT = User(name="robot", password="secret")
 ACCOUNT = ("robot", "secret")
