@@ -203,6 +203,7 @@ class Side:
         at_once: int = 10,
         audit: float | None = None,
         audit_every: float | None = None,
+        dry_run: bool = False,
         now: Callable[[], float] = time.time,
         sink: Callable[[Event], None] = lambda _event: None,
     ) -> tuple[ImageResult, ...]:
@@ -211,7 +212,11 @@ class Side:
         engine = Pass(
             repositories=self.repositories,
             settings=PassSettings(
-                images_at_once=at_once, return_time=self.return_time, audit=audit, audit_every=audit_every
+                images_at_once=at_once,
+                dry_run=dry_run,
+                return_time=self.return_time,
+                audit=audit,
+                audit_every=audit_every,
             ),
             policy=self.policy,
             stop=self.stop,

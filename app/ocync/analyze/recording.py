@@ -180,10 +180,9 @@ class RecordedTarget(RecordedRepository):
         return descriptor.digest in self.blobs
 
     async def really_has(self, descriptor: Descriptor) -> bool:
-        """Return whether the real repository holds the blob, without counting the request."""
-        return await self.observed.ask(
-            "blob", descriptor.digest, lambda: self.observed.inner.has_blob(descriptor), False
-        )
+        """Return whether the real repository is known to hold the blob, without counting the request."""
+        look = partial(self.observed.inner.has_blob, descriptor)
+        return bool(await self.observed.ask("blob", descriptor.digest, look, False))
 
     # Writes
 

@@ -180,12 +180,22 @@ class RegistryError(OcyncError):
         self.code = code
         self.retry_after = retry_after
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether a request was refused for itself: a look that ends so says nothing of what is there."""
+        return False
+
 
 class AuthError(RegistryError):
     """Credentials are missing, were refused, or do not suffice (401, 403, a failed helper)."""
 
     kind = ErrorKind.AUTH
     exit_code = ExitCode.AUTH
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether a request was refused for itself; registries refuse it for what is missing too."""
+        return True
 
 
 class NotFoundError(RegistryError):
@@ -253,6 +263,11 @@ class ProtocolError(RegistryError):
     """An answer violates the specification, or a request is refused for good (400, 405, 413, ...)."""
 
     kind = ErrorKind.PROTOCOL
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether a request was refused for itself (400, 405), and not an answer that can't be read."""
+        return self.status is not None and 400 <= self.status < 500
 
     @classmethod
     def of_page(cls, host: str, status: int, *, what: str = "") -> ProtocolError:

@@ -118,8 +118,8 @@ class TargetRepository(Repository, Protocol):
     def mounts_after_commit(self) -> bool:
         """Whether a blob can only be mounted from here when a manifest here lists it."""
 
-    async def has_blob(self, descriptor: Descriptor) -> bool:
-        """Return whether the repository holds the blob."""
+    async def has_blob(self, descriptor: Descriptor) -> bool | None:
+        """Return whether the repository holds the blob; None if it refuses to say so."""
 
     async def open_upload(self, descriptor: Descriptor, *, mount_from: str | None = None) -> Upload | None:
         """

@@ -16,6 +16,7 @@ from ocync.lib.errors import AuthError, NotFoundError, ProtocolError
 from ocync.lib.singleflight import Flights, Memo
 from ocync.lib.tasks import each_of
 from ocync.oci import media, referrers
+from ocync.plan.looks import unless_refused
 from ocync.tags.glob import Wildcards
 from ocync.tags.select import is_digest_named
 
@@ -212,9 +213,13 @@ class Attachments:
             return by_api or (), None
         # A fallback tag that exists is read beside the API: a registry that gained the API later may not include
         # what was attached before.
+        reading = self._read(name, search)
         try:
-            index = await self._read(name, search)
+            # A tag that was listed is there, and one whose name was derived need not be.
+            index = await (reading if is_listed else unless_refused(reading))
         except NotFoundError:
+            return by_api or (), None
+        if index is None:
             return by_api or (), None
         if not referrers.is_list(index, subject):
             level = logging.DEBUG if index.digest == subject else logging.WARNING
@@ -251,7 +256,9 @@ class Attachments:
         for tag in names:
             if not self._wants(referrers.types_of_tag(tag)):
                 continue
-            attached = await self._tagged(tag, search)
+            tagged = self._tagged(tag, search)
+            # A tag that was listed is there, and one whose name was derived need not be.
+            attached = await (unless_refused(tagged) if self._by_name is None else tagged)
             if attached is not None:
                 found.append(attached)
             elif self._by_name is not None:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
+from ocync.lib.errors import (
+    AuthError,
+    NotFoundError,
+    OcyncError,
+    ProtocolError,
+    QuotaError,
+    RegistryError,
+    VerificationError,
+)
 from ocync.oci import media
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor, Manifest
@@ -21,6 +30,15 @@ if TYPE_CHECKING:
     from ocync.plan.source import SourceImage
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at a target's tag has shown: what it points to, None for no tag or an unknown one."""
+
+    there: Descriptor | Manifest | None = None
+    refusal: RegistryError | None = None
+    """Why the manifest, or the tag itself, was not shown; see `ocync.plan.looks`."""
 
 
 def decide(
@@ -49,7 +67,8 @@ async def compare(candidate: Candidate, budget: Budget | None = None, *, audited
     Return the plan of one image at one target; raises OcyncError if either side fails to answer.
 
     If the image is `audited`, or may have artifacts, the plan contains its manifest even if the tag is up to date.
-    With `audited`, a manifest that the target lists and cannot serve is copied again.
+    With `audited`, a manifest that the target lists and cannot serve is copied again. A tag that the target refuses
+    to show counts as missing, unless it is immutable: it might be moved then.
     """
     budget = budget or Budget(candidate.tag)
     image, target, tag = candidate.image, candidate.target, candidate.destination_tag
@@ -62,12 +81,15 @@ async def compare(candidate: Candidate, budget: Budget | None = None, *, audited
     async with asyncio.TaskGroup() as group:
         at_source = group.create_task(_caught(partial(_resolved, candidate, budget, by_head=by_head)))
         at_target = group.create_task(_caught(partial(_there, target, tag, budget, whole=whole)))
-    resolved, there = at_source.result(), at_target.result()
-    for answer in (resolved, there):
+    resolved, seen = at_source.result(), at_target.result()
+    for answer in (resolved, seen):
         if isinstance(answer, OcyncError):
             raise answer
     assert not isinstance(resolved, OcyncError)
-    assert not isinstance(there, OcyncError)
+    assert not isinstance(seen, OcyncError)
+    there, refusal = seen.there, seen.refusal if seen.there is None else None
+    if refusal is not None and candidate.immutable:
+        raise refusal
     if not isinstance(resolved, Root):
         decision = decide(resolved.digest, there, immutable=candidate.immutable)
         if isinstance(there, Manifest) and there.digest == resolved.digest:
@@ -81,6 +103,7 @@ async def compare(candidate: Candidate, budget: Budget | None = None, *, audited
     if (
         audited
         and isinstance(there, Descriptor)
+        and seen.refusal is None
         and decision == Skip(reason=Reason.UP_TO_DATE, digest=there.digest)
     ):
         decision = Copy(reason=Reason.REPAIRED, previous=there.digest)
@@ -91,6 +114,7 @@ async def compare(candidate: Candidate, budget: Budget | None = None, *, audited
         root=root,
         original=resolved.original,
         there=there if isinstance(there, Manifest) else None,
+        refusal=refusal,
     )
 
 
@@ -109,29 +133,35 @@ async def _root(image: SourceImage, budget: Budget) -> Root:
     return root
 
 
-async def _there(target: TargetState, tag: str, budget: Budget, *, whole: bool) -> Descriptor | Manifest | None:
-    there = await look(target, tag, whole=whole)
-    if isinstance(there, Manifest) and not budget.may_keep(there):
-        del there
+async def _there(target: TargetState, tag: str, budget: Budget, *, whole: bool) -> Seen:
+    seen = await look(target, tag, whole=whole)
+    if isinstance(seen.there, Manifest) and not budget.may_keep(seen.there):
+        del seen
         await budget.enter()
-        there = await look(target, tag, whole=whole)
-    return there
+        seen = await look(target, tag, whole=whole)
+    return seen
 
 
-async def look(target: TargetState, reference: str, *, whole: bool) -> Descriptor | Manifest | None:
-    """Return what a tag points to at a target, None for no tag; with `whole` the manifest, if it is readable."""
+async def look(target: TargetState, reference: str, *, whole: bool) -> Seen:
+    """Return what a tag points to at a target; with `whole` the manifest, if it is readable."""
     if target.lacks(reference):
-        return None
+        return Seen()
+    refusal = None
     if whole:
         try:
-            return await target.repository.manifest(reference)
+            return Seen(await target.repository.manifest(reference))
         except NotFoundError:
-            return None
-        except (ProtocolError, QuotaError, VerificationError):
+            return Seen()
+        except (AuthError, ProtocolError, QuotaError, VerificationError) as error:
             # It is no image, or the target's quota of pulls is used up (Docker Hub counts GETs, not HEADs). The
             # digest still shows whether the tag is right.
-            pass
-    return await target.repository.head(reference)
+            refusal = error if error.is_refusal else None
+    try:
+        return Seen(await target.repository.head(reference), refusal)
+    except RegistryError as error:
+        if not error.is_refusal:
+            raise
+        return Seen(refusal=error)
 
 
 async def _caught(call: Callable[[], Awaitable[T]]) -> T | OcyncError:

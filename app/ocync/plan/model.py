@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ocync.config.model import MappingConfig
+    from ocync.lib.errors import RegistryError
     from ocync.oci.digest import Digest
     from ocync.oci.manifest import Descriptor, Manifest
     from ocync.oci.repository import Repository, TargetRepository
@@ -123,6 +124,8 @@ class ImagePlan:
     """The digest of the source's own index, if `platforms` reduced it."""
     there: Manifest | None = None
     """What the target's tag points to now, if it was read."""
+    refusal: RegistryError | None = None
+    """Why it is not known what the target's tag points to."""
 
     @property
     def source_digest(self) -> Digest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocync.lib.errors import NotFoundError, ProtocolError
+from ocync.lib.errors import AuthError, NotFoundError, ProtocolError
 from ocync.lib.singleflight import Memo
 from ocync.oci.manifest import select_platforms
 
@@ -113,6 +113,7 @@ class SourceImage:
             return await self.repository.manifest(self.tag)
         try:
             return await self.repository.manifest(str(known.digest))
-        except NotFoundError:
-            # Gone since the HEAD, or never there: some registries answer a HEAD with a wrong digest.
+        except (NotFoundError, AuthError):
+            # Gone since the HEAD, or never there: some registries answer a HEAD with a wrong digest, and some
+            # answer 403 for what they do not have.
             return await self.repository.manifest(self.tag)

@@ -6,7 +6,7 @@ import logging
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ocync.lib.errors import VerificationError
+from ocync.lib.errors import RegistryError, VerificationError
 from ocync.registry.call import Call
 from ocync.registry.headers import asking_from, content_length, is_rest, stored_length
 from ocync.registry.limits.kinds import Kind
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A HEAD of a blob that is refused for itself: the upload then tells whether the blob is wanted.
-_UNKNOWN_BY_HEAD = frozenset({400, 405, 501})
+# A HEAD of a blob that is refused for itself. GitLab and others redirect it to a URL that was signed for GET, which
+# is 403 (moby/moby#50065).
+_REFUSED = frozenset({400, 403, 405, 501})
 
 
 class BlobReader:
@@ -96,35 +97,35 @@ class BlobReader:
             is_packed=descriptor.media_type.endswith("gzip"),
         )
 
-    async def has(self, descriptor: Descriptor) -> bool:
+    async def has(self, descriptor: Descriptor) -> bool | None:
         """
-        Return whether the repository holds the blob.
+        Return whether the repository holds the blob; None if the look is refused, which says nothing.
 
-        One of another length is not taken for it, and where a HEAD can't be answered it is not known to be there:
-        sending a blob once more does no harm.
+        One of another length is not taken for it.
         """
 
-        def read(answer: Answer) -> bool:
-            # GitLab and others send a HEAD on to a URL that was signed for GET (moby/moby#50065).
-            if answer.status == 403 and not self._client.redirected_to(answer):
-                raise self._client.refusal(answer)
+        def read(answer: Answer) -> bool | None:
             if answer.status != 200:
-                return False
+                return None if answer.status in _REFUSED else False
             self._client.refuse_page(answer)
             length = stored_length(answer.headers)
             return length is None or length == descriptor.size
 
-        return await self._client.request(
-            Call(
-                "HEAD",
-                self._api.url(f"blobs/{descriptor.digest}"),
-                f"look for blob {descriptor.digest.algorithm}:{descriptor.digest.short} at {self._api.name}",
-                self._api.scopes,
-                expect=frozenset({200, 403, 404}) | _UNKNOWN_BY_HEAD,
-                is_timed=True,
-            ),
-            read,
+        call = Call(
+            "HEAD",
+            self._api.url(f"blobs/{descriptor.digest}"),
+            f"look for blob {descriptor.digest.algorithm}:{descriptor.digest.short} at {self._api.name}",
+            self._api.scopes,
+            expect=frozenset({200, 404}) | _REFUSED,
+            is_timed=True,
         )
+        try:
+            return await self._client.request(call, read)
+        except RegistryError as error:
+            if not error.is_refusal:
+                raise
+            log.debug("not known to be there: %s", error.message)
+            return None
 
 
 async def _behind(pieces: AsyncGenerator[bytes, None], start: int) -> AsyncGenerator[bytes, None]:

@@ -7,7 +7,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from ocync.lib.errors import NotFoundError, ProtocolError, RegistryError
+from ocync.lib.errors import AuthError, NotFoundError, ProtocolError, RegistryError
 from ocync.oci import manifest as manifests
 from ocync.oci import media
 from ocync.oci.digest import Digest, verify
@@ -52,18 +52,21 @@ class ManifestApi:
                 return False
             return (_described(answer) if answer.status == 200 else None) or True
 
-        found = await self._client.request(
-            Call(
-                "HEAD",
-                self._api.url(f"manifests/{reference}"),
-                f"look up {self._api.image(reference)}",
-                self._api.scopes,
-                headers=_ACCEPT,
-                expect=frozenset({200, 404}) | _ASK_BY_GET,
-                is_timed=True,
-            ),
-            read,
+        call = Call(
+            "HEAD",
+            self._api.url(f"manifests/{reference}"),
+            f"look up {self._api.image(reference)}",
+            self._api.scopes,
+            headers=_ACCEPT,
+            expect=frozenset({200, 404}) | _ASK_BY_GET,
+            is_timed=True,
         )
+        try:
+            found = await self._client.request(call, read)
+        except AuthError as error:
+            if error.status != HTTPStatus.UNAUTHORIZED:
+                raise
+            found = True
         if isinstance(found, Descriptor):
             return found
         if not found:
@@ -85,7 +88,7 @@ class ManifestApi:
             return found
         try:
             return await self.fetch(str(_told(found)))
-        except (NotFoundError, ProtocolError) as error:
+        except (NotFoundError, AuthError, ProtocolError) as error:
             log.debug(
                 "the digest told of %s is not that of its bytes: %s", self._api.image(reference), error.message
             )

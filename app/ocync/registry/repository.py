@@ -120,8 +120,8 @@ class RegistryRepository:
         """Open a blob for one read from the byte `start` on; the caller holds a slot."""
         return self._blobs.open(descriptor, start=start)
 
-    async def has_blob(self, descriptor: Descriptor) -> bool:
-        """Return whether the repository holds the blob."""
+    async def has_blob(self, descriptor: Descriptor) -> bool | None:
+        """Return whether the repository holds the blob; None if it refuses to say so."""
         return await self._blobs.has(descriptor)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from ocync.lib.errors import NotFoundError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocync.cache.hints import Hints
+    from ocync.lib.errors import RegistryError
     from ocync.oci.digest import Digest
     from ocync.plan.model import Candidate, ImagePlan
     from ocync.transfer.audit import Inspection
@@ -66,7 +68,7 @@ class ImageAttempts:
             self.claims[host] = Claims(host, memory=self._memory, arrived=self._arrived)
         return self.claims[host]
 
-    def destination(self, candidate: Candidate, *, is_audited: bool) -> Destination:
+    def destination(self, candidate: Candidate, *, is_audited: bool, copies_unseen: bool = True) -> Destination:
         """Return a new destination for one attempt."""
         target = candidate.target
         key = outcome.target_name(candidate)
@@ -76,6 +78,7 @@ class ImageAttempts:
             image=candidate.image,
             tags=target.tags,
             inspect=self._inspection if is_audited else None,
+            copies_unseen=copies_unseen,
             expected=lambda count: self._sink(BytesExpected(key, count)),
             moved=lambda count: self._sink(BytesMoved(key, count)),
         )
@@ -96,6 +99,8 @@ class ImageAttempts:
                         raise
                     log.info("optional, and not found: %s", error.message)
                     return None
+                if plan.refusal is not None:
+                    self._not_shown(plan.refusal, destination, plan.candidate.destination_tag)
                 if not _is_checked_below(plan, destination):
                     return plan
                 if isinstance(plan.decision, Copy) and not self._dry_run:
@@ -103,6 +108,14 @@ class ImageAttempts:
                 return replace(plan, decision=await self._sync.carry_out(plan, destination, budget))
         finally:
             budget.close()
+
+    def _not_shown(self, refusal: RegistryError, destination: Destination, tag: str) -> None:
+        """Go on after a refused look at the target's tag: the push will show whether it was meant."""
+        if self._dry_run and refusal.status in (None, HTTPStatus.UNAUTHORIZED):
+            # Nothing is pushed, and a push without valid credentials would be refused too.
+            raise refusal
+        log.debug("not known to be there: %s", refusal.message)
+        destination.not_shown(f"tag {tag}")
 
     def result(self, plan: ImagePlan, destination: Destination, elapsed: float) -> ImageResult:
         """Return the result of a plan that was carried out, and remember what was seen."""

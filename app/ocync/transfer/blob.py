@@ -111,7 +111,11 @@ async def _bring(
 
 
 async def _find(blob: Descriptor, destination: Destination) -> bool:
-    if not await destination.repository.has_blob(blob):
+    found = await destination.repository.has_blob(blob)
+    if found is None:
+        destination.not_shown(f"blob {blob.digest}")
+        return False
+    if not found:
         destination.lost += destination.is_audited
         return False
     if destination.inspect is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ocync.lib.errors import ErrorKind, OcyncError
 from ocync.transfer.result import BlobStats
 
 if TYPE_CHECKING:
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from ocync.plan.source import SourceImage
     from ocync.transfer.claims import Claims
     from ocync.transfer.result import ArtifactCounts
+
+
+class NotShownError(OcyncError):
+    """A target refuses a look in a rolling audit: nothing is known to be lost, so nothing is copied."""
+
+    kind = ErrorKind.PROTOCOL
+    retryable = True
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,6 +43,8 @@ class Destination:
     """Called with the size of each piece that is handed to the target."""
     inspect: Callable[[TargetRepository, Descriptor], Awaitable[None]] | None = None
     """In an audit, checks a blob that the target has; raises OcyncError for wrong content."""
+    copies_unseen: bool = True
+    """Whether what the target refuses to show is copied; a rolling audit copies only what is known to be lost."""
     bytes_transferred: int = 0
     blobs: BlobStats = field(default_factory=BlobStats)
     lost: int = 0
@@ -59,6 +69,11 @@ class Destination:
     def lacks(self, tag: str) -> bool:
         """Return whether the tag is known to have been missing before the pass."""
         return self.tags is not None and tag not in self.tags
+
+    def not_shown(self, what: str) -> None:
+        """Go on without knowing whether the target has something; raises NotShownError in a rolling audit."""
+        if not self.copies_unseen:
+            raise NotShownError(f"{self.repository.name} refuses to show {what}")
 
     def beside(self) -> Destination:
         """Return a copy with its own counts."""

@@ -363,7 +363,7 @@ class Pass:
 
     async def _audit(self, candidate: Candidate) -> None:
         started = self._clock()
-        destination = self._attempts.destination(candidate, is_audited=True)
+        destination = self._attempts.destination(candidate, is_audited=True, copies_unseen=False)
         try:
             plan = await self._attempts.run(candidate, destination)
         except Exception as error:

@@ -15,6 +15,7 @@ from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, RegistryE
 from ocync.lib.tasks import each_of
 from ocync.oci import media
 from ocync.plan.budget import Budget
+from ocync.plan.looks import unless_refused
 from ocync.transfer.blob import bring_blob
 from ocync.transfer.claims import Lead, Wait
 
@@ -204,14 +205,14 @@ class ImageCopier:
         await self.bring(await self._reader.tree(manifest, self._source, self._destination, budget))
 
     async def _find_lost(self, manifest: Manifest) -> bool:
-        """Return whether the target has lost parts of the manifest, and record them as lost."""
+        """Return whether the target does not show parts of the manifest, and record them as lost."""
         lost: list[Descriptor] = []
 
         async def look(part: Descriptor) -> None:
             if part in manifest.copied_children:
-                found = await self._repository.head(str(part.digest)) is not None
+                found = await unless_refused(self._repository.head(str(part.digest))) is not None
             else:
-                found = await self._repository.has_blob(part)
+                found = bool(await self._repository.has_blob(part))
             if not found:
                 lost.append(part)
 

@@ -67,7 +67,8 @@ def skipped(
     digest = str(decision.digest) if decision.digest else None
     artifacts = destination.artifacts if destination else None
     reason = decision.reason
-    if destination is not None and destination.repaired:
+    # Parts that the target refuses to show are copied in an audit too, and were perhaps not lost.
+    if destination is not None and destination.lost and destination.repaired:
         reason = Reason.REPAIRED
     elif artifacts is not None and artifacts.transferred:
         reason = Reason.ARTIFACTS

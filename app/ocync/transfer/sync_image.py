@@ -99,8 +99,8 @@ class ImageSync:
             return plan.decision
         if plan.candidate.immutable and destination.lacks(tag):
             # The tag may have been set since the tags were listed.
-            there = await look(plan.candidate.target.unlisted, tag, whole=False)
-            decision = decide(root.digest, there, root.raw, immutable=True)
+            seen = await look(plan.candidate.target.unlisted, tag, whole=False)
+            decision = decide(root.digest, seen.there, root.raw, immutable=True)
             if isinstance(decision, Skip):
                 return decision
         await copier.put(root, tag)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, VerificationError
+from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, RegistryError, VerificationError
 from ocync.lib.singleflight import Flights
 from ocync.lib.tasks import each_of
 from ocync.plan.budget import MAX_DEPTH
@@ -76,7 +76,6 @@ class ManifestReader:
                 if manifest is not None:
                     tree.present.add(child.digest)
                 else:
-                    destination.lost += destination.is_audited
                     manifest = await self.at_source(child, source, destination)
                 await budget.take(0, manifest.size)
                 found[child.digest] = manifest
@@ -113,7 +112,22 @@ class ManifestReader:
     async def at_target(
         self, digest: Digest, destination: Destination, *, size: int | None = None
     ) -> Manifest | None:
-        """Return a manifest from the target, None if it is missing or unusable there; raises OcyncError."""
+        """
+        Return a manifest from the target; None if it is missing or unusable there, or not shown.
+
+        Raises OcyncError. In an audit, what is missing or unusable counts as lost.
+        """
+        try:
+            manifest = await self._at_target(digest, destination, size)
+        except RegistryError as error:
+            if not error.is_refusal:
+                raise
+            destination.not_shown(f"manifest {digest}")
+            return None
+        destination.lost += destination.is_audited and manifest is None
+        return manifest
+
+    async def _at_target(self, digest: Digest, destination: Destination, size: int | None) -> Manifest | None:
         claims, repository = destination.claims, destination.repository
         if destination.is_empty or claims.is_absent(repository, digest):
             return None
@@ -124,7 +138,9 @@ class ManifestReader:
         async def fetch() -> Manifest | None:
             try:
                 manifest = await repository.manifest(str(digest), size=size)
-            except (NotFoundError, ProtocolError, QuotaError, VerificationError):
+            except (NotFoundError, ProtocolError, QuotaError, VerificationError) as error:
+                if error.is_refusal:
+                    raise
                 # A manifest that cannot be read is copied again.
                 claims.manifest_absent(repository, digest)
                 return None

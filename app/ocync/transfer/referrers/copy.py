@@ -18,6 +18,7 @@ from ocync.lib.errors import ImmutableTagError, NotFoundError, OcyncError, Proto
 from ocync.lib.singleflight import Memo
 from ocync.lib.tasks import each_of
 from ocync.oci import referrers
+from ocync.plan.looks import unless_refused
 from ocync.transfer.image import ImageCopier
 from ocync.transfer.referrers.cosign_tags import Wanted
 from ocync.transfer.referrers.fallback_index import add_to_list, listed_and_there, read_again, read_list
@@ -174,7 +175,7 @@ class ArtifactCopier:
         # A fallback index can exist before its subject.
         if (destination.is_empty or subject in task.brought) and listed.was_read:
             return listed
-        by_api = await repository.referrers(subject)
+        by_api = await unless_refused(repository.referrers(subject))
         # The fallback index is read beside the API if the tag is known to exist, or if the source has one too and
         # the API lists less: a manifest without a subject is listed there alone.
         listed.present = {descriptor.digest for descriptor in by_api or ()}
@@ -195,7 +196,6 @@ class ArtifactCopier:
         # By digest alone: a fallback index may give a wrong size.
         manifest = await self._reader.at_target(descriptor.digest, task.destination)
         if manifest is None:
-            task.destination.lost += task.destination.is_audited
             return False
         await task.copier.contents(manifest, is_there=True)
         task.destination.claims.manifest_seen(task.destination.repository, descriptor.digest)
@@ -294,7 +294,7 @@ class ArtifactCopier:
         there = recorded = self._conflicts.written(repository.name, tag)
         # A signature made since the tags were listed must not be overwritten.
         if there is None and not (self._dry_run and destination.lacks(tag)):
-            head = await repository.head(tag)
+            head = await unless_refused(repository.head(tag))
             there = None if head is None else head.digest
         if there is None or there == wanted.digest:
             return there

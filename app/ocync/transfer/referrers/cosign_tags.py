@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.lib.errors import NotFoundError, ProtocolError, VerificationError
+from ocync.lib.errors import AuthError, NotFoundError, ProtocolError, VerificationError
 from ocync.oci import referrers
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Wanted:
         wanted = await self.read()
         try:
             there = await target.manifest(self.tag)
-        except (NotFoundError, ProtocolError, VerificationError) as error:
-            # Gone meanwhile, or no manifest of signatures.
+        except (NotFoundError, AuthError, ProtocolError, VerificationError) as error:
+            # Gone meanwhile, no manifest of signatures, or not shown.
             log.debug("%s:%s is replaced: %s", target.name, self.tag, error.message)
             return False
         own = referrers.layers_beyond(there, wanted)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError
+from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, RegistryError
 from ocync.lib.tasks import each_of
 from ocync.oci import referrers
+from ocync.plan.looks import unless_refused
 from ocync.transfer.image import is_about_parts
 
 if TYPE_CHECKING:
@@ -31,14 +32,18 @@ _ROUNDS = 8
 
 async def read_list(repository: TargetRepository, subject: Digest) -> Manifest | None:
     """
-    Return the list under the fallback tag, None if there is none; raises ProtocolError for anything else.
+    Return the list under the fallback tag, None if there is none or it is not shown.
+
+    Raises ProtocolError for anything else.
 
     The subject itself under that tag counts as none: the list may replace it.
     """
     tag = referrers.fallback_tag(subject)
     try:
-        index = await repository.manifest(tag)
+        index = await unless_refused(repository.manifest(tag))
     except NotFoundError:
+        return None
+    if index is None:
         return None
     if referrers.is_list(index, subject):
         return index
@@ -53,25 +58,37 @@ async def read_list(repository: TargetRepository, subject: Digest) -> Manifest |
 
 async def read_again(repository: TargetRepository, subject: Digest, known: Manifest | None) -> Manifest | None:
     """Return the current list; it is read only if it is not the known one."""
-    there = await repository.head(referrers.fallback_tag(subject))
+    try:
+        there = await repository.head(referrers.fallback_tag(subject))
+    except RegistryError as error:
+        if not error.is_refusal:
+            raise
+        return known
     if there is None:
         return None
     return known if known is not None and known.digest == there.digest else await read_list(repository, subject)
 
 
 async def listed_and_there(
-    repository: TargetRepository, index: Manifest | None, digests: Iterable[Digest]
+    repository: TargetRepository, index: Manifest | None, digests: Iterable[Digest], *, if_refused: bool = False
 ) -> set[Digest]:
     """
     Return those of the digests that a list names and the repository has.
 
-    Registries do not maintain the list: it may name manifests that were deleted.
+    Registries do not maintain the list: it may name manifests that were deleted. With `if_refused`, those count too
+    that the repository refuses to show.
     """
     listed = {child.digest for child in index.children} if index is not None else set()
     there: set[Digest] = set()
 
     async def look(digest: Digest) -> None:
-        if await repository.head(str(digest)) is not None:
+        try:
+            is_there = await repository.head(str(digest)) is not None
+        except RegistryError as error:
+            if not error.is_refusal:
+                raise
+            is_there = if_refused
+        if is_there:
             there.add(digest)
 
     await each_of(listed.intersection(digests), look)
@@ -111,7 +128,13 @@ async def add_to_list(
                 raise
             existing = kept
             continue
-        there = await repository.head(tag)
+        try:
+            there = await repository.head(tag)
+        except RegistryError as error:
+            if not error.is_refusal:
+                raise
+            # It was taken, and nothing shows that another client has written since.
+            return
         if there is not None and there.digest == index.digest:
             return
         existing, verbatim = await read_list(repository, subject), None
@@ -132,7 +155,7 @@ async def _without_gone(repository: TargetRepository, existing: Manifest | None)
     if existing is None:
         return None
     listed = {child.digest for child in existing.children}
-    gone = listed - await listed_and_there(repository, existing, listed)
+    gone = listed - await listed_and_there(repository, existing, listed, if_refused=True)
     if not gone:
         return existing
     log.warning("%s: %d of the listed referrers of a manifest are gone there", repository.name, len(gone))
