@@ -78,11 +78,6 @@ class Attached:
         """The number of artifacts; one that refers to two subjects counts twice."""
         return sum(len(attachment.referrers) + len(attachment.tags) for attachment in self.attachments)
 
-    @property
-    def has_referrers(self) -> bool:
-        """Whether anything refers to the manifest itself."""
-        return any(each.subject == self.subject and each.referrers for each in self.attachments)
-
 
 @dataclass(slots=True)
 class _Search:

@@ -91,8 +91,13 @@ class ImageSync:
             self._copied(plan, contents.result())
         tag = outcome.tag_of(plan.candidate)
         is_put = is_copied and not self._dry_run
-        if is_put and root is not None and (tag is None or _is_referred_to(root, attached)):
-            # Before its referrers: not all registries link a subject that comes later.
+        if (
+            is_put
+            and root is not None
+            and (tag is None or any(each.subject == root.digest and each.count for each in attached))
+        ):
+            # Before what is attached to it: not all registries link a subject that comes later, and Harbor refused
+            # cosign's tags without the image that they name (goharbor/harbor#19137, sigstore/cosign#2208).
             await copier.put_once(root)
         await self._copy_artifacts(plan, attached, destination, budget)
         if not is_put or root is None or tag is None:
@@ -194,8 +199,3 @@ class ImageSync:
             f"{name}: {why}, and artifacts.require_artifacts demands artifacts",
             hint="have it signed, or exclude its tag",
         )
-
-
-def _is_referred_to(root: Manifest, attached: Iterable[Attached]) -> bool:
-    """Return whether anything refers to the image's root manifest."""
-    return any(each.subject == root.digest and each.has_referrers for each in attached)
