@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+
+# A target's list saves requests and is not needed: it is not waited for as long as what is.
+_LIST_TIME = 15.0
 
 
 class Repositories(Protocol):
@@ -133,9 +137,10 @@ async def target_state(target: TargetRepository, mapping: MappingConfig, *, is_f
             return TargetState(repository=target, tags=frozenset(await target.tags()))
         if is_filled:
             return TargetState(repository=target)
-        page = await target.first_tags()
+        async with asyncio.timeout(_LIST_TIME):
+            page = await target.first_tags()
     except NotFoundError:
         return TargetState(repository=target, tags=frozenset())
-    except OcyncError:
+    except (OcyncError, TimeoutError):
         return TargetState(repository=target)
     return TargetState(repository=target, tags=frozenset(page.tags) if page.complete else None)

@@ -11,6 +11,7 @@ from ocync.registry.call import Call
 from ocync.registry.client import stream_time
 from ocync.registry.headers import stored_length
 from ocync.registry.limits.kinds import Kind
+from ocync.registry.retry import seconds_to_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONFLICT = 409
-# Bytes per second at which a registry is expected to store what it has received, at least: after the last byte it
-# may copy the whole blob within its storage before it answers (distribution does so on S3).
-_STORES = 32 * 1024 * 1024
 
 
 class StoredError(Exception):
@@ -88,7 +86,7 @@ class Blob:
                 kind=Kind.UPLOAD,
                 headers=headers,
                 content=content,
-                patience=stored / _STORES,
+                patience=seconds_to_store(stored),
             ),
             seconds=stream_time(stored),
         )

@@ -36,6 +36,8 @@ class Answer:
     """What it answers, as errors say it."""
     asked: Asked | None = None
     """What is told when it turns out to be a refusal."""
+    seconds: float = 0.0
+    """The time that the exchange took."""
 
     def document(self) -> Any:
         """Return the body read as JSON; None where it is none: json's own errors keep all of it alive."""

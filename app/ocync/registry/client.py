@@ -175,7 +175,9 @@ class RegistryClient:
 
         A caller that does not come from `request` holds a slot.
         """
-        until = asyncio.get_running_loop().time() + seconds
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        until = began + seconds
         with translated(call.what, self.host):
             async with asyncio.timeout_at(until + _LAST):
                 response = await self._answered(call, until)
@@ -189,6 +191,7 @@ class RegistryClient:
             url=response.url,
             what=call.what,
             asked=response.note,
+            seconds=clock() - began,
         )
 
     @asynccontextmanager

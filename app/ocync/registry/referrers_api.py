@@ -144,4 +144,4 @@ def read_page(answer: Answer, *, what: str, host: str) -> Page[Descriptor] | Non
     if not index.is_index:
         return None
     following = links.next_page(answer.headers.get_list("link"), answer.url, what=what, host=host)
-    return Page(entries=index.children, next=following)
+    return Page(entries=index.children, next=following, seconds=answer.seconds)

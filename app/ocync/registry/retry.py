@@ -21,14 +21,27 @@ if TYPE_CHECKING:
 
 _CONFIGURED = RetrySettings()
 _NOT_SOON = (UnreachableError, ThrottledError)
-GIVE_UP_AFTER = 90.0
-"""Seconds that all attempts at one request with a small answer may take together."""
+GIVE_UP_AFTER = 75.0
+"""
+Seconds that all attempts at one request with a small answer may take together.
+
+One connection may stall for 60 of them (`timeouts.idle`), and the next gets the rest. With the second round, a host
+that never comes to an end holds up a pass for twice as long, which is less than three minutes.
+"""
+# Bytes per second at which a registry is expected to store what it has received, at least: after the last byte it
+# may copy the whole blob within its storage before it answers (distribution does so on S3).
+_STORES = 32 * 1024 * 1024
 MAX_RETRY_AFTER = 120.0
 """Seconds that a registry can make one request wait, beyond those and whatever it asks for."""
 # The first wait is up to half a second, and each other one up to twice that of the one before.
 _FIRST_WAIT = 0.5
 # A last attempt with less than such a part of the whole time would fail for that alone.
 _LEAST_SHARE = 1 / 20
+
+
+def seconds_to_store(size: int) -> float:
+    """Return the seconds that a registry may take for its answer after the last of so many bytes."""
+    return size / _STORES
 
 
 def asked_wait(error: BaseException | None) -> float | None:

@@ -52,6 +52,7 @@ class TagList:
             return Page(
                 entries=listing.entries,
                 next=listing.next,
+                seconds=listing.seconds,
                 guess=self._first(last=listing.entries[-1]) if is_open else None,
             )
 
@@ -105,6 +106,8 @@ class Listing:
     """What it lists, whether it is a tag or not."""
     next: Url | None
     """The URL of the next page, where a Link gives it."""
+    seconds: float
+    """The time that the page took."""
     is_full: bool
     """Whether it holds as many entries as were asked for, so that there may be more."""
 
@@ -126,5 +129,6 @@ def read_page(answer: Answer, *, what: str, host: str) -> Listing:
         # Nexus lists null (containers/skopeo#2409).
         entries=[entry for entry in entries if isinstance(entry, str) and entry],
         next=links.next_page(answer.headers.get_list("link"), answer.url, what=what, host=host),
+        seconds=answer.seconds,
         is_full=len(entries) == _PAGE,
     )

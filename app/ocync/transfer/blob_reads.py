@@ -12,15 +12,16 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from ocync.lib.errors import NetworkError, OcyncError
+from ocync.lib.errors import NetworkError, OcyncError, UnreachableError
 from ocync.lib.limiter import Slots, reserve
-from ocync.transfer.resumable_read import Breaks, Reading
+from ocync.registry.retry import seconds_to_store
+from ocync.transfer.resumable_read import GRACE, SLOWEST, Breaks, Pace, Reading
 from ocync.transfer.shared_read import Patience, SharedRead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from ocync.lib.limiter import Lane, Reserved
     from ocync.oci.digest import Digest
@@ -65,7 +66,8 @@ class Delivery:
         self._upload: Upload | None = upload
         self._spent: Upload | None = None
         """A session that was used and not committed."""
-        self._took_at = self._stood = 0.0
+        self._stood = 0.0
+        """Seconds for which the target took nothing before sessions failed, in all."""
 
     async def prepare(self) -> bool:
         """
@@ -77,30 +79,45 @@ class Delivery:
         if self._upload is not None:
             return False
         try:
-            if await self.repository.has_blob(self.blob):
-                return True
-            self._upload = await self.repository.open_upload(self.blob)
+            # After a long silence, another one of its own is too long.
+            async with asyncio.timeout(max(GRACE - self._stood, 1.0) if self._stood > GRACE / 2 else None):
+                if await self.repository.has_blob(self.blob):
+                    return True
+                self._upload = await self.repository.open_upload(self.blob)
         except OcyncError as error:
             raise _GivenUpError(error) from error
+        except TimeoutError as error:
+            raise _GivenUpError(self._stands_still()) from error
         return self._upload is None
 
     async def send(self, branch: Branch, clock: Callable[[], float]) -> None:
         """Send all pieces in the session; after an OcyncError the session has to be abandoned."""
         upload, self._upload, self._spent = self._upload, None, self._upload
         assert upload is not None
-        self._took_at = clock()
-
-        def moved(count: int) -> None:
-            self._took_at = clock()
-            self.moved(count)
-
-        await upload.send(branch.pieces(moved))
+        taking = _Taking(branch.pieces(self.moved), Pace(max(GRACE - self._stood, 0.0)), self.blob, clock)
+        try:
+            async with taking.limit:
+                await upload.send(taking)
+        except TimeoutError as error:
+            if not taking.limit.expired():
+                raise
+            raise self._stands_still() from error
+        finally:
+            self._stood += taking.end()
         self._spent = None
 
-    def failed(self, now: float) -> float:
-        """Record a failure of the target; return the seconds for which it took nothing before failures, in all."""
-        self._stood += now - self._took_at
-        return self._stood
+    @property
+    def is_over(self) -> bool:
+        """Whether the target has been waited for long enough, in however many sessions."""
+        return self._stood >= GRACE
+
+    def _stands_still(self) -> UnreachableError:
+        host = self.repository.host
+        return UnreachableError(
+            f"can't push blob {self.blob.digest} to {self.repository.name}: {host} stands still, or takes less "
+            f"than {SLOWEST // 1024} KiB a second",
+            host=host,
+        )
 
     async def abandon_spent(self) -> None:
         """Give up a session that was used in vain. The caller holds no slot."""
@@ -111,6 +128,51 @@ class Delivery:
         """Give up a session that was not used. The caller holds no slot."""
         upload, self._upload = self._upload, None
         await _abandon(upload)
+
+
+class _Taking:
+    """The pieces of a blob on their way to a target, with a limit on the time that it takes to take them."""
+
+    def __init__(
+        self, pieces: AsyncIterator[bytes], pace: Pace, blob: Descriptor, clock: Callable[[], float]
+    ) -> None:
+        self._pieces = pieces
+        self._pace = pace
+        self._blob = blob
+        self._clock = clock
+        self._handed = 0
+        self._since: float | None = clock()
+        """When the target began to take what it was handed; None while the source is waited for."""
+        self.limit = asyncio.timeout(max(pace.left, 0.0))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.end()
+        if self.limit.when() is not None:
+            self.limit.reschedule(None)
+        try:
+            piece = await anext(self._pieces)
+        except StopAsyncIteration:
+            self._begin(0, patience=seconds_to_store(self._blob.size))
+            raise
+        self._begin(len(piece))
+        return piece
+
+    def _begin(self, handed: int, *, patience: float = 0.0) -> None:
+        self._handed, self._since = handed, self._clock()
+        if not self.limit.expired():
+            loop = asyncio.get_running_loop()
+            self.limit.reschedule(loop.time() + max(self._pace.left, 0.0) + patience)
+
+    def end(self) -> float:
+        """Count the wait for the target, and return its seconds; 0 if the source is waited for."""
+        if self._since is None:
+            return 0.0
+        waited, self._since = self._clock() - self._since, None
+        self._pace.waited(waited, self._handed)
+        return waited
 
 
 async def _abandon(upload: Upload | None) -> None:
@@ -298,8 +360,7 @@ class BlobReads:
                 if error is read.failure:
                     is_over = read.exhausted
                 else:
-                    # However many sessions it stands still in.
-                    is_over = delivery.failed(self._policy.clock()) >= self._policy.give_up_after
+                    is_over = delivery.is_over
                 if is_over:
                     raise _GivenUpError(error) from error
                 raise

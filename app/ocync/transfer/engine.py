@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ocync.cache.hints import Hints
-from ocync.lib.errors import InterruptedPassError, NetworkError, OcyncError
+from ocync.lib.errors import InterruptedPassError, NetworkError, OcyncError, RegistryError
 from ocync.lib.singleflight import Memo
 from ocync.lib.tasks import each_of
 from ocync.plan.discover import discover, target_state
@@ -61,6 +61,8 @@ RETURN_TIME = 30.0
 
 # Mappings of a source that are resolved at once: enough to hide round trips, with few tag lists in memory.
 _MAPPINGS_AT_ONCE = 16
+# Seconds that a host may ask to be left alone without losing the second try at what it has refused.
+_SOON = 10.0
 # Rolling audits at once: few, since their costs are known only afterwards and must stay within the share.
 _AUDITS_AT_ONCE = 3
 # The hint with the time at which the last pass ended.
@@ -86,6 +88,8 @@ class _MappingWork:
     target: int
     error: OcyncError | None = None
     """The error of the first round."""
+    failed_at: float = 0.0
+    """When that came, by the clock of the pass."""
 
     @property
     def lane(self) -> tuple[str, str]:
@@ -98,6 +102,7 @@ class _ImageWork:
 
     candidate: Candidate
     error: OcyncError | None = None
+    failed_at: float = 0.0
 
     @property
     def lane(self) -> tuple[str, str]:
@@ -255,24 +260,51 @@ class Pass:
 
     async def _resolve_all(self, source: str, work: Iterable[_Work], queue: ImageQueue) -> None:
         for item in work:
-            await self._wait_for_return(item)
+            if item.error is not None and not await self._is_worth_a_try(item, item.error):
+                self._give_up(item, item.error)
+                queue.resolved(source)
+                continue
             candidates = [item.candidate] if isinstance(item, _ImageWork) else await self._resolve(item)
             for candidate in candidates:
                 await queue.put(source, candidate)
             queue.resolved(source)
 
-    async def _wait_for_return(self, item: _Work) -> None:
-        """Wait for the host that did not answer in the first round."""
-        if not isinstance(item.error, NetworkError) or self._stop.requested():
-            return
+    async def _is_worth_a_try(self, item: _Work, error: OcyncError) -> bool:
+        """
+        Return whether what failed in the first round may succeed now.
+
+        A host that did not answer then is waited for. If it does not come back, or has asked to be left alone for
+        longer, the pass would wait in vain once more.
+        """
+        if self._stop.requested() or not isinstance(error, RegistryError):
+            return True
+        if (error.retry_after or 0.0) > _SOON:
+            return self._clock() >= item.failed_at + (error.retry_after or 0.0)
+        if not isinstance(error, NetworkError):
+            return True
         repositories: list[Repository]
         if isinstance(item, _ImageWork):
             repositories = [item.candidate.source, item.candidate.target.repository]
         else:
             repositories = [self._repositories.source(item.mapping.source, item.mapping.source_repository)]
         for repository in repositories:
-            if repository.host == item.error.host:
-                await self._answers.get(repository.host, partial(repository.answers, self._settings.return_time))
+            if repository.host == error.host:
+                answers = partial(repository.answers, self._settings.return_time)
+                # After a stop, this gives each image its result.
+                return await self._answers.get(repository.host, answers) or self._stop.requested()
+        return True
+
+    def _give_up(self, item: _Work, error: OcyncError) -> None:
+        """Add the result of what is not tried again."""
+        started = self._clock()
+        if isinstance(item, _MappingWork):
+            self._mapping_failed(item, error, started)
+            return
+        candidate = item.candidate
+        destination = self._earlier.pop(outcome.target_name(candidate), None) or self._attempts.destination(
+            candidate, is_audited=False
+        )
+        self._image_failed(candidate, destination, error, started)
 
     async def _resolve(self, item: _MappingWork) -> Sequence[Candidate]:
         """Return a mapping's images for one target; those that need no request get their results here."""
@@ -381,7 +413,7 @@ class Pass:
     # Failures
 
     def _mapping_failed(self, item: _MappingWork, error: OcyncError, started: float) -> None:
-        if self._keep_for_second_round(replace(item, error=error), error):
+        if self._keep_for_second_round(replace(item, error=error, failed_at=self._clock()), error):
             return
         self._announce(item, 1)
         mapping = item.mapping
@@ -393,7 +425,7 @@ class Pass:
     def _image_failed(
         self, candidate: Candidate, destination: Destination, error: OcyncError, started: float
     ) -> None:
-        if self._keep_for_second_round(_ImageWork(candidate, error), error):
+        if self._keep_for_second_round(_ImageWork(candidate, error, self._clock()), error):
             self._earlier[outcome.target_name(candidate)] = destination
             return
         elapsed = self._clock() - started

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from ocync.lib.errors import OcyncError, UnreachableError, VerificationError
 from ocync.lib.limiter import reserve
 from ocync.oci.digest import Verifier
+from ocync.registry.retry import GIVE_UP_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,24 +25,42 @@ log = logging.getLogger(__name__)
 # time counts as dead. The second limit ends reads that break again and again.
 _PROGRESS, _PART = 1024 * 1024, 32
 _BREAKS, _BYTES_PER_BREAK = 32, 64 * 1024 * 1024
-# A source that gives less than this many bytes a second, over this many seconds, counts as dead, since a stream of
-# one byte a minute would never time out. One connection may stall for 60 of them, and the next gets the rest.
-_SLOWEST = 16 * 1024
-_GRACE = 90.0
+SLOWEST = 16 * 1024
+"""Bytes a second: a host that gives or takes less counts as dead. A byte a minute would never time out."""
+GRACE = GIVE_UP_AFTER
+"""Seconds of waiting over which that counts."""
 
 
-class Breaks:
+class Pace:
+    """
+    The wait for one host to give, or to take, the bytes of one blob.
+
+    In each `seconds` of waiting at least as many bytes must move as the slowest allowed pace gives.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = GRACE if seconds is None else seconds
+        self.left = self._seconds
+        """Seconds for which nothing may still move."""
+        self._moved = 0
+
+    def waited(self, seconds: float, moved: int) -> None:
+        """Count a wait, and the bytes that it was for."""
+        self.left -= seconds
+        self._moved += moved
+        if self._moved >= self._seconds * SLOWEST:
+            self.left, self._moved = self._seconds, 0
+
+
+class Breaks(Pace):
     """
     The limits of all reads of one blob together.
 
-    They may break `attempts` times in a row without progress, and more often with it. In each _GRACE seconds of
-    waiting at least as many bytes must come as the slowest allowed pace gives.
+    They may break `attempts` times in a row without progress, and more often with it.
     """
 
     def __init__(self, size: int, attempts: int) -> None:
-        self.left = _GRACE
-        """Seconds for which the source may still give nothing."""
-        self._came = 0
+        super().__init__()
         self._enough = min(_PROGRESS, size // _PART)
         self._attempts = attempts
         self._small = 0
@@ -52,13 +71,6 @@ class Breaks:
         self._left -= 1
         self._small = 0 if came >= self._enough else self._small + 1
         return self._left >= 0 and self._small < self._attempts
-
-    def waited(self, seconds: float, came: int) -> None:
-        """Count a wait for bytes, and the bytes that came."""
-        self.left -= seconds
-        self._came += came
-        if self._came >= _GRACE * _SLOWEST:
-            self.left, self._came = _GRACE, 0
 
 
 class Reading:
@@ -151,7 +163,7 @@ class Reading:
     def _too_slow(self) -> UnreachableError:
         host, came = self.reader.host, self.offset - self._start
         return UnreachableError(
-            f"can't fetch blob {self.blob.digest}: {host} gives less than {_SLOWEST // 1024} KiB a second: "
+            f"can't fetch blob {self.blob.digest}: {host} gives less than {SLOWEST // 1024} KiB a second: "
             f"{came} bytes in all",
             host=host,
         )

@@ -287,7 +287,7 @@ async def test_while_a_source_is_waited_for_a_stop_ends_the_read() -> None:
 
 
 async def test_a_source_that_drips_is_left_when_it_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocync.transfer.resumable_read._GRACE", 0.3)
+    monkeypatch.setattr("ocync.transfer.resumable_read.GRACE", 0.3)
     async with course(attempts=2, idle=5) as at:
         at.source.on("GET", GET, respond=faults.drip(size=10, pause=0.05))
         (delivery,) = await at.run()

@@ -28,7 +28,7 @@ _SHORTEST = 4.0
 """Seconds that a login lasts at least: a wrong clock must not cause a login for each request."""
 _PAUSE = 30.0
 """Seconds between two attempts to renew a login that has not ended yet."""
-LOGIN_SECONDS = 90.0
+LOGIN_SECONDS = 75.0
 """Seconds that a cloud's login may take, with the retries of its library."""
 
 
