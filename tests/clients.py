@@ -78,6 +78,7 @@ class Waits:
 class Side:
     """One client program: its settings, its retries and its places. Registries are named by their URLs."""
 
+    connect: float = 2.0
     idle: float = IDLE
     attempts: int = 5
     give_up_after: float = GIVE_UP_AFTER
@@ -110,7 +111,7 @@ class Side:
             stopping=self.stop.requested,
         )
         self.repositories = RepositoryFactory(
-            timeouts=Timeouts(connect=2.0, idle=self.idle),
+            timeouts=Timeouts(connect=self.connect, idle=self.idle),
             policy=self.policy,
             tally=self.tally,
             environ=self.environ,
@@ -221,6 +222,7 @@ class Side:
             policy=self.policy,
             stop=self.stop,
             sink=sink,
+            clock=time.monotonic,
             now=now,
             requests=lambda: self.requests - before,
             memory=self.memory,

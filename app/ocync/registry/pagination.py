@@ -51,8 +51,8 @@ async def read_all(
     Return the entries of all pages, in the list's order and each once: the first of those with one name.
 
     A guess is followed where no page has had a Link and the page was of use. Raises ProtocolError for a list that
-    leads in a circle, brings nothing new again and again, has too many pages (`most`) or entries, or takes too long:
-    part of a list is never taken for the whole. `what` is the list's name in that error.
+    leads in a circle, brings nothing new again and again, is too long (`most` pages) or takes too long: part of a
+    list is never taken for the whole. `what` is the list's name in that error.
     """
     found: dict[Hashable, T] = {}
     seen: set[Url] = set()
