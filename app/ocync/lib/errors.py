@@ -16,6 +16,7 @@ the cause kept. This module imports nothing from the package.
     │   ├── ServerError           5xx and 408; retryable
     │   ├── NetworkError          no connection, or one that broke or stalled; retryable
     │   │   └── UnreachableError  the host has not answered for a long time; no request was made
+    │   │       └── NotSentError  others of its kind stood still, so this request was not made
     │   ├── VerificationError     the bytes do not match their digest or size; retryable
     │   │   └── UnsignedError     an image has no signature by a trusted signer
     │   └── ProtocolError         an invalid answer, or a request refused for good
@@ -84,6 +85,8 @@ class OcyncError(Exception):
     kind: ErrorKind = ErrorKind.INTERNAL
     exit_code: ExitCode = ExitCode.FAILED
     retryable: bool = False
+    host: str = ""
+    """The `host[:port]` of the registry that it is about, if any."""
     is_bounded: ClassVar[bool] = True
     """Whether texts are cut; not needed where all of them come from the user."""
 
@@ -99,9 +102,9 @@ class OcyncError(Exception):
 
     @classmethod
     def because(cls, cause: OcyncError, what: str) -> Self:
-        """Return an error of this class that `cause` leads to; it takes over the hint and `retryable`."""
+        """Return an error of this class that `cause` leads to; it takes over the hint, the host and `retryable`."""
         error = cls(f"{what}: {cause.message}", hint=cause.hint)
-        error.retryable = cause.retryable
+        error.retryable, error.host = cause.retryable, cause.host
         return error
 
 
@@ -243,6 +246,10 @@ class NetworkError(RegistryError):
 
 class UnreachableError(NetworkError):
     """The host has answered no request for a long time, so this one was not made or not tried again."""
+
+
+class NotSentError(UnreachableError):
+    """Several requests of this kind have stood still at the host, so this one was not made."""
 
 
 class VerificationError(RegistryError):

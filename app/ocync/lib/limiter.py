@@ -78,6 +78,12 @@ class Lane:
     def pressed(self, *, by_number: bool) -> None:
         """Note that a request has to wait for this lane: for a slot (`by_number`), or for a time."""
 
+    def stood_still(self) -> None:
+        """Note that a request was waited for in vain, for long."""
+
+    def moved(self) -> None:
+        """Note that a request came to its end, or much of it."""
+
 
 class _Waiter:
     """A request that waits: for `count` slots in these lanes, or, when `count` is 0, only for the lanes' times."""
@@ -123,6 +129,12 @@ class Slots:
     def limit(self) -> int:
         """How many slots may be held now."""
         return max(1, self._capacity if isinstance(self._capacity, int) else self._capacity())
+
+    def stood_still(self) -> None:
+        """Note that a request was waited for in vain, for long: it counts in lanes only."""
+
+    def moved(self) -> None:
+        """Note that a request came to its end, or much of it: it counts in lanes only."""
 
     def __repr__(self) -> str:
         now = self.statistics

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from ocync.lib.errors import OcyncError, ProtocolError, RateLimitedError, ThrottledError
+from ocync.lib.errors import (
+    NetworkError,
+    NotSentError,
+    OcyncError,
+    ProtocolError,
+    RateLimitedError,
+    ThrottledError,
+)
 from ocync.oci import media
 from ocync.oci.providers import settings_of
 from ocync.registry import error_response
@@ -25,9 +32,10 @@ from ocync.registry.call import MAX_ERROR, Answer
 from ocync.registry.content_encoding import decoded
 from ocync.registry.error_response import translated
 from ocync.registry.http.origin import Url
+from ocync.registry.limits.kinds import Kind
 from ocync.registry.pull_quota import PullQuota
 from ocync.registry.ratelimit_headers import date, read_allowance, tells_allowance
-from ocync.registry.retry import GIVE_UP_AFTER
+from ocync.registry.retry import GIVE_UP_AFTER, STALL
 from ocync.registry.sender import RequestTally, Sender
 from ocync.registry.upload_strategy import UploadStrategy
 
@@ -178,10 +186,19 @@ class RegistryClient:
         clock = asyncio.get_running_loop().time
         began = clock()
         until = began + seconds
-        with translated(call.what, self.host):
-            async with asyncio.timeout_at(until + _LAST):
-                response = await self._answered(call, until)
-                body = await self._read(response, call.limit, what=call.what, until=until)
+        # Whoever sends a blob knows how long that stood still.
+        bucket = self.limits.bucket(call.kind) if call.content is None or call.kind is not Kind.UPLOAD else None
+        try:
+            with translated(call.what, self.host):
+                async with asyncio.timeout_at(until + _LAST):
+                    response = await self._answered(call, until)
+                    body = await self._read(response, call.limit, what=call.what, until=until)
+        except NetworkError:
+            if bucket is not None and clock() - began >= STALL:
+                bucket.stood_still()
+            raise
+        if bucket is not None and call.kind is not Kind.UPLOAD:
+            bucket.moved()
         assert response.url is not None
         return Answer(
             status=response.status,
@@ -214,6 +231,12 @@ class RegistryClient:
 
     async def _answered(self, call: Call, until: float) -> Response:
         """Make an attempt, and let the limits take note of what came of it."""
+        if self.limits.bucket(call.kind).stands_still:
+            raise NotSentError(
+                f"can't {call.what}: several requests of this kind to {self.host} were waited for in vain, and "
+                "this one was not sent",
+                host=self.host,
+            )
         if self.limits.bucket(call.kind).turns_away():
             raise ThrottledError(
                 f"can't {call.what}: {self.host} has refused all requests of this kind, or asked for a pause, for "
@@ -269,6 +292,8 @@ class RegistryClient:
         end = clock() + within
         while not self.policy.stopping() and (left := end - clock()) > 0:
             if await self._sender.ping(self.url("/v2/"), seconds=min(left, _PING_TIME)):
+                for kind in Kind:
+                    self.limits.bucket(kind).give_another_chance()
                 return True
             await asyncio.sleep(min(max(end - clock(), 0.0), _PING_EVERY))
         return False

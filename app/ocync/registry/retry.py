@@ -12,7 +12,7 @@ from tenacity import AsyncRetrying, AttemptManager, RetryCallState, retry_if_exc
 from tenacity.wait import wait_base
 
 from ocync.config.model import RetrySettings
-from ocync.lib.errors import OcyncError, RegistryError, ThrottledError, UnreachableError
+from ocync.lib.errors import NotSentError, OcyncError, RegistryError, ThrottledError, UnreachableError
 from ocync.registry.ratelimit_headers import AGES
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ Seconds that all attempts at one request with a small answer may take together.
 One connection may stall for 60 of them (`timeouts.idle`), and the next gets the rest. With the second round, a host
 that never comes to an end holds up a pass for twice as long, which is less than three minutes.
 """
+STALL = 10.0
+"""Seconds of waiting in vain after which a request counts as one that stands still, and not as one that failed."""
 # Bytes per second at which a registry is expected to store what it has received, at least: after the last byte it
 # may copy the whole blob within its storage before it answers (distribution does so on S3).
 _STORES = 32 * 1024 * 1024
@@ -92,18 +94,19 @@ class _Wait(wait_base):
 
 class Attempts:
     """
-    The attempts at one thing; the last error is raised as it is.
+    The attempts at one thing; the last error is raised as it is, or the one before if no request was made any more.
 
     A registry that asks for more patience than there is makes it a ThrottledError, which says when to come back.
     The first attempt, which nearly always does, costs next to nothing: tenacity comes in when it has failed.
     """
 
-    __slots__ = ("_asked", "_attempt", "_began", "_error", "_is_first", "_others", "_policy", "_spent")
+    __slots__ = ("_asked", "_attempt", "_began", "_error", "_is_first", "_last", "_others", "_policy", "_spent")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._is_first = True
         self._error: OcyncError | None = None
+        self._last: OcyncError | None = None
         self._others: AsyncRetrying | None = None
         self._attempt: AttemptManager
         self._began: float | None = None
@@ -165,6 +168,8 @@ class Attempts:
             self._spent += self._policy.clock() - self._began
             self._began = None
         # A positive list: anything else, cancellation above all, goes through at once.
+        if isinstance(error, NotSentError) and self._last is not None:
+            raise self._last from error
         if error is None or not is_retryable(error):
             return False
         assert isinstance(error, OcyncError)
@@ -174,7 +179,7 @@ class Attempts:
         self._spent -= asked
         if self._asked > MAX_RETRY_AFTER:
             raise _throttled(error, asked) from error
-        self._error = error
+        self._error = self._last = error
         return True
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from ocync.lib.errors import NetworkError, OcyncError, UnreachableError
 from ocync.lib.limiter import Slots, reserve
-from ocync.registry.retry import seconds_to_store
+from ocync.registry.retry import STALL, seconds_to_store
 from ocync.transfer.resumable_read import GRACE, SLOWEST, Breaks, Pace, Reading
 from ocync.transfer.shared_read import Patience, SharedRead
 
@@ -94,16 +94,24 @@ class Delivery:
         """Send all pieces in the session; after an OcyncError the session has to be abandoned."""
         upload, self._upload, self._spent = self._upload, None, self._upload
         assert upload is not None
-        taking = _Taking(branch.pieces(self.moved), Pace(max(GRACE - self._stood, 0.0)), self.blob, clock)
+        slots, pace = self.repository.upload_slots, Pace(max(GRACE - self._stood, 0.0))
+        taking = _Taking(branch.pieces(self.moved), pace, self.blob, slots, clock)
         try:
             async with taking.limit:
                 await upload.send(taking)
         except TimeoutError as error:
             if not taking.limit.expired():
                 raise
+            slots.stood_still()
             raise self._stands_still() from error
+        except NetworkError:
+            if taking.end() >= STALL:
+                slots.stood_still()
+            raise
         finally:
             self._stood += taking.end()
+        if pace.spent < STALL:
+            slots.moved()
         self._spent = None
 
     @property
@@ -134,13 +142,20 @@ class _Taking:
     """The pieces of a blob on their way to a target, with a limit on the time that it takes to take them."""
 
     def __init__(
-        self, pieces: AsyncIterator[bytes], pace: Pace, blob: Descriptor, clock: Callable[[], float]
+        self,
+        pieces: AsyncIterator[bytes],
+        pace: Pace,
+        blob: Descriptor,
+        slots: Slots | Lane,
+        clock: Callable[[], float],
     ) -> None:
         self._pieces = pieces
         self._pace = pace
         self._blob = blob
+        self._slots = slots
         self._clock = clock
         self._handed = 0
+        self._waited = 0.0
         self._since: float | None = clock()
         """When the target began to take what it was handed; None while the source is waited for."""
         self.limit = asyncio.timeout(max(pace.left, 0.0))
@@ -150,6 +165,7 @@ class _Taking:
 
     async def __anext__(self) -> bytes:
         self.end()
+        self._waited = 0.0
         if self.limit.when() is not None:
             self.limit.reschedule(None)
         try:
@@ -167,12 +183,12 @@ class _Taking:
             self.limit.reschedule(loop.time() + max(self._pace.left, 0.0) + patience)
 
     def end(self) -> float:
-        """Count the wait for the target, and return its seconds; 0 if the source is waited for."""
-        if self._since is None:
-            return 0.0
-        waited, self._since = self._clock() - self._since, None
-        self._pace.waited(waited, self._handed)
-        return waited
+        """Count the wait for the target, and return the seconds of the last one; 0 if the source is waited for."""
+        if self._since is not None:
+            self._waited, self._since = self._clock() - self._since, None
+            if self._pace.waited(self._waited, self._handed):
+                self._slots.moved()
+        return self._waited
 
 
 async def _abandon(upload: Upload | None) -> None:
@@ -251,7 +267,7 @@ class BlobReads:
 
     async def send(self, delivery: Delivery, source: Repository, *, nearer: Repository | None = None) -> None:
         """Ensure that the repository has the blob; raises OcyncError. See BlobMover."""
-        breaks = Breaks(delivery.blob.size, self._policy.attempts)
+        breaks = Breaks(delivery.blob.size, self._policy.attempts, source.blob_slots)
         try:
             if nearer is not None:
                 try:

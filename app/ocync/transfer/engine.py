@@ -4,7 +4,8 @@ A pass: from mappings to results, with bounds on everything that runs at once.
 The unit of work is one image at one target. Each target host has its own workers, which take images from the
 sources in turn, so that a host that hangs delays no other. Several mappings are resolved at a time, and each puts
 its images into a short queue; no stage waits for an earlier one to end. What fails for a passing reason is tried
-once more in a second round, when its hosts answer again. A rolling audit of some unchanged images comes last.
+once more in a second round, when its hosts answer again. What had no try there, as others stood still at its host,
+gets one in another round, as long as these copy something. A rolling audit of some unchanged images comes last.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ocync.cache.hints import Hints
-from ocync.lib.errors import InterruptedPassError, NetworkError, OcyncError, RegistryError
+from ocync.lib.errors import InterruptedPassError, NetworkError, NotSentError, OcyncError, RegistryError
 from ocync.lib.singleflight import Memo
 from ocync.lib.tasks import each_of
 from ocync.plan.discover import discover, target_state
@@ -32,6 +33,7 @@ from ocync.transfer.grace import Grace
 from ocync.transfer.image_queue import ImageQueue
 from ocync.transfer.outcome import Results
 from ocync.transfer.referrers.copy import ArtifactCopier
+from ocync.transfer.result import Status
 from ocync.transfer.signatures import SignatureCheck
 from ocync.transfer.sync_image import ImageSync
 from ocync.transfer.tag_conflicts import TagConflicts
@@ -165,6 +167,8 @@ class Pass:
         self._results = Results(sink)
         self._again: list[_Work] = []
         self._is_second_round = False
+        self._has_copied = False
+        """Whether an image was copied in this round."""
         self._selected: Memo[int, Resolved] = Memo()
         self._left: Counter[int] = Counter()
         self._announced: set[int] = set()
@@ -211,8 +215,8 @@ class Pass:
         try:
             with self._grace.observed():
                 await self._round(list(self._split(work)))
-                if self._again:
-                    await self._second_round()
+                while self._again:
+                    await self._round_again()
                 await self._audit_some()
                 if not self._settings.dry_run:
                     self._memory.learn_hint(*_LAST_PASS, f"{self._now():.0f}")
@@ -229,9 +233,11 @@ class Pass:
                 for target in range(len(item.targets)):
                     yield _MappingWork(number, item, target)
 
-    async def _second_round(self) -> None:
-        again, self._again = self._again, []
-        self._is_second_round = True
+    async def _round_again(self) -> None:
+        # What was not tried, as others stood still, comes first: those may stand still again.
+        again, self._again = sorted(self._again, key=lambda item: not isinstance(item.error, NotSentError)), []
+        self._is_second_round, self._has_copied = True, False
+        self._answers = Memo()
         for claims in self._attempts.claims.values():
             claims.forget_failures()
         self._artifacts.forget_failures()
@@ -276,12 +282,13 @@ class Pass:
         A host that did not answer then is waited for. If it does not come back, or has asked to be left alone for
         longer, the pass would wait in vain once more.
         """
-        if self._stop.requested() or not isinstance(error, RegistryError):
+        if self._stop.requested():
             return True
-        if (error.retry_after or 0.0) > _SOON:
-            return self._clock() >= item.failed_at + (error.retry_after or 0.0)
-        if not isinstance(error, NetworkError):
-            return True
+        if isinstance(error, RegistryError):
+            if (error.retry_after or 0.0) > _SOON:
+                return self._clock() >= item.failed_at + (error.retry_after or 0.0)
+            if not isinstance(error, NetworkError):
+                return True
         repositories: list[Repository]
         if isinstance(item, _ImageWork):
             repositories = [item.candidate.source, item.candidate.target.repository]
@@ -375,6 +382,7 @@ class Pass:
                 if not destination.is_audited and plan.decision.reason is Reason.UP_TO_DATE:
                     self._rolling.unchanged(candidate, result.target)
                 self._results.add(result)
+                self._has_copied |= result.status is Status.SYNCED
         finally:
             candidate.image.finish(candidate.target.repository.host)
 
@@ -434,7 +442,10 @@ class Pass:
         _strip(error)
 
     def _keep_for_second_round(self, work: _Work, error: OcyncError) -> bool:
-        if not error.retryable or self._is_second_round or self._stop.requested():
+        if not error.retryable or self._stop.requested():
+            return False
+        if self._is_second_round and not (isinstance(error, NotSentError) and self._has_copied):
+            # What had no try yet gets one, as long as that leads somewhere.
             return False
         log.info("trying again at the end of the pass: %s", error.message)
         _strip(error)

@@ -7,14 +7,15 @@ import logging
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
-from ocync.lib.errors import OcyncError, UnreachableError, VerificationError
+from ocync.lib.errors import NetworkError, OcyncError, UnreachableError, VerificationError
 from ocync.lib.limiter import reserve
 from ocync.oci.digest import Verifier
-from ocync.registry.retry import GIVE_UP_AFTER
+from ocync.registry.retry import GIVE_UP_AFTER, STALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from ocync.lib.limiter import Lane, Slots
     from ocync.oci.manifest import Descriptor
     from ocync.oci.repository import Repository
     from ocync.registry.retry import RetryPolicy
@@ -44,12 +45,19 @@ class Pace:
         """Seconds for which nothing may still move."""
         self._moved = 0
 
-    def waited(self, seconds: float, moved: int) -> None:
-        """Count a wait, and the bytes that it was for."""
+    @property
+    def spent(self) -> float:
+        """Seconds that were waited for what has moved since it began anew."""
+        return self._seconds - self.left
+
+    def waited(self, seconds: float, moved: int) -> bool:
+        """Count a wait, and the bytes that it was for; return whether enough have moved by now to begin anew."""
         self.left -= seconds
         self._moved += moved
-        if self._moved >= self._seconds * SLOWEST:
-            self.left, self._moved = self._seconds, 0
+        if self._moved < self._seconds * SLOWEST:
+            return False
+        self.left, self._moved = self._seconds, 0
+        return True
 
 
 class Breaks(Pace):
@@ -59,12 +67,24 @@ class Breaks(Pace):
     They may break `attempts` times in a row without progress, and more often with it.
     """
 
-    def __init__(self, size: int, attempts: int) -> None:
+    def __init__(self, size: int, attempts: int, slots: Slots | Lane | None = None) -> None:
+        """`slots` are those of the reads: they are told of the source's silence, and of its end."""
         super().__init__()
+        self._slots = slots
         self._enough = min(_PROGRESS, size // _PART)
         self._attempts = attempts
         self._small = 0
         self._left = _BREAKS + size // _BYTES_PER_BREAK
+
+    def stood_still(self) -> None:
+        """Note that the source was waited for in vain."""
+        if self._slots is not None:
+            self._slots.stood_still()
+
+    def moved(self) -> None:
+        """Note that the source gives what it is asked for."""
+        if self._slots is not None:
+            self._slots.moved()
 
     def count(self, came: int) -> bool:
         """Count a break after `came` bytes, and return whether the read may be resumed."""
@@ -152,11 +172,16 @@ class Reading:
                 piece = await anext(self._pieces, b"")
         except BaseException as error:
             await self.close()
+            waited = clock() - asked
+            self._breaks.waited(waited, 0)
             if isinstance(error, TimeoutError) and limit.expired():
+                self._breaks.stood_still()
                 raise self._too_slow() from error
+            if isinstance(error, NetworkError) and waited >= STALL:
+                self._breaks.stood_still()
             raise
-        finally:
-            self._breaks.waited(clock() - asked, len(piece))
+        if self._breaks.waited(clock() - asked, len(piece)) or (not piece and self._breaks.spent < STALL):
+            self._breaks.moved()
         self.offset += len(piece)
         return piece
 
@@ -183,7 +208,7 @@ async def read_whole(
     Raises OcyncError. Wrong content is read again, unless `hint_if_wrong` is given: then the error is final and has
     that hint.
     """
-    breaks, given_up = Breaks(blob.size, policy.attempts), None
+    breaks, given_up = Breaks(blob.size, policy.attempts, reader.blob_slots), None
     async for attempt in policy.retrying():
         with attempt:
             reading = Reading(blob, reader, policy=policy, breaks=breaks)

@@ -257,7 +257,7 @@ async def test_a_target_that_takes_a_large_blob_slowly_for_ever(world: World, ra
 MANY = {
     "blobs that do not come": (True, "GET", BLOBS, faults.stall(EVER)),
     "blobs that stand still": (True, "GET", BLOBS, faults.stall(EVER, after=100)),
-    "blobs that drip": (True, "GET", BLOBS, drip(10)),
+    "blobs that drip": (True, "GET", BLOBS, drip()),
     "manifests that do not come": (True, PULL, MANIFESTS, faults.stall(EVER)),
     "manifests that drip": (True, PULL, MANIFESTS, faults.drip(size=5, pause=1.0)),
     "referrers that do not come": (True, "GET", REFERRERS, faults.stall(EVER)),
@@ -320,6 +320,44 @@ async def test_a_list_of_referrers_that_pages_for_ever(world: World, pause: floa
     world.bad.on("GET", REFERRERS, respond=faults.chain(faults.stall(pause), endless_referrers()))
 
     assert await world.sync(world.bad.url, is_source=True) < MOST
+
+
+async def test_images_that_stand_still_keep_nothing_from_others_of_the_same_host(world: World) -> None:
+    """More of them than can be copied at once, and before all others."""
+    world.bad.repository(OTHER).tags.clear()
+    evil = [build.image([build.layer(2000, 1000 + number)]) for number in range(60)]
+    good = [build.image([build.layer(2000, 2000 + number)]) for number in range(60)]
+    for number, image in enumerate([*evil, *good]):
+        world.bad.seed(OTHER, f"{number:03}", image)
+    never = {str(blob["digest"]) for image in evil for blob in image.root.blobs}
+    world.bad.on(
+        "GET", BLOBS, respond=faults.stall(EVER), when=lambda request: request.path.rpartition("/")[2] in never
+    )
+    mapping = world.side.mapping(world.bad.url, world.target.url, repository=OTHER)
+
+    results = await world.side.sync(mapping, within=3600.0, at_once=50)
+
+    arrived = {name.rpartition(":")[2] for name, each in results.items() if each.status is Status.SYNCED}
+    assert arrived == {f"{number:03}" for number in range(60, 120)}
+
+
+@pytest.mark.parametrize("who", ["source", "target"])
+async def test_a_large_blob_at_an_honest_pace_arrives_however_long_it_takes(world: World, who: str) -> None:
+    world.bad.repositories.clear()
+    world.bad.seed(OTHER, "1", LARGE)
+    if who == "source":
+        world.bad.on("GET", LARGE_LAYER, respond=faults.drip(size=20_000, pause=1.0))
+    else:
+        world.target.on(PUSH, UPLOADS, respond=faults.drip_upload(200_000, after=1))
+    clock = asyncio.get_running_loop().time
+    began = clock()
+
+    results = await world.side.sync(
+        world.side.mapping(world.bad.url, world.target.url, repository=OTHER), within=10_000.0
+    )
+
+    assert {result.status for result in results.values()} == {Status.SYNCED}
+    assert clock() - began > 90
 
 
 async def test_what_asked_for_a_long_pause_is_tried_again_when_that_is_over(world: World) -> None:

@@ -38,6 +38,8 @@ LONGEST = 120.0
 PATIENCE = 150.0
 """Seconds for which a host may refuse all requests of a kind before new ones fail without being sent."""
 _REFUSALS = 5
+# Requests of one kind that are waited for in vain, one after the other, and the seconds for which others then fail.
+_STALLS, _STALLED_FOR = 3, 90.0
 _ALLOWED = re.compile(r"allowed: *([1-9][0-9]{0,8})/(second|minute|hour)", re.ASCII | re.IGNORECASE)
 _UNITS = {"second": 1, "minute": 60, "hour": 3600}
 
@@ -74,6 +76,9 @@ class Bucket(Lane):
         self._refusals = 0
         self._refused_since = 0.0
         self._closed_until = 0.0
+        # Requests that stood still since the last one that did not, and when that was seen last.
+        self._stalls = 0
+        self._stalled_at = 0.0
 
     def __repr__(self) -> str:
         return f"<Bucket {self._what}: {self.held} of {self.limit}, {self._level.rate or 'any number of'} a second>"
@@ -127,6 +132,29 @@ class Bucket(Lane):
         """
         now = self._clock()
         return self._closed_until > now or (self._is_hopeless(now) and self._level.paused_until > now)
+
+    @property
+    def stands_still(self) -> bool:
+        """
+        Whether requests of this kind have been waited for in vain, one after the other, and lately.
+
+        The host answers others: it lists tags, and never ends a blob. Each image would wait for it again.
+        """
+        return self._stalls >= _STALLS and self._clock() - self._stalled_at < _STALLED_FOR
+
+    def stood_still(self) -> None:
+        """Record that a request was waited for in vain, for long."""
+        now = self._clock()
+        self._stalls = self._stalls + 1 if now - self._stalled_at < _STALLED_FOR else 1
+        self._stalled_at = now
+
+    def moved(self) -> None:
+        """Record that a request came to its end, or much of it."""
+        self._stalls = 0
+
+    def give_another_chance(self) -> None:
+        """Let requests be sent again, until the next one stands still."""
+        self._stalls = min(self._stalls, _STALLS - 1)
 
     def _is_hopeless(self, now: float) -> bool:
         return self._refusals >= _REFUSALS and now - self._refused_since >= PATIENCE
