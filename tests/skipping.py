@@ -24,8 +24,21 @@ _STEP = 1e-6
 """Seconds that a turn takes: no clock stands still while something runs."""
 
 
+_RUNNING: list[Skipping] = []
+_real_monotonic = time.monotonic
+
+
+def _monotonic() -> float:
+    """Return the time of the loop that skips, while one runs."""
+    return _RUNNING[-1].time() if _RUNNING else _real_monotonic()
+
+
+# Before anything else is imported: what takes it for a default gets this one.
+time.monotonic = _monotonic
+
+
 class Skipping(asyncio.SelectorEventLoop):
-    """The loop; `time.monotonic` follows it while it runs."""
+    """The loop; `time.monotonic` follows it while it runs, in every module that is imported after this one."""
 
     def __init__(self) -> None:
         self._now = time.monotonic()
@@ -47,11 +60,11 @@ class Skipping(asyncio.SelectorEventLoop):
         self._in_threads -= 1
 
     def run_forever(self) -> None:
-        real, time.monotonic = time.monotonic, self.time
+        _RUNNING.append(self)
         try:
             super().run_forever()
         finally:
-            time.monotonic = real
+            _RUNNING.pop()
 
     def next(self, seconds: float | None) -> bool:
         """Let time pass; tells whether it did, and not where somebody else has to come back first."""

@@ -135,8 +135,12 @@ class UploadStrategy:
             return None if self._clock() < self._trial_began + PATIENCE else Form.SESSION
         if size > SMALL:
             return Form.SESSION
-        self._trial = asyncio.get_running_loop().create_future()
+        trial = self._trial = asyncio.get_running_loop().create_future()
         self._trial_began = self._clock()
+        task = asyncio.current_task()
+        assert task is not None
+        # A task that is cancelled abandons nothing, and others must not wait for it.
+        task.add_done_callback(lambda _task: self.trial_ended() if self._trial is trial else None)
         return Form.TRIAL
 
     def trial_ended(self, *, failed: bool = False) -> None:
