@@ -90,12 +90,12 @@ class Blob:
             ),
             seconds=stream_time(stored),
         )
-        if answer.status == _CONFLICT and await self._is_there():
+        if answer.status == _CONFLICT and await self.is_there():
             log.debug("%s: another writer was first", self.what)
             raise StoredError
         return answer
 
-    async def _is_there(self) -> bool:
+    async def is_there(self) -> bool:
         """Look for the blob, once: where that can't be told, what was said before the look is the error."""
         look = Call(
             "HEAD", self.api.url(f"blobs/{self.descriptor.digest}"), self.what, self.api.scopes, is_timed=True

@@ -43,6 +43,8 @@ _FAR = 1024 * 1024
 _UNDECIDED = 3
 # Streams by one POST that failed in a row, before larger blobs go by POST and PUT: some proxies take no large ones.
 _FAILED_STREAMS = 3
+# PUTs with all bytes, one after the other, that a host has answered as if there were no session.
+_REFUSED_PUTS = 2
 # Parts that were refused in a row, before the host is taken for one that takes none.
 _REFUSED_PARTS = 2
 
@@ -90,6 +92,9 @@ class UploadStrategy:
         self._part: int | None = None
         self._takes_parts = self._settings.chunks
         self._refused_parts = 0
+        self._refused_puts = 0
+        self._by_put: bool | None = None
+        """Whether a PUT takes all bytes; if not, they go by a PATCH before it. None while that is not known."""
         self._has_part_limit = False
         self._breaks = 0
         self._broke_at = 0
@@ -186,6 +191,32 @@ class UploadStrategy:
         if self._part is None or self._part >= size:
             self._go_in_parts(size // 2, f"it refuses a request of {size} bytes")
         return self.part(size) is not None
+
+    @property
+    def goes_by_patch(self) -> bool:
+        """Whether the bytes of a blob go by a PATCH, and the PUT has none."""
+        return self._by_put is False
+
+    def put_refused(self) -> None:
+        """
+        Record that a PUT with all bytes was answered as if there were no session.
+
+        A host that has taken a blob so means that the session is lost.
+        """
+        if self._by_put is not None or not self._settings.chunks:
+            return
+        self._refused_puts += 1
+        if self._refused_puts >= _REFUSED_PUTS:
+            self._by_put = False
+            log.info("%s gets blobs by PATCH from now on: it takes no PUT with all bytes", self._host)
+
+    def put_taken(self) -> None:
+        """Record that a PUT with bytes was taken."""
+        self._by_put, self._refused_puts = True, 0
+
+    def patch_refused(self) -> None:
+        """Record that a PATCH with all bytes was not taken: the PUT is all there is."""
+        self._by_put = True
 
     def whole_begins(self) -> int:
         """Return what `whole_broke` is to be told of an upload in one request that begins now."""

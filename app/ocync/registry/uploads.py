@@ -7,6 +7,7 @@ import logging
 import re
 from contextlib import suppress
 from dataclasses import replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
@@ -47,6 +48,8 @@ _CANCEL_TIME = 10.0
 _SPOILT = frozenset(
     {"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "RANGE_INVALID", "SIZE_INVALID"}
 )
+# Answers to a PATCH with all bytes that say that it is no way to send a blob.
+_NO_PATCH = frozenset({400, 404, 405, 415, 416, 501})
 # Answers to one POST with the bytes that say nothing of whether it is taken: of credentials, names and patience.
 _NOT_ABOUT_THE_FORM = frozenset({401, 403, 404, 408, 429})
 
@@ -66,9 +69,10 @@ class RegistryUpload:
             await self._send(pieces)
 
     async def _send(self, pieces: AsyncIterator[bytes]) -> None:
-        part = self._blob.client.upload_strategy.part(self._blob.descriptor.size, least=self._least)
+        strategy, size = self._blob.client.upload_strategy, self._blob.descriptor.size
+        part = strategy.part(size, least=self._least)
         if part is None:
-            await self.put(pieces)
+            await (self._patch(pieces) if size and strategy.goes_by_patch else self.put(pieces))
             return
         parts = ChunkedUpload(self._blob, self._location, part, least=self._least)
         try:
@@ -87,7 +91,36 @@ class RegistryUpload:
             if isinstance(watched, Watched) and not watched.failed and not isinstance(error, UnreachableError):
                 strategy.whole_broke(began, watched.given)
             raise
+        except RegistryError as error:
+            if error.retryable and _is_of_session(error):
+                strategy.put_refused()
+            raise
         strategy.whole_arrived(size)
+        if size:
+            strategy.put_taken()
+
+    async def _patch(self, pieces: AsyncIterator[bytes]) -> None:
+        """Send all bytes in one PATCH, as Docker does, and commit."""
+        blob, strategy = self._blob, self._blob.client.upload_strategy
+        watched, began = Watched(pieces), strategy.whole_begins()
+        try:
+            answer = await blob.send("PATCH", self._location, watched)
+        except NetworkError as error:
+            if not watched.failed and not isinstance(error, UnreachableError):
+                strategy.whole_broke(began, watched.given)
+            raise
+        if answer.status not in (200, 201, 202, 204):
+            refusal = blob.client.refusal(answer)
+            if answer.status == 413:
+                _too_large(blob, refusal, blob.descriptor.size)
+            elif answer.status in _NO_PATCH:
+                strategy.patch_refused()
+                refusal.retryable = True
+            raise refusal
+        if location := answer.headers.get("location"):
+            self._location = links.resolve(location, answer.url, what="the end of an upload", host=blob.client.host)
+        await self._commit(b"", 0)
+        strategy.whole_arrived(blob.descriptor.size)
 
     async def _commit(self, content: bytes | AsyncIterator[bytes], length: int, *, span: str | None = None) -> None:
         blob, client = self._blob, self._blob.client
@@ -256,6 +289,15 @@ def _too_large(blob: Blob, error: OcyncError, length: int) -> None:
         error.hint = remedies.TOO_LARGE
 
 
+def _is_of_session(error: RegistryError) -> bool:
+    """
+    Return whether a PUT was refused as if there were no such session.
+
+    Said of sessions that are lost, and by Artifactory 6 of all that have got no PATCH (docker/buildx#196).
+    """
+    return error.status in (404, 416) or error.code in ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID")
+
+
 def _is_spoilt(status: int, error: OcyncError) -> bool:
     """Return whether only this session is at an end: forgotten by a restart, or by a registry of many."""
     code = error.code if isinstance(error, RegistryError) else None
@@ -278,7 +320,12 @@ async def open_upload(
     form = await api.client.upload_strategy.form(descriptor.size)
     if form is not Form.SESSION:
         return SinglePost(blob, is_trial=form is Form.TRIAL)
-    session = await _post(blob, blob.opening())
+    try:
+        session = await _post(blob, blob.opening())
+    except ProtocolError as error:
+        if error.status == HTTPStatus.CONFLICT and await blob.is_there():
+            return None
+        raise
     if session is None:
         raise ProtocolError(f"{api.name} answered 201 to an upload that has no bytes yet", host=api.client.host)
     return session

@@ -336,6 +336,100 @@ async def test_a_host_that_takes_no_parts_at_all_gets_the_whole_again(
             assert stored(registry)
 
 
+NO_PUT = {
+    "404 without a code": faults.answer(404),
+    "404 and the session unknown": faults.error(404, "BLOB_UPLOAD_UNKNOWN"),
+    "400": faults.error(400, "BLOB_UPLOAD_INVALID"),
+    "416": faults.answer(416),
+}
+
+
+@pytest.fixture
+async def patching() -> AsyncIterator[ScriptedRegistry]:
+    """A registry that takes bytes by PATCH only, as Artifactory 6 (docker/buildx#196)."""
+    async with ScriptedRegistry(single_post=False) as registry:
+        yield registry
+
+
+def has_bytes(request: Request) -> bool:
+    return bool(request.body.length)
+
+
+@pytest.mark.parametrize("fault", NO_PUT.values(), ids=NO_PUT)
+@pytest.mark.parametrize("size", [100, 300_000, 9 * MIB])
+async def test_a_host_that_takes_no_bytes_by_put_gets_them_by_patch(
+    patching: ScriptedRegistry, fault: Action, size: int
+) -> None:
+    patching.on("PUT", UPLOADS, respond=fault, when=has_bytes)
+    data, other = content(size), content(size + 1)
+
+    async with repository_of(patching.url) as repository:
+        assert await attempts(repository, data) <= 3
+        assert stored(patching, data)
+        puts = patching.count("PUT", UPLOADS)
+        assert await attempts(repository, other) == 1
+
+    assert stored(patching, other)
+    assert patching.count("PUT", UPLOADS) == puts + 1
+    assert patching.requests.matching("PATCH")[-1].headers.get("content-range") is None
+    assert patching.requests.matching("PATCH")[-1].received == size + 1
+
+
+async def test_a_pass_fills_a_target_that_takes_bytes_by_patch_alone(patching: ScriptedRegistry) -> None:
+    patching.on("PUT", UPLOADS, respond=faults.answer(404), when=has_bytes)
+    async with ScriptedRegistry() as source, Side() as side:
+        layers = [build.layer(size, number) for number, size in enumerate((5 * MIB, 90_000, 500))]
+        source.seed("team/app", "1", build.image(layers))
+
+        results = await side.sync(side.mapping(source.url, patching.url))
+
+    assert {result.status for result in results.values()} == {Status.SYNCED}
+    assert patching.content_of("team/app", "1") == source.content_of("team/app", "1")
+
+
+async def test_a_session_that_is_lost_once_is_no_reason_for_a_patch(patching: ScriptedRegistry) -> None:
+    patching.on("PUT", UPLOADS, times=1, respond=faults.error(404, "BLOB_UPLOAD_UNKNOWN"))
+
+    async with repository_of(patching.url) as repository:
+        assert await attempts(repository, content(1000)) == 2
+        patching.on("PUT", UPLOADS, times=3, respond=faults.error(404, "BLOB_UPLOAD_UNKNOWN"))
+        assert await attempts(repository, content(2000)) == 4
+
+    assert patching.count("PATCH") == 0
+
+
+async def test_a_host_that_takes_bytes_in_no_way_gets_the_usual_one_again(patching: ScriptedRegistry) -> None:
+    patching.on("PUT|PATCH", UPLOADS, respond=faults.error(404, "BLOB_UPLOAD_UNKNOWN", "no such session"))
+
+    async with repository_of(patching.url) as repository:
+        with pytest.raises(AssertionError, match="never written"):
+            await attempts(repository, content(1000))
+
+    assert [request.method for request in patching.requests.matching("PUT|PATCH")] == ["PUT"] * 2 + ["PATCH"] + [
+        "PUT"
+    ] * 2
+
+
+async def test_a_registry_that_is_read_only_gets_no_patch(patching: ScriptedRegistry) -> None:
+    patching.on("PUT|PATCH", UPLOADS, respond=faults.error(405, "UNSUPPORTED", "read-only"))
+
+    async with repository_of(patching.url) as repository:
+        with pytest.raises(OcyncError, match="read-only") as caught:
+            await attempts(repository, content(1000))
+
+    assert not caught.value.retryable
+    assert patching.count("PUT|PATCH") == 1
+
+
+async def test_bytes_that_were_lost_are_no_reason_for_a_patch(patching: ScriptedRegistry) -> None:
+    patching.on("PUT", UPLOADS, times=3, respond=faults.error(400, "DIGEST_INVALID"))
+
+    async with repository_of(patching.url) as repository:
+        assert await attempts(repository, content(1000)) == 4
+
+    assert patching.count("PATCH") == 0
+
+
 async def test_a_token_that_ends_between_parts_is_renewed_and_the_part_sent_again() -> None:
     auth = Bearer(users=(ROBOT,), anonymous=None)
     async with ScriptedRegistry(auth=auth, location_latest_only=True) as registry:

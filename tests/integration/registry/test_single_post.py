@@ -365,6 +365,15 @@ async def test_so_it_is_where_a_session_ends(data: bytes, method: str) -> None:
         assert registry.count("HEAD") == 1
 
 
+async def test_so_it_is_where_a_session_is_opened() -> None:
+    async with ScriptedRegistry(single_post=False) as registry, repository_of(registry.url) as repository:
+        await write(repository, b"{}")
+        registry.on("POST", UPLOADS, respond=_first(registry, LARGE), times=1)
+
+        assert await repository.open_upload(descriptor(LARGE)) is None
+        assert stored(registry, LARGE)
+
+
 @pytest.mark.parametrize("look", [None, faults.answer(500), faults.reset()], ids=["missing", "500", "reset"])
 async def test_a_conflict_about_a_blob_that_is_not_there_is_an_error(look: Action | None) -> None:
     async with ScriptedRegistry(single_post=False) as registry, repository_of(registry.url) as repository:
