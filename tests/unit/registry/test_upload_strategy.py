@@ -65,6 +65,23 @@ async def test_a_trial_that_was_given_up_is_made_by_one_of_those_who_waited() ->
     assert [await task for task in others[1:]] == [Form.SINGLE, Form.SINGLE]
 
 
+async def test_a_trial_whose_task_was_cancelled_is_made_by_one_of_those_who_waited() -> None:
+    strategy = UploadStrategy()
+    began = asyncio.Event()
+
+    async def give_up() -> None:
+        assert await strategy.form(10) is Form.TRIAL
+        began.set()
+        await asyncio.Event().wait()
+
+    trying = asyncio.create_task(give_up())
+    await began.wait()
+    other = await waits(strategy)
+    trying.cancel()
+
+    assert await other is Form.TRIAL
+
+
 async def test_nobody_waits_longer_than_patience_lasts() -> None:
     now = 0.0
     strategy = UploadStrategy(clock=lambda: now)
