@@ -27,6 +27,14 @@ TOO_LARGE = (
 PRIVATE_AUTHORITY = (
     "if its certificate authority is private, set the registry's tls.ca_file to the authority's certificate"
 )
+MISSING_PLATFORM = (
+    "the source may be a caching proxy, which holds what was pulled through it: set platforms to those that it has, "
+    "or mirror from the registry behind it"
+)
+MISSING_ATTESTATION = (
+    "the source may be a caching proxy, which holds what was pulled through it: pull the attestation through it by "
+    "its digest, mirror from the registry behind it, or leave the image that it describes out with platforms"
+)
 TOO_FEW_TAGS = "compare the rules with the output of `ocync tags REPO -c FILE`, or lower min_tags"
 DEFECT = "this is a defect of ocync: please report it with the output of -vv"
 

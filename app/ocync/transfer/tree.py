@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ocync.lib import remedies
 from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, QuotaError, RegistryError, VerificationError
 from ocync.lib.singleflight import Flights
 from ocync.lib.tasks import each_of
+from ocync.oci.manifest import REFERENCE_DIGEST
 from ocync.plan.budget import MAX_DEPTH
 
 if TYPE_CHECKING:
@@ -85,11 +87,18 @@ class ManifestReader:
             tree.levels.append(level)
 
     async def at_source(self, child: Descriptor, source: Repository, destination: Destination) -> Manifest:
-        """Return a child manifest from the source, unless it failed before; raises OcyncError."""
+        """
+        Return a child manifest from the source, unless it failed before.
+
+        Raises OcyncError, which for one that the source lists and does not have says what it is.
+        """
         claims = destination.claims
         claims.check_failure(source, destination.repository, child.digest)
         try:
-            return await self.read(child.digest, source, size=child.size)
+            try:
+                return await self.read(child.digest, source, size=child.size)
+            except NotFoundError as error:
+                raise _missing(child, source, error) from error
         except OcyncError as error:
             claims.failed(source, destination.repository, child.digest, error)
             raise
@@ -155,6 +164,25 @@ class ManifestReader:
         while self._size > _CACHED:
             oldest = next(iter(self._cache))
             self._size -= self._cache.pop(oldest).size
+
+
+def _missing(child: Descriptor, source: Repository, error: NotFoundError) -> NotFoundError:
+    """Return the error of a child that an index at the source lists and that is not there (oc-mirror#1526)."""
+    of = child.annotation(REFERENCE_DIGEST)
+    if of is not None or str(child.platform) == "unknown/unknown":
+        # BuildKit names what it describes; others may not.
+        what, hint = f"the attestation {child.digest} of {of or 'an image'}", remedies.MISSING_ATTESTATION
+    elif child.platform is not None:
+        what, hint = f"the image {child.digest} for {child.platform}", remedies.MISSING_PLATFORM
+    else:
+        what, hint = f"the manifest {child.digest}", remedies.MISSING_PLATFORM
+    return NotFoundError(
+        f"an index of {source.name} lists {what}, and the source does not have it: {error.message}",
+        host=error.host,
+        status=error.status,
+        code=error.code,
+        hint=hint,
+    )
 
 
 def _may_be_there(child: Descriptor, destination: Destination) -> bool:
