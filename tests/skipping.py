@@ -12,6 +12,7 @@ import selectors
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,9 @@ _STEP = 1e-6
 """Seconds that a turn takes: no clock stands still while something runs."""
 
 
+_AT_WORK = 2.0
+"""Seconds that a thread beside the loop has for its work."""
+_SEEN: WeakKeyDictionary[threading.Thread, float] = WeakKeyDictionary()
 _RUNNING: list[Skipping] = []
 _real_monotonic = time.monotonic
 
@@ -79,9 +83,11 @@ class Skipping(asyncio.SelectorEventLoop):
 
 
 def _is_detached_busy() -> bool:
-    """Return whether a thread of `run_detached` runs, which no executor knows of."""
-    targets = (getattr(thread, "_target", None) for thread in threading.enumerate())
-    return any(getattr(target, "__qualname__", "").startswith("run_detached.") for target in targets)
+    """Return whether a thread of `run_detached` is at work, of which no executor knows; one that hangs is not."""
+    now = _real_monotonic()
+    targets = ((thread, getattr(thread, "_target", None)) for thread in threading.enumerate())
+    busy = [thread for thread, of in targets if getattr(of, "__qualname__", "").startswith("run_detached.")]
+    return any(now - _SEEN.setdefault(thread, now) < _AT_WORK for thread in busy)
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
@@ -97,4 +103,6 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
         found = super().select(_QUIET)
         if found or self._loop.next(timeout):
             return found  # type: ignore[no-any-return]
-        return super().select(timeout)  # type: ignore[no-any-return]
+        # Not longer than a thread has for its work: then time goes on without it.
+        seconds = _AT_WORK if timeout is None else min(timeout, _AT_WORK)
+        return super().select(seconds)  # type: ignore[no-any-return]
