@@ -28,8 +28,8 @@ PRIVATE_AUTHORITY = (
     "if its certificate authority is private, set the registry's tls.ca_file to the authority's certificate"
 )
 MISSING_PLATFORM = (
-    "the source may be a caching proxy, which holds what was pulled through it: set platforms to those that it has, "
-    "or mirror from the registry behind it"
+    "the source may be a caching proxy, which holds what was pulled through it: set platforms to those that it "
+    "has, or mirror from the registry behind it"
 )
 MISSING_ATTESTATION = (
     "the source may be a caching proxy, which holds what was pulled through it: pull the attestation through it by "
