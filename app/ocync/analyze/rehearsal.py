@@ -74,7 +74,7 @@ async def analyze(
         rehearsed = Rehearsal(snapshot, order)
         results = await Pass(
             repositories=rehearsed,
-            settings=PassSettings(images_at_once=at_once, return_time=0.0),
+            settings=PassSettings(images_at_once=at_once, return_time=0.0, is_rehearsal=True),
             policy=RetryPolicy(),
             stop=stop,
             sink=tell,

@@ -197,8 +197,8 @@ class AuthError(RegistryError):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether a request was refused for itself; registries refuse it for what is missing too."""
-        return True
+        """Whether a request was refused, and there was a login for it; what is missing may be refused too."""
+        return self.status is not None
 
 
 class NotFoundError(RegistryError):

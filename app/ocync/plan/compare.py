@@ -153,6 +153,8 @@ async def look(target: TargetState, reference: str, *, whole: bool) -> Seen:
         except NotFoundError:
             return Seen()
         except (AuthError, ProtocolError, QuotaError, VerificationError) as error:
+            if isinstance(error, AuthError) and not error.is_refusal:
+                raise
             # It is no image, or the target's quota of pulls is used up (Docker Hub counts GETs, not HEADs). The
             # digest still shows whether the tag is right.
             refusal = error if error.is_refusal else None

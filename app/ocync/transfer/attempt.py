@@ -46,8 +46,13 @@ class ImageAttempts:
         sink: Sink,
         arrived: Callable[[Digest], None],
         dry_run: bool,
+        pushes: bool,
     ) -> None:
-        """`arrived` is called for each blob that is seen at a target host for the first time."""
+        """
+        `arrived` is called for each blob that is seen at a target host for the first time.
+
+        Without `pushes` nothing that is put shows whether the target refuses the credentials.
+        """
         self._sync = sync
         self._grace = grace
         self._memory = memory
@@ -55,6 +60,7 @@ class ImageAttempts:
         self._sink = sink
         self._arrived = arrived
         self._dry_run = dry_run
+        self._pushes = pushes
         self._gate = asyncio.Lock()
         self.claims: dict[str, Claims] = {}
         """What this pass has seen, by target host."""
@@ -111,8 +117,8 @@ class ImageAttempts:
 
     def _not_shown(self, refusal: RegistryError, destination: Destination, tag: str) -> None:
         """Go on after a refused look at the target's tag: the push will show whether it was meant."""
-        if self._dry_run and refusal.status in (None, HTTPStatus.UNAUTHORIZED):
-            # Nothing is pushed, and a push without valid credentials would be refused too.
+        if not self._pushes and refusal.status == HTTPStatus.UNAUTHORIZED:
+            # A push without valid credentials would be refused too.
             raise refusal
         log.debug("not known to be there: %s", refusal.message)
         destination.not_shown(f"tag {tag}")

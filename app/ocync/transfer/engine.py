@@ -121,6 +121,8 @@ class PassSettings:
     images_at_once: int = 50
     """Images in flight, shared among the target hosts; each has at least as many as it has sources."""
     dry_run: bool = False
+    is_rehearsal: bool = False
+    """Whether what would be written is recorded: no push shows whether credentials are refused."""
     return_time: float = RETURN_TIME
     """Seconds to wait, before the second round, for a host that did not answer."""
     audit: float | None = None
@@ -201,6 +203,7 @@ class Pass:
             sink=sink,
             arrived=self._reads.changed,
             dry_run=settings.dry_run,
+            pushes=not (settings.dry_run or settings.is_rehearsal),
         )
 
     async def run(self, work: Sequence[MappingConfig | Candidate]) -> tuple[ImageResult, ...]:

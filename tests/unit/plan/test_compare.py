@@ -8,7 +8,7 @@ import pytest
 
 from memory import Place, put_image, put_index
 from ocync.config.model import ArtifactRules
-from ocync.lib.errors import NetworkError, NotFoundError, ProtocolError, ServerError
+from ocync.lib.errors import AuthError, NetworkError, NotFoundError, ProtocolError
 from ocync.oci.digest import Digest
 from ocync.oci.manifest import Descriptor
 from ocync.oci.platform import Platform
@@ -183,11 +183,11 @@ async def test_either_side_that_can_t_be_asked_fails_the_image_at_this_target_al
     put_image(world.repository, "1", b"x")
     for host in (world.a, world.b):
         put_image(host.repository("app"), "1", b"x")
-    world.a.step = failing("head", ServerError("broken"))  # type: ignore[assignment]
+    world.a.step = failing("head", AuthError("no pull"))  # type: ignore[assignment]
 
     first, second = await asyncio.gather(*map(compare, world.candidates()), return_exceptions=True)
 
-    assert isinstance(first, ServerError)
+    assert isinstance(first, AuthError)
     assert not isinstance(second, BaseException)
     world.source.step = failing("head", NetworkError("reset"))  # type: ignore[assignment]
     both = await asyncio.gather(*map(compare, world.candidates()), return_exceptions=True)

@@ -11,7 +11,7 @@ import pytest
 
 from memory import Place, put_image, put_index
 from ocync.config.model import ArtifactRules, TagRules
-from ocync.lib.errors import AuthError, ErrorKind, NetworkError, NotFoundError, ServerError
+from ocync.lib.errors import AuthError, ErrorKind, NetworkError, NotFoundError
 from ocync.lib.shutdown import Stop
 from ocync.plan.model import Reason
 from ocync.transfer.events import BytesExpected, BytesMoved, ImageFinished, MappingResolved
@@ -175,8 +175,7 @@ async def test_tags_that_are_named_need_no_list_and_a_missing_one_fails() -> Non
 
 
 async def test_a_target_that_can_t_be_asked_fails_for_itself_alone() -> None:
-    broken = failing("manifest", ServerError("broken"))
-    source, a, b = Place("source"), Place("a", step=broken), Place("b")
+    source, a, b = Place("source"), Place("a", step=failing("manifest", AuthError("no"))), Place("b")
     put_image(source.repository("app"), "1", b"x")
     for host in (a, b):
         put_image(host.repository("app"), "1", b"old")
