@@ -13,7 +13,7 @@ from ocync.analyze.model import NONE, Bounds, RequestKind
 from ocync.analyze.rehearsal import AnalysisResult, analyze
 from ocync.cache.hints import Hints
 from ocync.config.model import TagRules
-from ocync.lib.errors import ErrorKind, NetworkError, ServerError
+from ocync.lib.errors import AuthError, ErrorKind, NetworkError
 from ocync.lib.shutdown import Stop
 from ocync.oci.digest import Digest
 from ocync.oci.referrers import fallback_tag
@@ -54,7 +54,7 @@ def counts(found: AnalysisResult, host: str = "a") -> dict[RequestKind, Bounds]:
 
 
 async def test_results_are_those_of_a_pass_and_nothing_is_written() -> None:
-    source, a, b = Place("source"), Place("a"), Place("b", step=failing("manifest", ServerError("broken")))
+    source, a, b = Place("source"), Place("a"), Place("b", step=failing("manifest", AuthError("no pull")))
     for path in ("app", "db"):
         put_index(source.repository(path), "1", (b"x",), (b"y",))
     put_image(source.repository("app"), "2", b"z")
@@ -69,7 +69,7 @@ async def test_results_are_those_of_a_pass_and_nothing_is_written() -> None:
     assert source.count("read") == 0
     passed = await run(repositories, *work)
     assert outcomes(found.results) == outcomes(tuple(passed.values()))
-    assert outcomes(found.results)["b/app:1"] is ErrorKind.SERVER
+    assert outcomes(found.results)["b/app:1"] is ErrorKind.AUTH
     assert {target.host: target.images for target in found.analysis.targets} == {"a": 3, "b": 1}
     assert found.is_whole
 
