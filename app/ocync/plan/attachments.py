@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ocync.lib.errors import AuthError, NotFoundError, ProtocolError
+from ocync.lib.looks import unless_refused
 from ocync.lib.singleflight import Flights, Memo
 from ocync.lib.tasks import each_of
 from ocync.oci import media, referrers
-from ocync.plan.looks import unless_refused
 from ocync.tags.glob import Wildcards
 from ocync.tags.select import is_digest_named
 

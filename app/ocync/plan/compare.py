@@ -38,7 +38,7 @@ class Seen:
 
     there: Descriptor | Manifest | None = None
     refusal: RegistryError | None = None
-    """Why the manifest, or the tag itself, was not shown; see `ocync.plan.looks`."""
+    """Why the manifest, or the tag itself, was not shown; see `ocync.lib.looks`."""
 
 
 def decide(

@@ -6,7 +6,8 @@ import logging
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from ocync.lib.errors import RegistryError, VerificationError
+from ocync.lib.errors import VerificationError
+from ocync.lib.looks import unless_refused
 from ocync.registry.call import Call
 from ocync.registry.headers import asking_from, content_length, is_rest, stored_length
 from ocync.registry.limits.kinds import Kind
@@ -119,13 +120,7 @@ class BlobReader:
             expect=frozenset({200, 404}) | _REFUSED,
             is_timed=True,
         )
-        try:
-            return await self._client.request(call, read)
-        except RegistryError as error:
-            if not error.is_refusal:
-                raise
-            log.debug("not known to be there: %s", error.message)
-            return None
+        return await unless_refused(self._client.request(call, read))
 
 
 async def _behind(pieces: AsyncGenerator[bytes, None], start: int) -> AsyncGenerator[bytes, None]:

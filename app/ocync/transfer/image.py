@@ -12,10 +12,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, RegistryError
+from ocync.lib.looks import unless_refused
 from ocync.lib.tasks import each_of
 from ocync.oci import media
 from ocync.plan.budget import Budget
-from ocync.plan.looks import unless_refused
 from ocync.transfer.blob import bring_blob
 from ocync.transfer.claims import Lead, Wait
 

@@ -15,10 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ocync.lib.errors import ImmutableTagError, NotFoundError, OcyncError, ProtocolError
+from ocync.lib.looks import unless_refused
 from ocync.lib.singleflight import Memo
 from ocync.lib.tasks import each_of
 from ocync.oci import referrers
-from ocync.plan.looks import unless_refused
 from ocync.transfer.image import ImageCopier
 from ocync.transfer.referrers.cosign_tags import Wanted
 from ocync.transfer.referrers.fallback_index import add_to_list, listed_and_there, read_again, read_list

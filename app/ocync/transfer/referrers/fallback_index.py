@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError, RegistryError
+from ocync.lib.errors import NotFoundError, OcyncError, ProtocolError
+from ocync.lib.looks import unless_refused
 from ocync.lib.tasks import each_of
 from ocync.oci import referrers
-from ocync.plan.looks import unless_refused
 from ocync.transfer.image import is_about_parts
 
 if TYPE_CHECKING:
@@ -58,12 +58,7 @@ async def read_list(repository: TargetRepository, subject: Digest) -> Manifest |
 
 async def read_again(repository: TargetRepository, subject: Digest, known: Manifest | None) -> Manifest | None:
     """Return the current list; it is read only if it is not the known one."""
-    try:
-        there = await repository.head(referrers.fallback_tag(subject))
-    except RegistryError as error:
-        if not error.is_refusal:
-            raise
-        return known
+    there = await unless_refused(repository.head(referrers.fallback_tag(subject)), known)
     if there is None:
         return None
     return known if known is not None and known.digest == there.digest else await read_list(repository, subject)
@@ -82,13 +77,7 @@ async def listed_and_there(
     there: set[Digest] = set()
 
     async def look(digest: Digest) -> None:
-        try:
-            is_there = await repository.head(str(digest)) is not None
-        except RegistryError as error:
-            if not error.is_refusal:
-                raise
-            is_there = if_refused
-        if is_there:
+        if await unless_refused(repository.head(str(digest)), if_refused or None) is not None:
             there.add(digest)
 
     await each_of(listed.intersection(digests), look)
@@ -128,13 +117,8 @@ async def add_to_list(
                 raise
             existing = kept
             continue
-        try:
-            there = await repository.head(tag)
-        except RegistryError as error:
-            if not error.is_refusal:
-                raise
-            # It was taken, and nothing shows that another client has written since.
-            return
+        # If that is refused: it was taken, and nothing shows that another client has written since.
+        there = await unless_refused(repository.head(tag), index)
         if there is not None and there.digest == index.digest:
             return
         existing, verbatim = await read_list(repository, subject), None

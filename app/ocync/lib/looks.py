@@ -10,7 +10,7 @@ refusal counts where something is requested in earnest: a push, or what a source
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, overload
 
 from ocync.lib.errors import RegistryError
 
@@ -18,16 +18,25 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 log = logging.getLogger(__name__)
 
 
-async def unless_refused(look: Awaitable[T]) -> T | None:
-    """Return what a look gives; None if it is refused, so that it is not known what is there."""
+@overload
+async def unless_refused(look: Awaitable[T]) -> T | None: ...
+
+
+@overload
+async def unless_refused(look: Awaitable[T], otherwise: D) -> T | D: ...
+
+
+async def unless_refused(look: Awaitable[T], otherwise: object = None) -> object:
+    """Return what a look gives; `otherwise` if it is refused, so that it is not known what is there."""
     try:
         return await look
     except RegistryError as error:
         if not error.is_refusal:
             raise
         log.debug("not known to be there: %s", error.message)
-        return None
+        return otherwise
