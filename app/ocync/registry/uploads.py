@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
@@ -29,10 +29,10 @@ from ocync.registry.blob_push import Blob, StoredError
 from ocync.registry.call import Call
 from ocync.registry.chunked_upload import ChunkedUpload
 from ocync.registry.limits.kinds import Kind
-from ocync.registry.upload_strategy import SMALL, Form
+from ocync.registry.upload_strategy import SMALL, Form, UploadStrategy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from ocync.oci.manifest import Descriptor
     from ocync.registry.call import Answer
@@ -45,9 +45,8 @@ _MOUNTED = 201
 # Seconds that the cancelling of a session may take, with the wait for its turn.
 _CANCEL_TIME = 10.0
 # What a registry says of a session that it has lost or of bytes that it has lost: another session may do.
-_SPOILT = frozenset(
-    {"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "RANGE_INVALID", "SIZE_INVALID"}
-)
+_NO_SESSION = frozenset({"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN"})
+_SPOILT = _NO_SESSION | {"DIGEST_INVALID", "RANGE_INVALID", "SIZE_INVALID"}
 # Answers to a PATCH with all bytes that say that it is no way to send a blob.
 _NO_PATCH = frozenset({400, 404, 405, 415, 416, 501})
 # Answers to one POST with the bytes that say nothing of whether it is taken: of credentials, names and patience.
@@ -84,13 +83,9 @@ class RegistryUpload:
     async def put(self, content: bytes | AsyncIterator[bytes]) -> None:
         """Send all bytes in one request and commit."""
         strategy, size = self._blob.client.upload_strategy, self._blob.descriptor.size
-        watched, began = content if isinstance(content, bytes) else Watched(content), strategy.whole_begins()
         try:
-            await self._commit(watched, size)
-        except NetworkError as error:
-            if isinstance(watched, Watched) and not watched.failed and not isinstance(error, UnreachableError):
-                strategy.whole_broke(began, watched.given)
-            raise
+            with nullcontext(content) if isinstance(content, bytes) else _watching(strategy, content) as given:
+                await self._commit(given, size)
         except RegistryError as error:
             if error.retryable and _is_of_session(error):
                 strategy.put_refused()
@@ -102,13 +97,8 @@ class RegistryUpload:
     async def _patch(self, pieces: AsyncIterator[bytes]) -> None:
         """Send all bytes in one PATCH, as Docker does, and commit."""
         blob, strategy = self._blob, self._blob.client.upload_strategy
-        watched, began = Watched(pieces), strategy.whole_begins()
-        try:
-            answer = await blob.send("PATCH", self._location, watched)
-        except NetworkError as error:
-            if not watched.failed and not isinstance(error, UnreachableError):
-                strategy.whole_broke(began, watched.given)
-            raise
+        with _watching(strategy, pieces) as given:
+            answer = await blob.send("PATCH", self._location, given)
         if answer.status not in (200, 201, 202, 204):
             refusal = blob.client.refusal(answer)
             if answer.status == 413:
@@ -217,14 +207,9 @@ class SinglePost:
 
     async def _stream(self, pieces: AsyncIterator[bytes]) -> None:
         strategy, client = self._blob.client.upload_strategy, self._blob.client
-        size, watched, began = self._blob.descriptor.size, Watched(pieces), strategy.whole_begins()
-        try:
-            answer = await self._post(watched)
-        except NetworkError as broken:
-            if not watched.failed and not isinstance(broken, UnreachableError):
-                strategy.stream_failed()
-                strategy.whole_broke(began, watched.given)
-            raise
+        size = self._blob.descriptor.size
+        with _watching(strategy, pieces, broke=strategy.stream_failed) as given:
+            answer = await self._post(given)
         if answer.status == 201:
             strategy.takes_single_post(size)
             strategy.whole_arrived(size)
@@ -272,6 +257,21 @@ class Watched:
         return piece
 
 
+@contextmanager
+def _watching(
+    strategy: UploadStrategy, pieces: AsyncIterator[bytes], *, broke: Callable[[], None] = lambda: None
+) -> Iterator[Watched]:
+    """Give the bytes of an upload in one request; if it breaks at the host, record that and call `broke`."""
+    watched, began = Watched(pieces), strategy.whole_begins()
+    try:
+        yield watched
+    except NetworkError as error:
+        if not watched.failed and not isinstance(error, UnreachableError):
+            broke()
+            strategy.whole_broke(began, watched.given)
+        raise
+
+
 def _opened(blob: Blob, answer: Answer) -> RegistryUpload:
     """Return the session that an answer has opened; raises ProtocolError where it does not say where it is."""
     location = links.resolve(
@@ -295,7 +295,7 @@ def _is_of_session(error: RegistryError) -> bool:
 
     Said of sessions that are lost, and by Artifactory 6 of all that have got no PATCH (docker/buildx#196).
     """
-    return error.status in (404, 416) or error.code in ("BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID")
+    return error.status in (404, 416) or error.code in _NO_SESSION
 
 
 def _is_spoilt(status: int, error: OcyncError) -> bool:
