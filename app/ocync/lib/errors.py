@@ -22,6 +22,7 @@ the cause kept. This module imports nothing from the package.
     │   └── ProtocolError         an invalid answer, or a request refused for good
     ├── TagRuleError              a mapping's tag rules select too few tags, or can't be applied
     ├── IncompleteArtifactsError  an image's signatures or SBOMs are not all at the target, or it is not known
+    ├── NotShownError             a target refuses a look in a rolling audit, which then copies nothing
     ├── StorageError              a local file or folder can't be read or written
     └── InterruptedPassError      a signal or the deadline came before the work was complete; exit 5
 """
@@ -298,6 +299,13 @@ class IncompleteArtifactsError(OcyncError):
     """An image's signatures or SBOMs are not all at the target, or it is not known which there are."""
 
     kind = ErrorKind.INCOMPLETE_ARTIFACTS
+
+
+class NotShownError(OcyncError):
+    """A target refuses a look in a rolling audit: nothing is known to be lost, so nothing is copied."""
+
+    kind = ErrorKind.PROTOCOL
+    retryable = True
 
 
 class StorageError(OcyncError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ocync.lib.errors import ErrorKind, OcyncError
+from ocync.lib.errors import NotShownError
 from ocync.transfer.result import BlobStats
 
 if TYPE_CHECKING:
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from ocync.plan.source import SourceImage
     from ocync.transfer.claims import Claims
     from ocync.transfer.result import ArtifactCounts
-
-
-class NotShownError(OcyncError):
-    """A target refuses a look in a rolling audit: nothing is known to be lost, so nothing is copied."""
-
-    kind = ErrorKind.PROTOCOL
-    retryable = True
 
 
 @dataclass(slots=True, kw_only=True)
