@@ -231,13 +231,14 @@ class RegistryClient:
 
     async def _answered(self, call: Call, until: float) -> Response:
         """Make an attempt, and let the limits take note of what came of it."""
-        if self.limits.bucket(call.kind).stands_still:
+        bucket = self.limits.bucket(call.kind)
+        if bucket.stands_still:
             raise NotSentError(
                 f"can't {call.what}: several requests of this kind to {self.host} were waited for in vain, and "
                 "this one was not sent",
                 host=self.host,
             )
-        if self.limits.bucket(call.kind).turns_away():
+        if bucket.turns_away():
             raise ThrottledError(
                 f"can't {call.what}: {self.host} has refused all requests of this kind, or asked for a pause, for "
                 "longer than is waited, and gets few more until it takes one again",
