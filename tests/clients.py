@@ -43,11 +43,6 @@ IDLE = 0.5
 """Seconds without a byte after which our side gives up: registries of tests are on loopback."""
 
 
-def now() -> float:
-    """Return what the clock says that the loop goes by (`skipping`), looked up at each call."""
-    return time.monotonic()
-
-
 @dataclass
 class Waits:
     """Stands for the sleep between two attempts: takes no time, and remembers how long it would have been."""
@@ -71,7 +66,7 @@ class Waits:
             self._skipped += seconds
             return asyncio.get_running_loop().call_soon(call)
 
-        return Time(now=lambda: now() + self.passed, later=later)
+        return Time(now=lambda: time.monotonic() + self.passed, later=later)
 
 
 @dataclass(kw_only=True)
@@ -107,7 +102,6 @@ class Side:
             attempts=self.attempts,
             give_up_after=self.give_up_after,
             sleep=sleep,
-            clock=now,
             stopping=self.stop.requested,
         )
         self.repositories = RepositoryFactory(
@@ -115,7 +109,7 @@ class Side:
             policy=self.policy,
             tally=self.tally,
             environ=self.environ,
-            time=Time(now=now) if self.sleep else self.waits.time(),
+            time=Time() if self.sleep else self.waits.time(),
         )
         self._by_hand = ExitStack()
         self.repositories.begin_at(lambda host: self.starts.get(host, {}))
@@ -222,7 +216,6 @@ class Side:
             policy=self.policy,
             stop=self.stop,
             sink=sink,
-            clock=time.monotonic,
             now=now,
             requests=lambda: self.requests - before,
             memory=self.memory,

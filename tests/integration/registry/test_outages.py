@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import socket
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
-from clients import Side, descriptor, now, read
+from clients import Side, descriptor, read
 from ocync.lib.errors import NetworkError, ServerError, UnreachableError
-from ocync.registry import circuit_breaker, client, sender
+from ocync.registry import circuit_breaker, client
 from ocync.transfer.result import Status
 from scripted import Bearer, ScriptedRegistry, build, faults
 from scripted.content import Bytes
@@ -29,7 +28,6 @@ pytestmark = pytest.mark.skips_waits
 @pytest.fixture(autouse=True)
 def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(circuit_breaker, "PATIENCE", 0.0)
-    monkeypatch.setattr(sender, "CircuitBreaker", partial(circuit_breaker.CircuitBreaker, clock=now))
 
 
 @pytest.fixture

@@ -8,14 +8,12 @@ import json
 import socket
 import threading
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from clients import Side, now
+from clients import Side
 from ocync.config.model import RetrySettings, TagRules, Timeouts
-from ocync.registry import circuit_breaker, client, sender, upload_strategy
 from ocync.registry.retry import GIVE_UP_AFTER, MAX_RETRY_AFTER
 from ocync.transfer.engine import RETURN_TIME
 from ocync.transfer.result import Status
@@ -66,13 +64,6 @@ class World(NamedTuple):
         assert results.pop(f"{self.target.host}/{APP}:1").status is Status.SYNCED
         assert {result.status for result in results.values()} == {Status.FAILED}
         return took
-
-
-@pytest.fixture(autouse=True)
-def one_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of our side goes by the clock that skips waits."""
-    monkeypatch.setattr(sender, "CircuitBreaker", partial(circuit_breaker.CircuitBreaker, clock=now))
-    monkeypatch.setattr(client, "UploadStrategy", partial(upload_strategy.UploadStrategy, clock=now))
 
 
 @pytest.fixture
